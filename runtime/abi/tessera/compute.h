@@ -1,0 +1,252 @@
+/* One device and its operations on tensors.
+ *
+ * Eager and stream-ordered: an operation may return before it has run, and later ones see its result.
+ * Operations return nothing. The first failure (bad shapes, a lost device) is logged with the
+ * operation and its shapes, sticks (later operations do nothing) and comes back from `synchronize`.
+ *
+ * Activations are F32 and row-major: rows of `width` contiguous elements, rows of any stride. Images
+ * and feature maps are channels-last, (batch, height, width, channels). Weights are packed once;
+ * their precision decides the precision of products, sums are always float32.
+ *
+ * Every result depends only on the operation's inputs, never on the number of threads nor on which
+ * other rows are in the same call: row i of `linear` over 300 rows equals `linear` over that row alone,
+ * bit for bit (on one device and backend). Inputs and outputs must not overlap unless an operation
+ * says that it works in place.
+ *
+ * [worker] for all functions: one thread at a time per compute.
+ */
+#ifndef TESSERA_COMPUTE_H
+#define TESSERA_COMPUTE_H
+
+#include <tessera/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tessera_compute tessera_compute;
+
+/* What a compute is. Growable. since 0.1 */
+typedef struct tessera_compute_info {
+    uint32_t       struct_size;
+    tessera_memory memory;  /* where its tensors live */
+    const char    *backend; /* "cpu", "cuda" */
+    const char    *device;  /* for people: model, threads, instruction set */
+} tessera_compute_info;
+
+/* since 0.1 */
+typedef int32_t tessera_activation_kind;
+enum {
+    TESSERA_ACTIVATION_NONE = 0,
+    TESSERA_ACTIVATION_GELU_ERF = 1,  /* x/2 (1 + erf(x / sqrt 2)) */
+    TESSERA_ACTIVATION_GELU_TANH = 2, /* its tanh approximation */
+    TESSERA_ACTIVATION_SILU = 3       /* x sigmoid(x) */
+};
+
+/* Options of `linear`: out = residual + gate * act(x W^T + bias). Growable; NULL members are absent.
+ * since 0.1 */
+typedef struct tessera_linear {
+    uint32_t                struct_size;
+    tessera_activation_kind activation;
+    const tessera_tensor   *bias;     /* (out_width) */
+    const tessera_tensor   *gate;     /* (rows, out_width) */
+    const tessera_tensor   *residual; /* (rows, out_width); may be `out` itself */
+} tessera_linear;
+
+/* Which keys a query sees. since 0.1 */
+typedef int32_t tessera_rank_rule;
+enum {
+    TESSERA_RANK_ALL = 0,           /* every key */
+    TESSERA_RANK_LESS_OR_EQUAL = 1, /* key rank <= query rank: causal, any order, blocks */
+    TESSERA_RANK_LESS = 2,          /* key rank <  query rank */
+    TESSERA_RANK_EQUAL = 3          /* same rank: pairs, windows */
+};
+
+/* Options of `attention`. Growable. since 0.1
+ * Causal attention is rank = index; block-causal is rank = block number. A query that sees no key
+ * gets zeros. */
+typedef struct tessera_attention {
+    uint32_t              struct_size;
+    tessera_rank_rule     rule;
+    float                 scale;         /* of the scores; 0 means 1/sqrt(head width) */
+    uint32_t              sink_count;    /* keys [0, sink_count) are visible to every query */
+    uint32_t              sink_isolated; /* not 0: queries [0, sink_count) see the sink keys only */
+    uint32_t              reserved;
+    const tessera_tensor *query_rank; /* (queries) or (batch, queries) I32, on the host; NULL: index */
+    const tessera_tensor *key_rank;   /* (keys) or (batch, keys) I32, on the host; NULL: index */
+} tessera_attention;
+
+/* Options of `conv2d`. Growable. since 0.1
+ * The input is read through: silu (if asked), nearest upsampling, padding; then the kernel. */
+typedef struct tessera_conv2d {
+    uint32_t                struct_size;
+    uint32_t                stride;   /* 0 means 1 */
+    uint32_t                upsample; /* nearest-neighbour factor before padding; 0 means 1 */
+    uint32_t                circular; /* not 0: padding wraps around (torus); 0: zeros */
+    uint32_t                pad_top, pad_left, pad_bottom, pad_right;
+    tessera_activation_kind input_activation; /* NONE or SILU */
+    tessera_activation_kind activation;       /* of the result, before the residual */
+    const tessera_tensor   *bias;             /* (out_channels) or NULL */
+    const tessera_tensor   *residual;         /* shape of `out`, or NULL; may be `out` itself */
+} tessera_conv2d;
+
+/* Where the numbers of `normal` come from (Philox 4x32-10, Box-Muller in float32). Growable. since 0.1
+ * Row r, element e is component e % 4 of counter
+ *   (stream, index[r][0], index[r][1], first_draw + e / 4)
+ * under key (seed low word, seed high word). */
+typedef struct tessera_random {
+    uint32_t              struct_size;
+    uint32_t              stream; /* 1 initial noise, 2 step noise: see TESSERA_STREAM_* */
+    uint64_t              seed;
+    uint32_t              first_draw;
+    uint32_t              reserved;
+    const tessera_tensor *index; /* (rows, 2) I32 on the host: image, position (token index) */
+} tessera_random;
+enum {
+    TESSERA_STREAM_ORDER = 0,
+    TESSERA_STREAM_INITIAL_NOISE = 1,
+    TESSERA_STREAM_STEP_NOISE = 2,
+    TESSERA_STREAM_MASK = 3,
+    TESSERA_STREAM_OTHER = 4
+};
+
+/* One reverse diffusion step, all formulas in one shape. Frozen. since 0.1
+ *   x0_or_mean = x_scale x + model_scale m
+ *   logvar     = logvar_base + logvar_slope v
+ *   out        = x0_or_mean + noise_scale exp(logvar / 2) noise
+ * m is the model's output (guided), v its variance output (0 when it has none). Coefficients are made
+ * in float64 and rounded once. */
+typedef struct tessera_reverse_step {
+    float x_scale;
+    float model_scale;
+    float logvar_base;
+    float logvar_slope;
+    float noise_scale; /* temperature; 0: no noise is read */
+} tessera_reverse_step;
+
+/* Function table. since 0.1 */
+struct tessera_compute {
+    const tessera_compute_info *info;
+    void                       *compute_data;
+
+    /* "tessera.compute-denoise/1", "tessera.cuda/1"; NULL when this device does not have it. */
+    const void *(*get_extension)(const tessera_compute *compute, const char *id);
+
+    /* ---- memory ---------------------------------------------------------------------------- */
+
+    /* Fills in data, memory, layout and contiguous strides for the dtype, rank and shape given.
+     * Contents are undefined. OUT_OF_MEMORY names how much was wanted. */
+    tessera_status (*allocate)(const tessera_compute *compute, tessera_tensor *tensor);
+    /* Frees what allocate or pack_* gave and clears `data`; nothing for a NULL `data`. */
+    void (*release)(const tessera_compute *compute, tessera_tensor *tensor);
+
+    /* Copies between host and device tensors of one shape and dtype, any strides. `upload` has read
+     * the source when it returns; `download` is complete after `synchronize`. */
+    void (*upload)(const tessera_compute *compute, const tessera_tensor *host_source,
+                   const tessera_tensor *out);
+    void (*download)(const tessera_compute *compute, const tessera_tensor *source,
+                     const tessera_tensor *host_out);
+
+    /* Waits for all that was enqueued. Returns the first failure since the last call, and clears it. */
+    tessera_status (*synchronize)(const tessera_compute *compute);
+
+    /* ---- weights --------------------------------------------------------------------------- */
+
+    /* Packs a host tensor (out_width, in_width), F32, F16 or BF16, for `linear`. `precision` is F32
+     * or BF16. The result keeps the shape and has layout PACKED. */
+    tessera_status (*pack_linear)(const tessera_compute *compute, const tessera_tensor *host_weight,
+                                  tessera_dtype precision, tessera_tensor *out_packed);
+    /* The same for `conv2d`: (out_channels, in_channels, kernel_height, kernel_width). */
+    tessera_status (*pack_conv2d)(const tessera_compute *compute, const tessera_tensor *host_weight,
+                                  tessera_dtype precision, tessera_tensor *out_packed);
+
+    /* ---- products -------------------------------------------------------------------------- */
+
+    /* x (rows, in) -> out (rows, out). Leading dimensions of x and out are flattened into rows when
+     * they are contiguous. `options` may be NULL. */
+    void (*linear)(const tessera_compute *compute, const tessera_tensor *x,
+                   const tessera_tensor *packed_weight, const tessera_linear *options,
+                   const tessera_tensor *out);
+
+    /* query (batch, queries, heads, head_width), key and value (batch, keys, heads, head_width), all
+     * of any batch, row and head stride (views into one qkv product) -> out as query. */
+    void (*attention)(const tessera_compute *compute, const tessera_tensor *query,
+                      const tessera_tensor *key, const tessera_tensor *value,
+                      const tessera_attention *options, const tessera_tensor *out);
+
+    /* x (batch, height, width, in_channels) -> out (batch, height', width', out_channels), with
+     * height' = (height * upsample + pad_top + pad_bottom - kernel_height) / stride + 1. */
+    void (*conv2d)(const tessera_compute *compute, const tessera_tensor *x,
+                   const tessera_tensor *packed_weight, const tessera_conv2d *options,
+                   const tessera_tensor *out);
+
+    /* ---- norms ----------------------------------------------------------------------------- */
+
+    /* Over the last dimension; gamma and beta (width) or both NULL. In place allowed. */
+    void (*layer_norm)(const tessera_compute *compute, const tessera_tensor *x,
+                       const tessera_tensor *gamma, const tessera_tensor *beta, float epsilon,
+                       const tessera_tensor *out);
+    /* x (batch, height, width, channels); statistics over height, width and the channels of a group.
+     * `activation` (NONE or SILU) is applied to the result. In place allowed. */
+    void (*group_norm)(const tessera_compute *compute, const tessera_tensor *x, uint32_t groups,
+                       const tessera_tensor *gamma, const tessera_tensor *beta, float epsilon,
+                       tessera_activation_kind activation, const tessera_tensor *out);
+
+    /* ---- element by element; in place allowed ---------------------------------------------- */
+
+    void (*fill)(const tessera_compute *compute, float value, const tessera_tensor *out);
+    /* Any strides, equal shapes; F32 only. */
+    void (*copy)(const tessera_compute *compute, const tessera_tensor *x, const tessera_tensor *out);
+    /* out = x * scale + offset */
+    void (*scale_offset)(const tessera_compute *compute, const tessera_tensor *x, float scale,
+                         float offset, const tessera_tensor *out);
+    /* out = a + b; b may lack leading dimensions of a, or have 1 in their place: it is repeated. */
+    void (*add)(const tessera_compute *compute, const tessera_tensor *a, const tessera_tensor *b,
+                const tessera_tensor *out);
+    void (*activate)(const tessera_compute *compute, const tessera_tensor *x,
+                     tessera_activation_kind kind, const tessera_tensor *out);
+    /* out = x * (1 + scale) + shift; shift and scale as b of `add`. */
+    void (*modulate)(const tessera_compute *compute, const tessera_tensor *x,
+                     const tessera_tensor *shift, const tessera_tensor *scale,
+                     const tessera_tensor *out);
+
+    /* ---- rows and pixels ------------------------------------------------------------------- */
+
+    /* out[b][i] = x[b][index[b][i]]; x (batch, rows, width), index (batch, count) or (count) I32 on
+     * the host, out (batch, count, width). An index out of range is an error. */
+    void (*gather_rows)(const tessera_compute *compute, const tessera_tensor *x,
+                        const tessera_tensor *host_index, const tessera_tensor *out);
+    /* out[b][index[b][i]] = x[b][i]; the other rows of out stay. Indices of one b are distinct. */
+    void (*scatter_rows)(const tessera_compute *compute, const tessera_tensor *x,
+                         const tessera_tensor *host_index, const tessera_tensor *out);
+    /* (b, h, w, c r r) -> (b, h r, w r, c) and back; channel index is (c, row, column), c slowest:
+     * MAR's patch layout and PyTorch's pixel_shuffle. */
+    void (*pixel_shuffle)(const tessera_compute *compute, const tessera_tensor *x, uint32_t factor,
+                          const tessera_tensor *out);
+    void (*pixel_unshuffle)(const tessera_compute *compute, const tessera_tensor *x, uint32_t factor,
+                            const tessera_tensor *out);
+    /* x (height, width, 1 or 3) F32 in [-1, 1] -> out (height, width, 4) U8 RGBA, alpha 255:
+     * (x + 1) / 2 * 255, clipped, rounded half to even; NaN gives 0. */
+    void (*to_rgba8)(const tessera_compute *compute, const tessera_tensor *x,
+                     const tessera_tensor *out);
+
+    /* ---- sampling -------------------------------------------------------------------------- */
+
+    /* out (rows, width) standard normal numbers. */
+    void (*normal)(const tessera_compute *compute, const tessera_random *random,
+                   const tessera_tensor *out);
+    /* out[:, :width] = u + scale (c - u) with width = guided_width; the rest is copied from c. */
+    void (*guide)(const tessera_compute *compute, const tessera_tensor *conditional,
+                  const tessera_tensor *unconditional, float scale, uint32_t guided_width,
+                  const tessera_tensor *out);
+    /* x (rows, d), model (rows, d or 2 d: value, variance), noise (rows, d) or NULL. In place on x. */
+    void (*reverse_step)(const tessera_compute *compute, const tessera_tensor *x,
+                         const tessera_tensor *model, const tessera_tensor *noise,
+                         const tessera_reverse_step *step, const tessera_tensor *out);
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,93 @@
+/* Compute extension: the diffusion head of MAR as one fused chain.
+ *
+ * The network (arXiv 2406.11838, section 3.2; an MLP applied to each token on its own):
+ *   y  = time[s] + cond_embed(condition)                                        (rows, width)
+ *   h  = input(x)
+ *   h += gate * mlp(LN(h) (1 + scale) + shift),  (shift, scale, gate) = ada(silu(y))   per block
+ *   out = final(LN0(h) (1 + scale) + shift),     (shift, scale) = final_ada(silu(y))
+ * mlp is linear, SiLU, linear; out has 2 token_width columns: noise estimate, variance value.
+ * y does not depend on x, so a backend makes the modulations of many steps in one product before the
+ * sequential part. Same results as the base operations, within rounding.
+ */
+#ifndef TESSERA_EXT_COMPUTE_DENOISE_H
+#define TESSERA_EXT_COMPUTE_DENOISE_H
+
+#include <tessera/compute.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TESSERA_EXT_COMPUTE_DENOISE "tessera.compute-denoise/1"
+
+/* A linear layer: a packed weight (out, in) and a bias (out). Frozen. since 0.1 */
+typedef struct tessera_denoise_linear {
+    const tessera_tensor *weight;
+    const tessera_tensor *bias;
+} tessera_denoise_linear;
+
+/* One residual block. Frozen. since 0.1 */
+typedef struct tessera_denoise_block {
+    const tessera_tensor  *gamma; /* (width), of LN */
+    const tessera_tensor  *beta;
+    tessera_denoise_linear mlp_in;
+    tessera_denoise_linear mlp_out;
+    tessera_denoise_linear ada; /* (3 width, width): shift, scale, gate */
+} tessera_denoise_block;
+
+/* The network. Growable. since 0.1 All tensors stay valid until the chain is destroyed. */
+typedef struct tessera_denoise_network {
+    uint32_t                     struct_size;
+    uint32_t                     block_count;
+    float                        epsilon; /* of both norms */
+    uint32_t                     reserved;
+    tessera_denoise_linear       input;     /* (width, token_width) */
+    tessera_denoise_linear       condition; /* (width, condition_width) */
+    tessera_denoise_linear       final_ada; /* (2 width, width): shift, scale */
+    tessera_denoise_linear       final;     /* (2 token_width, width) */
+    const tessera_denoise_block *blocks;
+} tessera_denoise_network;
+
+/* One chain: all steps for one set of tokens. Growable. since 0.1 */
+typedef struct tessera_denoise_set {
+    uint32_t                    struct_size;
+    uint32_t                    rows;       /* tokens of the set, over all images */
+    uint32_t                    step_count; /* reverse steps */
+    uint32_t                    guided;     /* not 0: `condition` has 2 rows x rows: conditional, then
+                                             * unconditional; only the value half is guided */
+    float                       guidance;
+    uint32_t                    reserved;
+    const tessera_tensor       *condition;  /* (rows or 2 rows, condition_width) */
+    const tessera_tensor       *time;       /* (step_count, width) time embeddings, in running order */
+    const tessera_reverse_step *steps;      /* step_count, in running order; copied by begin */
+    const tessera_tensor       *noise;      /* (step_count, rows, token_width), or NULL: drawn */
+    const tessera_random       *random;     /* when drawn: step s uses first_draw + s ceil(d / 4) */
+} tessera_denoise_set;
+
+typedef struct tessera_denoise_chain tessera_denoise_chain; /* opaque */
+
+/* Function table. since 0.1 */
+typedef struct tessera_ext_compute_denoise {
+    /* A chain with room for sets of up to max_rows tokens (2 max_rows network rows when guided) and
+     * max_steps steps. Allocates everything; begin and advance allocate nothing. */
+    tessera_status (*create)(const tessera_compute *compute, const tessera_denoise_network *network,
+                             uint32_t max_rows, uint32_t max_steps, uint32_t guided,
+                             tessera_denoise_chain **out_chain);
+    void (*destroy)(const tessera_compute *compute, tessera_denoise_chain *chain);
+
+    /* Starts a set. Tensors in it stay valid and unchanged until the last advance. */
+    void (*begin)(const tessera_compute *compute, tessera_denoise_chain *chain,
+                  const tessera_denoise_set *set);
+    /* Runs steps [first_step, first_step + count) on x (rows, token_width), in place; steps run once
+     * each and in order, in as many calls as the caller likes. `model_out` (rows, 2 token_width), or
+     * NULL, receives the guided network output of the last step run. */
+    void (*advance)(const tessera_compute *compute, tessera_denoise_chain *chain,
+                    uint32_t first_step, uint32_t count, const tessera_tensor *x,
+                    const tessera_tensor *model_out);
+} tessera_ext_compute_denoise;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,35 @@
+/* Generator extension: inner tensors that a job can show, sent as FEATURES events. */
+#ifndef TESSERA_EXT_FEATURES_H
+#define TESSERA_EXT_FEATURES_H
+
+#include <tessera/generator.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TESSERA_EXT_FEATURES "tessera.features/1"
+
+/* Agreed names. */
+#define TESSERA_FEATURE_LATENTS "latents" /* (height, width, channels) F32 on the host */
+
+/* One tap. Growable. since 0.1 */
+typedef struct tessera_feature {
+    uint32_t    struct_size;
+    uint32_t    rank;
+    const char *name; /* of the event */
+    const char *help;
+    int64_t     shape[TESSERA_MAX_RANK]; /* 0: varies */
+} tessera_feature;
+
+/* Function table. since 0.1 Taps are constant from `init` to `destroy`. */
+typedef struct tessera_ext_features {
+    uint32_t (*get_count)(const tessera_generator *generator);                          /* [any] */
+    const tessera_feature *(*get)(const tessera_generator *generator, uint32_t index);  /* [any] */
+} tessera_ext_features;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

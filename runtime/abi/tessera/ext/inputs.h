@@ -1,0 +1,48 @@
+/* Generator extension: the images and masks that a request may carry. */
+#ifndef TESSERA_EXT_INPUTS_H
+#define TESSERA_EXT_INPUTS_H
+
+#include <tessera/generator.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TESSERA_EXT_INPUTS "tessera.inputs/1"
+
+/* Agreed keys. */
+#define TESSERA_INPUT_IMAGE "image" /* what the known part is taken from */
+#define TESSERA_INPUT_MASK "mask"   /* which part is to be generated */
+
+/* since 0.1 */
+typedef uint32_t tessera_input_type;
+enum {
+    TESSERA_INPUT_TYPE_RGBA8 = 1, /* (height, width, 4) U8 on the host */
+    TESSERA_INPUT_TYPE_MASK8 = 2  /* (height, width) U8 on the host: 0 keep, other generate; either in
+                                   * pixels or in token cells, told apart by the size */
+};
+
+/* One slot. Growable. since 0.1 */
+typedef struct tessera_input_slot {
+    uint32_t           struct_size;
+    tessera_input_type type;
+    const char        *key;
+    const char        *name;
+    const char        *help;
+    uint32_t           width; /* of the image in pixels; 0: any */
+    uint32_t           height;
+    uint32_t           cell_columns; /* of the token grid; 0: the generator has none */
+    uint32_t           cell_rows;
+} tessera_input_slot;
+
+/* Function table. since 0.1 Slots are constant from `init` to `destroy`. */
+typedef struct tessera_ext_inputs {
+    uint32_t (*get_count)(const tessera_generator *generator);                             /* [any] */
+    const tessera_input_slot *(*get)(const tessera_generator *generator, uint32_t index);  /* [any] */
+} tessera_ext_inputs;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

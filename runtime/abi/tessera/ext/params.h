@@ -1,0 +1,60 @@
+/* Generator extension: descriptions of its sampling parameters. The host holds the values. */
+#ifndef TESSERA_EXT_PARAMS_H
+#define TESSERA_EXT_PARAMS_H
+
+#include <tessera/generator.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TESSERA_EXT_PARAMS "tessera.params/1"
+
+/* since 0.1 */
+typedef uint32_t tessera_param_type;
+enum {
+    TESSERA_PARAM_INT = 1,
+    TESSERA_PARAM_FLOAT = 2,
+    TESSERA_PARAM_BOOL = 3,
+    TESSERA_PARAM_CHOICE = 4 /* value is an index into `labels` */
+};
+enum {
+    TESSERA_PARAM_HIDDEN = 1u << 0,     /* never shown, still saved and settable by key */
+    TESSERA_PARAM_READ_ONLY = 1u << 1,  /* shown, not editable */
+    TESSERA_PARAM_ADVANCED = 1u << 2,   /* shown on demand */
+    TESSERA_PARAM_LOG_SCALE = 1u << 3,  /* a slider moves in ratios */
+    TESSERA_PARAM_REACTIVATES = 1u << 4 /* a change takes effect at the next `activate` */
+};
+
+/* One parameter. Growable. since 0.1
+ * The host clamps values to [min, max] and, when step is not 0, to min + k * step. */
+typedef struct tessera_param {
+    uint32_t           struct_size;
+    uint32_t           id;  /* not 0; never reused for another meaning */
+    const char        *key; /* lower_snake_case: presets and command lines */
+    tessera_param_type type;
+    uint32_t           flags;
+    const char        *name;  /* for people */
+    const char        *group; /* heading in a panel; NULL: none */
+    const char        *unit;  /* NULL: none */
+    const char        *help;  /* a tooltip: what it does to the picture */
+    double             min;
+    double             max;
+    double             initial;
+    double             step; /* 0: continuous (FLOAT) or 1 (others) */
+    const char *const *labels;
+    uint32_t           label_count;
+    uint32_t           reserved;
+} tessera_param;
+
+/* Function table. since 0.1 Descriptions are constant from `init` to `destroy`. */
+typedef struct tessera_ext_params {
+    uint32_t (*get_count)(const tessera_generator *generator);                             /* [any] */
+    const tessera_param *(*get)(const tessera_generator *generator, uint32_t index);       /* [any] */
+} tessera_ext_params;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,103 @@
+// Result<T> and Error: how fallible calls of the runtime answer. No exceptions are involved.
+#pragma once
+
+#include <tessera/base.h>
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace tessera {
+
+// The enumerators mirror tessera_status, so that a plugin's answer converts by a cast.
+enum class Status : tessera_status {
+    kOk = TESSERA_OK,
+    kMore = TESSERA_MORE,
+    kFailed = TESSERA_ERROR_FAILED,
+    kInvalidArgument = TESSERA_ERROR_INVALID_ARGUMENT,
+    kUnsupported = TESSERA_ERROR_UNSUPPORTED,
+    kNotFound = TESSERA_ERROR_NOT_FOUND,
+    kOutOfMemory = TESSERA_ERROR_OUT_OF_MEMORY,
+    kBusy = TESSERA_ERROR_BUSY,
+    kIo = TESSERA_ERROR_IO,
+    kCancelled = TESSERA_ERROR_CANCELLED,
+};
+
+[[nodiscard]] constexpr std::string_view status_name(Status status) {
+    switch (status) {
+    case Status::kOk: return "ok";
+    case Status::kMore: return "more";
+    case Status::kFailed: return "failed";
+    case Status::kInvalidArgument: return "invalid argument";
+    case Status::kUnsupported: return "unsupported";
+    case Status::kNotFound: return "not found";
+    case Status::kOutOfMemory: return "out of memory";
+    case Status::kBusy: return "busy";
+    case Status::kIo: return "input/output error";
+    case Status::kCancelled: return "cancelled";
+    }
+    return "unknown status";
+}
+
+// A status for the machine, a message for the human: names the thing, the value, what was expected.
+struct Error {
+    Status status = Status::kFailed;
+    std::string message;
+};
+
+template <class... Args>
+[[nodiscard]] Error make_error(Status status, fmt::format_string<Args...> format, Args &&...args) {
+    return {status, fmt::format(format, std::forward<Args>(args)...)};
+}
+
+// Either a value or an Error. `Result<void>` has no value.
+template <class T = void> class [[nodiscard]] Result {
+  public:
+    Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+    Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+
+    [[nodiscard]] bool ok() const { return state_.index() == 0; }
+    explicit operator bool() const { return ok(); }
+
+    // Only when ok().
+    [[nodiscard]] T &value() & { return *std::get_if<0>(&state_); }
+    [[nodiscard]] const T &value() const & { return *std::get_if<0>(&state_); }
+    [[nodiscard]] T &&value() && { return std::move(*std::get_if<0>(&state_)); }
+    [[nodiscard]] T &operator*() & { return value(); }
+    [[nodiscard]] const T &operator*() const & { return value(); }
+    [[nodiscard]] T &&operator*() && { return std::move(*this).value(); }
+    [[nodiscard]] T *operator->() { return &value(); }
+    [[nodiscard]] const T *operator->() const { return &value(); }
+
+    // Only when !ok().
+    [[nodiscard]] const Error &error() const { return *std::get_if<1>(&state_); }
+
+  private:
+    std::variant<T, Error> state_;
+};
+
+template <> class [[nodiscard]] Result<void> {
+  public:
+    Result() = default;
+    Result(Error error) : error_(std::move(error)) {}
+
+    [[nodiscard]] bool ok() const { return !error_.has_value(); }
+    explicit operator bool() const { return ok(); }
+    [[nodiscard]] const Error &error() const { return *error_; }
+
+  private:
+    std::optional<Error> error_;
+};
+
+// Our own mistakes only: never for files, drivers or plugins.
+#define TESSERA_ASSERT(condition)                                                                  \
+    ((condition) ? void(0) : ::tessera::assertion_failed(#condition, __FILE__, __LINE__))
+
+[[noreturn]] void assertion_failed(const char *condition, const char *file, int line);
+
+} // namespace tessera

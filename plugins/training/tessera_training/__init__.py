@@ -1,0 +1,3 @@
+"""Training of Tessera's image generators: textures in, a model directory out."""
+
+__version__ = "0.1.0"

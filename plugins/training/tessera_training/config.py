@@ -1,0 +1,183 @@
+"""Configuration: one TOML file per model, read into frozen dataclasses; unknown keys are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    path: str = ""
+    size: int = 128  # pixels of a training image
+    max_images: int = 0  # 0: all
+    test_share: float = 0.1  # folders without an index: every tenth image is held out
+    tileable: bool = False  # folders without an index: the images repeat without a seam
+    seamless_classes: tuple[str, ...] = ()  # not tileable, but noise-like: cross-fade their edges
+    turn_classes: tuple[str, ...] = ()  # may also be flipped vertically and turned by 90 degrees
+    colour_jitter: float = 0.06
+
+    def fingerprint(self) -> str:
+        """What a pack depends on; another value means that it has to be written anew."""
+        packed = {name: getattr(self, name) for name in
+                  ("path", "size", "max_images", "test_share", "tileable", "seamless_classes")}
+        return json.dumps(packed)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """Levels go from coarse (latent resolution) to fine (stride `patch`)."""
+
+    image_channels: int = 3
+    latent_channels: int = 8
+    patch: int = 4
+    widths: tuple[int, ...] = (160, 96)
+    blocks: tuple[int, ...] = (2, 2)
+    encoder_widths: tuple[int, ...] = (128, 64)
+    encoder_blocks: tuple[int, ...] = (2, 1)
+    padding: str = "circular"
+    encoder_padding: str = "circular"
+    linear_skip: bool = True
+
+    @property
+    def stride(self) -> int:
+        return self.patch * 2 ** (len(self.widths) - 1)
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.blocks) == len(self.encoder_widths) == len(self.encoder_blocks):
+            raise UserError("tokenizer: widths, blocks, encoder_widths and encoder_blocks need one entry per level")
+        for name in ("padding", "encoder_padding"):
+            if getattr(self, name) not in ("circular", "zeros"):
+                raise UserError(f"tokenizer.{name} = '{getattr(self, name)}': expected 'circular' or 'zeros'")
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """The keys of the reference implementation (arXiv 2406.11838), see `MarConfig` for what derives."""
+
+    patch_size: int = 2
+    encoder_embed_dim: int = 256
+    encoder_depth: int = 6
+    encoder_num_heads: int = 4
+    decoder_embed_dim: int = 256
+    decoder_depth: int = 6
+    decoder_num_heads: int = 4
+    mlp_ratio: float = 4.0
+    buffer_size: int = 8
+    diffloss_d: int = 3
+    diffloss_w: int = 256
+    num_sampling_steps: str = "100"
+    dropout: float = 0.0
+    objective: str = "mar"
+    label_drop_prob: float = 0.1
+    diffusion_batch_mul: int = 4
+    mask_ratio_min: float = 0.7
+    latent_versions: int = 8  # augmented copies of each image encoded ahead
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    minutes: float = 0.0  # time budget; 0: use `steps`
+    steps: int = 0
+    batch: int = 32
+    lr: float = 8e-4
+    final_lr: float = 0.02  # share of lr at the end of the cosine
+    warmup: int = 100  # steps
+    weight_decay: float = 0.02
+    clip: float = 3.0
+    ema: float = 0.999
+    bf16: bool = False
+    checkpoint_minutes: float = 3.0
+    sheet_minutes: float = 10.0
+    log_every: int = 20
+    # tokenizer losses
+    kl_weight: float = 1e-3
+    gradient_weight: float = 0.5
+    adversarial_weight: float = 0.0
+    statistics_weight: float = 0.0
+    latent_noise: float = 0.0
+    freeze_encoder: bool = False
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """Sampling defaults written into the exported model."""
+
+    steps: int = 16
+    guidance: float = 3.0
+    guidance_schedule: str = "linear"
+    temperature: float = 1.0
+    denoise_steps: int = 50
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    path: str = ""  # model directory
+    license: str = ""
+    dtype: str = "bf16"
+    defaults: Defaults = field(default_factory=Defaults)
+
+
+@dataclass(frozen=True)
+class Config:
+    name: str = ""
+    seed: int = 0
+    run_dir: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
+    tokenizer_training: TrainConfig = field(default_factory=TrainConfig)
+    decoder_training: TrainConfig = field(default_factory=TrainConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    generator_training: TrainConfig = field(default_factory=TrainConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+
+
+def _build(kind: type, values: dict, where: str) -> object:
+    hints = typing.get_type_hints(kind)
+    arguments = {}
+    for key, value in values.items():
+        label = f"{where}.{key}" if where else key
+        if key not in hints:
+            raise UserError(f"unknown setting '{label}'; expected one of: {', '.join(sorted(hints))}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise UserError(f"{label}: expected a table, got {value!r}")
+            arguments[key] = _build(hint, value, label)
+        elif typing.get_origin(hint) is tuple:
+            if not isinstance(value, list) or not all(isinstance(v, typing.get_args(hint)[0]) for v in value):
+                raise UserError(f"{label} = {value!r}: expected a list of {typing.get_args(hint)[0].__name__}")
+            arguments[key] = tuple(value)
+        else:
+            if hint is float and type(value) is int:
+                value = float(value)
+            if type(value) is not hint:
+                raise UserError(f"{label} = {value!r}: expected {hint.__name__}")
+            arguments[key] = value
+    return kind(**arguments)
+
+
+def load(path: Path) -> Config:
+    """Read a TOML configuration; relative paths in it are relative to its own folder."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such configuration file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: {error}") from error
+    config = typing.cast(Config, _build(Config, values, ""))
+    base = path.resolve().parent
+
+    def resolve(text: str) -> str:
+        return str((base / text).resolve()) if text else ""
+
+    return dataclasses.replace(
+        config, name=config.name or path.stem, run_dir=resolve(config.run_dir or f"../runs/{path.stem}"),
+        data=dataclasses.replace(config.data, path=resolve(config.data.path)),
+        export=dataclasses.replace(config.export, path=resolve(config.export.path)))

@@ -1,0 +1,66 @@
+"""Encoded images: several augmented versions of each, written once, so that training never encodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from . import safetensors_io
+from .data import ImagePack
+from .tokenizer import TextureVae
+from .trainer import step_generator
+
+
+@torch.no_grad()
+def encode_pack(vae: TextureVae, pack: ImagePack, versions: int, seed: int, target: Path) -> None:
+    """Write mean and deviation of the posterior of every training image; version 0 is not augmented."""
+    ids = pack.ids("train")
+    side = pack.images.shape[1] // vae.config.stride
+    shape = (len(ids), versions, vae.config.latent_channels, side, side)
+    mean, std = torch.empty(shape, dtype=torch.float16), torch.empty(shape, dtype=torch.float16)
+    for version in range(versions):
+        generator = step_generator(seed, version)
+        for rows in torch.arange(len(ids)).split(32):
+            chosen = ids[rows]
+            image = pack.augmented(chosen, generator) if version else pack.plain(chosen)
+            centre, logvar = vae.encode(image)
+            mean[rows, version], std[rows, version] = centre.half(), (logvar / 2).exp().half()
+        print(f"encoded version {version + 1} of {versions}", flush=True)
+    safetensors_io.save(target, {"mean": mean, "std": std, "labels": pack.labels[ids],
+                                 "tileable": pack.tileable[ids]}, {"kind": "latent_pack"})
+
+
+def latent_statistics(mean: torch.Tensor, std: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of samples per channel, [C] each, from [N,V,C,H,W] posteriors."""
+    axes = (0, 1, 3, 4)
+    first = mean.float().mean(axes)
+    second = (mean.float() ** 2 + std.float() ** 2).mean(axes)
+    return first, (second - first**2).sqrt()
+
+
+class LatentPack:
+    """Latents of the training images, normalised to mean 0 and deviation 1 per channel."""
+
+    def __init__(self, path: Path) -> None:
+        tensors, _ = safetensors_io.load(path)
+        self.labels, self.tileable = tensors["labels"], tensors["tileable"]
+        self.mean, self.std = tensors["mean"], tensors["std"]  # [N,V,C,H,W] float16
+        self.channel_mean, self.channel_std = latent_statistics(self.mean, self.std)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def draw(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A posterior sample [B,C,H,W] of a random version of each image, rolled if it tiles.
+
+        The tokenizer is equivariant to shifts by whole latents when it pads circularly, so rolling latents
+        is rolling images.
+        """
+        version = torch.randint(self.mean.shape[1], (len(ids),), generator=generator)
+        mean, std = self.mean[ids, version].float(), self.std[ids, version].float()
+        z = mean + std * torch.randn(mean.shape, generator=generator)
+        z = (z - self.channel_mean.view(1, -1, 1, 1)) / self.channel_std.view(1, -1, 1, 1)
+        shifts = torch.randint(z.shape[-1], (len(ids), 2), generator=generator)
+        return torch.stack([torch.roll(image, tuple(shift.tolist()), (1, 2)) if self.tileable[index] else image
+                            for image, shift, index in zip(z, shifts, ids.tolist())])

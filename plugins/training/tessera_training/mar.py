@@ -1,0 +1,221 @@
+"""MAR (arXiv 2406.11838): masked encoder-decoder over continuous tokens with a diffusion head.
+
+Parameter names are those of the reference implementation, so published checkpoints load unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from . import diffusion
+from .blocks import NORM_EPS, Block, Denoiser, patchify, unpatchify
+
+
+@dataclass(frozen=True)
+class MarConfig:
+    """Shape of a model, with the keys of the exported `config` metadata."""
+
+    img_size: int
+    vae_stride: int
+    patch_size: int
+    vae_embed_dim: int
+    encoder_embed_dim: int
+    encoder_depth: int
+    encoder_num_heads: int
+    decoder_embed_dim: int
+    decoder_depth: int
+    decoder_num_heads: int
+    class_num: int
+    buffer_size: int
+    diffloss_d: int
+    diffloss_w: int
+    num_sampling_steps: str = "100"
+    mlp_ratio: float = 4.0
+    norm_eps: float = NORM_EPS
+    latent_scale: float = 1.0
+
+    @property
+    def side(self) -> int:
+        """Tokens along one edge of the image."""
+        return self.img_size // self.vae_stride // self.patch_size
+
+    @property
+    def tokens(self) -> int:
+        return self.side**2
+
+    @property
+    def token_width(self) -> int:
+        return self.vae_embed_dim * self.patch_size**2
+
+    @classmethod
+    def from_json(cls, text: str) -> MarConfig:
+        """From `config` metadata; keys that concern only training are ignored."""
+        values = json.loads(text)
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+
+    def to_json(self) -> str:
+        values = asdict(self)
+        if float(self.mlp_ratio).is_integer():
+            values["mlp_ratio"] = int(self.mlp_ratio)
+        return json.dumps(values, sort_keys=True)
+
+
+class DiffLoss(nn.Module):
+    """Holder of the denoiser under its official name."""
+
+    def __init__(self, config: MarConfig) -> None:
+        super().__init__()
+        self.net = Denoiser(config.token_width, config.decoder_embed_dim, config.diffloss_w, config.diffloss_d)
+
+
+class Mar(nn.Module):
+    def __init__(self, config: MarConfig, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        encoder, decoder, rows = config.encoder_embed_dim, config.decoder_embed_dim, config.buffer_size + config.tokens
+        self.fake_latent = nn.Parameter(torch.zeros(1, encoder))
+        self.encoder_pos_embed_learned = nn.Parameter(torch.zeros(1, rows, encoder))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder))
+        self.decoder_pos_embed_learned = nn.Parameter(torch.zeros(1, rows, decoder))
+        self.diffusion_pos_embed_learned = nn.Parameter(torch.zeros(1, config.tokens, decoder))
+        self.class_emb = nn.Embedding(config.class_num, encoder)
+        self.z_proj = nn.Linear(config.token_width, encoder)
+        self.z_proj_ln = nn.LayerNorm(encoder, eps=NORM_EPS)
+        self.encoder_blocks = nn.ModuleList(
+            Block(encoder, config.encoder_num_heads, config.mlp_ratio, dropout) for _ in range(config.encoder_depth))
+        self.encoder_norm = nn.LayerNorm(encoder, eps=NORM_EPS)
+        self.decoder_embed = nn.Linear(encoder, decoder)
+        self.decoder_blocks = nn.ModuleList(
+            Block(decoder, config.decoder_num_heads, config.mlp_ratio, dropout) for _ in range(config.decoder_depth))
+        self.decoder_norm = nn.LayerNorm(decoder, eps=NORM_EPS)
+        self._initialise()
+        self.diffloss = DiffLoss(config)  # after _initialise: it has its own start values
+
+    def _initialise(self) -> None:
+        for parameter in (self.fake_latent, self.encoder_pos_embed_learned, self.mask_token,
+                          self.decoder_pos_embed_learned, self.diffusion_pos_embed_learned, self.class_emb.weight):
+            nn.init.normal_(parameter, std=0.02)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def class_vector(self, labels: torch.Tensor | None, batch: int, dropped: torch.Tensor | None = None
+                     ) -> torch.Tensor:
+        """[B,E]: class embedding, or `fake_latent` where there is no label or it was dropped."""
+        fake = self.fake_latent.expand(batch, -1)
+        if labels is None:
+            return fake
+        embedded = self.class_emb(labels)
+        return embedded if dropped is None else torch.where(dropped[:, None], fake, embedded)
+
+    def encode(self, tokens: torch.Tensor, mask: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """tokens [B,S,d], mask [B,S] (1 = unknown, equally many per image), classes [B,E] -> [B,K+known,E]."""
+        batch, buffer = len(tokens), self.config.buffer_size
+        x = torch.cat([classes[:, None].expand(-1, buffer, -1), self.z_proj(tokens)], 1)
+        x = self.z_proj_ln(x + self.encoder_pos_embed_learned)
+        x = x[self._kept(mask)].reshape(batch, -1, x.shape[-1])
+        for block in self.encoder_blocks:
+            x = block(x)
+        return self.encoder_norm(x)
+
+    def decode(self, encoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """[B,K+known,E] -> conditions of all tokens, [B,S,D]."""
+        known = self.decoder_embed(encoded)
+        rows = self.config.buffer_size + self.config.tokens
+        x = self.mask_token.to(known.dtype).expand(len(known), rows, -1).clone()
+        x[self._kept(mask)] = known.reshape(-1, known.shape[-1])
+        x = x + self.decoder_pos_embed_learned
+        for block in self.decoder_blocks:
+            x = block(x)
+        return self.decoder_norm(x)[:, self.config.buffer_size:] + self.diffusion_pos_embed_learned
+
+    def _kept(self, mask: torch.Tensor) -> torch.Tensor:
+        """[B,K+S] bool: the buffer rows and the rows of known tokens."""
+        buffer = torch.ones(len(mask), self.config.buffer_size, dtype=torch.bool, device=mask.device)
+        return torch.cat([buffer, ~mask.bool()], 1)
+
+
+def masked_after(step: int, steps: int, tokens: int, masked: int) -> int:
+    """Tokens still unknown after autoregressive step `step` (cosine schedule, float64, left to right)."""
+    return max(1, min(masked - 1, math.floor(tokens * math.cos(math.pi / 2 * (step + 1) / steps))))
+
+
+def guidance_at(guidance: float, schedule: str, tokens: int, mask_len: int) -> float:
+    """Guidance of one autoregressive step: grows with the number of known tokens, or is constant."""
+    if schedule == "constant":
+        return guidance
+    return 1 + (guidance - 1) * (tokens - mask_len) / tokens
+
+
+Noise = Callable[[int, int, int], torch.Tensor]  # (AR step, draw, rows) -> [rows,d]; draw 0 is the initial noise
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    steps: int = 16
+    guidance: float = 1.0
+    guidance_schedule: str = "linear"
+    temperature: float = 1.0
+    denoise_steps: str = "100"
+
+
+def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: float | None, temperature: float,
+             step: int, noise: Noise) -> torch.Tensor:
+    """Reverse diffusion of the rows of z: [N,D], or [2N,D] (conditional, unconditional) when guided."""
+    rows = len(z) // (1 if guidance is None else 2)
+    last = len(table.timestep_map) - 1
+    x = noise(step, 0, rows)
+    for index in range(last, -1, -1):
+        doubled = x if guidance is None else torch.cat([x, x])
+        times = torch.full((len(z),), table.timestep_map[index], dtype=torch.long, device=z.device)
+        net = model.diffloss.net(doubled, times, z)
+        if guidance is not None:
+            conditional, free = net.chunk(2)
+            width = x.shape[-1]
+            eps = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
+            net = torch.cat([eps, conditional[:, width:]], 1)  # the variance stays unguided
+        x = diffusion.reverse_step(table, index, x, net, noise(step, last - index + 1, rows), temperature)
+    return x
+
+
+@torch.no_grad()
+def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settings: SampleSettings,
+           noise: Noise) -> torch.Tensor:
+    """Latents [B,C,H,W] (times latent_scale) for `orders` [B,S], which list the last generated token first."""
+    config, batch = model.config, len(orders)
+    device = model.fake_latent.device
+    tokens = torch.zeros(batch, config.tokens, config.token_width, device=device)
+    mask = torch.ones(batch, config.tokens, dtype=torch.bool, device=device)
+    table = diffusion.tables(settings.denoise_steps)
+    guided = settings.guidance != 1.0
+    classes = model.class_vector(labels, batch)
+    if guided:
+        classes = torch.cat([classes, model.class_vector(None, batch)])
+    copies = 2 if guided else 1
+    for step in range(settings.steps):
+        doubled_mask = mask.repeat(copies, 1)
+        z = model.decode(model.encode(tokens.repeat(copies, 1, 1), doubled_mask, classes), doubled_mask)
+        mask_len = masked_after(step, settings.steps, config.tokens, int(mask[0].sum()))
+        next_mask = torch.zeros_like(mask).scatter_(1, orders[:, :mask_len], True)
+        predict = mask if step == settings.steps - 1 else mask ^ next_mask
+        guidance = guidance_at(settings.guidance, settings.guidance_schedule, config.tokens, mask_len)
+        tokens[predict] = _denoise(model, table, z[predict.repeat(copies, 1)], guidance if guided else None,
+                                   settings.temperature, step, noise)
+        mask = next_mask
+    return unpatchify(tokens, config.patch_size)
+
+
+def seeded_noise(seed: int, width: int) -> Noise:
+    """Fresh Gaussian noise from one seed, for pictures (not the runtime's counter-based generator)."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda step, draw, rows: torch.randn(rows, width, generator=generator)
+
+
+__all__ = ["Mar", "MarConfig", "SampleSettings", "guidance_at", "masked_after", "patchify", "sample", "seeded_noise"]

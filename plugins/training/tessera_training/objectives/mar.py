@@ -1,0 +1,65 @@
+"""The MAR objective: predict masked tokens with the diffusion loss (arXiv 2406.11838, section 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .. import diffusion
+from ..blocks import patchify
+from ..config import GeneratorConfig
+from ..latents import LatentPack
+from ..mar import Mar
+
+Draws = dict[str, torch.Tensor]
+
+
+def mask_rate(generator: torch.Generator, low: float) -> float:
+    """Truncated normal: mean 1, deviation 0.25, support [low, 1]."""
+    while True:
+        rate = 1 - abs(float(torch.randn((), generator=generator))) * 0.25
+        if rate >= low:
+            return rate
+
+
+def mask_of(orders: torch.Tensor, masked: int) -> torch.Tensor:
+    """[B,S] bool: the first `masked` entries of each order [B,S] are unknown."""
+    return torch.zeros(orders.shape, dtype=torch.bool).scatter_(1, orders[:, :masked], True)
+
+
+class MarObjective(nn.Module):
+    """Holds the model; draws latents, masks, times and noise."""
+
+    def __init__(self, model: Mar, pack: LatentPack, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.model, self.pack, self.settings = model, pack, config
+        self.table = diffusion.tables()
+
+    def draw(self, ids: torch.Tensor, generator: torch.Generator) -> Draws:
+        config, batch = self.model.config, len(ids)
+        tokens = patchify(self.pack.draw(ids, generator), config.patch_size)
+        orders = torch.rand(batch, config.tokens, generator=generator).argsort(1)
+        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min))
+        copies = self.settings.diffusion_batch_mul
+        return {
+            "tokens": tokens, "labels": self.pack.labels[ids], "mask": mask_of(orders, masked),
+            "dropped": torch.rand(batch, generator=generator) < self.settings.label_drop_prob,
+            "t": torch.randint(diffusion.TRAIN_STEPS, (batch, masked, copies), generator=generator),
+            "noise": torch.randn(batch, masked, copies, config.token_width, generator=generator),
+        }
+
+    def forward(self, draws: Draws) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean loss of the masked tokens; the known ones have weight zero and are not computed at all."""
+        tokens, mask = draws["tokens"], draws["mask"]
+        classes = self.model.class_vector(draws["labels"], len(tokens), draws["dropped"])
+        z = self.model.decode(self.model.encode(tokens, mask, classes), mask)
+        copies = draws["t"].shape[-1]
+        x0 = tokens[mask].repeat_interleave(copies, 0)  # [B masked copies, d]
+        t, noise = draws["t"].reshape(-1), draws["noise"].reshape(-1, x0.shape[-1])
+        x_t = diffusion.noised(self.table, x0, t, noise)
+        net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
+        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise)
+        parts = {"mse": mse.mean(), "vb": bound.mean()}
+        return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}

@@ -1,0 +1,251 @@
+"""The training loop of every objective: schedule, EMA, exact resume, curves, several processes.
+
+Everything random in step n comes from a generator seeded by (seed, n); the order of the data by
+(seed, epoch). A checkpoint therefore needs no random state and a resumed run repeats the killed one.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from .config import TrainConfig
+from .errors import UserError
+
+Hook = Callable[[nn.Module], None]
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """The source of all randomness of one step, independent of how the run got there."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % (1 << 63))
+
+
+def batch_ids(ids: torch.Tensor, batch: int, seed: int, step: int) -> torch.Tensor:
+    """The images of one step: permutations of all ids, one after the other."""
+    first = step * batch
+    epochs = range(first // len(ids), (first + batch - 1) // len(ids) + 1)
+    orders = torch.cat([ids[torch.randperm(len(ids), generator=step_generator(seed + 7919, epoch))]
+                        for epoch in epochs])
+    start = first - epochs[0] * len(ids)
+    return orders[start:start + batch]
+
+
+def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """Linear warm-up, then half a cosine down to `final_lr` of the peak."""
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return config.lr * warm * (config.final_lr + (1 - config.final_lr) * cosine)
+
+
+def parameter_groups(module: nn.Module, decay: float) -> list[dict]:
+    """Weight decay as in the reference: not for biases, 1-D tensors and the denoiser (`diffloss`)."""
+    decayed, plain = [], []
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        skip = parameter.ndim <= 1 or name.endswith(".bias") or "diffloss" in name
+        (plain if skip else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+class Ema:
+    """Running average of the trained parameters, with a short memory while there is little to remember."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in module.named_parameters():
+            if value.requires_grad:
+                self.values[name].lerp_(value, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, module: nn.Module) -> None:
+        """Exchange the averaged and the current values."""
+        for name, value in module.named_parameters():
+            current = value.detach().clone()
+            value.copy_(self.values[name])
+            self.values[name] = current
+
+
+class Curve:
+    """Rows of numbers in `<stage>.csv`, and in TensorBoard where it is installed."""
+
+    def __init__(self, path: Path, resume_step: int) -> None:
+        self.path, self.columns = path, []
+        rows = list(csv.reader(path.open())) if path.exists() and resume_step else []
+        if rows:
+            self.columns = rows[0]
+            rows = rows[:1] + [row for row in rows[1:] if int(row[0]) <= resume_step]
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+            self.board = SummaryWriter(str(path.with_suffix(".tensorboard")))
+        except ImportError:
+            self.board = None
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        with self.path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if not self.columns:
+                self.columns = ["step", *values]
+                writer.writerow(self.columns)
+            writer.writerow([step, *(f"{values[name]:.6g}" for name in self.columns[1:])])
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(name, value, step)
+
+
+class Trainer:
+    """Trains one objective until its steps or minutes are used up."""
+
+    def __init__(self, stage: str, objective: nn.Module, ids: torch.Tensor, config: TrainConfig, seed: int,
+                 run_dir: Path, sheet: Hook | None = None) -> None:
+        if not config.steps and not config.minutes:
+            raise UserError(f"{stage}: give a number of steps or of minutes")
+        self.stage, self.objective, self.ids, self.config, self.seed = stage, objective, ids, config, seed
+        self.run_dir, self.sheet = run_dir, sheet
+        self.world = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        if config.batch % self.world:
+            raise UserError(f"{stage}: batch {config.batch} cannot be shared by {self.world} processes")
+        self.optimizer = torch.optim.AdamW(parameter_groups(objective, config.weight_decay), lr=config.lr,
+                                           betas=(0.9, 0.95))
+        self.ema = Ema(objective, config.ema)
+        self.step, self.seconds, self.done = 0, 0.0, False
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.run_dir / f"{self.stage}.checkpoint.pt"
+
+    def progress(self) -> float:
+        """Share of the budget used, by steps if they are given, else by time."""
+        if self.config.steps:
+            return self.step / self.config.steps
+        return self.seconds / (60 * self.config.minutes)
+
+    def save(self) -> None:
+        if self.rank:
+            return
+        part = self.checkpoint.with_suffix(".part")
+        state = {"model": self.objective.state_dict(), "ema": self.ema.values,
+                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
+                 "done": self.done, "seed": self.seed}
+        try:
+            torch.save(state, part)
+            os.replace(part, self.checkpoint)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            raise UserError(f"{self.checkpoint}: cannot be written ({error}); is the disk full?") from error
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint if there is one."""
+        if not self.checkpoint.exists():
+            return False
+        state = torch.load(self.checkpoint, map_location="cpu")
+        if state["seed"] != self.seed:
+            raise UserError(f"{self.checkpoint}: written with seed {state['seed']}, the configuration says {self.seed}")
+        self.objective.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.ema.values = state["ema"]
+        self.step, self.seconds, self.done = state["step"], state["seconds"], state["done"]
+        return True
+
+    def run(self) -> None:
+        """The loop. Afterwards the objective holds the averaged parameters."""
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        curve = Curve(self.run_dir / f"{self.stage}.csv", self.step) if self.rank == 0 else None
+        module = nn.parallel.DistributedDataParallel(self.objective) if self.world > 1 else self.objective
+        saved = shown = self.seconds
+        bar = _bar(self) if self.rank == 0 else None
+        while not self.done:
+            started = time.monotonic()
+            values = self.train_step(module)
+            self.step += 1
+            self.seconds = self._agree(self.seconds + time.monotonic() - started)
+            self.done = self.progress() >= 1
+            if curve and (self.step % self.config.log_every == 0 or self.done):
+                values = {name: float(value) for name, value in values.items()}
+                if not math.isfinite(values["loss"]):
+                    raise UserError(f"{self.stage}: the loss became {values['loss']} at step {self.step}; lower lr")
+                curve.add(self.step, {**values, "images_per_second": self.step * self.config.batch / self.seconds,
+                                      "minutes": self.seconds / 60})
+                bar(values)
+            if self.sheet and self.rank == 0 and (self.done or self.seconds - shown > 60 * self.config.sheet_minutes):
+                shown = self.seconds
+                self._show()
+            if self.done or self.seconds - saved > 60 * self.config.checkpoint_minutes:
+                saved = self.seconds
+                self.save()
+        self.ema.swap(self.objective)
+
+    def train_step(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        """One update from this process's slice of the batch."""
+        self.objective.train()
+        rate = learning_rate(self.config, self.step, self.progress())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group.get("lr_scale", 1.0)
+        ids = batch_ids(self.ids, self.config.batch, self.seed, self.step)
+        generator = step_generator(self.seed, self.step)
+        share = self.config.batch // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        draws = {name: value[mine] if value.ndim else value
+                 for name, value in self.objective.draw(ids, generator).items()}
+        torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)) + self.rank)  # for dropout
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+            loss, parts = module(draws)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.ema.update(self.objective, self.step)
+        return {"loss": loss.detach(), **parts, "grad_norm": norm, "lr": torch.tensor(rate)}
+
+    def _agree(self, seconds: float) -> float:
+        """All processes go by the clock of the first."""
+        if self.world == 1:
+            return seconds
+        value = torch.tensor(seconds, dtype=torch.float64)
+        dist.broadcast(value, 0)
+        return float(value)
+
+    def _show(self) -> None:
+        """A sample sheet with the averaged parameters."""
+        self.ema.swap(self.objective)
+        self.objective.eval()
+        with torch.no_grad():
+            self.sheet(self.objective)
+        self.ema.swap(self.objective)
+
+
+def _bar(trainer: Trainer) -> Callable[[dict[str, float]], None]:
+    """A progress bar if tqdm is there and someone looks at it, else lines."""
+    def line(values: dict[str, float]) -> None:
+        speed = trainer.step * trainer.config.batch / trainer.seconds
+        numbers = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        print(f"{trainer.stage} {min(1, trainer.progress()):6.1%} step {trainer.step} {numbers} {speed:.1f} images/s",
+              flush=True)
+    if not os.isatty(2):
+        return line
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return line
+    bar = tqdm(total=100, desc=trainer.stage, unit="%")
+
+    def update(values: dict[str, float]) -> None:
+        bar.n = round(100 * min(1, trainer.progress()), 1)
+        bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()})
+    return update

@@ -1,0 +1,87 @@
+// Parameters of a generator: descriptions copied from the plugin, and the values, which are the
+// host's. Belongs to the control thread; a job gets a snapshot.
+#pragma once
+
+#include "core/result.hpp"
+
+#include <tessera/ext/params.h>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+enum class ParamType : tessera_param_type {
+    kInt = TESSERA_PARAM_INT,
+    kFloat = TESSERA_PARAM_FLOAT,
+    kBool = TESSERA_PARAM_BOOL,
+    kChoice = TESSERA_PARAM_CHOICE,
+};
+
+// One description, owned. All limits and values are finite doubles; integers, booleans (0 or 1) and
+// choices (index of the label) are whole numbers.
+struct Param {
+    std::uint32_t id = 0;
+    std::string key;
+    ParamType type = ParamType::kFloat;
+    std::uint32_t flags = 0; // TESSERA_PARAM_*
+    std::string name;
+    std::string group; // empty: none
+    std::string unit;
+    std::string help;
+    double min = 0;
+    double max = 0;
+    double initial = 0;
+    double step = 0; // 0: continuous; never 0 for the other types
+    std::vector<std::string> labels;
+
+    [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
+};
+
+// The nearest value that the description allows; `initial` for NaN.
+[[nodiscard]] double conform(const Param &param, double value);
+
+// The value for people: "0.85", "on", "bark".
+[[nodiscard]] std::string format_value(const Param &param, double value);
+
+// Reads a number, on/off/true/false/yes/no, a label (case ignored) or a label's index. An unknown
+// label or a number outside [min, max] is an error that says what is allowed.
+[[nodiscard]] Result<double> parse_value(const Param &param, std::string_view text);
+
+class Params {
+  public:
+    Params() = default; // no parameters
+
+    // Copies and checks the descriptions: a plugin's mistakes come back as one error that names the
+    // parameter. Values start as `initial`.
+    [[nodiscard]] static Result<Params> read(const tessera_generator &generator);
+
+    [[nodiscard]] std::span<const Param> descriptions() const { return descriptions_; }
+    [[nodiscard]] const Param *find(std::uint32_t id) const;
+    [[nodiscard]] const Param *find(std::string_view key) const;
+
+    // By position in descriptions().
+    [[nodiscard]] double value(std::size_t index) const { return values_[index]; }
+    [[nodiscard]] double value_of(std::string_view key, double otherwise) const;
+
+    // True when the value changed; it is conformed first.
+    Result<bool> set(std::uint32_t id, double value);
+    Result<bool> set_text(std::string_view key, std::string_view text);
+    void reset();
+
+    [[nodiscard]] std::vector<tessera_value> snapshot() const;
+
+    // {"steps": 64, "class": "bark", "flip": true}; choices by label. Loading takes what it knows,
+    // conforms numbers, and returns the keys it could not use.
+    [[nodiscard]] std::string to_json() const;
+    Result<std::vector<std::string>> load_json(std::string_view text);
+
+  private:
+    std::vector<Param> descriptions_;
+    std::vector<double> values_; // one per description
+};
+
+} // namespace tessera

@@ -23,10 +23,14 @@ thread_local std::string last_error;
 
 constexpr std::string_view level_name(Level level) {
     switch (level) {
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
+    case Level::kDebug:
+        return "debug";
+    case Level::kInfo:
+        return "info";
+    case Level::kWarning:
+        return "warning";
+    case Level::kError:
+        return "error";
     }
     return "log";
 }

@@ -30,16 +30,26 @@ enum class Status : tessera_status {
 
 [[nodiscard]] constexpr std::string_view status_name(Status status) {
     switch (status) {
-    case Status::kOk: return "ok";
-    case Status::kMore: return "more";
-    case Status::kFailed: return "failed";
-    case Status::kInvalidArgument: return "invalid argument";
-    case Status::kUnsupported: return "unsupported";
-    case Status::kNotFound: return "not found";
-    case Status::kOutOfMemory: return "out of memory";
-    case Status::kBusy: return "busy";
-    case Status::kIo: return "input/output error";
-    case Status::kCancelled: return "cancelled";
+    case Status::kOk:
+        return "ok";
+    case Status::kMore:
+        return "more";
+    case Status::kFailed:
+        return "failed";
+    case Status::kInvalidArgument:
+        return "invalid argument";
+    case Status::kUnsupported:
+        return "unsupported";
+    case Status::kNotFound:
+        return "not found";
+    case Status::kOutOfMemory:
+        return "out of memory";
+    case Status::kBusy:
+        return "busy";
+    case Status::kIo:
+        return "input/output error";
+    case Status::kCancelled:
+        return "cancelled";
     }
     return "unknown status";
 }
@@ -56,7 +66,8 @@ template <class... Args>
 }
 
 // Either a value or an Error. `Result<void>` has no value.
-template <class T = void> class [[nodiscard]] Result {
+template <class T = void>
+class [[nodiscard]] Result {
   public:
     Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
     Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
@@ -81,7 +92,8 @@ template <class T = void> class [[nodiscard]] Result {
     std::variant<T, Error> state_;
 };
 
-template <> class [[nodiscard]] Result<void> {
+template <>
+class [[nodiscard]] Result<void> {
   public:
     Result() = default;
     Result(Error error) : error_(std::move(error)) {}

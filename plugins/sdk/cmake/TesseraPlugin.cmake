@@ -1,0 +1,27 @@
+# tessera_add_plugin(<name> SOURCES <files...> [LIBRARIES <targets...>])
+#
+# A generator plugin: a module with hidden visibility that exports one symbol and can be unloaded.
+# -fno-gnu-unique is what makes unloading possible with GCC: unique symbols pin a library for ever.
+include_guard(GLOBAL)
+
+set(TESSERA_PLUGIN_EXPORTS "${CMAKE_CURRENT_LIST_DIR}/plugin_exports.map")
+
+function(tessera_add_plugin name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${name} MODULE ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE Tessera::sdk ${arg_LIBRARIES})
+  if(TARGET tessera_flags)
+    target_link_libraries(${name} PRIVATE tessera_flags)
+  endif()
+  target_compile_features(${name} PRIVATE c_std_11 cxx_std_20)
+  target_compile_options(${name} PRIVATE
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
+  # The standard library's templates are visible whatever the flags say; the map hides them.
+  target_link_options(${name} PRIVATE -Wl,--version-script=${TESSERA_PLUGIN_EXPORTS})
+  set_target_properties(${name} PROPERTIES
+    PREFIX "" C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  if(TESSERA_PLUGIN_OUTPUT_DIRECTORY)
+    set_target_properties(${name} PROPERTIES
+      LIBRARY_OUTPUT_DIRECTORY "${TESSERA_PLUGIN_OUTPUT_DIRECTORY}")
+  endif()
+endfunction()

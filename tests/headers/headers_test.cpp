@@ -1,0 +1,50 @@
+// Layout of the contract: what a plugin built by another compiler relies on.
+#include <tessera/entry.h>
+#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/params.h>
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <type_traits>
+
+namespace {
+
+// Frozen structs: sizes and offsets never change.
+static_assert(sizeof(tessera_tensor) == 88);
+static_assert(offsetof(tessera_tensor, dtype) == 8);
+static_assert(offsetof(tessera_tensor, shape) == 24);
+static_assert(offsetof(tessera_tensor, stride) == 56);
+static_assert(sizeof(tessera_value) == 16);
+static_assert(offsetof(tessera_value, as) == 8);
+static_assert(sizeof(tessera_input) == 96);
+static_assert(sizeof(tessera_entry) == 32);
+static_assert(sizeof(tessera_reverse_step) == 20);
+
+// Growable structs: struct_size is first.
+template <class T>
+constexpr bool begins_with_size() {
+    return std::is_standard_layout_v<T> && offsetof(T, struct_size) == 0 &&
+           std::is_same_v<decltype(T::struct_size), std::uint32_t>;
+}
+static_assert(begins_with_size<tessera_descriptor>());
+static_assert(begins_with_size<tessera_activation>());
+static_assert(begins_with_size<tessera_request>());
+static_assert(begins_with_size<tessera_event>());
+static_assert(begins_with_size<tessera_creation>());
+static_assert(begins_with_size<tessera_param>());
+static_assert(begins_with_size<tessera_linear>());
+static_assert(begins_with_size<tessera_attention>());
+static_assert(begins_with_size<tessera_conv2d>());
+static_assert(begins_with_size<tessera_random>());
+static_assert(begins_with_size<tessera_compute_info>());
+static_assert(begins_with_size<tessera_denoise_network>());
+static_assert(begins_with_size<tessera_denoise_set>());
+
+TEST(Abi, FirstFieldOfTheEntryIsItsVersion) {
+    // Whatever else changes between versions, a host can always read this before calling anything.
+    EXPECT_EQ(offsetof(tessera_entry, abi_version), 0u);
+    EXPECT_EQ(TESSERA_ABI_VERSION, (TESSERA_VERSION_MAJOR << 16) | TESSERA_VERSION_MINOR);
+}
+
+} // namespace

@@ -1,0 +1,522 @@
+#include "compute/operands.hpp"
+
+#include "core/tensor.hpp"
+
+#include <cmath>
+
+namespace tessera::operands {
+
+namespace {
+
+template <class... Args>
+Error invalid(fmt::format_string<Args...> format, Args &&...args) {
+    return make_error(Status::kInvalidArgument, format, std::forward<Args>(args)...);
+}
+
+// Returns from the enclosing check on the first failure.
+#define TESSERA_TRY(expression)                                                                    \
+    do {                                                                                           \
+        if (auto tried = (expression); !tried) return tried.error();                               \
+    } while (false)
+
+std::string text(const tessera_tensor &tensor) {
+    return fmt::format("{} {}", shape_text(tensor), dtype_name(tensor.dtype));
+}
+
+// A strided tensor of at least one element, of the dtype and rank wanted (rank < 0: any).
+Result<> strided(const char *name, const tessera_tensor *tensor, tessera_dtype dtype, int rank) {
+    if (tensor == nullptr) return invalid("{} is NULL", name);
+    if (!has_valid_rank(*tensor)) {
+        return invalid("{} has rank {}; expected 0 to {}", name, tensor->rank, TESSERA_MAX_RANK);
+    }
+    const auto count = element_count(*tensor);
+    if (!count || *count == 0) {
+        return invalid("{} is {}; expected dimensions of at least 1", name, text(*tensor));
+    }
+    if (tensor->layout != TESSERA_LAYOUT_STRIDED) {
+        return invalid("{} {} has layout {}; expected a strided tensor", name, text(*tensor),
+                       tensor->layout);
+    }
+    if (tensor->dtype != dtype) {
+        return invalid("{} is {}; expected {}", name, text(*tensor), dtype_name(dtype));
+    }
+    if (rank >= 0 && tensor->rank != rank) {
+        return invalid("{} is {}; expected rank {}", name, text(*tensor), rank);
+    }
+    if (tensor->data == nullptr) return invalid("{} {} has no data", name, text(*tensor));
+    return {};
+}
+
+// Float32 activations: rows of contiguous elements.
+Result<> activations(const char *name, const tessera_tensor *tensor, int rank = -1) {
+    TESSERA_TRY(strided(name, tensor, TESSERA_DTYPE_F32, rank));
+    if (tensor->rank > 0 && tensor->shape[tensor->rank - 1] > 1 &&
+        tensor->stride[tensor->rank - 1] != 1) {
+        return invalid("{} {} has stride {} in its last dimension; expected 1", name, text(*tensor),
+                       tensor->stride[tensor->rank - 1]);
+    }
+    return {};
+}
+
+Result<> vector(const char *name, const tessera_tensor *tensor, std::int64_t width) {
+    TESSERA_TRY(activations(name, tensor, 1));
+    if (tensor->shape[0] != width) {
+        return invalid("{} is {}; expected ({})", name, text(*tensor), width);
+    }
+    return {};
+}
+
+Result<> optional_vector(const char *name, const tessera_tensor *tensor, std::int64_t width) {
+    if (tensor == nullptr) return {};
+    return vector(name, tensor, width);
+}
+
+Result<> like(const char *name, const tessera_tensor *tensor, const tessera_tensor &other,
+              const char *other_name) {
+    TESSERA_TRY(activations(name, tensor));
+    if (!has_same_shape(*tensor, other)) {
+        return invalid("{} is {} but {} is {}; expected one shape", name, text(*tensor), other_name,
+                       text(other));
+    }
+    return {};
+}
+
+Result<> repeatable(const char *name, const tessera_tensor *tensor, const tessera_tensor &over) {
+    TESSERA_TRY(activations(name, tensor));
+    bool fits = tensor->rank <= over.rank;
+    for (std::int32_t back = 0; fits && back < tensor->rank; ++back) {
+        const std::int64_t extent = tensor->shape[tensor->rank - 1 - back];
+        const bool last = back == 0;
+        fits = extent == over.shape[over.rank - 1 - back] || (extent == 1 && !last);
+    }
+    if (!fits) {
+        return invalid("{} is {}; expected the trailing dimensions of {}, or 1 in place of leading "
+                       "ones",
+                       name, text(*tensor), text(over));
+    }
+    return {};
+}
+
+Result<> packed(const char *name, const tessera_tensor *tensor, int rank) {
+    if (tensor == nullptr) return invalid("{} is NULL", name);
+    if (tensor->layout != TESSERA_LAYOUT_PACKED) {
+        return invalid("{} {} is not packed; expected a weight from pack_{}", name, text(*tensor),
+                       rank == 2 ? "linear" : "conv2d");
+    }
+    if (tensor->rank != rank) {
+        return invalid("{} is {}; expected rank {}", name, text(*tensor), rank);
+    }
+    if (tensor->data == nullptr) return invalid("{} {} has no data", name, text(*tensor));
+    return {};
+}
+
+Result<> known_activation(tessera_activation_kind kind) {
+    if (kind < TESSERA_ACTIVATION_NONE || kind > TESSERA_ACTIVATION_SILU) {
+        return invalid("activation is {}; expected 0 to {}", kind, TESSERA_ACTIVATION_SILU);
+    }
+    return {};
+}
+
+Result<> none_or_silu(const char *name, tessera_activation_kind kind) {
+    if (kind != TESSERA_ACTIVATION_NONE && kind != TESSERA_ACTIVATION_SILU) {
+        return invalid("{} is {}; expected {} (none) or {} (SiLU)", name, kind,
+                       TESSERA_ACTIVATION_NONE, TESSERA_ACTIVATION_SILU);
+    }
+    return {};
+}
+
+Result<> valid_epsilon(float epsilon) {
+    if (!(epsilon >= 0.0F) || !std::isfinite(epsilon)) {
+        return invalid("epsilon is {}; expected a finite number of at least 0", epsilon);
+    }
+    return {};
+}
+
+Result<Rows> evenly_spaced(const char *name, const tessera_tensor &tensor) {
+    const auto rows = as_rows(tensor);
+    if (!rows) {
+        return invalid("{} {} has strides that do not flatten into evenly spaced rows", name,
+                       text(tensor));
+    }
+    return *rows;
+}
+
+Result<> rank_array(const char *name, const tessera_tensor *rank, std::int64_t batch,
+                    std::int64_t count) {
+    if (rank == nullptr) return {};
+    TESSERA_TRY(strided(name, rank, TESSERA_DTYPE_I32, -1));
+    const bool shared = rank->rank == 1 && rank->shape[0] == count;
+    const bool each = rank->rank == 2 && rank->shape[0] == batch && rank->shape[1] == count;
+    if (!shared && !each) {
+        return invalid("{} is {}; expected ({}) or ({}, {})", name, text(*rank), count, batch,
+                       count);
+    }
+    return {};
+}
+
+// I32 (count) or (batch, count) on the host, with every index in [0, limit).
+Result<> row_indices(const tessera_tensor *index, std::int64_t batch, std::int64_t count,
+                     std::int64_t limit) {
+    if (index == nullptr) return invalid("host_index is NULL");
+    TESSERA_TRY(rank_array("host_index", index, batch, count));
+    const std::int64_t batches = index->rank == 2 ? batch : 1;
+    const std::int64_t batch_stride = index->rank == 2 ? index->stride[0] : 0;
+    const std::int64_t stride = index->stride[index->rank - 1];
+    const auto *values = static_cast<const std::int32_t *>(index->data);
+    for (std::int64_t b = 0; b < batches; ++b) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            const std::int32_t row = values[b * batch_stride + i * stride];
+            if (row < 0 || row >= limit) {
+                return invalid("host_index[{}][{}] is {}; expected 0 to {}", b, i, row, limit - 1);
+            }
+        }
+    }
+    return {};
+}
+
+Result<> weight_to_pack(const tessera_tensor *weight, int rank, tessera_dtype precision,
+                        const tessera_tensor *out_packed) {
+    if (out_packed == nullptr) return invalid("out_packed is NULL");
+    if (weight == nullptr) return invalid("host_weight is NULL");
+    if (weight->dtype != TESSERA_DTYPE_F32 && weight->dtype != TESSERA_DTYPE_F16 &&
+        weight->dtype != TESSERA_DTYPE_BF16) {
+        return invalid("host_weight is {}; expected f32, f16 or bf16", text(*weight));
+    }
+    TESSERA_TRY(strided("host_weight", weight, weight->dtype, rank));
+    if (weight->memory != TESSERA_MEMORY_HOST) {
+        return invalid("host_weight {} is in memory {}; expected host memory", text(*weight),
+                       weight->memory);
+    }
+    if (precision != TESSERA_DTYPE_F32 && precision != TESSERA_DTYPE_BF16) {
+        return invalid("precision is {}; expected f32 or bf16", dtype_name(precision));
+    }
+    return {};
+}
+
+} // namespace
+
+std::optional<Rows> as_rows(const tessera_tensor &tensor) {
+    if (tensor.rank == 0) return Rows{1, 1, 1};
+    const std::int32_t last = tensor.rank - 1;
+    Rows rows{1, tensor.shape[last], tensor.shape[last]};
+    bool first = true; // no dimension of more than one row met yet
+    for (std::int32_t i = last - 1; i >= 0; --i) {
+        if (tensor.shape[i] == 1) continue;
+        if (first)
+            rows.stride = tensor.stride[i];
+        else if (tensor.stride[i] != rows.stride * rows.count)
+            return std::nullopt;
+        rows.count *= tensor.shape[i];
+        first = false;
+    }
+    return rows;
+}
+
+Result<> allocate(const tessera_tensor *tensor) {
+    if (tensor == nullptr) return invalid("the tensor is NULL");
+    const auto bytes = size_bytes(*tensor);
+    if (!bytes || *bytes == 0) {
+        return invalid("tensor {}; expected a dtype, rank 0 to {}, dimensions of at least 1 and a "
+                       "size that fits",
+                       text(*tensor), TESSERA_MAX_RANK);
+    }
+    return {};
+}
+
+Result<> transfer(const tessera_tensor *source, const tessera_tensor *out) {
+    if (source == nullptr || out == nullptr) {
+        return invalid("{} is NULL", source == nullptr ? "source" : "out");
+    }
+    if (dtype_size(source->dtype) == 0) return invalid("source is {}", text(*source));
+    TESSERA_TRY(strided("source", source, source->dtype, -1));
+    TESSERA_TRY(strided("out", out, source->dtype, source->rank));
+    if (!has_same_shape(*source, *out)) {
+        return invalid("source is {} but out is {}; expected one shape", text(*source), text(*out));
+    }
+    return {};
+}
+
+Result<> pack_linear(const tessera_tensor *weight, tessera_dtype precision,
+                     const tessera_tensor *out_packed) {
+    return weight_to_pack(weight, 2, precision, out_packed);
+}
+
+Result<> pack_conv2d(const tessera_tensor *weight, tessera_dtype precision,
+                     const tessera_tensor *out_packed) {
+    return weight_to_pack(weight, 4, precision, out_packed);
+}
+
+Result<> linear(const tessera_tensor *x, const tessera_tensor *weight,
+                const tessera_linear &options, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x));
+    TESSERA_TRY(packed("packed_weight", weight, 2));
+    TESSERA_TRY(activations("out", out));
+    const auto x_rows = evenly_spaced("x", *x);
+    TESSERA_TRY(x_rows);
+    const auto out_rows = evenly_spaced("out", *out);
+    TESSERA_TRY(out_rows);
+    if (x_rows->width != weight->shape[1] || out_rows->width != weight->shape[0] ||
+        x_rows->count != out_rows->count) {
+        return invalid("x {} with packed_weight {} into out {}; expected ({}, {}) into ({}, {})",
+                       text(*x), shape_text(*weight), text(*out), x_rows->count, weight->shape[1],
+                       x_rows->count, weight->shape[0]);
+    }
+    TESSERA_TRY(known_activation(options.activation));
+    TESSERA_TRY(optional_vector("bias", options.bias, weight->shape[0]));
+    for (const auto &[name, tensor] :
+         {std::pair("gate", options.gate), std::pair("residual", options.residual)}) {
+        if (tensor == nullptr) continue;
+        TESSERA_TRY(activations(name, tensor));
+        const auto rows = evenly_spaced(name, *tensor);
+        TESSERA_TRY(rows);
+        if (rows->count != out_rows->count || rows->width != out_rows->width) {
+            return invalid("{} is {}; expected ({}, {}) as out", name, text(*tensor),
+                           out_rows->count, out_rows->width);
+        }
+    }
+    return {};
+}
+
+Result<> attention(const tessera_tensor *query, const tessera_tensor *key,
+                   const tessera_tensor *value, const tessera_attention &options,
+                   const tessera_tensor *out) {
+    TESSERA_TRY(activations("query", query, 4));
+    TESSERA_TRY(activations("key", key, 4));
+    TESSERA_TRY(like("value", value, *key, "key"));
+    TESSERA_TRY(like("out", out, *query, "query"));
+    for (const int i : {0, 2, 3}) {
+        if (query->shape[i] != key->shape[i]) {
+            return invalid("query is {} but key is {}; expected one batch, head count and head "
+                           "width",
+                           text(*query), text(*key));
+        }
+    }
+    if (options.rule < TESSERA_RANK_ALL || options.rule > TESSERA_RANK_EQUAL) {
+        return invalid("rule is {}; expected 0 to {}", options.rule, TESSERA_RANK_EQUAL);
+    }
+    if (!std::isfinite(options.scale)) {
+        return invalid("scale is {}; expected a finite number", options.scale);
+    }
+    if (options.sink_count > key->shape[1]) {
+        return invalid("sink_count is {}; expected at most the {} keys", options.sink_count,
+                       key->shape[1]);
+    }
+    TESSERA_TRY(rank_array("query_rank", options.query_rank, query->shape[0], query->shape[1]));
+    return rank_array("key_rank", options.key_rank, key->shape[0], key->shape[1]);
+}
+
+Result<> conv2d(const tessera_tensor *x, const tessera_tensor *weight,
+                const tessera_conv2d &options, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 4));
+    TESSERA_TRY(packed("packed_weight", weight, 4));
+    TESSERA_TRY(activations("out", out, 4));
+    const std::int64_t stride = options.stride == 0 ? 1 : options.stride;
+    const std::int64_t upsample = options.upsample == 0 ? 1 : options.upsample;
+    const std::int64_t padded_height =
+        x->shape[1] * upsample + options.pad_top + options.pad_bottom;
+    const std::int64_t padded_width = x->shape[2] * upsample + options.pad_left + options.pad_right;
+    if (x->shape[3] != weight->shape[1] || padded_height < weight->shape[2] ||
+        padded_width < weight->shape[3]) {
+        return invalid("x {} with packed_weight {}; expected {} channels and at least {} x {} "
+                       "pixels after upsampling and padding",
+                       text(*x), shape_text(*weight), weight->shape[1], weight->shape[2],
+                       weight->shape[3]);
+    }
+    const std::int64_t height = (padded_height - weight->shape[2]) / stride + 1;
+    const std::int64_t width = (padded_width - weight->shape[3]) / stride + 1;
+    if (out->shape[0] != x->shape[0] || out->shape[1] != height || out->shape[2] != width ||
+        out->shape[3] != weight->shape[0]) {
+        return invalid("x {} with packed_weight {} into out {}; expected out ({}, {}, {}, {})",
+                       text(*x), shape_text(*weight), text(*out), x->shape[0], height, width,
+                       weight->shape[0]);
+    }
+    if (options.circular != 0) {
+        const std::int64_t vertical = std::max(options.pad_top, options.pad_bottom);
+        const std::int64_t horizontal = std::max(options.pad_left, options.pad_right);
+        if (vertical > x->shape[1] * upsample || horizontal > x->shape[2] * upsample) {
+            return invalid("circular padding of {} x {} around x {}; expected at most the image",
+                           vertical, horizontal, text(*x));
+        }
+    }
+    TESSERA_TRY(none_or_silu("input_activation", options.input_activation));
+    TESSERA_TRY(known_activation(options.activation));
+    TESSERA_TRY(optional_vector("bias", options.bias, weight->shape[0]));
+    if (options.residual != nullptr) TESSERA_TRY(like("residual", options.residual, *out, "out"));
+    return {};
+}
+
+Result<> layer_norm(const tessera_tensor *x, const tessera_tensor *gamma,
+                    const tessera_tensor *beta, float epsilon, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x));
+    TESSERA_TRY(like("out", out, *x, "x"));
+    if ((gamma == nullptr) != (beta == nullptr)) {
+        return invalid("gamma and beta: one is NULL; expected both or neither");
+    }
+    const std::int64_t width = x->rank == 0 ? 1 : x->shape[x->rank - 1];
+    TESSERA_TRY(optional_vector("gamma", gamma, width));
+    TESSERA_TRY(optional_vector("beta", beta, width));
+    return valid_epsilon(epsilon);
+}
+
+Result<> group_norm(const tessera_tensor *x, std::uint32_t groups, const tessera_tensor *gamma,
+                    const tessera_tensor *beta, float epsilon, tessera_activation_kind activation,
+                    const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 4));
+    TESSERA_TRY(like("out", out, *x, "x"));
+    if (groups == 0 || x->shape[3] % groups != 0) {
+        return invalid("{} groups over x {}; expected a divisor of {} channels", groups, text(*x),
+                       x->shape[3]);
+    }
+    TESSERA_TRY(vector("gamma", gamma, x->shape[3]));
+    TESSERA_TRY(vector("beta", beta, x->shape[3]));
+    TESSERA_TRY(valid_epsilon(epsilon));
+    return none_or_silu("activation", activation);
+}
+
+Result<> fill(const tessera_tensor *out) { return activations("out", out); }
+
+Result<> copy(const tessera_tensor *x, const tessera_tensor *out) {
+    TESSERA_TRY(strided("x", x, TESSERA_DTYPE_F32, -1));
+    TESSERA_TRY(strided("out", out, TESSERA_DTYPE_F32, x->rank));
+    if (!has_same_shape(*x, *out)) {
+        return invalid("x is {} but out is {}; expected one shape", text(*x), text(*out));
+    }
+    return {};
+}
+
+Result<> scale_offset(const tessera_tensor *x, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x));
+    return like("out", out, *x, "x");
+}
+
+Result<> add(const tessera_tensor *a, const tessera_tensor *b, const tessera_tensor *out) {
+    TESSERA_TRY(activations("a", a));
+    TESSERA_TRY(repeatable("b", b, *a));
+    return like("out", out, *a, "a");
+}
+
+Result<> activate(const tessera_tensor *x, tessera_activation_kind kind,
+                  const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x));
+    TESSERA_TRY(like("out", out, *x, "x"));
+    return known_activation(kind);
+}
+
+Result<> modulate(const tessera_tensor *x, const tessera_tensor *shift, const tessera_tensor *scale,
+                  const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x));
+    TESSERA_TRY(repeatable("shift", shift, *x));
+    TESSERA_TRY(repeatable("scale", scale, *x));
+    return like("out", out, *x, "x");
+}
+
+namespace {
+
+// Rows of one of two tensors (batch, rows, width) are picked by an index.
+Result<> picked_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+                     const tessera_tensor *out, bool index_into_x) {
+    TESSERA_TRY(activations("x", x, 3));
+    TESSERA_TRY(activations("out", out, 3));
+    if (x->shape[0] != out->shape[0] || x->shape[2] != out->shape[2]) {
+        return invalid("x is {} but out is {}; expected one batch and width", text(*x), text(*out));
+    }
+    return row_indices(host_index, x->shape[0], (index_into_x ? out : x)->shape[1],
+                       (index_into_x ? x : out)->shape[1]);
+}
+
+Result<> shuffled_pixels(const tessera_tensor &packed_pixels, const tessera_tensor &spread,
+                         std::uint32_t factor) {
+    const auto r = static_cast<std::int64_t>(factor);
+    if (factor == 0 || factor > 4096 || packed_pixels.shape[0] != spread.shape[0] ||
+        packed_pixels.shape[1] * r != spread.shape[1] ||
+        packed_pixels.shape[2] * r != spread.shape[2] ||
+        packed_pixels.shape[3] != spread.shape[3] * r * r) {
+        return invalid("{} and {} with factor {}; expected (b, h, w, c r r) and (b, h r, w r, c)",
+                       text(packed_pixels), text(spread), factor);
+    }
+    return {};
+}
+
+} // namespace
+
+Result<> gather_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+                     const tessera_tensor *out) {
+    return picked_rows(x, host_index, out, true);
+}
+
+Result<> scatter_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+                      const tessera_tensor *out) {
+    return picked_rows(x, host_index, out, false);
+}
+
+Result<> pixel_shuffle(const tessera_tensor *x, std::uint32_t factor, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 4));
+    TESSERA_TRY(activations("out", out, 4));
+    return shuffled_pixels(*x, *out, factor);
+}
+
+Result<> pixel_unshuffle(const tessera_tensor *x, std::uint32_t factor, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 4));
+    TESSERA_TRY(activations("out", out, 4));
+    return shuffled_pixels(*out, *x, factor);
+}
+
+Result<> to_rgba8(const tessera_tensor *x, const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 3));
+    TESSERA_TRY(strided("out", out, TESSERA_DTYPE_U8, 3));
+    if ((x->shape[2] != 1 && x->shape[2] != 3) || x->shape[0] != out->shape[0] ||
+        x->shape[1] != out->shape[1] || out->shape[2] != 4 || out->stride[2] != 1) {
+        return invalid("x {} into out {}; expected (height, width, 1 or 3) into (height, width, 4)",
+                       text(*x), text(*out));
+    }
+    return {};
+}
+
+Result<> normal(const tessera_random *random, const tessera_tensor *out) {
+    TESSERA_TRY(activations("out", out));
+    if (random == nullptr) return invalid("random is NULL");
+    const auto rows = evenly_spaced("out", *out);
+    TESSERA_TRY(rows);
+    const tessera_random options = copy_options(random);
+    TESSERA_TRY(strided("index", options.index, TESSERA_DTYPE_I32, 2));
+    if (options.index->shape[0] != rows->count || options.index->shape[1] != 2) {
+        return invalid("index is {}; expected ({}, 2) as out {}", text(*options.index), rows->count,
+                       text(*out));
+    }
+    return {};
+}
+
+Result<> guide(const tessera_tensor *conditional, const tessera_tensor *unconditional, float scale,
+               std::uint32_t guided_width, const tessera_tensor *out) {
+    TESSERA_TRY(activations("conditional", conditional, 2));
+    TESSERA_TRY(like("unconditional", unconditional, *conditional, "conditional"));
+    TESSERA_TRY(like("out", out, *conditional, "conditional"));
+    if (guided_width > conditional->shape[1]) {
+        return invalid("guided_width is {}; expected at most the width {}", guided_width,
+                       conditional->shape[1]);
+    }
+    if (!std::isfinite(scale)) return invalid("scale is {}; expected a finite number", scale);
+    return {};
+}
+
+Result<> reverse_step(const tessera_tensor *x, const tessera_tensor *model,
+                      const tessera_tensor *noise, const tessera_reverse_step *step,
+                      const tessera_tensor *out) {
+    TESSERA_TRY(activations("x", x, 2));
+    TESSERA_TRY(activations("model", model, 2));
+    TESSERA_TRY(like("out", out, *x, "x"));
+    if (step == nullptr) return invalid("step is NULL");
+    if (model->shape[0] != x->shape[0] ||
+        (model->shape[1] != x->shape[1] && model->shape[1] != 2 * x->shape[1])) {
+        return invalid("model is {} for x {}; expected ({}, {}) or ({}, {})", text(*model),
+                       text(*x), x->shape[0], x->shape[1], x->shape[0], 2 * x->shape[1]);
+    }
+    if (noise != nullptr) return like("noise", noise, *x, "x");
+    if (step->noise_scale != 0.0F) {
+        return invalid("noise is NULL with noise_scale {}; expected {} of noise", step->noise_scale,
+                       text(*x));
+    }
+    return {};
+}
+
+} // namespace tessera::operands

@@ -1,0 +1,12 @@
+# Takes the C++ snippet out of the README, so that a test compiles what readers copy.
+file(READ "${PROJECT_SOURCE_DIR}/README.md" _readme)
+string(FIND "${_readme}" "```cpp\n" _begin)
+if(_begin EQUAL -1)
+  message(FATAL_ERROR "README.md has no ```cpp snippet")
+endif()
+math(EXPR _begin "${_begin} + 7")
+string(SUBSTRING "${_readme}" ${_begin} -1 _snippet)
+string(FIND "${_snippet}" "```" _end)
+string(SUBSTRING "${_snippet}" 0 ${_end} _snippet)
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/readme_snippet.cpp" CONTENT "${_snippet}" @ONLY)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/README.md")

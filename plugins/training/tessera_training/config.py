@@ -86,7 +86,8 @@ class TrainConfig:
     minutes: float = 0.0  # time budget; 0: use `steps`
     steps: int = 0
     batch: int = 32
-    lr: float = 8e-4
+    lr: float = 8e-4  # peak of AdamW
+    muon_lr: float = 0.0  # peak of Muon for the matrices of the blocks; 0: AdamW for all
     final_lr: float = 0.02  # share of lr at the end of the cosine
     warmup: int = 100  # steps
     weight_decay: float = 0.02
@@ -121,6 +122,7 @@ class ExportConfig:
     path: str = ""  # model directory
     license: str = ""
     dtype: str = "bf16"
+    hardware: str = ""  # what it was trained on, for the metadata
     defaults: Defaults = field(default_factory=Defaults)
 
 

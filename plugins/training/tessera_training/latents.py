@@ -51,6 +51,10 @@ class LatentPack:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def restore(self, z: torch.Tensor) -> torch.Tensor:
+        """Normalised latents [B,C,H,W] back to what the tokenizer decodes."""
+        return z * self.channel_std.view(1, -1, 1, 1) + self.channel_mean.view(1, -1, 1, 1)
+
     def draw(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A posterior sample [B,C,H,W] of a random version of each image, rolled if it tiles.
 

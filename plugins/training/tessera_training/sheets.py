@@ -24,16 +24,24 @@ def grid(images: torch.Tensor, columns: int, gap: int = 2) -> torch.Tensor:
     return out
 
 
-def save(path: Path, images: torch.Tensor, columns: int, names: list[str] | None = None) -> None:
-    """Write [B,3,H,W] images in [-1,1] as a grid; `names` labels the rows."""
-    picture = Image.fromarray(grid(to_bytes(images), columns).numpy())
-    if names:
-        step = images.shape[2] + 2
-        labelled = Image.new("RGB", (picture.width + 96, picture.height), "white")
-        labelled.paste(picture, (96, 0))
-        draw = ImageDraw.Draw(labelled)
-        for row, name in enumerate(names):
-            draw.text((4, row * step + images.shape[2] // 2 - 6), name, fill="black")
-        picture = labelled
+def save(path: Path, images: torch.Tensor, columns: int) -> None:
+    """Write [B,3,H,W] images in [-1,1] as a grid."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    Image.fromarray(grid(to_bytes(images), columns).numpy()).save(path)
+
+
+def save_classes(path: Path, images: torch.Tensor, names: list[str]) -> None:
+    """Write [classes * n,3,H,W] images in [-1,1]: one labelled row per class, in two blocks side by side."""
+    each, height = len(images) // len(names), images.shape[2]
+    blocks = 2 if len(names) > 8 else 1
+    rows, margin = -(-len(names) // blocks), 96
+    width = margin + each * (images.shape[3] + 2)
+    sheet = Image.new("RGB", (blocks * width, rows * (height + 2)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for index, name in enumerate(names):
+        left, top = index // rows * width, index % rows * (height + 2)
+        draw.text((left + 4, top + height // 2 - 6), name, fill="black")
+        row = grid(to_bytes(images[index * each:(index + 1) * each]), each)
+        sheet.paste(Image.fromarray(row.numpy()), (left + margin, top))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)

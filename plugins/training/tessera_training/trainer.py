@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from . import optim
 from .config import TrainConfig
 from .errors import UserError
 
@@ -43,17 +44,6 @@ def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return config.lr * warm * (config.final_lr + (1 - config.final_lr) * cosine)
-
-
-def parameter_groups(module: nn.Module, decay: float) -> list[dict]:
-    """Weight decay as in the reference: not for biases, 1-D tensors and the denoiser (`diffloss`)."""
-    decayed, plain = [], []
-    for name, parameter in module.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        skip = parameter.ndim <= 1 or name.endswith(".bias") or "diffloss" in name
-        (plain if skip else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
 
 
 class Ema:
@@ -121,8 +111,7 @@ class Trainer:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         if config.batch % self.world:
             raise UserError(f"{stage}: batch {config.batch} cannot be shared by {self.world} processes")
-        self.optimizer = torch.optim.AdamW(parameter_groups(objective, config.weight_decay), lr=config.lr,
-                                           betas=(0.9, 0.95))
+        self.optimizer = optim.build(objective, config.lr, config.weight_decay, config.muon_lr)
         self.ema = Ema(objective, config.ema)
         self.step, self.seconds, self.done = 0, 0.0, False
 
@@ -196,7 +185,7 @@ class Trainer:
         self.objective.train()
         rate = learning_rate(self.config, self.step, self.progress())
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("lr_scale", 1.0)
+            group["lr"] = rate * group["lr_scale"]
         ids = batch_ids(self.ids, self.config.batch, self.seed, self.step)
         generator = step_generator(self.seed, self.step)
         share = self.config.batch // self.world

@@ -1,0 +1,70 @@
+"""The built-in commands: train, pack, sample, export."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch.distributed as dist
+
+from . import config as configuration
+from .errors import UserError
+from .pipeline import STAGES, Run, run_stages
+
+
+def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    parser.add_argument("config", type=Path, help="TOML file, see configs/")
+    parser.add_argument("--run-dir", type=Path, help="where checkpoints and curves go (default: from the file)")
+    parser.add_argument("--data", type=Path, help="image folder instead of the configured one")
+    parser.add_argument("--out", type=Path, help="model directory (or picture, for `sample`) instead of the configured")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: as PyTorch decides)")
+    if command == "train":
+        parser.add_argument("--minutes", type=float, help="time budget of all training stages together")
+        parser.add_argument("--stage", action="append", choices=STAGES, help="only this stage; may be repeated")
+        parser.add_argument("--restart", action="store_true", help="ignore checkpoints instead of resuming")
+        parser.add_argument("--resume", action="store_true", help="resume from checkpoints (the default)")
+
+
+def _load(arguments: argparse.Namespace) -> configuration.Config:
+    import dataclasses
+    config = configuration.load(arguments.config)
+    if arguments.run_dir:
+        config = dataclasses.replace(config, run_dir=str(arguments.run_dir.resolve()))
+    if arguments.data:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(arguments.data.resolve())))
+    if arguments.out:
+        config = dataclasses.replace(config, export=dataclasses.replace(config.export,
+                                                                        path=str(arguments.out.resolve())))
+    return config
+
+
+def run(command: str, arguments: argparse.Namespace) -> None:
+    config = _load(arguments)
+    if command == "train":
+        _join_processes()
+        try:
+            run_stages(config, arguments.stage or list(STAGES), arguments)
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+        return
+    job = Run(config, threads=arguments.threads)
+    if command == "pack":
+        job.pack()
+    elif command == "export":
+        from .export import export_model
+        if not config.export.path:
+            raise UserError("export: no model directory (export.path in the configuration, or --out)")
+        export_model(job, Path(config.export.path))
+    else:
+        images = job.pack()
+        model, _ = job.generator(len(images.classes))
+        job.sample_sheet(model, job.tokenizer(), job.latents(), images.classes,
+                         arguments.out or job.dir / "sheets" / "samples.png")
+
+
+def _join_processes() -> None:
+    """Under torchrun, join the process group (one process per device or, with gloo, per core group)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group("gloo")

@@ -1,0 +1,66 @@
+"""Export: a run directory becomes a model directory that the runtime loads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+
+import torch
+
+from . import safetensors_io
+from .errors import UserError
+
+if typing.TYPE_CHECKING:
+    from .pipeline import Run
+
+FORMAT = "tessera-model/1"
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "f32": torch.float32}
+
+
+def _cast(tensors: dict[str, torch.Tensor], dtype: str) -> dict[str, torch.Tensor]:
+    if dtype not in _DTYPES:
+        raise UserError(f"export.dtype = '{dtype}': expected one of {', '.join(_DTYPES)}")
+    cast = {name: value.detach().to(_DTYPES[dtype]).contiguous() for name, value in tensors.items()}
+    for name, value in cast.items():
+        if not bool(torch.isfinite(value.float()).all()):
+            raise UserError(f"tensor '{name}' holds values that are not finite (in {dtype}); nothing was exported")
+    return cast
+
+
+def _training_note(run: Run, state: dict) -> dict[str, object]:
+    batch = run.config.generator_training.batch
+    note: dict[str, object] = {
+        "generator_images_seen": state["step"] * batch, "generator_steps": state["step"],
+        "generator_hours": round(state["seconds"] / 3600, 2), "seed": run.config.seed,
+        "hardware": run.config.export.hardware,
+    }
+    for stage, train in (("tokenizer", run.config.tokenizer_training), ("decoder", run.config.decoder_training)):
+        path = run.dir / f"{stage}.checkpoint.pt"
+        if path.exists():
+            saved = torch.load(path, map_location="cpu")
+            note[f"{stage}_images_seen"] = saved["step"] * train.batch
+            note[f"{stage}_hours"] = round(saved["seconds"] / 3600, 2)
+    return note
+
+
+def export_model(run: Run, target: Path) -> None:
+    """Write generator.safetensors, tokenizer.safetensors and contact_sheet.png into `target`."""
+    config, images, encoded = run.config, run.pack(), run.latents()
+    model, state = run.generator(len(images.classes))
+    vae = run.tokenizer()
+    sheet = target / "contact_sheet.png"
+    run.sample_sheet(model, vae, encoded, images.classes, sheet)
+    vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
+    common = {"format": FORMAT, "license": config.export.license}
+    safetensors_io.save(target / "tokenizer.safetensors", _cast(vae.state_dict(), config.export.dtype), {
+        **common, "kind": "texture_vae_weights", "name": f"{config.name}-tokenizer",
+        "config": json.dumps(dataclasses.asdict(config.tokenizer))})
+    safetensors_io.save(target / "generator.safetensors", _cast(model.state_dict(), config.export.dtype), {
+        **common, "kind": "mar_weights", "name": config.name, "config": model.config.to_json(),
+        "classes": json.dumps(images.classes), "tokenizer": "tokenizer.safetensors",
+        "defaults": json.dumps(dataclasses.asdict(config.export.defaults)),
+        "training": json.dumps(_training_note(run, state))})
+    size = sum((target / name).stat().st_size for name in ("generator.safetensors", "tokenizer.safetensors"))
+    print(f"exported {size / 1e6:.1f} MB to {target}", flush=True)

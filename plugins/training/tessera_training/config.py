@@ -19,14 +19,15 @@ class DataConfig:
     max_images: int = 0  # 0: all
     test_share: float = 0.1  # folders without an index: every tenth image is held out
     tileable: bool = False  # folders without an index: the images repeat without a seam
-    seamless_classes: tuple[str, ...] = ()  # not tileable, but noise-like: cross-fade their edges
+    make_seamless: bool = False  # cut images that do not tile to a period of theirs where they have one
+    seamless_classes: tuple[str, ...] = ()  # noise-like, so that a wide cross-fade of the edges always works
     turn_classes: tuple[str, ...] = ()  # may also be flipped vertically and turned by 90 degrees
     colour_jitter: float = 0.06
 
     def fingerprint(self) -> str:
         """What a pack depends on; another value means that it has to be written anew."""
         packed = {name: getattr(self, name) for name in
-                  ("path", "size", "max_images", "test_share", "tileable", "seamless_classes")}
+                  ("path", "size", "max_images", "test_share", "tileable", "make_seamless", "seamless_classes")}
         return json.dumps(packed)
 
 
@@ -78,6 +79,7 @@ class GeneratorConfig:
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
     mask_ratio_min: float = 0.7
+    tileable_only: bool = False  # learn only from images that tile, so that every sample does
     latent_versions: int = 8  # augmented copies of each image encoded ahead
 
 

@@ -78,32 +78,56 @@ def _spread(items: list[Item], count: int) -> list[Item]:
     return turns[:count]
 
 
-def make_seamless(image: np.ndarray, overlap: int) -> np.ndarray:
-    """[H,W,3] -> [H-overlap,W-overlap,3] whose opposite edges meet, by cross-fading the margins.
+def _best_period(image: np.ndarray, overlap: int) -> tuple[int, float]:
+    """Rows after which [H,W,3] repeats best, and how well: 0 perfect, about 1 unrelated."""
+    image = image[:, ::3]  # every third column is enough to compare rows
+    first = image[:overlap]
+    spread = 2 * image.var(axis=(0, 1)).sum() + 1e-6
+    shortest = max(len(image) * 9 // 16, overlap)
+    errors = {period: float(((image[period:period + overlap] - first) ** 2).mean((0, 1)).sum() / spread)
+              for period in range(shortest, len(image) - overlap + 1)}
+    best = min(errors, key=lambda period: errors[period])
+    return best, errors[best]
 
-    Weights of squared sum one around the local mean keep the contrast of noise-like material.
+
+def make_seamless(image: np.ndarray, overlap: int, worst: float) -> np.ndarray | None:
+    """Cut [H,W,3] to about one period per axis and cross-fade `overlap` pixels, so that opposite edges meet.
+
+    None if the parts to be faded differ more than `worst` (see `_best_period`). Weights of squared sum one
+    around the mean keep the contrast of noise-like material.
     """
+    values = image.astype(np.float32)
+    ramp = ((np.arange(overlap, dtype=np.float32) + 0.5) / overlap).reshape(-1, 1, 1)
     for axis in (0, 1):
-        moved = np.moveaxis(image.astype(np.float32), axis, 0)
-        ramp = (np.arange(overlap, dtype=np.float32) + 0.5) / overlap
-        ramp = ramp.reshape(-1, 1, 1)
-        head, tail = moved[:overlap], moved[-overlap:]
-        mean = moved.mean(axis=(0, 1), keepdims=True)
-        norm = np.sqrt(ramp**2 + (1 - ramp) ** 2)
+        values = np.moveaxis(values, axis, 0)
+        period, mismatch = _best_period(values, overlap)
+        if mismatch > worst:
+            return None
+        head, tail = values[:overlap], values[period:period + overlap]
+        mean = values.mean(axis=(0, 1), keepdims=True)
+        likeness = max(0.0, 1 - mismatch)  # correlated parts need less than full compensation
+        norm = np.sqrt(ramp**2 + (1 - ramp) ** 2 + 2 * likeness * ramp * (1 - ramp))
         blend = mean + (ramp * (head - mean) + (1 - ramp) * (tail - mean)) / norm
-        image = np.moveaxis(np.concatenate([blend, moved[overlap:-overlap]]), 0, axis)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        values = np.moveaxis(np.concatenate([blend, values[overlap:period]]), 0, axis)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 def _resize(image: np.ndarray, size: int, wrap: bool) -> np.ndarray:
-    """Area-resize a square [H,H,3] image; `wrap` lets the filter see the opposite edge."""
-    side = image.shape[0]
-    if side == size:
+    """Area-resize [H,W,3] to [size,size,3]; `wrap` lets the filter see the opposite edge."""
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
         return image
-    margin = side // 8 if wrap and side % 8 == 0 and size % 8 == 0 else 0
-    padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="wrap")
-    cut = size // 8 if margin else 0
-    full = Image.fromarray(padded).resize((size + 2 * cut,) * 2, Image.BOX if side > size else Image.BICUBIC)
+    margins = [(side // 4, side // 4) if wrap else (0, 0) for side in (height, width)]
+    padded = Image.fromarray(np.pad(image, (*margins, (0, 0)), mode="wrap"))
+    left, top = margins[1][0], margins[0][0]
+    box = (left, top, left + width, top + height)
+    if not wrap:
+        return np.asarray(padded.resize((size, size), Image.BOX if min(height, width) >= size else Image.BICUBIC))
+    # filter a wrapped area of three halves, then cut: PIL itself would clamp at the box
+    scale_x, scale_y = width / size, height / size
+    cut = size // 8
+    wide = (box[0] - cut * scale_x, box[1] - cut * scale_y, box[2] + cut * scale_x, box[3] + cut * scale_y)
+    full = padded.resize((size + 2 * cut,) * 2, Image.BOX if min(scale_x, scale_y) >= 1 else Image.BICUBIC, box=wide)
     return np.asarray(full)[cut:cut + size, cut:cut + size]
 
 
@@ -117,9 +141,11 @@ def read_image(item: Item, config: DataConfig) -> tuple[np.ndarray, bool]:
     left, top = (image.width - side) // 2, (image.height - side) // 2
     pixels = np.asarray(image)[top:top + side, left:left + side]
     tileable = item.tileable and image.width == image.height
-    if not tileable and item.class_name in config.seamless_classes:
-        overlap = side * 3 // 16
-        pixels, tileable = make_seamless(pixels, overlap), True
+    if not tileable and config.make_seamless:
+        noisy = item.class_name in config.seamless_classes
+        seamless = make_seamless(pixels, side * 3 // 16 if noisy else side // 16, np.inf if noisy else 0.8)
+        if seamless is not None:
+            pixels, tileable = seamless, True
     if pixels.std() < 0.5:
         raise ValueError("one flat colour")
     return _resize(pixels, config.size, tileable), tileable

@@ -13,9 +13,9 @@ from .trainer import step_generator
 
 
 @torch.no_grad()
-def encode_pack(vae: TextureVae, pack: ImagePack, versions: int, seed: int, target: Path) -> None:
-    """Write mean and deviation of the posterior of every training image; version 0 is not augmented."""
-    ids = pack.ids("train")
+def encode_pack(vae: TextureVae, pack: ImagePack, ids: torch.Tensor, versions: int, seed: int,
+                target: Path) -> None:
+    """Write mean and deviation of the posterior of the images `ids`; version 0 is not augmented."""
     side = pack.images.shape[1] // vae.config.stride
     shape = (len(ids), versions, vae.config.latent_channels, side, side)
     mean, std = torch.empty(shape, dtype=torch.float16), torch.empty(shape, dtype=torch.float16)

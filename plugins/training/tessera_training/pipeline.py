@@ -83,7 +83,11 @@ class Run:
         """The encoded images, written first if they are missing or older than the tokenizer."""
         path, source = self.dir / "latents.safetensors", self.dir / "tokenizer.checkpoint.pt"
         if self.rank == 0 and (not path.exists() or path.stat().st_mtime < source.stat().st_mtime):
-            latents.encode_pack(self.tokenizer(), self.pack(), self.config.generator.latent_versions,
+            images = self.pack()
+            ids = images.ids("train")
+            if self.config.generator.tileable_only:
+                ids = ids[images.tileable[ids]]
+            latents.encode_pack(self.tokenizer(), images, ids, self.config.generator.latent_versions,
                                 self.config.seed, path)
         self._wait()
         return latents.LatentPack(path)

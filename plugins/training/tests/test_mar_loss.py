@@ -1,0 +1,138 @@
+"""Training loss, gradients, clipping, one AdamW and one EMA step against the official code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from golden import Tensors, assert_close, load, load_mar, top
+from tessera_training import diffusion, optim
+from tessera_training.blocks import patchify
+from tessera_training.config import GeneratorConfig
+from tessera_training.mar import Mar
+from tessera_training.objectives.mar import MarObjective, mask_of, mask_rate
+from tessera_training.trainer import Ema
+
+ROW_LIMIT = 5e-5  # of max(1, value)
+GRADIENT_LIMIT = 1e-4  # of the largest entry of the whole gradient
+
+
+@pytest.fixture(params=["loss_eval", "loss_train"])
+def case(request: pytest.FixtureRequest, fixtures: Path) -> tuple[Tensors, dict, Mar]:
+    tensors, metadata = load(fixtures / "mar_loss" / f"{request.param}.safetensors")
+    return tensors, metadata, load_mar(fixtures / "mar_tiny" / "weights.safetensors")
+
+
+def _conditions(model: Mar, case: Tensors) -> torch.Tensor:
+    dropped = case["label_dropped"].bool() if "label_dropped" in case else None
+    mask = case["mask"].bool()
+    classes = model.class_vector(case["labels"], len(mask), dropped)
+    return model.decode(model.encode(case["tokens"], mask, classes), mask)
+
+
+def _check_gradients(model: Mar, case: Tensors) -> None:
+    limit = GRADIENT_LIMIT * max(top(value) for name, value in case.items() if name.startswith("grad."))
+    for name, parameter in model.named_parameters():
+        if f"grad.{name}" in case:
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            assert_close(grad, case[f"grad.{name}"], limit, f"grad.{name}")
+
+
+def test_masking(case: tuple[Tensors, dict, Mar]) -> None:
+    tensors, _, model = case
+    masked = int(tensors["num_masked"])
+    assert masked == -(-model.config.tokens * float(tensors["mask_rate"]) // 1)
+    assert torch.equal(mask_of(tensors["orders"], masked), tensors["mask"].bool())
+    assert torch.equal(patchify(tensors["latents"], model.config.patch_size), tensors["tokens"])
+
+
+def test_loss_rows_and_gradients(case: tuple[Tensors, dict, Mar]) -> None:
+    tensors, _, model = case
+    z = _conditions(model, tensors)
+    assert_close(z, tensors["dec_out"], 5e-6 * top(tensors["dec_out"]), "dec_out")
+    z.retain_grad()
+    x0 = tensors["tokens"].flatten(0, 1)
+    copies = len(tensors["t"]) // len(x0)
+    x0, mask = x0.repeat(copies, 1), tensors["row_mask"].float().flatten()
+    table = diffusion.tables()
+    x_t = diffusion.noised(table, x0, tensors["t"], tensors["noise"])
+    assert_close(x_t, tensors["x_t"], 2e-6 * max(1.0, top(x_t)), "x_t")
+    net = model.diffloss.net(x_t, tensors["t"], z.flatten(0, 1).repeat(copies, 1))
+    assert_close(net, tensors["net_out"], ROW_LIMIT * max(1.0, top(tensors["net_out"])), "net_out")
+    mse, bound = diffusion.loss_rows(table, net, x0, x_t, tensors["t"], tensors["noise"])
+    for name, rows in (("mse", mse), ("vb", bound)):
+        relative = tensors[name].abs().clamp(min=1)
+        assert_close(rows / relative, tensors[name] / relative, ROW_LIMIT, name)
+        mean = (rows * mask).sum() / mask.sum()
+        assert_close(mean, tensors[f"loss_{name}"].reshape(()), ROW_LIMIT, f"loss_{name}")
+    loss = ((mse + bound) * mask).sum() / mask.sum()
+    assert_close(loss, tensors["loss"].reshape(()), ROW_LIMIT, "loss")
+    loss.backward()
+    _check_gradients(model, tensors)
+    assert_close(z.grad, tensors["grad.dec_out"], GRADIENT_LIMIT * top(tensors["grad.dec_out"]), "grad.dec_out")
+
+
+class _NoPack:
+    """Stands in for the latents: `forward` gets recorded draws and never asks for any."""
+
+
+def test_objective_computes_the_same_from_masked_rows_only(case: tuple[Tensors, dict, Mar]) -> None:
+    tensors, metadata, model = case
+    copies = metadata["config"]["diffusion_batch_mul"]
+    objective = MarObjective(model, _NoPack(), GeneratorConfig(diffusion_batch_mul=copies))  # type: ignore[arg-type]
+    batch, count, _ = tensors["tokens"].shape
+    mask = tensors["mask"].bool()
+    width = tensors["tokens"].shape[-1]
+
+    def masked(rows: torch.Tensor) -> torch.Tensor:  # official tiling [copies B S, ...] -> [B, masked, copies, ...]
+        rows = rows.reshape(copies, batch, count, -1).permute(1, 2, 0, 3)
+        return rows[mask].reshape(batch, -1, copies, rows.shape[-1])
+
+    dropped = tensors.get("label_dropped", torch.zeros(batch)).bool()
+    loss, parts = objective({
+        "tokens": tensors["tokens"], "labels": tensors["labels"], "mask": mask, "dropped": dropped,
+        "t": masked(tensors["t"])[..., 0], "noise": masked(tensors["noise"]).reshape(batch, -1, copies, width)})
+    assert_close(loss, tensors["loss"].reshape(()), ROW_LIMIT, "loss")
+    assert_close(parts["mse"], tensors["loss_mse"].reshape(()), ROW_LIMIT, "loss_mse")
+    assert_close(parts["vb"], tensors["loss_vb"].reshape(()), ROW_LIMIT, "loss_vb")
+    loss.backward()
+    _check_gradients(model, tensors)
+
+
+def test_clipping_adamw_and_ema(fixtures: Path) -> None:
+    tensors, metadata = load(fixtures / "mar_loss" / "loss_eval.safetensors")
+    model = load_mar(fixtures / "mar_tiny" / "weights.safetensors")
+    settings = metadata["optimizer"]
+    for name, parameter in model.named_parameters():
+        if name != "fake_latent":  # nothing was dropped in this case: no gradient, so no update and no decay
+            parameter.grad = tensors[f"grad.{name}"]
+    optimizer = optim.build(model, settings["lr"], settings["weight_decay"], muon_lr=0.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed = {names[id(parameter)] for group in optimizer.param_groups if group["weight_decay"]
+               for parameter in group["params"]}
+    assert decayed == set(metadata["weight_decay_applies_to"])
+    ema = Ema(model, settings["ema_rate"])
+    norm = nn.utils.clip_grad_norm_(model.parameters(), settings["grad_clip_norm"])
+    assert_close(norm / tensors["grad_norm"].reshape(()), torch.tensor(1.0), 1e-5, "grad_norm")
+    optimizer.step()
+    ema.update(model, step=10**9)  # past the short memory of the first steps
+    compared = 0
+    for name, parameter in model.named_parameters():
+        if f"adamw.param.{name}" in tensors:
+            compared += 1
+            assert_close(parameter, tensors[f"adamw.param.{name}"], 1e-6, f"adamw.param.{name}")
+            assert_close(ema.values[name], tensors[f"adamw.ema.{name}"], 1e-6, f"adamw.ema.{name}")
+    assert compared > 5
+
+
+def test_mask_rates_follow_the_truncated_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rates = torch.tensor([mask_rate(generator, 0.7) for _ in range(4000)])
+    assert 0.7 <= float(rates.min()) and float(rates.max()) <= 1
+    # mean of 1 - |N(0, 0.25)| below a cut at 0.3 = 1.2 deviations
+    grid = torch.linspace(0, 0.3, 3001, dtype=torch.float64)
+    density = torch.exp(-0.5 * (grid / 0.25) ** 2)
+    assert abs(float(rates.mean()) - (1 - float((grid * density).sum() / density.sum()))) < 0.005

@@ -1,16 +1,22 @@
-"""Common to all tests: the package on the path, few threads, and the numeric fixtures where they exist."""
+"""Common to all tests: the package on the path, few threads, numeric fixtures where they exist, a tiny data set."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PACKAGE))
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from PIL import Image  # noqa: E402
+
+from tessera_training import config as configuration  # noqa: E402
 
 _REPOSITORY = PACKAGE.parents[1]
 
@@ -27,3 +33,34 @@ def fixtures() -> Path:
     if not (folder / "mar_tiny" / "weights.safetensors").is_file():
         pytest.skip(f"numeric fixtures not found in '{folder}'")
     return folder
+
+
+@pytest.fixture()
+def image_folder(tmp_path: Path) -> Path:
+    """Two classes of five 40x40 noise images."""
+    random = np.random.default_rng(0)
+    for name, colour in (("red", (200, 60, 40)), ("blue", (40, 60, 200))):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(5):
+            pixels = np.clip(random.normal(colour, 30, (40, 40, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture()
+def tiny_config(image_folder: Path, tmp_path: Path) -> configuration.Config:
+    """A model of a few thousand parameters for 32x32 images."""
+    train = configuration.TrainConfig(steps=6, batch=4, warmup=2, log_every=1, muon_lr=0.01, checkpoint_minutes=1e9)
+    return configuration.Config(
+        name="tiny", seed=3, run_dir=str(tmp_path / "run"),
+        data=configuration.DataConfig(path=str(image_folder), size=32, tileable=True, test_share=0.2),
+        tokenizer=configuration.TokenizerConfig(latent_channels=4, widths=(16, 8), blocks=(1, 1),
+                                                encoder_widths=(16, 8), encoder_blocks=(1, 1)),
+        tokenizer_training=train, decoder_training=dataclasses.replace(train, steps=0),
+        generator=configuration.GeneratorConfig(
+            encoder_embed_dim=32, encoder_depth=1, encoder_num_heads=2, decoder_embed_dim=32, decoder_depth=1,
+            decoder_num_heads=2, buffer_size=2, diffloss_d=1, diffloss_w=32, num_sampling_steps="5",
+            latent_versions=2),
+        generator_training=train,
+        export=configuration.ExportConfig(path=str(tmp_path / "model"), license="CC0-1.0",
+                                          defaults=configuration.Defaults(steps=2, denoise_steps=5)))

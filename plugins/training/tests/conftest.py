@@ -22,8 +22,8 @@ _REPOSITORY = PACKAGE.parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # the tests are too small to share, and the cores may be busy
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,12 @@ def test_tables(fixtures: Path) -> None:
 
 def test_time_features(fixtures: Path) -> None:
     tensors, _ = load(fixtures / "diffusion_schedules" / "schedules.safetensors")
-    features = TimeEmbedding.features(tensors["time_embedding.t"])
-    assert_close(features, tensors["time_embedding.out"], 1e-6, "time_embedding.out")
+    times = tensors["time_embedding.t"]
+    features = TimeEmbedding.features(times)
+    # exp() of another PyTorch version differs by one unit in the last place, times up to t = 999
+    assert_close(features, tensors["time_embedding.out"], 7e-5, "time_embedding.out")
+    small = times < 10
+    assert_close(features[small], tensors["time_embedding.out"][small], 1e-6, "time_embedding.out, t < 10")
 
 
 def test_reverse_step(fixtures: Path) -> None:
@@ -84,7 +88,7 @@ def test_unmasking_and_guidance(fixtures: Path) -> None:
         assert_close(torch.tensor(guidance), tensors[f"{case}.cfg_iter_linear_3"], 1e-6, case)
 
 
-@pytest.mark.parametrize("steps", ["0", "1", "-3", "1001", "ddim3", "ten", "10,,5", ""])
+@pytest.mark.parametrize("steps", ["0", "1", "-3", "1001", "ddim999", "ten", "10,,5", ""])
 def test_impossible_respacings_are_refused_by_name(steps: str) -> None:
     with pytest.raises(UserError, match=f"'{steps}'"):
         diffusion.respace(steps)

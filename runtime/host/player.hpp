@@ -16,8 +16,8 @@
 #include "core/frame_target.hpp"
 #include "core/result.hpp"
 #include "host/params.hpp"
+#include "host/slots.hpp"
 
-#include <tessera/ext/inputs.h>
 #include <tessera/generator.h>
 
 #include <cstddef>
@@ -49,6 +49,9 @@ struct PlayerConfig {
     bool restart_on_change = true; // a value changed while a job runs starts that job anew
     bool worker_thread = true;     // false: no thread; `run` does everything on the caller's
 
+    // The device to use instead of opening `backend`; only this player's, until it is destroyed.
+    std::shared_ptr<const tessera_compute> compute;
+
     std::shared_ptr<Host> host;            // nullptr: one of its own
     std::function<std::uint64_t()> now_us; // monotonic clock; empty: the system's
 };
@@ -62,25 +65,6 @@ struct PlayerInfo {
     std::string description;
     std::filesystem::path library; // of the plugin
     std::string model;             // absolute path; empty: none
-};
-
-// An image or mask slot that a request may fill (tessera.inputs/1), copied.
-struct InputSlot {
-    tessera_input_type type = TESSERA_INPUT_TYPE_RGBA8;
-    std::string key;
-    std::string name;
-    std::string help;
-    std::uint32_t width = 0; // pixels; 0: any
-    std::uint32_t height = 0;
-    std::uint32_t cell_columns = 0; // of the token grid; 0: none
-    std::uint32_t cell_rows = 0;
-};
-
-// A feature tap (tessera.features/1), copied.
-struct FeatureTap {
-    std::string name;
-    std::string help;
-    std::vector<std::int64_t> shape; // 0: varies
 };
 
 // A picture for a slot: 4 channels for RGBA8, 1 for MASK8.
@@ -210,6 +194,7 @@ class Player {
   private:
     struct State;
     explicit Player(std::unique_ptr<State> state);
+    void values_changed();
     std::unique_ptr<State> state_;
 };
 

@@ -77,9 +77,8 @@ Result<Candidate> examine(VkPhysicalDevice device, const VkPhysicalDevicePropert
     }
     const auto family = find_queue_family(device, surface);
     if (!family) {
-        return make_error(Status::kUnsupported, surface == VK_NULL_HANDLE
-                                                    ? "no graphics queue"
-                                                    : "no graphics queue that shows this window");
+        return make_error(Status::kUnsupported, "no graphics queue{}",
+                          surface == VK_NULL_HANDLE ? "" : " that can show this window");
     }
     return Candidate{device, *family, rank_of(properties.deviceType)};
 }

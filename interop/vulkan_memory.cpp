@@ -58,8 +58,8 @@ Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize
     vk.vkGetBufferMemoryRequirements(device.get(), buffer, &requirements);
     const VkMemoryPropertyFlags needed =
         VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    const VkMemoryPropertyFlags wanted =
-        needed | (host_reads ? VK_MEMORY_PROPERTY_HOST_CACHED_BIT : 0U);
+    VkMemoryPropertyFlags wanted = needed;
+    if (host_reads) wanted |= VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
     auto memory = allocate(device, requirements, wanted, needed, what);
     if (!memory) return memory.error();
     mapped.memory = std::move(*memory);
@@ -83,7 +83,7 @@ Result<Image2d> make_image(const VulkanDevice &device, std::uint32_t width, std:
     const bool is_mutable = view_formats.size() > 1;
     VkImageCreateInfo info{VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
     info.pNext = is_mutable ? &list : nullptr;
-    info.flags = is_mutable ? VK_IMAGE_CREATE_MUTABLE_FORMAT_BIT : 0U;
+    if (is_mutable) info.flags = VK_IMAGE_CREATE_MUTABLE_FORMAT_BIT;
     info.imageType = VK_IMAGE_TYPE_2D;
     info.format = view_formats.front();
     info.extent = {width, height, 1};

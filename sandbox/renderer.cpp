@@ -1,0 +1,210 @@
+#include "sandbox/renderer.hpp"
+
+#include "interop/vulkan_result.hpp"
+
+namespace tessera {
+namespace {
+
+VkSemaphoreSubmitInfo semaphore_info(VkSemaphore semaphore, std::uint64_t value,
+                                     VkPipelineStageFlags2 stage) {
+    VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
+    info.semaphore = semaphore;
+    info.value = value;
+    info.stageMask = stage;
+    return info;
+}
+
+} // namespace
+
+Result<std::unique_ptr<Renderer>> Renderer::create(VulkanDevice &device) {
+    auto renderer = std::unique_ptr<Renderer>(new Renderer(device));
+    const VolkDeviceTable &vk = device.table();
+    for (Frame &frame : renderer->frames_) {
+        VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
+        pool_info.flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT;
+        pool_info.queueFamilyIndex = device.queue_family();
+        VkCommandPool pool = VK_NULL_HANDLE;
+        VkResult result = vk.vkCreateCommandPool(device.get(), &pool_info, nullptr, &pool);
+        if (result < 0) return vulkan_error(result, "vkCreateCommandPool");
+        frame.pool = device.own(pool, vk.vkDestroyCommandPool);
+        VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
+        info.commandPool = pool;
+        info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+        info.commandBufferCount = 1;
+        result = vk.vkAllocateCommandBuffers(device.get(), &info, &frame.commands);
+        if (result < 0) return vulkan_error(result, "vkAllocateCommandBuffers");
+    }
+    auto done = device.make_timeline(0);
+    if (!done) return done.error();
+    renderer->done_ = std::move(*done);
+    return renderer;
+}
+
+Renderer::~Renderer() {
+    // Nothing can be done about a failure here; the device is lost, and so is its work.
+    static_cast<void>(device_.wait_idle());
+}
+
+Result<VulkanHandle<VkRenderPass>> Renderer::make_pass(const VulkanDevice &device, VkFormat format,
+                                                       VkImageLayout final_layout) {
+    VkAttachmentDescription colour{};
+    colour.format = format;
+    colour.samples = VK_SAMPLE_COUNT_1_BIT;
+    colour.loadOp = VK_ATTACHMENT_LOAD_OP_CLEAR;
+    colour.storeOp = VK_ATTACHMENT_STORE_OP_STORE;
+    colour.stencilLoadOp = VK_ATTACHMENT_LOAD_OP_DONT_CARE;
+    colour.stencilStoreOp = VK_ATTACHMENT_STORE_OP_DONT_CARE;
+    colour.initialLayout = VK_IMAGE_LAYOUT_UNDEFINED;
+    colour.finalLayout = final_layout;
+    const VkAttachmentReference reference{0, VK_IMAGE_LAYOUT_COLOR_ATTACHMENT_OPTIMAL};
+    VkSubpassDescription subpass{};
+    subpass.pipelineBindPoint = VK_PIPELINE_BIND_POINT_GRAPHICS;
+    subpass.colorAttachmentCount = 1;
+    subpass.pColorAttachments = &reference;
+
+    // Before: the swapchain's image is available, or the last frame's copy of it is done.
+    // After: the copy of an offscreen target.
+    std::array<VkSubpassDependency, 2> dependencies{};
+    dependencies[0].srcSubpass = VK_SUBPASS_EXTERNAL;
+    dependencies[0].srcStageMask =
+        VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    dependencies[0].dstStageMask = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT;
+    dependencies[0].srcAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT;
+    dependencies[0].dstAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT;
+    dependencies[1].dstSubpass = VK_SUBPASS_EXTERNAL;
+    dependencies[1].srcStageMask = VK_PIPELINE_STAGE_COLOR_ATTACHMENT_OUTPUT_BIT;
+    dependencies[1].dstStageMask = VK_PIPELINE_STAGE_TRANSFER_BIT;
+    dependencies[1].srcAccessMask = VK_ACCESS_COLOR_ATTACHMENT_WRITE_BIT;
+    dependencies[1].dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
+
+    VkRenderPassCreateInfo info{VK_STRUCTURE_TYPE_RENDER_PASS_CREATE_INFO};
+    info.attachmentCount = 1;
+    info.pAttachments = &colour;
+    info.subpassCount = 1;
+    info.pSubpasses = &subpass;
+    info.dependencyCount = dependencies.size();
+    info.pDependencies = dependencies.data();
+    VkRenderPass pass = VK_NULL_HANDLE;
+    const VkResult result = device.table().vkCreateRenderPass(device.get(), &info, nullptr, &pass);
+    if (result < 0) return vulkan_error(result, "vkCreateRenderPass");
+    return device.own(pass, device.table().vkDestroyRenderPass);
+}
+
+Result<void> Renderer::wait_for(std::uint64_t value) {
+    const VkSemaphore semaphore = done_.get();
+    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
+    info.semaphoreCount = 1;
+    info.pSemaphores = &semaphore;
+    info.pValues = &value;
+    constexpr std::uint64_t kTimeoutNs = 10'000'000'000; // a device that is this late is gone
+    const VkResult result = device_.table().vkWaitSemaphores(device_.get(), &info, kTimeoutNs);
+    if (result == VK_TIMEOUT) {
+        return make_error(Status::kFailed, "the Vulkan device did not finish a frame in 10 s");
+    }
+    return vulkan_check(result, "vkWaitSemaphores");
+}
+
+Result<std::uint32_t> Renderer::wait_for_slot() {
+    if (auto waited = wait_for(frames_[current_].submitted); !waited) return waited.error();
+    return current_;
+}
+
+Result<VkCommandBuffer> Renderer::begin() {
+    Frame &frame = frames_[current_];
+    if (auto waited = wait_for(frame.submitted); !waited) return waited.error();
+    const VolkDeviceTable &vk = device_.table();
+    auto reset = vulkan_check(vk.vkResetCommandPool(device_.get(), frame.pool.get(), 0),
+                              "vkResetCommandPool");
+    if (!reset) return reset.error();
+    VkCommandBufferBeginInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    info.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    auto begun =
+        vulkan_check(vk.vkBeginCommandBuffer(frame.commands, &info), "vkBeginCommandBuffer");
+    if (!begun) return begun.error();
+    return frame.commands;
+}
+
+Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
+                              const FrameRing *ring, const std::optional<RingFrame> &frame) {
+    auto ended =
+        vulkan_check(device_.table().vkEndCommandBuffer(commands), "vkEndCommandBuffer");
+    if (!ended) return ended;
+    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
+    command_info.commandBuffer = commands;
+    const VkSemaphoreSubmitInfo wait = semaphore_info(
+        semaphores.image_available, 0, VK_PIPELINE_STAGE_2_COLOR_ATTACHMENT_OUTPUT_BIT);
+    std::array<VkSemaphoreSubmitInfo, 3> signals{};
+    std::uint32_t signal_count = 0;
+    signals[signal_count++] =
+        semaphore_info(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+    if (semaphores.image_finished != VK_NULL_HANDLE) {
+        signals[signal_count++] = semaphore_info(semaphores.image_finished, 0,
+                                                 VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+    }
+    if (frame) {
+        signals[signal_count++] = semaphore_info(ring->release_timeline(), frame->release_value,
+                                                 VK_PIPELINE_STAGE_2_COPY_BIT);
+    }
+    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
+    info.waitSemaphoreInfoCount = semaphores.image_available != VK_NULL_HANDLE ? 1 : 0;
+    info.pWaitSemaphoreInfos = &wait;
+    info.commandBufferInfoCount = 1;
+    info.pCommandBufferInfos = &command_info;
+    info.signalSemaphoreInfoCount = signal_count;
+    info.pSignalSemaphoreInfos = signals.data();
+    if (auto submitted = device_.submit(info, VK_NULL_HANDLE); !submitted) return submitted;
+    frames_[current_].submitted = ++submitted_;
+    current_ = (current_ + 1) % kFramesInFlight;
+    return {};
+}
+
+void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
+                           const Scene &scene) {
+    VkClearValue clear{};
+    clear.color = {{scene.look.background.red, scene.look.background.green,
+                    scene.look.background.blue, 1.0F}};
+    VkRenderPassBeginInfo info{VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO};
+    info.renderPass = target.pass;
+    info.framebuffer = target.framebuffer;
+    info.renderArea.extent = target.extent;
+    info.clearValueCount = 1;
+    info.pClearValues = &clear;
+    const VolkDeviceTable &vk = device_.table();
+    vk.vkCmdBeginRenderPass(commands, &info, VK_SUBPASS_CONTENTS_INLINE);
+    scene.transform->set_region(scene.region);
+    if (scene.view->has_picture()) {
+        scene.transform->set_picture(static_cast<float>(scene.view->width()),
+                                     static_cast<float>(scene.view->height()));
+    }
+    scene.view->draw(commands, target.extent, scene.region, *scene.transform, scene.look);
+    if (scene.overlay) scene.overlay(commands);
+    vk.vkCmdEndRenderPass(commands);
+}
+
+Result<void> Renderer::draw(const RenderTarget &target, const Scene &scene,
+                            const PresentSemaphores &semaphores,
+                            const std::function<void(VkCommandBuffer)> &after) {
+    auto commands = begin();
+    if (!commands) return commands.error();
+    const auto frame = scene.ring ? scene.ring->take_newest() : std::nullopt;
+    auto recorded = scene.view->update(*commands, frame);
+    if (!recorded) {
+        if (frame) scene.ring->drop(*frame);
+        return recorded;
+    }
+    record_pass(*commands, target, scene);
+    if (after) after(*commands);
+    return submit(*commands, semaphores, scene.ring, frame);
+}
+
+Result<void> Renderer::run_once(const std::function<void(VkCommandBuffer)> &record) {
+    auto commands = begin();
+    if (!commands) return commands.error();
+    record(*commands);
+    if (auto submitted = submit(*commands, {}, nullptr, std::nullopt); !submitted) return submitted;
+    return finish();
+}
+
+Result<void> Renderer::finish() { return wait_for(submitted_); }
+
+} // namespace tessera

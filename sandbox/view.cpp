@@ -1,0 +1,307 @@
+#include "sandbox/view.hpp"
+
+#include "interop/vulkan_result.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+namespace tessera {
+namespace {
+
+constexpr std::uint32_t kVertexCode[] = {
+#include "view.vert.inc"
+};
+constexpr std::uint32_t kFragmentCode[] = {
+#include "view.frag.inc"
+};
+
+constexpr VkFormat kExactFormat = VK_FORMAT_R8G8B8A8_UNORM;
+constexpr VkFormat kSmoothFormat = VK_FORMAT_R8G8B8A8_SRGB;
+
+// The push constants of view.frag.
+struct Constants {
+    float background[4];
+    float checker[4];
+    float origin[2];
+    float picture_size[2];
+    float scale;
+    float smooth_amount;
+    float shadow_radius;
+};
+static_assert(sizeof(Constants) <= 128, "every device has this much");
+static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 48);
+
+Result<VulkanHandle<VkShaderModule>> make_shader(const VulkanDevice &device,
+                                                 std::span<const std::uint32_t> code) {
+    VkShaderModuleCreateInfo info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+    info.codeSize = code.size_bytes();
+    info.pCode = code.data();
+    VkShaderModule module = VK_NULL_HANDLE;
+    const VkResult result =
+        device.table().vkCreateShaderModule(device.get(), &info, nullptr, &module);
+    if (result < 0) return vulkan_error(result, "vkCreateShaderModule (view)");
+    return device.own(module, device.table().vkDestroyShaderModule);
+}
+
+Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilter filter) {
+    VkSamplerCreateInfo info{VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO};
+    info.magFilter = filter;
+    info.minFilter = filter;
+    info.mipmapMode = VK_SAMPLER_MIPMAP_MODE_NEAREST;
+    info.addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
+    info.addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
+    info.addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
+    VkSampler sampler = VK_NULL_HANDLE;
+    const VkResult result = device.table().vkCreateSampler(device.get(), &info, nullptr, &sampler);
+    if (result < 0) return vulkan_error(result, "vkCreateSampler");
+    return device.own(sampler, device.table().vkDestroySampler);
+}
+
+} // namespace
+
+Result<std::unique_ptr<View>> View::create(VulkanDevice &device, VkRenderPass pass) {
+    auto view = std::unique_ptr<View>(new View(device));
+    if (auto made = view->make_layouts(); !made) return made.error();
+    if (auto made = view->make_pipeline(pass); !made) return made.error();
+    if (auto made = view->make_picture(1, 1); !made) return made.error();
+    return view;
+}
+
+Result<void> View::make_layouts() {
+    const VolkDeviceTable &vk = device_.table();
+    auto nearest = make_sampler(device_, VK_FILTER_NEAREST);
+    if (!nearest) return nearest.error();
+    nearest_ = std::move(*nearest);
+    auto linear = make_sampler(device_, VK_FILTER_LINEAR);
+    if (!linear) return linear.error();
+    linear_ = std::move(*linear);
+
+    std::array<VkDescriptorSetLayoutBinding, 2> bindings{};
+    for (std::uint32_t i = 0; i < bindings.size(); ++i) {
+        bindings[i].binding = i;
+        bindings[i].descriptorType = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
+        bindings[i].descriptorCount = 1;
+        bindings[i].stageFlags = VK_SHADER_STAGE_FRAGMENT_BIT;
+        bindings[i].pImmutableSamplers = i == 0 ? nearest_.address() : linear_.address();
+    }
+    VkDescriptorSetLayoutCreateInfo set_info{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
+    set_info.bindingCount = bindings.size();
+    set_info.pBindings = bindings.data();
+    VkDescriptorSetLayout set_layout = VK_NULL_HANDLE;
+    VkResult result =
+        vk.vkCreateDescriptorSetLayout(device_.get(), &set_info, nullptr, &set_layout);
+    if (result < 0) return vulkan_error(result, "vkCreateDescriptorSetLayout");
+    set_layout_ = device_.own(set_layout, vk.vkDestroyDescriptorSetLayout);
+
+    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 2};
+    VkDescriptorPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
+    pool_info.maxSets = 1;
+    pool_info.poolSizeCount = 1;
+    pool_info.pPoolSizes = &size;
+    VkDescriptorPool pool = VK_NULL_HANDLE;
+    result = vk.vkCreateDescriptorPool(device_.get(), &pool_info, nullptr, &pool);
+    if (result < 0) return vulkan_error(result, "vkCreateDescriptorPool");
+    pool_ = device_.own(pool, vk.vkDestroyDescriptorPool);
+
+    VkDescriptorSetAllocateInfo allocation{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
+    allocation.descriptorPool = pool;
+    allocation.descriptorSetCount = 1;
+    allocation.pSetLayouts = set_layout_.address();
+    result = vk.vkAllocateDescriptorSets(device_.get(), &allocation, &set_);
+    if (result < 0) return vulkan_error(result, "vkAllocateDescriptorSets");
+
+    const VkPushConstantRange range{VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof(Constants)};
+    VkPipelineLayoutCreateInfo layout_info{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
+    layout_info.setLayoutCount = 1;
+    layout_info.pSetLayouts = set_layout_.address();
+    layout_info.pushConstantRangeCount = 1;
+    layout_info.pPushConstantRanges = &range;
+    VkPipelineLayout layout = VK_NULL_HANDLE;
+    result = vk.vkCreatePipelineLayout(device_.get(), &layout_info, nullptr, &layout);
+    if (result < 0) return vulkan_error(result, "vkCreatePipelineLayout");
+    pipeline_layout_ = device_.own(layout, vk.vkDestroyPipelineLayout);
+    return {};
+}
+
+Result<void> View::make_pipeline(VkRenderPass pass) {
+    auto vertex = make_shader(device_, kVertexCode);
+    if (!vertex) return vertex.error();
+    auto fragment = make_shader(device_, kFragmentCode);
+    if (!fragment) return fragment.error();
+
+    std::array<VkPipelineShaderStageCreateInfo, 2> stages{};
+    stages[0].sType = stages[1].sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;
+    stages[0].stage = VK_SHADER_STAGE_VERTEX_BIT;
+    stages[0].module = vertex->get();
+    stages[0].pName = "main";
+    stages[1].stage = VK_SHADER_STAGE_FRAGMENT_BIT;
+    stages[1].module = fragment->get();
+    stages[1].pName = "main";
+
+    const VkPipelineVertexInputStateCreateInfo vertices{
+        VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO};
+    VkPipelineInputAssemblyStateCreateInfo assembly{
+        VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO};
+    assembly.topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST;
+    VkPipelineViewportStateCreateInfo viewport{
+        VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO};
+    viewport.viewportCount = 1;
+    viewport.scissorCount = 1;
+    VkPipelineRasterizationStateCreateInfo raster{
+        VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO};
+    raster.lineWidth = 1;
+    VkPipelineMultisampleStateCreateInfo samples{
+        VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO};
+    samples.rasterizationSamples = VK_SAMPLE_COUNT_1_BIT;
+    VkPipelineColorBlendAttachmentState attachment{};
+    attachment.colorWriteMask = VK_COLOR_COMPONENT_R_BIT | VK_COLOR_COMPONENT_G_BIT |
+                                VK_COLOR_COMPONENT_B_BIT | VK_COLOR_COMPONENT_A_BIT;
+    VkPipelineColorBlendStateCreateInfo blend{
+        VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO};
+    blend.attachmentCount = 1;
+    blend.pAttachments = &attachment;
+    const std::array dynamic{VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
+    VkPipelineDynamicStateCreateInfo dynamics{
+        VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO};
+    dynamics.dynamicStateCount = dynamic.size();
+    dynamics.pDynamicStates = dynamic.data();
+
+    VkGraphicsPipelineCreateInfo info{VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO};
+    info.stageCount = stages.size();
+    info.pStages = stages.data();
+    info.pVertexInputState = &vertices;
+    info.pInputAssemblyState = &assembly;
+    info.pViewportState = &viewport;
+    info.pRasterizationState = &raster;
+    info.pMultisampleState = &samples;
+    info.pColorBlendState = &blend;
+    info.pDynamicState = &dynamics;
+    info.layout = pipeline_layout_.get();
+    info.renderPass = pass;
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    const VkResult result = device_.table().vkCreateGraphicsPipelines(
+        device_.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
+    if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
+    pipeline_ = device_.own(pipeline, device_.table().vkDestroyPipeline);
+    return {};
+}
+
+Result<void> View::make_picture(std::uint32_t width, std::uint32_t height) {
+    constexpr std::array kFormats{kExactFormat, kSmoothFormat};
+    auto image = make_image(device_, width, height, kFormats,
+                            VK_IMAGE_USAGE_SAMPLED_BIT | VK_IMAGE_USAGE_TRANSFER_DST_BIT);
+    if (!image) return image.error();
+    auto exact = make_view(device_, image->image.get(), kExactFormat, VK_IMAGE_USAGE_SAMPLED_BIT);
+    if (!exact) return exact.error();
+    auto smooth = make_view(device_, image->image.get(), kSmoothFormat, VK_IMAGE_USAGE_SAMPLED_BIT);
+    if (!smooth) return smooth.error();
+
+    // Frames under way still read the old picture. Sizes change rarely, so waiting is cheap.
+    if (auto idle = device_.wait_idle(); !idle) return idle;
+    exact_view_ = std::move(*exact);
+    smooth_view_ = std::move(*smooth);
+    picture_ = std::move(*image);
+    picture_is_new_ = true;
+    device_.name(VK_OBJECT_TYPE_IMAGE, reinterpret_cast<std::uint64_t>(picture_.image.get()),
+                 "view picture");
+    write_descriptors();
+    return {};
+}
+
+void View::write_descriptors() {
+    std::array<VkDescriptorImageInfo, 2> images{};
+    std::array<VkWriteDescriptorSet, 2> writes{};
+    for (std::uint32_t i = 0; i < writes.size(); ++i) {
+        images[i].imageView = i == 0 ? exact_view_.get() : smooth_view_.get();
+        images[i].imageLayout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL;
+        writes[i].sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
+        writes[i].dstSet = set_;
+        writes[i].dstBinding = i;
+        writes[i].descriptorCount = 1;
+        writes[i].descriptorType = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
+        writes[i].pImageInfo = &images[i];
+    }
+    device_.table().vkUpdateDescriptorSets(device_.get(), writes.size(), writes.data(), 0, nullptr);
+}
+
+Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFrame> &frame) {
+    if (frame && (frame->width != picture_.width || frame->height != picture_.height)) {
+        if (auto made = make_picture(frame->width, frame->height); !made) return made;
+    }
+    const VkImage image = picture_.image.get();
+    if (frame) {
+        // After the last frame's reads; the ring's bytes are visible through the submission.
+        record_barrier(device_, commands, image,
+                       {.from_stage = VK_PIPELINE_STAGE_2_FRAGMENT_SHADER_BIT,
+                        .to_stage = VK_PIPELINE_STAGE_2_COPY_BIT,
+                        .to_access = VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                        .from_layout = VK_IMAGE_LAYOUT_UNDEFINED,
+                        .to_layout = VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL});
+        VkBufferImageCopy copy{};
+        copy.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
+        copy.imageExtent = {frame->width, frame->height, 1};
+        device_.table().vkCmdCopyBufferToImage(commands, frame->pixels, image,
+                                               VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &copy);
+        record_barrier(device_, commands, image,
+                       {.from_stage = VK_PIPELINE_STAGE_2_COPY_BIT,
+                        .from_access = VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                        .to_stage = VK_PIPELINE_STAGE_2_FRAGMENT_SHADER_BIT,
+                        .to_access = VK_ACCESS_2_SHADER_SAMPLED_READ_BIT,
+                        .from_layout = VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
+                        .to_layout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL});
+        info_ = frame->info;
+    } else if (picture_is_new_) {
+        record_barrier(device_, commands, image,
+                       {.to_stage = VK_PIPELINE_STAGE_2_FRAGMENT_SHADER_BIT,
+                        .to_access = VK_ACCESS_2_SHADER_SAMPLED_READ_BIT,
+                        .to_layout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL});
+    }
+    picture_is_new_ = false;
+    return {};
+}
+
+void View::draw(VkCommandBuffer commands, VkExtent2D target, const Region &region,
+                const ViewTransform &transform, const ViewLook &look) const {
+    const auto left = static_cast<std::int32_t>(std::max(region.x, 0.0F));
+    const auto top = static_cast<std::int32_t>(std::max(region.y, 0.0F));
+    const auto right = std::min(static_cast<std::int32_t>(region.x + region.width),
+                                static_cast<std::int32_t>(target.width));
+    const auto bottom = std::min(static_cast<std::int32_t>(region.y + region.height),
+                                 static_cast<std::int32_t>(target.height));
+    if (right <= left || bottom <= top) return;
+
+    const VolkDeviceTable &vk = device_.table();
+    const VkViewport viewport{
+        0, 0, static_cast<float>(target.width), static_cast<float>(target.height), 0, 1};
+    const VkRect2D scissor{{left, top},
+                           {static_cast<std::uint32_t>(right - left),
+                            static_cast<std::uint32_t>(bottom - top)}};
+    const Point origin = transform.origin();
+    const Colour &ground = look.background;
+    const Colour &other = look.checker_colour;
+    Constants constants{};
+    std::copy_n(std::array{ground.red, ground.green, ground.blue, 1.0F}.data(), 4,
+                constants.background);
+    std::copy_n(std::array{other.red, other.green, other.blue,
+                           look.checker ? look.checker_size : 0.0F}
+                    .data(),
+                4, constants.checker);
+    constants.origin[0] = origin.x;
+    constants.origin[1] = origin.y;
+    constants.picture_size[0] = has_picture() ? static_cast<float>(picture_.width) : 0.0F;
+    constants.picture_size[1] = has_picture() ? static_cast<float>(picture_.height) : 0.0F;
+    constants.scale = transform.scale();
+    constants.smooth_amount = look.smooth ? 1.0F : 0.0F;
+    constants.shadow_radius = look.shadow_radius;
+
+    vk.vkCmdSetViewport(commands, 0, 1, &viewport);
+    vk.vkCmdSetScissor(commands, 0, 1, &scissor);
+    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline_.get());
+    vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline_layout_.get(), 0,
+                               1, &set_, 0, nullptr);
+    vk.vkCmdPushConstants(commands, pipeline_layout_.get(), VK_SHADER_STAGE_FRAGMENT_BIT, 0,
+                          sizeof(Constants), &constants);
+    vk.vkCmdDraw(commands, 3, 1, 0, 0);
+}
+
+} // namespace tessera

@@ -1,0 +1,101 @@
+// One autoregressive run of MAR over the tokens of a few images, unit by unit: encoder and decoder,
+// then the denoising chain of the tokens of the step, then the next step. It knows nothing of pixels.
+#pragma once
+
+#include "mar/model.hpp"
+#include "mar/towers.hpp"
+
+#include "blocks/guidance.hpp"
+#include "blocks/noise_schedule.hpp"
+#include "blocks/order.hpp"
+#include "blocks/token_head.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace tessera::mar {
+
+// Recorded noise of one autoregressive step on the device, for tests: (rows, d) and (T, rows, d).
+struct StepNoise {
+    sdk::View initial{};
+    sdk::View steps{};
+};
+
+struct TokenRunSpec {
+    std::vector<std::int64_t> labels; // one an image; -1: no class
+    int steps = 1;                    // more than unknown tokens count as that many
+    double guidance = 1.0;
+    blocks::GuidanceSchedule schedule = blocks::GuidanceSchedule::kLinear;
+    double temperature = 1.0;
+    std::string denoise_steps; // see blocks::respace
+    std::uint64_t seed = 0;
+    std::uint32_t first_image = 0;            // image i uses the random stream first_image + i
+    std::vector<std::uint8_t> known;          // (S) tokens that are given, the same in all images
+    std::vector<std::vector<std::int32_t>> orders; // of the images; empty: drawn from the seed
+    std::function<StepNoise(int step)> recorded;   // empty: drawn from the seed
+    blocks::DenoiseChain::Path path = blocks::DenoiseChain::Path::kBest;
+};
+
+class TokenRun {
+  public:
+    // Allocates everything that the run needs.
+    TokenRun(const sdk::Compute &compute, const MarModel &model, TokenRunSpec spec);
+
+    // Given tokens from a whole set (1, S, d) on the device, before the first unit. Only those that
+    // the spec calls known are read; no later unit writes to them.
+    void give(const sdk::View &tokens);
+
+    [[nodiscard]] int step_count() const { return static_cast<int>(plan_.size()); }
+    [[nodiscard]] int steps_done() const { return step_; }
+    [[nodiscard]] bool is_done() const { return step_ == step_count(); }
+
+    // The next unit: its work, and running it. True when it completed an autoregressive step.
+    [[nodiscard]] double next_flops() const;
+    bool run_unit();
+
+    // (images, S, d); unknown tokens are 0.
+    [[nodiscard]] const sdk::View &tokens() const { return tokens_; }
+    // TESSERA_CELL_* of each token of an image, after the last completed step.
+    [[nodiscard]] std::span<const std::uint8_t> cells(int image) const;
+
+  private:
+    enum class Phase { kTowers, kDenoise };
+
+    void start_step();
+    void start_denoise();
+    [[nodiscard]] int denoise_count() const; // reverse steps of the next unit
+    void finish_step();
+    [[nodiscard]] std::int64_t images() const {
+        return static_cast<std::int64_t>(spec_.labels.size());
+    }
+
+    sdk::Compute compute_;
+    const MarModel &model_;
+    TokenRunSpec spec_;
+    bool guided_;
+    std::vector<blocks::UnmaskStep> plan_;
+    std::vector<tessera_reverse_step> reverse_steps_;
+    sdk::Tensor time_table_; // (T, w)
+    sdk::Tensor tokens_;     // (images, S, d)
+    sdk::Tensor x_;          // flat: tokens of the step (rows, d)
+    std::unique_ptr<Towers> towers_;
+    std::unique_ptr<blocks::DenoiseChain> chain_;
+
+    std::vector<std::int32_t> known_;       // (images or twice, known) positions of the step
+    std::vector<std::int32_t> wanted_;      // (images or twice, wanted)
+    std::vector<std::int32_t> noise_index_; // (rows, 2): image stream, position
+    sdk::View noise_index_view_{};
+    StepNoise noise_;
+    std::vector<std::uint8_t> cells_; // (images, S)
+
+    Phase phase_ = Phase::kTowers;
+    int step_ = 0;
+    int unit_ = 0;         // of the towers
+    int reverse_step_ = 0; // of the chain
+    std::int64_t rows_ = 0;
+};
+
+} // namespace tessera::mar

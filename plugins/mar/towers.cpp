@@ -1,0 +1,370 @@
+// The encoder and decoder of MAR for a batch, unit by unit.
+#include "mar/towers.hpp"
+
+#include <algorithm>
+
+namespace tessera::mar {
+namespace {
+
+// Aim of a unit: a few milliseconds on two cores. Small models run whole stages as one unit.
+constexpr double kUnitFlops = 1e9;
+constexpr std::int64_t kMinUnitRows = 32;
+
+void apply(const sdk::Compute &compute, const blocks::Linear &layer, const sdk::View &x,
+           const sdk::View *residual, const sdk::View &out) {
+    compute.linear(x, layer.weight, {.bias = layer.bias.optional(), .residual = residual}, out);
+}
+
+sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
+                     std::int64_t columns) {
+    return sdk::host_view(index.data(), {rows, columns});
+}
+
+} // namespace
+
+Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch)
+    : compute_(compute), model_(model), batch_(batch), buffer_(model.config.buffer_rows),
+      tokens_(model.config.tokens()) {
+    const MarConfig &c = model.config;
+    const std::int64_t rows = batch * c.rows();
+    const std::int64_t encoder = c.encoder.width;
+    const std::int64_t decoder = c.decoder.width;
+    const std::int64_t widest = std::max(encoder, decoder);
+    const std::int64_t hidden = std::max(model.encoder.front().shape().hidden,
+                                         model.decoder.front().shape().hidden);
+    embedded_ = compute_.allocate({batch, c.rows(), encoder});
+    encoder_x_ = compute_.allocate({rows * encoder});
+    encoded_ = compute_.allocate({rows * encoder});
+    decoder_x_ = compute_.allocate({rows * decoder});
+    wanted_x_ = compute_.allocate({batch * tokens_ * decoder});
+    known_x_ = compute_.allocate({rows * decoder});
+    conditions_ = compute_.allocate({batch * tokens_ * decoder});
+    normed_ = compute_.allocate({rows * widest});
+    qkv_ = compute_.allocate({rows * 3 * widest});
+    heads_ = compute_.allocate({rows * widest});
+    hidden_ = compute_.allocate({rows * std::max(hidden, 3 * decoder)});
+    row_index_.reserve(static_cast<std::size_t>(rows));
+    wanted_index_.reserve(static_cast<std::size_t>(batch * tokens_));
+    wanted_position_.reserve(static_cast<std::size_t>(batch * tokens_));
+    embed_index_.reserve(static_cast<std::size_t>(batch * tokens_));
+    // Planning the largest pass reserves what any pass needs.
+    known_count_ = wanted_count_ = tokens_;
+    plan();
+}
+
+void Towers::set_class(std::int64_t entry, std::int64_t label) {
+    const sdk::View vector =
+        label >= 0 ? sdk::at(model_.class_table.view(), label) : sdk::at(model_.no_class.view(), 0);
+    const sdk::View rows = sdk::slice(sdk::at(embedded_.view(), entry), 0, 0, buffer_);
+    compute_.add(sdk::slice(model_.encoder_positions.view(), 0, 0, buffer_), vector, rows);
+    model_.token_norm.apply(compute_, rows, rows);
+}
+
+void Towers::embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
+                   std::int64_t images, std::int64_t first_entry) {
+    const std::int64_t width = model_.config.encoder.width;
+    const auto count = static_cast<std::int64_t>(positions.size());
+    if (count == 0) return;
+    embed_index_.clear();
+    for (const std::int32_t position : positions) {
+        embed_index_.push_back(position + static_cast<std::int32_t>(buffer_));
+    }
+    const sdk::View rows = rows_of(heads_, count, width);
+    const sdk::View offsets = rows_of(normed_, count, width);
+    compute_.gather_rows(
+        sdk::reshape(model_.encoder_positions, {1, model_.config.rows(), width}),
+        index_view(embed_index_, 1, count), sdk::reshape(offsets, {1, count, width}));
+    apply(compute_, model_.token_in,
+          sdk::reshape(tokens, {count, model_.config.token_width()}), &offsets, rows);
+    model_.token_norm.apply(compute_, rows, rows);
+    compute_.scatter_rows(sdk::reshape(rows, {images, count / images, width}),
+                          index_view(embed_index_, images, count / images),
+                          sdk::slice(embedded_.view(), 0, first_entry, images));
+}
+
+void Towers::start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) {
+    const auto buffer = static_cast<std::int32_t>(buffer_);
+    known_count_ = static_cast<std::int64_t>(known.size()) / batch_;
+    wanted_count_ = static_cast<std::int64_t>(wanted.size()) / batch_;
+    row_index_.clear();
+    for (std::int64_t entry = 0; entry < batch_; ++entry) {
+        for (std::int32_t row = 0; row < buffer; ++row) row_index_.push_back(row);
+        for (std::int64_t i = 0; i < known_count_; ++i) {
+            row_index_.push_back(buffer + known[entry * known_count_ + i]);
+        }
+    }
+    wanted_index_.clear();
+    for (const std::int32_t position : wanted) wanted_index_.push_back(buffer + position);
+    wanted_position_.assign(wanted.begin(), wanted.end());
+    plan();
+}
+
+void Towers::plan() {
+    units_.clear();
+    plan_encoder();
+    encoder_units_ = static_cast<int>(units_.size());
+    plan_decoder();
+}
+
+void Towers::plan_rows(Kind kind, std::int64_t block, std::int64_t rows, double flops_per_row) {
+    const auto chunk = std::max(kMinUnitRows, static_cast<std::int64_t>(kUnitFlops / flops_per_row));
+    for (std::int64_t first = 0; first < rows; first += chunk) {
+        const std::int64_t count = std::min(chunk, rows - first);
+        units_.push_back({kind, block, first, count, flops_per_row * static_cast<double>(count)});
+    }
+}
+
+void Towers::plan_entries(Kind kind, std::int64_t block, double flops_per_entry) {
+    const auto chunk =
+        std::max<std::int64_t>(1, static_cast<std::int64_t>(kUnitFlops / flops_per_entry));
+    for (std::int64_t first = 0; first < batch_; first += chunk) {
+        const std::int64_t count = std::min(chunk, batch_ - first);
+        units_.push_back({kind, block, first, count, flops_per_entry * static_cast<double>(count)});
+    }
+}
+
+void Towers::plan_encoder() {
+    const std::int64_t rows = encoder_rows();
+    const auto per_entry = static_cast<double>(buffer_ + known_count_);
+    const auto all = static_cast<double>(rows * model_.config.encoder.width);
+    units_.push_back({Kind::kEncoderGather, 0, 0, rows, 4.0 * all});
+    for (std::size_t i = 0; i < model_.encoder.size(); ++i) {
+        const blocks::TransformerBlock &block = model_.encoder[i];
+        const auto index = static_cast<std::int64_t>(i);
+        plan_rows(Kind::kEncoderProject, index, rows, block.project_flops(1.0));
+        plan_entries(Kind::kEncoderAttend, index, block.attend_flops(per_entry, per_entry));
+        plan_rows(Kind::kEncoderFinish, index, rows, block.finish_flops(1.0));
+    }
+    units_.push_back({Kind::kEncoderNorm, 0, 0, rows, 10.0 * all});
+}
+
+void Towers::plan_decoder() {
+    const std::int64_t rows = decoder_rows();
+    const auto per_entry = static_cast<double>(buffer_ + tokens_);
+    const auto width = static_cast<double>(model_.config.decoder.width);
+    const std::int64_t last = model_.config.decoder.depth - 1;
+    units_.push_back({Kind::kDecoderScatter, 0, 0, encoder_rows(),
+                      2.0 * static_cast<double>(encoder_rows() * model_.config.encoder.width) *
+                          width});
+    for (std::int64_t i = 0; i < last; ++i) {
+        const blocks::TransformerBlock &block = model_.decoder[i];
+        if (i == 0) {
+            plan_rows(Kind::kFirstProject, i, encoder_rows(), block.project_flops(1.0));
+            units_.push_back({Kind::kFirstScatter, i, 0, rows,
+                              6.0 * static_cast<double>(rows) * width});
+        } else {
+            plan_rows(Kind::kDecoderProject, i, rows, block.project_flops(1.0));
+        }
+        plan_entries(Kind::kDecoderAttend, i, block.attend_flops(per_entry, per_entry));
+        plan_rows(Kind::kDecoderFinish, i, rows, block.finish_flops(1.0));
+    }
+    const blocks::TransformerBlock &block = model_.decoder[last];
+    const auto wanted = static_cast<double>(wanted_count_);
+    plan_rows(Kind::kLastProject, last, rows, block.project_flops(2.0 / 3.0));
+    units_.push_back({Kind::kLastQuery, last, 0, wanted_rows(),
+                      block.project_flops(static_cast<double>(wanted_rows()) / 3.0)});
+    plan_entries(Kind::kLastAttend, last, block.attend_flops(wanted, per_entry));
+    plan_rows(Kind::kLastFinish, last, wanted_rows(), block.finish_flops(1.0));
+    units_.push_back({Kind::kConditions, last, 0, wanted_rows(),
+                      10.0 * static_cast<double>(wanted_rows()) * width});
+}
+
+void Towers::run_unit(int index) {
+    const Unit &unit = units_[index];
+    if (unit.kind < Kind::kDecoderScatter) {
+        run_encoder_unit(unit);
+    } else if (unit.kind < Kind::kLastProject) {
+        run_decoder_unit(unit);
+    } else {
+        run_last_unit(unit);
+    }
+}
+
+void Towers::run_encoder_unit(const Unit &unit) {
+    const std::int64_t rows = encoder_rows();
+    const std::int64_t width = model_.config.encoder.width;
+    const sdk::View x = rows_of(encoder_x_, rows, width);
+    const blocks::TransformerBlock &block = model_.encoder[unit.block];
+    const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
+        return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
+    };
+    switch (unit.kind) {
+    case Kind::kEncoderGather: gather_known(); break;
+    case Kind::kEncoderProject:
+        block.project_qkv(compute_, part(encoder_x_, width), part(normed_, width),
+                          part(qkv_, 3 * width));
+        break;
+    case Kind::kEncoderAttend: attend(block, rows, unit); break;
+    case Kind::kEncoderFinish:
+        block.finish(compute_, part(heads_, width), part(encoder_x_, width), part(normed_, width),
+                     part(hidden_, block.shape().hidden));
+        break;
+    default: model_.encoder_norm.apply(compute_, x, rows_of(encoded_, rows, width)); break;
+    }
+}
+
+void Towers::run_decoder_unit(const Unit &unit) {
+    const std::int64_t rows = decoder_rows();
+    const std::int64_t width = model_.config.decoder.width;
+    const blocks::TransformerBlock &block = model_.decoder[unit.block];
+    const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
+        return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
+    };
+    switch (unit.kind) {
+    case Kind::kDecoderScatter: scatter_known(); break;
+    case Kind::kFirstProject: first_project(unit); break;
+    case Kind::kFirstScatter: first_scatter(); break;
+    case Kind::kDecoderProject:
+        block.project_qkv(compute_, part(decoder_x_, width), part(normed_, width),
+                          part(qkv_, 3 * width));
+        break;
+    case Kind::kDecoderAttend: attend(block, rows, unit); break;
+    default:
+        block.finish(compute_, part(heads_, width), part(decoder_x_, width), part(normed_, width),
+                     part(hidden_, block.shape().hidden));
+        break;
+    }
+}
+
+// The last block: keys and values of all rows, the rest only for the rows that will be predicted.
+void Towers::run_last_unit(const Unit &unit) {
+    const std::int64_t width = model_.config.decoder.width;
+    const blocks::TransformerBlock &block = model_.decoder.back();
+    const auto part = [&](const sdk::Tensor &tensor, std::int64_t rows, std::int64_t columns) {
+        return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
+    };
+    switch (unit.kind) {
+    case Kind::kLastProject:
+        block.project_key_value(compute_, part(decoder_x_, decoder_rows(), width),
+                                part(normed_, decoder_rows(), width),
+                                part(qkv_, decoder_rows(), 2 * width));
+        break;
+    case Kind::kLastQuery: last_query(); break;
+    case Kind::kLastAttend: last_attend(unit); break;
+    case Kind::kLastFinish:
+        block.finish(compute_, part(heads_, wanted_rows(), width),
+                     part(wanted_x_, wanted_rows(), width), part(normed_, wanted_rows(), width),
+                     part(hidden_, wanted_rows(), block.shape().hidden));
+        break;
+    default: make_conditions(); break;
+    }
+}
+
+void Towers::gather_known() {
+    const std::int64_t kept = buffer_ + known_count_;
+    const std::int64_t width = model_.config.encoder.width;
+    compute_.gather_rows(embedded_, index_view(row_index_, batch_, kept),
+                         sdk::reshape(rows_of(encoder_x_, batch_ * kept, width),
+                                      {batch_, kept, width}));
+}
+
+// decoder_x = mask rows, with the known rows (decoder_embed + position) written over them.
+void Towers::scatter_known() {
+    const std::int64_t kept = buffer_ + known_count_;
+    const std::int64_t width = model_.config.decoder.width;
+    const std::int64_t all = buffer_ + tokens_;
+    const sdk::View known = rows_of(known_x_, batch_ * kept, width);
+    const sdk::View offsets = rows_of(normed_, batch_ * kept, width);
+    compute_.gather_rows(sdk::reshape(model_.decoder_positions, {1, all, width}),
+                         index_view(row_index_, 1, batch_ * kept),
+                         sdk::reshape(offsets, {1, batch_ * kept, width}));
+    apply(compute_, model_.decoder_in,
+          rows_of(encoded_, batch_ * kept, model_.config.encoder.width), &offsets, known);
+    const sdk::View x =
+        sdk::reshape(rows_of(decoder_x_, batch_ * all, width), {batch_, all, width});
+    for (std::int64_t entry = 0; entry < batch_; ++entry) {
+        compute_.copy(model_.mask_rows, sdk::at(x, entry));
+    }
+    compute_.scatter_rows(sdk::reshape(known, {batch_, kept, width}),
+                          index_view(row_index_, batch_, kept), x);
+}
+
+// Queries, keys and values of the known rows in the first block; those of mask rows are constant.
+void Towers::first_project(const Unit &unit) {
+    const std::int64_t width = model_.config.decoder.width;
+    const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
+        return sdk::slice(rows_of(tensor, encoder_rows(), columns), 0, unit.first, unit.count);
+    };
+    model_.decoder.front().project_qkv(compute_, part(known_x_, width), part(normed_, width),
+                                       part(hidden_, 3 * width));
+}
+
+void Towers::first_scatter() {
+    const std::int64_t kept = buffer_ + known_count_;
+    const std::int64_t width = 3 * model_.config.decoder.width;
+    const std::int64_t all = buffer_ + tokens_;
+    const sdk::View qkv = sdk::reshape(rows_of(qkv_, batch_ * all, width), {batch_, all, width});
+    for (std::int64_t entry = 0; entry < batch_; ++entry) {
+        compute_.copy(model_.mask_qkv, sdk::at(qkv, entry));
+    }
+    compute_.scatter_rows(
+        sdk::reshape(rows_of(hidden_, batch_ * kept, width), {batch_, kept, width}),
+        index_view(row_index_, batch_, kept), qkv);
+}
+
+// Entries [first, first + count) of a whole block; `rows` is that of the batch.
+void Towers::attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit) {
+    const std::int64_t width = block.shape().width;
+    const sdk::View qkv = rows_of(qkv_, rows, 3 * width);
+    const auto part = [&](std::int64_t index) {
+        return sdk::slice(blocks::batch_columns(qkv, batch_, index * width, width), 0, unit.first,
+                          unit.count);
+    };
+    const sdk::View heads = sdk::slice(
+        blocks::batch_columns(rows_of(heads_, rows, width), batch_, 0, width), 0, unit.first,
+        unit.count);
+    block.attend(compute_, part(0), part(1), part(2), {}, heads);
+}
+
+void Towers::last_query() {
+    const std::int64_t width = model_.config.decoder.width;
+    const std::int64_t all = buffer_ + tokens_;
+    const sdk::View x = rows_of(wanted_x_, wanted_rows(), width);
+    compute_.gather_rows(
+        sdk::reshape(rows_of(decoder_x_, batch_ * all, width), {batch_, all, width}),
+        index_view(wanted_index_, batch_, wanted_count_),
+        sdk::reshape(x, {batch_, wanted_count_, width}));
+    model_.decoder.back().project_query(compute_, x, rows_of(normed_, wanted_rows(), width),
+                                        rows_of(known_x_, wanted_rows(), width));
+}
+
+void Towers::last_attend(const Unit &unit) {
+    const std::int64_t width = model_.config.decoder.width;
+    const sdk::View key_value = rows_of(qkv_, decoder_rows(), 2 * width);
+    const auto entries = [&](const sdk::View &rows, std::int64_t begin) {
+        return sdk::slice(blocks::batch_columns(rows, batch_, begin, width), 0, unit.first,
+                          unit.count);
+    };
+    model_.decoder.back().attend(
+        compute_, entries(rows_of(known_x_, wanted_rows(), width), 0), entries(key_value, 0),
+        entries(key_value, width), {}, entries(rows_of(heads_, wanted_rows(), width), 0));
+}
+
+// Final norm, then the position of the token that is to be sampled.
+void Towers::make_conditions() {
+    const std::int64_t width = model_.config.decoder.width;
+    const sdk::View out = rows_of(conditions_, wanted_rows(), width);
+    const sdk::View offsets = rows_of(normed_, wanted_rows(), width);
+    model_.decoder_norm.apply(compute_, rows_of(wanted_x_, wanted_rows(), width), out);
+    compute_.gather_rows(sdk::reshape(model_.condition_positions, {1, tokens_, width}),
+                         index_view(wanted_position_, 1, wanted_rows()),
+                         sdk::reshape(offsets, {1, wanted_rows(), width}));
+    compute_.add(out, offsets, out);
+}
+
+sdk::View Towers::encoded() const {
+    return sdk::reshape(rows_of(encoded_, encoder_rows(), model_.config.encoder.width),
+                        {batch_, buffer_ + known_count_, model_.config.encoder.width});
+}
+
+sdk::View Towers::conditions() const {
+    return sdk::reshape(rows_of(conditions_, wanted_rows(), model_.config.decoder.width),
+                        {batch_, wanted_count_, model_.config.decoder.width});
+}
+
+sdk::View Towers::rows_of(const sdk::Tensor &tensor, std::int64_t rows, std::int64_t width) const {
+    const std::int64_t shape[] = {rows, width};
+    return sdk::make_view(tensor.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+}
+
+} // namespace tessera::mar

@@ -1,0 +1,124 @@
+// The encoder and decoder of MAR for a batch, cut into units small enough for a frame's budget.
+// A pass: start it with what is known and what is wanted, run its units in order, read `conditions`.
+#pragma once
+
+#include "mar/model.hpp"
+
+#include <span>
+#include <vector>
+
+namespace tessera::mar {
+
+class Towers {
+  public:
+    // Room for `batch` entries (twice the images when guided), all tokens known or wanted.
+    Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch);
+    Towers(const Towers &) = delete;
+    Towers &operator=(const Towers &) = delete;
+
+    // The class of an entry, or -1 for none: fills its buffer rows.
+    void set_class(std::int64_t entry, std::int64_t label);
+
+    // Embeds tokens (images, n, d) at `positions` (images x n) into entries first, first + 1, ...
+    void embed(const sdk::View &tokens, std::span<const std::int32_t> positions, std::int64_t images,
+               std::int64_t first_entry);
+
+    // Plans a pass. `known` (batch x m) and `wanted` (batch x n) are token positions of each entry,
+    // ascending, and are copied.
+    void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted);
+
+    [[nodiscard]] int unit_count() const { return static_cast<int>(units_.size()); }
+    [[nodiscard]] int encoder_unit_count() const { return encoder_units_; }
+    [[nodiscard]] double unit_flops(int index) const { return units_[index].flops; }
+    void run_unit(int index);
+
+    // After the encoder's units: (batch, K + known, E). Tests may overwrite it.
+    [[nodiscard]] sdk::View encoded() const;
+    // After all units: (batch, wanted, D).
+    [[nodiscard]] sdk::View conditions() const;
+    // (batch, K + S, E) after embed and set_class: rows of positions that were never set are
+    // undefined.
+    [[nodiscard]] const sdk::View &embedded() const { return embedded_; }
+
+  private:
+    enum class Kind {
+        kEncoderGather,
+        kEncoderProject,
+        kEncoderAttend,
+        kEncoderFinish,
+        kEncoderNorm,
+        kDecoderScatter,
+        kFirstProject,
+        kFirstScatter,
+        kDecoderProject,
+        kDecoderAttend,
+        kDecoderFinish,
+        kLastProject,
+        kLastQuery,
+        kLastAttend,
+        kLastFinish,
+        kConditions,
+    };
+    // `first` and `count` are rows, or entries for attention.
+    struct Unit {
+        Kind kind;
+        std::int64_t block;
+        std::int64_t first;
+        std::int64_t count;
+        double flops;
+    };
+
+    void plan();
+    void plan_rows(Kind kind, std::int64_t block, std::int64_t rows, double flops_per_row);
+    void plan_entries(Kind kind, std::int64_t block, double flops_per_entry);
+    void plan_encoder();
+    void plan_decoder();
+
+    void run_encoder_unit(const Unit &unit);
+    void run_decoder_unit(const Unit &unit);
+    void run_last_unit(const Unit &unit);
+    void gather_known();
+    void scatter_known();
+    void first_project(const Unit &unit);
+    void first_scatter();
+    void attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit);
+    void last_query();
+    void last_attend(const Unit &unit);
+    void make_conditions();
+
+    // Buffer `tensor` as (rows, width).
+    [[nodiscard]] sdk::View rows_of(const sdk::Tensor &tensor, std::int64_t rows,
+                                    std::int64_t width) const;
+    [[nodiscard]] std::int64_t encoder_rows() const { return batch_ * (buffer_ + known_count_); }
+    [[nodiscard]] std::int64_t decoder_rows() const { return batch_ * (buffer_ + tokens_); }
+    [[nodiscard]] std::int64_t wanted_rows() const { return batch_ * wanted_count_; }
+
+    sdk::Compute compute_;
+    const MarModel &model_;
+    std::int64_t batch_;
+    std::int64_t buffer_;
+    std::int64_t tokens_;
+    std::int64_t known_count_ = 0;
+    std::int64_t wanted_count_ = 0;
+
+    sdk::Tensor embedded_;  // (batch, K + S, E): z_proj_ln of every row that is or was known
+    sdk::Tensor encoder_x_; // flat, as all that follow
+    sdk::Tensor encoded_;
+    sdk::Tensor decoder_x_;
+    sdk::Tensor wanted_x_; // rows to predict in the last block
+    sdk::Tensor known_x_;  // decoder rows of known tokens
+    sdk::Tensor conditions_;
+    sdk::Tensor normed_;
+    sdk::Tensor qkv_;
+    sdk::Tensor heads_;
+    sdk::Tensor hidden_;
+
+    std::vector<std::int32_t> row_index_;       // (batch x (K + known)): kept rows
+    std::vector<std::int32_t> wanted_index_;    // (batch x wanted): rows K + position
+    std::vector<std::int32_t> wanted_position_; // (batch x wanted)
+    std::vector<std::int32_t> embed_index_;     // scratch of embed
+    std::vector<Unit> units_;
+    int encoder_units_ = 0;
+};
+
+} // namespace tessera::mar

@@ -26,16 +26,29 @@ _MAX_HEADER = 100 << 20
 
 def _raw(tensor: torch.Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
-def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write `tensors` to `path`; the file appears only once it is complete."""
+def _converted(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """`tensor` in `dtype`; values that are not finite there are refused."""
+    value = tensor.detach().to(dtype)
+    if not bool(torch.isfinite(value).all()):
+        raise UserError(f"tensor '{name}' holds values that are not finite in {_NAMES[dtype]}; nothing was written")
+    return value
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None,
+         dtype: torch.dtype | None = None) -> None:
+    """Write `tensors` to `path`; the file appears only once it is complete.
+
+    With `dtype`, floating-point tensors are converted to it one after the other while writing.
+    """
+    types = {name: dtype if dtype and tensor.is_floating_point() else tensor.dtype for name, tensor in tensors.items()}
     header: dict[str, object] = {"__metadata__": metadata} if metadata else {}
     offset = 0
     for name, tensor in tensors.items():
-        end = offset + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape),
+        end = offset + tensor.numel() * torch.empty(0, dtype=types[name]).element_size()
+        header[name] = {"dtype": _NAMES[types[name]], "shape": list(tensor.shape),
                         "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, ensure_ascii=False).encode()
@@ -45,12 +58,13 @@ def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] 
     try:
         with part.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            for tensor in tensors.values():
-                file.write(_raw(tensor))
+            for name, tensor in tensors.items():
+                converts = dtype is not None and tensor.is_floating_point()
+                file.write(_raw(_converted(name, tensor, types[name]) if converts else tensor))
         os.replace(part, path)
-    except OSError as error:
+    except BaseException as error:
         part.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise UserError(f"{path}: the disk is full ({offset / 1e6:.0f} MB were to be written)") from error
         raise
 

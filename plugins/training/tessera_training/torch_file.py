@@ -1,0 +1,317 @@
+"""Reading PyTorch checkpoint files as data: no object of the pickle is ever created and no code of it ever run.
+
+A checkpoint is a zip file whose `<folder>/data.pkl` describes the tensors and whose `<folder>/data/<key>` members
+hold their bytes, uncompressed. The pickle is read by a small machine that knows containers, numbers, texts and
+the few names PyTorch writes for tensors; any other name is refused. Tensor bytes stay in the mapped file until
+used, so a file of many gigabytes needs no memory of its own.
+
+PyTorch's own `weights_only` loader refuses the Namespace that training scripts save beside the weights and reads
+all tensors at once; it serves here for the old format from before PyTorch 1.6, which is not a zip file.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .errors import UserError
+
+_DTYPES = {
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
+    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
+}
+_NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter",
+          "argparse Namespace", "torch Size", *(f"torch {name}" for name in _DTYPES)}
+_MAX_PICKLE = 256 << 20  # bytes of description; real checkpoints have well below one megabyte
+
+
+class Refused(UserError):
+    """The file asks for something other than tensors and plain containers, or does not make sense."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A class or function the pickle mentions by name."""
+
+    text: str
+
+
+@dataclass
+class Record:
+    """An object of which only the attributes are known (an argparse Namespace)."""
+
+    name: str
+    values: dict
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The bytes of one or several tensors: a member of the zip file."""
+
+    dtype: torch.dtype
+    key: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """Where a tensor lies in its storage; offset and strides count elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (self.offset, *self.shape, *self.strides)
+        if len(self.shape) != len(self.strides) or not all(type(n) is int and n >= 0 for n in numbers):
+            raise Refused(f"a tensor has shape {self.shape}, strides {self.strides}, offset {self.offset}")
+        last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides))
+        count = math.prod(self.shape)
+        if count and (last >= self.storage.elements or count > self.storage.elements):
+            raise Refused(f"a tensor of shape {self.shape} reaches beyond the {self.storage.elements} elements of "
+                          f"storage '{self.storage.key}'")
+
+
+_MARK = object()
+
+
+class _Machine:
+    """Executes the opcodes of a pickle on a stack of inert values."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.stack: list = []
+        self.memo: dict[int, object] = {}
+
+    def run(self) -> object:
+        try:
+            for opcode, argument, _ in pickletools.genops(io.BytesIO(self.data)):
+                if opcode.name == "STOP":
+                    return self.pop()
+                self.step(opcode.name, argument)
+        except Refused:
+            raise
+        except (ValueError, IndexError, KeyError, TypeError, struct.error, UnicodeDecodeError) as error:
+            raise Refused(f"the description of the tensors is damaged ({error or type(error).__name__})") from error
+        raise Refused("the description of the tensors has no end")
+
+    def pop(self) -> object:
+        value = self.stack.pop()
+        if value is _MARK:
+            raise Refused("the description of the tensors is damaged (a mark where a value belongs)")
+        return value
+
+    def pop_to_mark(self) -> list:
+        values: list = []
+        while self.stack[-1] is not _MARK:
+            values.append(self.stack.pop())
+        self.stack.pop()
+        return values[::-1]
+
+    def step(self, name: str, argument: object) -> None:
+        if name in _PUSHED:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name]())
+        elif name in _TUPLES:
+            count = _TUPLES[name]
+            values = [self.pop() for _ in range(count)][::-1]
+            self.stack.append(tuple(values))
+        elif name in _HANDLERS:
+            _HANDLERS[name](self, argument)
+        elif name not in ("PROTO", "FRAME"):
+            raise Refused(f"the file uses the pickle instruction {name}, which tensors do not need")
+
+    def put(self, argument: object) -> None:
+        self.memo[argument if isinstance(argument, int) else len(self.memo)] = self.stack[-1]
+
+    def get(self, argument: int) -> None:
+        self.stack.append(self.memo[argument])
+
+    def name(self, argument: str) -> None:
+        if argument not in _NAMES:
+            raise Refused(f"the file asks for '{argument.replace(' ', '.')}', which is neither a tensor nor a plain "
+                          "container; it may try to run code and was not loaded")
+        self.stack.append(Name(argument))
+
+    def stack_name(self, _: object) -> None:
+        attribute, module = self.pop(), self.pop()
+        if not isinstance(attribute, str) or not isinstance(module, str):
+            raise Refused("the file names a function by something other than text")
+        self.name(f"{module} {attribute}")
+
+    def set_items(self, values: list) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(values) % 2:
+            raise Refused("the description of the tensors is damaged (items for something that is no dictionary)")
+        _require_plain(values[::2])
+        target.update(zip(values[::2], values[1::2]))
+
+    def set_item(self, _: object) -> None:
+        value, key = self.pop(), self.pop()
+        self.set_items([key, value])
+
+    def extend(self, values: list) -> None:
+        target = self.stack[-1]
+        if isinstance(target, set):
+            _require_plain(values)
+            target.update(values)
+        elif isinstance(target, list):
+            target.extend(values)
+        else:
+            raise Refused("the description of the tensors is damaged (elements for something that is no list)")
+
+    def call(self, _: object) -> None:
+        arguments, callee = self.pop(), self.pop()
+        if not isinstance(callee, Name) or not isinstance(arguments, tuple):
+            raise Refused("the file calls something that is not a known name")
+        self.stack.append(_call(callee.text, arguments))
+
+    def build(self, _: object) -> None:
+        state, target = self.pop(), self.stack[-1]
+        if isinstance(target, Record) and isinstance(state, dict):
+            target.values.update(state)
+        elif not isinstance(target, dict):  # of an OrderedDict the attributes (`_metadata`) are not needed
+            raise Refused(f"the file sets attributes of a {type(target).__name__}")
+
+    def persistent(self, _: object) -> None:
+        values = self.pop()
+        if not (isinstance(values, tuple) and len(values) == 5 and values[0] == "storage"
+                and isinstance(values[1], Name) and isinstance(values[2], str) and type(values[4]) is int):
+            raise Refused("the file refers to an outside object that is no storage")
+        self.stack.append(Storage(_DTYPES[values[1].text.split()[1]], values[2], values[4]))
+
+
+def _require_plain(keys: list) -> None:
+    """Keys are numbers and texts only: hashing deeply nested tuples can exhaust the stack."""
+    for key in keys:
+        if key is not None and not isinstance(key, (str, int, float, bytes)):
+            raise Refused(f"the file uses a {type(key).__name__} as a key")
+
+
+def _call(name: str, arguments: tuple) -> object:
+    """What the few known functions would return."""
+    if name == "torch._utils _rebuild_tensor_v2" and len(arguments) >= 4 and isinstance(arguments[0], Storage):
+        return TensorEntry(arguments[0], arguments[1], tuple(arguments[2]), tuple(arguments[3]))
+    if name == "torch._utils _rebuild_parameter" and arguments and isinstance(arguments[0], TensorEntry):
+        return arguments[0]
+    if name == "collections OrderedDict":
+        return dict(arguments[0]) if arguments else {}
+    if name == "argparse Namespace":
+        return Record(name, {})
+    if name == "torch Size" and len(arguments) == 1:
+        return tuple(arguments[0])
+    raise Refused(f"the file calls {name.replace(' ', '.')} with {len(arguments)} unexpected argument(s)")
+
+
+_PUSHED = {"INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "STRING",
+           "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES",
+           "BINBYTES8", "SHORT_BINBYTES"}
+_CONSTANTS: dict[str, Callable[[], object]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_DICT": dict,
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set, "MARK": lambda: _MARK}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_HANDLERS: dict[str, Callable] = {
+    "PUT": _Machine.put, "BINPUT": _Machine.put, "LONG_BINPUT": _Machine.put, "MEMOIZE": _Machine.put,
+    "GET": _Machine.get, "BINGET": _Machine.get, "LONG_BINGET": _Machine.get,
+    "GLOBAL": _Machine.name, "STACK_GLOBAL": _Machine.stack_name,
+    "POP": lambda machine, _: machine.pop(), "POP_MARK": lambda machine, _: machine.pop_to_mark(),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),
+    "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
+    "SETITEM": _Machine.set_item, "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
+    "APPEND": lambda machine, _: machine.extend([machine.pop()]),
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "ADDITEMS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "REDUCE": _Machine.call, "NEWOBJ": _Machine.call, "BUILD": _Machine.build, "BINPERSID": _Machine.persistent,
+}
+
+
+class TorchFile:
+    """A checkpoint: `root` is its content with `TensorEntry` for tensors, `tensor` reads one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise Refused(f"{path}: not a complete PyTorch zip file ({error})") from error
+        names = [name for name in self._zip.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
+        if len(names) != 1:
+            raise Refused(f"{path}: no PyTorch checkpoint (a zip file with {len(names)} members named */data.pkl)")
+        self._folder = names[0].rsplit("/", 1)[0]
+        self._bytes = np.memmap(path, dtype=np.uint8, mode="c")  # writes would go to memory, never to the file
+        order = f"{self._folder}/byteorder"
+        if order in self._zip.namelist() and self._member(order).tobytes().strip() != b"little":
+            raise Refused(f"{path}: written on a big-endian machine")
+        try:
+            description = self._member(names[0])
+            if len(description) > _MAX_PICKLE:
+                raise Refused(f"a description of {len(description)} bytes, at most {_MAX_PICKLE} expected")
+            self.root = _Machine(description.tobytes()).run()
+        except Refused as error:
+            raise Refused(f"{path}: {error}") from error
+
+    def _member(self, name: str) -> np.ndarray:
+        """The bytes of a stored (uncompressed) member, still in the file."""
+        try:
+            info = self._zip.getinfo(name)
+        except KeyError as error:
+            raise Refused(f"{self.path}: member '{name}' is missing") from error
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise Refused(f"{self.path}: member '{name}' is compressed")
+        head = self._bytes[info.header_offset:info.header_offset + 30].tobytes()
+        if len(head) < 30 or head[:4] != b"PK\x03\x04":
+            raise Refused(f"{self.path}: member '{name}' has no local header at byte {info.header_offset}")
+        start = info.header_offset + 30 + sum(struct.unpack("<HH", head[26:30]))
+        if start + info.file_size > len(self._bytes):
+            raise Refused(f"{self.path}: member '{name}' reaches beyond the end of the file")
+        return self._bytes[start:start + info.file_size]
+
+    def tensor(self, entry: TensorEntry) -> torch.Tensor:
+        """The tensor, as a view of the mapped file where its alignment allows."""
+        storage = entry.storage
+        raw = self._member(f"{self._folder}/data/{storage.key}")
+        size = torch.empty(0, dtype=storage.dtype).element_size()
+        if len(raw) != storage.elements * size:
+            raise Refused(f"{self.path}: storage '{storage.key}' has {len(raw)} bytes, "
+                          f"{storage.elements} x {size} expected")
+        if not raw.size:
+            return torch.empty(entry.shape, dtype=storage.dtype)
+        if raw.ctypes.data % size:
+            raw = raw.copy()
+        flat = torch.from_numpy(raw).view(storage.dtype)
+        return flat.as_strided(entry.shape, entry.strides, entry.offset)
+
+
+def open_checkpoint(path: Path) -> tuple[object, Callable[[object], torch.Tensor]]:
+    """The content of a checkpoint file, and a function that turns its tensor entries into tensors."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    if magic == b"PK\x03\x04":
+        opened = TorchFile(path)
+        return opened.root, opened.tensor  # type: ignore[return-value]
+    return _open_old_format(path), lambda tensor: tensor  # type: ignore[return-value,arg-type]
+
+
+def _open_old_format(path: Path) -> object:
+    version = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2] if part.isdigit())
+    if version < (2, 6):  # earlier `weights_only` loaders could be made to run code
+        raise Refused(f"{path}: not a zip file; the format from before PyTorch 1.6 needs PyTorch 2.6 or later here")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever the loader raises, the file is what is wrong
+        raise Refused(f"{path}: not a PyTorch checkpoint ({str(error).splitlines()[0]})") from error

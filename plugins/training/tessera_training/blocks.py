@@ -134,14 +134,13 @@ class Denoiser(nn.Module):
 
     def _initialise(self) -> None:
         """As in the reference: every block starts as the identity, the output at zero."""
-        for layer in (self.time_embed.mlp[0], self.time_embed.mlp[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-        for block in self.res_blocks:
-            nn.init.zeros_(block.adaLN_modulation[1].weight)
-            nn.init.zeros_(block.adaLN_modulation[1].bias)
-        for layer in (self.final_layer.adaLN_modulation[1], self.final_layer.linear):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
+            if name.startswith("time_embed") and name.endswith("weight"):
+                nn.init.normal_(parameter, std=0.02)
+            elif "adaLN_modulation" in name or name.startswith("final_layer.linear"):
+                nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         y = self.time_embed(t) + self.cond_embed(c)

@@ -153,7 +153,7 @@ def _build(kind: type, values: dict, where: str) -> object:
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise UserError(f"{label}: expected a table, got {value!r}")
-            arguments[key] = _build(hint, value, label)
+            arguments[key] = _build(typing.cast(type, hint), value, label)
         elif typing.get_origin(hint) is tuple:
             if not isinstance(value, list) or not all(isinstance(v, typing.get_args(hint)[0]) for v in value):
                 raise UserError(f"{label} = {value!r}: expected a list of {typing.get_args(hint)[0].__name__}")

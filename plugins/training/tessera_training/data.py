@@ -122,12 +122,12 @@ def _resize(image: np.ndarray, size: int, wrap: bool) -> np.ndarray:
     left, top = margins[1][0], margins[0][0]
     box = (left, top, left + width, top + height)
     if not wrap:
-        return np.asarray(padded.resize((size, size), Image.BOX if min(height, width) >= size else Image.BICUBIC))
+        return np.asarray(padded.resize((size, size), Image.Resampling.BOX if min(height, width) >= size else Image.Resampling.BICUBIC))
     # filter a wrapped area of three halves, then cut: PIL itself would clamp at the box
     scale_x, scale_y = width / size, height / size
     cut = size // 8
     wide = (box[0] - cut * scale_x, box[1] - cut * scale_y, box[2] + cut * scale_x, box[3] + cut * scale_y)
-    full = padded.resize((size + 2 * cut,) * 2, Image.BOX if min(scale_x, scale_y) >= 1 else Image.BICUBIC, box=wide)
+    full = padded.resize((size + 2 * cut,) * 2, Image.Resampling.BOX if min(scale_x, scale_y) >= 1 else Image.Resampling.BICUBIC, box=wide)
     return np.asarray(full)[cut:cut + size, cut:cut + size]
 
 

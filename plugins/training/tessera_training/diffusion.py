@@ -30,20 +30,21 @@ def respace(steps: str) -> list[int]:
     try:
         if steps.startswith("ddim"):
             wanted = int(steps[4:])
-            for stride in range(1, TRAIN_STEPS):
-                if len(range(0, TRAIN_STEPS, stride)) == wanted:
-                    return list(range(0, TRAIN_STEPS, stride))
+            for every in range(1, TRAIN_STEPS):
+                if len(range(0, TRAIN_STEPS, every)) == wanted:
+                    return list(range(0, TRAIN_STEPS, every))
             raise UserError(f"denoising steps '{steps}': no whole stride gives {wanted} steps")
         counts = [int(part) for part in steps.split(",")]
     except ValueError as error:
         raise UserError(f"denoising steps '{steps}': expected 'N', 'a,b,c' or 'ddimN'") from error
     kept: set[int] = set()
     start = 0
-    for index, count in enumerate(counts):
-        size = TRAIN_STEPS // len(counts) + (1 if index < TRAIN_STEPS % len(counts) else 0)
+    for section, count in enumerate(counts):
+        size = TRAIN_STEPS // len(counts) + (1 if section < TRAIN_STEPS % len(counts) else 0)
         if not 1 <= count <= size:
             raise UserError(f"denoising steps '{steps}': {count} steps do not fit a section of {size}")
-        stride, position = (size - 1) / (count - 1) if count > 1 else 1.0, 0.0
+        stride = (size - 1) / (count - 1) if count > 1 else 1.0
+        position = 0.0
         for _ in range(count):
             kept.add(start + round(position))  # half to even, of a running sum
             position += stride

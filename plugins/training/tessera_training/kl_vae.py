@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +34,9 @@ class KlVaeConfig:
     @classmethod
     def from_json(cls, text: str) -> KlVaeConfig:
         values = json.loads(text)
-        return cls(**{name: tuple(values[name]) if isinstance(values[name], list) else values[name]
-                      for name in cls.__dataclass_fields__ if name in values})
+        known: dict[str, Any] = {name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+                                 for name in cls.__dataclass_fields__ if name in values}
+        return cls(**known)
 
     def level_resolution(self, level: int) -> int:
         return self.resolution >> level
@@ -94,19 +96,25 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """Residual blocks of one resolution, each followed by attention where the level has it."""
+    """Residual blocks of one resolution, each followed by attention where the level has it, then resizing."""
 
     def __init__(self, inputs: int, outputs: int, blocks: int, attention: bool) -> None:
         super().__init__()
         self.block = nn.ModuleList(ResBlock(inputs if i == 0 else outputs, outputs) for i in range(blocks))
         self.attn = nn.ModuleList(AttnBlock(outputs) for _ in range(blocks if attention else 0))
+        self.resize: str = ""  # name of the module that leaves the level
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         for index, block in enumerate(self.block):
             h = block(h)
             if self.attn:
                 h = self.attn[index](h)
-        return h
+        return self.get_submodule(self.resize)(h) if self.resize else h
+
+    def leave_with(self, name: str, module: nn.Module) -> None:
+        """Change the resolution after the blocks; `name` is the official one."""
+        self.add_module(name, module)
+        self.resize = name
 
 
 class Mid(nn.Module):
@@ -125,13 +133,14 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [config.ch * mult for mult in config.ch_mult]
         self.conv_in = nn.Conv2d(config.in_channels, config.ch, 3, padding=1)
-        self.down = nn.ModuleList()
+        levels: list[Level] = []
         for index, width in enumerate(widths):
             attention = config.level_resolution(index) in config.encoder_attn_resolutions
             level = Level(widths[index - 1] if index else config.ch, width, config.num_res_blocks, attention)
             if index + 1 < len(widths):
-                level.downsample = Downsample(width)
-            self.down.append(level)
+                level.leave_with("downsample", Downsample(width))
+            levels.append(level)
+        self.down = nn.ModuleList(levels)
         self.mid = Mid(widths[-1])
         self.norm_out = _norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], (2 if config.double_z else 1) * config.z_channels, 3, padding=1)
@@ -140,8 +149,6 @@ class Encoder(nn.Module):
         h = self.conv_in(x)
         for level in self.down:
             h = level(h)
-            if hasattr(level, "downsample"):
-                h = level.downsample(h)
         return self.conv_out(F.silu(self.norm_out(self.mid(h))))
 
 
@@ -159,7 +166,7 @@ class Decoder(nn.Module):
             inputs = widths[min(index + 1, len(widths) - 1)]
             level = Level(inputs, width, config.num_res_blocks + 1, attention)
             if index:
-                level.upsample = Upsample(width)
+                level.leave_with("upsample", Upsample(width))
             levels.append(level)
         self.up = nn.ModuleList(levels)
         self.norm_out = _norm(widths[0])
@@ -169,8 +176,6 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         for level in reversed(self.up):
             h = level(h)
-            if hasattr(level, "upsample"):
-                h = level.upsample(h)
         return self.conv_out(F.silu(self.norm_out(h)))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 
-def orthogonalise(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
+def orthogonalise(matrix: torch.Tensor, iterations: int = 4) -> torch.Tensor:
     """About U V^T of the singular value decomposition of [rows,columns]."""
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
@@ -18,6 +18,11 @@ def orthogonalise(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+def _gradient(parameter: torch.Tensor) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -29,7 +34,7 @@ class MuonAdamW(torch.optim.Optimizer):
                                   "lr_scale": 1.0})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -38,7 +43,7 @@ class MuonAdamW(torch.optim.Optimizer):
                 (self._muon if group["muon"] else self._adam)(parameter, group)
 
     def _adam(self, parameter: torch.Tensor, group: dict) -> None:
-        state, grad = self.state[parameter], parameter.grad
+        state, grad = self.state[parameter], _gradient(parameter)
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
         state["step"] += 1
@@ -49,7 +54,7 @@ class MuonAdamW(torch.optim.Optimizer):
         parameter.addcdiv_(state["exp_avg"], root, value=-group["lr"] / (1 - beta1 ** state["step"]))
 
     def _muon(self, parameter: torch.Tensor, group: dict) -> None:
-        state, grad = self.state[parameter], parameter.grad
+        state, grad = self.state[parameter], _gradient(parameter)
         if not state:
             state["momentum"] = torch.zeros_like(grad)
         state["momentum"].lerp_(grad, 0.05)
@@ -82,7 +87,7 @@ def build(module: nn.Module, lr: float, weight_decay: float, muon_lr: float) -> 
             groups["muon"].append(parameter)
         else:
             groups["decayed" if _is_decayed(name, parameter) else "plain"].append(parameter)
-    settings = [{"params": groups["decayed"], "weight_decay": weight_decay}, {"params": groups["plain"]}]
+    settings: list[dict] = [{"params": groups["decayed"], "weight_decay": weight_decay}, {"params": groups["plain"]}]
     if not muon_lr:
         return MuonAdamW(settings, lr)
     return MuonAdamW([*settings, {"params": groups["muon"], "muon": True, "lr_scale": muon_lr / lr,

@@ -14,12 +14,13 @@ from . import export, latents, safetensors_io, sheets
 from .config import Config, TrainConfig
 from .data import ImagePack, pack
 from .errors import UserError
+from .latents import LatentPack
 from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .objectives.mar import MarObjective
 from .objectives.realism import RealismObjective
 from .objectives.tokenizer import TokenizerObjective, test_psnr
 from .tokenizer import TextureVae
-from .trainer import Trainer
+from .trainer import Hook, Trainer
 
 STAGES = ("pack", "tokenizer", "decoder", "generator", "export")
 OBJECTIVES = {"mar": MarObjective}  # further generators register here
@@ -79,7 +80,7 @@ class Run:
         model.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
         return model.eval(), state
 
-    def latents(self) -> latents.LatentPack:
+    def latents(self) -> LatentPack:
         """The encoded images, written first if they are missing or older than the tokenizer."""
         path, source = self.dir / "latents.safetensors", self.dir / "tokenizer.checkpoint.pt"
         if self.rank == 0 and (not path.exists() or path.stat().st_mtime < source.stat().st_mtime):
@@ -90,7 +91,7 @@ class Run:
             latents.encode_pack(self.tokenizer(), images, ids, self.config.generator.latent_versions,
                                 self.config.seed, path)
         self._wait()
-        return latents.LatentPack(path)
+        return LatentPack(path)
 
     def train_tokenizer(self, train: TrainConfig) -> None:
         images = self.pack()
@@ -117,12 +118,11 @@ class Run:
         if kind is None:
             raise UserError(f"generator.objective = '{self.config.generator.objective}': "
                             f"expected one of {', '.join(OBJECTIVES)}")
-        stamp = time.strftime
         self._train("generator", kind(model, encoded, self.config.generator), torch.arange(len(encoded)), train,
                     lambda _: self.sample_sheet(model, vae, encoded, images.classes,
-                                                self.dir / "sheets" / f"generator-{stamp('%H%M%S')}.png"))
+                                                self.dir / "sheets" / f"generator-{time.strftime('%H%M%S')}.png"))
 
-    def sample_sheet(self, model: Mar, vae: TextureVae, encoded: latents.LatentPack, classes: list[str],
+    def sample_sheet(self, model: Mar, vae: TextureVae, encoded: LatentPack, classes: list[str],
                      path: Path, columns: int = 4) -> None:
         """One row of samples per class (at most 32 classes), with the default settings."""
         names = classes[:32]
@@ -148,7 +148,7 @@ class Run:
             note = f" (linear baseline {linear:.2f} dB)" if linear else ""
             print(f"{stage}: test PSNR {test_psnr(vae, images):.2f} dB{note}", flush=True)
 
-    def _train(self, stage: str, objective: torch.nn.Module, ids: torch.Tensor, train: TrainConfig, show) -> None:
+    def _train(self, stage: str, objective: torch.nn.Module, ids: torch.Tensor, train: TrainConfig, show: Hook) -> None:
         trainer = Trainer(stage, objective, ids, train, self.config.seed, self.dir, show)
         if self.resume and trainer.resume():
             print(f"{stage}: continuing after step {trainer.step}", flush=True)

@@ -7,6 +7,8 @@ component analysis, gives it the linear baseline on the first step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -14,13 +16,23 @@ from torch import nn
 from .config import TokenizerConfig
 
 
+class Conv(nn.Conv2d):
+    """A convolution that always has a bias; 3x3 ones keep the size with the given padding."""
+
+    bias: torch.Tensor
+
+    def __init__(self, inputs: int, outputs: int, padding: str = "zeros", size: int = 3) -> None:
+        mode: Any = padding
+        super().__init__(inputs, outputs, size, padding=size // 2, padding_mode=mode)
+
+
 class ConvBlock(nn.Module):
     """h += conv2(silu(conv1(silu(h))))"""
 
     def __init__(self, width: int, padding: str) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, padding_mode=padding)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, padding_mode=padding)
+        self.conv1 = Conv(width, width, padding)
+        self.conv2 = Conv(width, width, padding)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
@@ -29,20 +41,24 @@ class ConvBlock(nn.Module):
 
 
 class Level(nn.Module):
-    """The blocks of one resolution, and the convolution that leaves it (`up` or `down`)."""
+    """The blocks of one resolution, then the convolution that leaves it, if any."""
 
-    def __init__(self, width: int, blocks: int, padding: str) -> None:
+    def __init__(self, width: int, blocks: int, padding: str, up: int = 0, down: int = 0) -> None:
+        """`up`: width of the next finer level; `down`: width of the next coarser one."""
         super().__init__()
         self.block = nn.ModuleList(ConvBlock(width, padding) for _ in range(blocks))
+        if up:
+            self.up = Conv(width, 4 * up, padding)
+        if down:
+            self.down = Conv(4 * width, down, padding)
+        self.goes_up, self.goes_down = bool(up), bool(down)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         for block in self.block:
             h = block(h)
-        return h
-
-
-def _conv(inputs: int, outputs: int, padding: str) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding)
+        if self.goes_up:
+            return F.pixel_shuffle(self.up(h), 2)
+        return self.down(F.pixel_unshuffle(h, 2)) if self.goes_down else h
 
 
 class Encoder(nn.Module):
@@ -52,20 +68,17 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         widths, padding = config.encoder_widths, config.encoder_padding
-        self.conv_in = _conv(config.image_channels * config.patch**2, widths[-1], padding)
-        self.level = nn.ModuleList(Level(w, n, padding) for w, n in zip(widths, config.encoder_blocks))
-        for index in range(1, len(widths)):
-            self.level[index].down = _conv(4 * widths[index], widths[index - 1], padding)
-        self.conv_out = _conv(widths[0], 2 * config.latent_channels, padding)
+        self.conv_in = Conv(config.image_channels * config.patch**2, widths[-1], padding)
+        self.level = nn.ModuleList(Level(width, blocks, padding, down=down) for width, blocks, down in zip(
+            widths, config.encoder_blocks, (0, *widths)))
+        self.conv_out = Conv(widths[0], 2 * config.latent_channels, padding)
         if config.linear_skip:
-            self.linear = nn.Conv2d(config.image_channels * config.stride**2, config.latent_channels, 1)
+            self.linear = Conv(config.image_channels * config.stride**2, config.latent_channels, size=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         h = self.conv_in(F.pixel_unshuffle(image, self.config.patch))
-        for index in reversed(range(len(self.level))):
-            h = self.level[index](h)
-            if index:
-                h = self.level[index].down(F.pixel_unshuffle(h, 2))
+        for level in reversed(self.level):
+            h = level(h)
         moments = self.conv_out(F.silu(h))
         if self.config.linear_skip:
             mean = self.linear(F.pixel_unshuffle(image, self.config.stride))
@@ -81,20 +94,17 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         widths, padding = config.widths, config.padding
-        self.conv_in = _conv(config.latent_channels, widths[0], padding)
-        self.level = nn.ModuleList(Level(w, n, padding) for w, n in zip(widths, config.blocks))
-        for index in range(len(widths) - 1):
-            self.level[index].up = _conv(widths[index], 4 * widths[index + 1], padding)
-        self.conv_out = _conv(widths[-1], config.image_channels * config.patch**2, padding)
+        self.conv_in = Conv(config.latent_channels, widths[0], padding)
+        self.level = nn.ModuleList(Level(width, blocks, padding, up=up) for width, blocks, up in zip(
+            widths, config.blocks, (*widths[1:], 0)))
+        self.conv_out = Conv(widths[-1], config.image_channels * config.patch**2, padding)
         if config.linear_skip:
-            self.linear = nn.Conv2d(config.latent_channels, config.image_channels * config.stride**2, 1)
+            self.linear = Conv(config.latent_channels, config.image_channels * config.stride**2, size=1)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         h = self.conv_in(z)
-        for index, level in enumerate(self.level):
+        for level in self.level:
             h = level(h)
-            if index + 1 < len(self.level):
-                h = F.pixel_shuffle(level.up(h), 2)
         out = F.pixel_shuffle(self.conv_out(F.silu(h)), self.config.patch)
         if self.config.linear_skip:
             out = out + F.pixel_shuffle(self.linear(z), self.config.stride)

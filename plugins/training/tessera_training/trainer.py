@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,13 @@ from .config import TrainConfig
 from .errors import UserError
 
 Hook = Callable[[nn.Module], None]
+
+
+class Objective(Protocol):
+    """What the trainer needs of an `nn.Module` (see `objectives`)."""
+
+    def draw(self, ids: torch.Tensor, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Every random decision of one step, for the whole batch."""
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -69,22 +77,28 @@ class Ema:
             self.values[name] = current
 
 
+def _board(path: Path) -> Any:
+    """A TensorBoard writer, or None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(path))
+
+
 class Curve:
     """Rows of numbers in `<stage>.csv`, and in TensorBoard where it is installed."""
 
     def __init__(self, path: Path, resume_step: int) -> None:
-        self.path, self.columns = path, []
+        self.path = path
+        self.columns: list[str] = []
+        self.board = _board(path.with_suffix(".tensorboard"))
         rows = list(csv.reader(path.open())) if path.exists() and resume_step else []
         if rows:
             self.columns = rows[0]
             rows = rows[:1] + [row for row in rows[1:] if int(row[0]) <= resume_step]
         with path.open("w", newline="") as file:
             csv.writer(file).writerows(rows)
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-            self.board = SummaryWriter(str(path.with_suffix(".tensorboard")))
-        except ImportError:
-            self.board = None
 
     def add(self, step: int, values: dict[str, float]) -> None:
         with self.path.open("a", newline="") as file:
@@ -106,7 +120,8 @@ class Trainer:
         if not config.steps and not config.minutes:
             raise UserError(f"{stage}: give a number of steps or of minutes")
         self.stage, self.objective, self.ids, self.config, self.seed = stage, objective, ids, config, seed
-        self.run_dir, self.sheet = run_dir, sheet
+        self.run_dir = run_dir
+        self.sheet: Hook = sheet or (lambda _: None)
         self.world = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         if config.batch % self.world:
@@ -158,7 +173,7 @@ class Trainer:
         curve = Curve(self.run_dir / f"{self.stage}.csv", self.step) if self.rank == 0 else None
         module = nn.parallel.DistributedDataParallel(self.objective) if self.world > 1 else self.objective
         saved = shown = self.seconds
-        bar = _bar(self) if self.rank == 0 else None
+        report = _bar(self)
         while not self.done:
             started = time.monotonic()
             values = self.train_step(module)
@@ -166,13 +181,13 @@ class Trainer:
             self.seconds = self._agree(self.seconds + time.monotonic() - started)
             self.done = self.progress() >= 1
             if curve and (self.step % self.config.log_every == 0 or self.done):
-                values = {name: float(value) for name, value in values.items()}
-                if not math.isfinite(values["loss"]):
-                    raise UserError(f"{self.stage}: the loss became {values['loss']} at step {self.step}; lower lr")
-                curve.add(self.step, {**values, "images_per_second": self.step * self.config.batch / self.seconds,
+                numbers = {name: float(value) for name, value in values.items()}
+                if not math.isfinite(numbers["loss"]):
+                    raise UserError(f"{self.stage}: the loss became {numbers['loss']} at step {self.step}; lower lr")
+                curve.add(self.step, {**numbers, "images_per_second": self.step * self.config.batch / self.seconds,
                                       "minutes": self.seconds / 60})
-                bar(values)
-            if self.sheet and self.rank == 0 and (self.done or self.seconds - shown > 60 * self.config.sheet_minutes):
+                report(numbers)
+            if self.rank == 0 and (self.done or self.seconds - shown > 60 * self.config.sheet_minutes):
                 shown = self.seconds
                 self._show()
             if self.done or self.seconds - saved > 60 * self.config.checkpoint_minutes:
@@ -191,7 +206,7 @@ class Trainer:
         share = self.config.batch // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
         draws = {name: value[mine] if value.ndim else value
-                 for name, value in self.objective.draw(ids, generator).items()}
+                 for name, value in cast(Objective, self.objective).draw(ids, generator).items()}
         torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)) + self.rank)  # for dropout
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
             loss, parts = module(draws)

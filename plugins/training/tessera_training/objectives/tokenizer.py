@@ -16,7 +16,8 @@ Draws = dict[str, torch.Tensor]
 def gradient_loss(out: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     """Mean absolute difference of horizontal and vertical steps (wrapping), [B,3,H,W]."""
     error = out - image
-    return sum((error - torch.roll(error, 1, axis)).abs().mean() for axis in (2, 3)) / 2
+    across, down = ((error - torch.roll(error, 1, axis)).abs().mean() for axis in (3, 2))
+    return (across + down) / 2
 
 
 class TokenizerObjective(nn.Module):

@@ -53,6 +53,12 @@ def spread_loss(out: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     return total
 
 
+def balance(first: torch.Tensor, second: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """The factor that makes the gradient of `second` at a tensor as large as that of `first`."""
+    norms = [torch.autograd.grad(loss, at, retain_graph=True)[0].norm() for loss in (first, second)]
+    return (norms[0] / (norms[1] + 1e-8)).clamp(max=100.0)
+
+
 class RealismObjective(nn.Module):
     """L1 + contrast statistics + hinge adversarial loss on the decoder, one optimiser for both players."""
 
@@ -76,9 +82,11 @@ class RealismObjective(nn.Module):
         out = self.vae.decode(mean + deviation * draws["noise"])
         pixel = (out - image).abs().mean() + config.gradient_weight * gradient_loss(out, image)
         spread = spread_loss(out, image)
+        faithful = pixel + config.statistics_weight * spread
         fool = -self.discriminator(out, frozen=True).mean()
+        weight = config.adversarial_weight * balance(faithful, fool, out) if self.training else 0.0
         real, fake = self.discriminator(image), self.discriminator(out.detach())
         judge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
-        loss = pixel + config.statistics_weight * spread + config.adversarial_weight * fool + judge
+        loss = faithful + weight * fool + judge
         return loss, {"pixel": pixel.detach(), "spread": spread.detach(), "fool": fool.detach(),
                       "judge": judge.detach(), "gap": (real.mean() - fake.mean()).detach()}

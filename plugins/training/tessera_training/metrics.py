@@ -1,0 +1,121 @@
+"""Measures of generated images: distances between sets, class agreement, memorisation, seams, reconstruction."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+KID_SUBSETS, KID_SUBSET = 100, 200
+
+
+def mmd(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Unbiased squared maximum mean discrepancy with the cubic kernel of KID (arXiv 1801.01401, section 4)."""
+    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+    n, m = len(x), len(y)
+    inside_x, inside_y = kernel(x, x), kernel(y, y)
+    same = (inside_x.sum() - inside_x.trace()) / (n * (n - 1)) + (inside_y.sum() - inside_y.trace()) / (m * (m - 1))
+    return float(same - 2 * kernel(x, y).mean())
+
+
+def kid(x: torch.Tensor, y: torch.Tensor, seed: int = 0) -> tuple[float, float]:
+    """KID of two feature sets [N,F], [M,F] and its standard deviation over random subsets."""
+    generator = torch.Generator().manual_seed(seed)
+    x, y = x.double(), y.double()
+    size = max(2, min(KID_SUBSET, len(x) // 2, len(y) // 2))
+    values = torch.tensor([mmd(x[torch.randperm(len(x), generator=generator)[:size]],
+                               y[torch.randperm(len(y), generator=generator)[:size]])
+                           for _ in range(KID_SUBSETS)])
+    return mmd(x, y), float(values.std())
+
+
+def fid(x: torch.Tensor, y: torch.Tensor) -> float:
+    """Squared Frechet distance of two Gaussians fitted to the features (arXiv 1706.08500, equation 6)."""
+    x, y = x.double(), y.double()
+    mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
+    a, b = (z.sub(z.mean(0)).div((len(z) - 1) ** 0.5) for z in (x, y))  # covariances are a^T a and b^T b
+    cross = torch.linalg.svdvals(a @ b.T).sum()  # trace of the root of their product
+    return float(mean + (a**2).sum() + (b**2).sum() - 2 * cross)
+
+
+class Classifier:
+    """Softmax regression on standardised features of real training images."""
+
+    def __init__(self, features: torch.Tensor, labels: torch.Tensor, classes: int, steps: int = 300) -> None:
+        self.mean, self.std = features.mean(0), features.std(0) + 1e-3
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layer = nn.Linear(features.shape[1], classes)
+        weights = len(labels) / labels.bincount(minlength=classes).clamp(min=1).float() / classes
+        optimizer = torch.optim.AdamW(self.layer.parameters(), lr=3e-3, weight_decay=0.3)
+        x = self._standard(features)
+        generator = torch.Generator().manual_seed(0)
+        with torch.enable_grad():
+            for step in range(steps):
+                rows = torch.randint(len(x), (min(512, len(x)),), generator=generator)
+                loss = F.cross_entropy(self.layer(x[rows]), labels[rows], weight=weights)
+                for group in optimizer.param_groups:
+                    group["lr"] = 3e-3 * (1 - step / steps)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+
+    def _standard(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - self.mean) / self.std
+
+    @torch.no_grad()
+    def agreement(self, features: torch.Tensor, labels: torch.Tensor, among: int = 1) -> torch.Tensor:
+        """Per image, whether its class is among the `among` most probable ones; [N] bool."""
+        best = self.layer(self._standard(features)).topk(min(among, self.layer.out_features)).indices
+        return (best == labels[:, None]).any(1)
+
+
+def nearest(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Cosine distance of each row of `x` to the nearest row of `known`, [N]."""
+    similarity = F.normalize(x, dim=1) @ F.normalize(known, dim=1).T
+    return 1 - similarity.max(1).values
+
+
+def nearest_pixels(images: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, known_labels: torch.Tensor,
+                   side: int = 32) -> torch.Tensor:
+    """Root mean squared pixel distance to the nearest training image of the same class, [N].
+
+    All cyclic shifts and the mirror image of [N,3,H,W] are tried, at `side` x `side` pixels.
+    """
+    def small(x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x, (side, side), mode="area")
+    out = torch.full((len(images),), float("nan"))
+    for label in labels.unique().tolist():
+        rows = torch.nonzero(labels == label).flatten()
+        those = small(known[known_labels == label])
+        if not len(those):
+            continue
+        those = torch.cat([those, those.flip(3)])
+        spectra, energy = torch.fft.rfft2(those), (those**2).sum((1, 2, 3))
+        for row in rows.tolist():
+            image = small(images[row:row + 1])
+            product = (torch.fft.rfft2(image).conj() * spectra).sum(1)
+            correlation = torch.fft.irfft2(product, (side, side)).amax((1, 2))
+            square = (image**2).sum() + energy - 2 * correlation
+            out[row] = (square.min().clamp(min=0) / image.numel()).sqrt()
+    return out
+
+
+def share_nearer(samples: torch.Tensor, reference: torch.Tensor, quantile: float = 0.05) -> float:
+    """Share of `samples` nearer than the given quantile of `reference`; about the quantile if nothing is copied."""
+    return float((samples < torch.quantile(reference, quantile)).float().mean())
+
+
+def seam(images: torch.Tensor) -> torch.Tensor:
+    """Steps across the wrap over steps inside, [N]; one where edges meet like any two neighbouring rows."""
+    ratios = []
+    for axis in (2, 3):
+        steps = (images - images.roll(1, axis)).abs().mean((1, 5 - axis))  # [N,length]; entry 0 crosses the wrap
+        ratios.append(steps[:, 0] / (steps[:, 1:].mean(1) + 1e-3))
+    return torch.stack(ratios).mean(0)
+
+
+def psnr(images: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Per image in dB, for values in [-1,1]; [N]."""
+    return 10 * torch.log10(4 / ((out.clamp(-1, 1) - images) ** 2).mean((1, 2, 3)).clamp(min=1e-10))

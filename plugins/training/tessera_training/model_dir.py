@@ -1,0 +1,113 @@
+"""A model directory as the runtime sees it: generator and tokenizer files, loaded back into PyTorch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from . import safetensors_io
+from .config import TokenizerConfig
+from .errors import UserError
+from .kl_vae import KlVae, KlVaeConfig
+from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from .tokenizer import TextureVae
+
+
+def tokenizer_config(text: str) -> TokenizerConfig:
+    """From `config` metadata; keys of later versions are ignored."""
+    values = json.loads(text)
+    return TokenizerConfig(**{name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+                              for name in TokenizerConfig.__dataclass_fields__ if name in values})
+
+
+def load_tokenizer(path: Path) -> TextureVae | KlVae:
+    """The autoencoder in a file of ours, in float32."""
+    tensors, metadata = _load(path)
+    kind = metadata.get("kind", "")
+    vae: TextureVae | KlVae
+    if kind == "texture_vae_weights":
+        vae = TextureVae(tokenizer_config(metadata["config"]))
+    elif kind == "klvae_weights":
+        vae = KlVae(KlVaeConfig.from_json(metadata["config"]))
+    else:
+        raise UserError(f"{path}: kind '{kind}', expected texture_vae_weights or klvae_weights")
+    _fill(vae, tensors, path)
+    return vae
+
+
+def load_generator(path: Path) -> tuple[Mar, dict[str, str]]:
+    """The generator in a file of ours, in float32, and its metadata."""
+    tensors, metadata = _load(path)
+    if metadata.get("kind") != "mar_weights":
+        raise UserError(f"{path}: kind '{metadata.get('kind', '')}', expected mar_weights")
+    model = Mar(MarConfig.from_json(metadata["config"]))
+    _fill(model, tensors, path)
+    return model, metadata
+
+
+def _load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    tensors, metadata = safetensors_io.load(path)
+    if "config" not in metadata:
+        raise UserError(f"{path}: metadata 'config' is missing")
+    return {name: value.float() for name, value in tensors.items()}, metadata
+
+
+def _fill(module: nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{path}: {error}") from error
+    module.eval().requires_grad_(False)
+
+
+@dataclass
+class Model:
+    """Generator and tokenizer of one directory."""
+
+    path: Path
+    generator: Mar
+    tokenizer: TextureVae | KlVae
+    metadata: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.metadata.get("name") or self.path.name
+
+    @property
+    def classes(self) -> list[str]:
+        count = self.generator.config.class_num
+        names: list[str] = json.loads(self.metadata.get("classes", "[]"))
+        return names if len(names) == count else [f"class {number}" for number in range(count)]
+
+    @property
+    def settings(self) -> SampleSettings:
+        """The sampling defaults the directory comes with."""
+        chosen = json.loads(self.metadata.get("defaults", "{}"))
+        config = self.generator.config
+        return SampleSettings(min(int(chosen.get("steps", 16)), config.tokens), float(chosen.get("guidance", 1.0)),
+                              chosen.get("guidance_schedule", "linear"), float(chosen.get("temperature", 1.0)),
+                              str(chosen.get("denoise_steps", config.num_sampling_steps)))
+
+    @torch.no_grad()
+    def images(self, labels: torch.Tensor, seed: int, settings: SampleSettings) -> torch.Tensor:
+        """Generated images [B,3,H,W], about [-1,1]; one seed gives one batch."""
+        config = self.generator.config
+        generator = torch.Generator().manual_seed(seed)
+        orders = torch.rand(len(labels), config.tokens, generator=generator).argsort(1)
+        latents = sample(self.generator, labels, orders, settings, seeded_noise(seed, config.token_width))
+        return self.tokenizer.decode(latents / config.latent_scale)
+
+
+def load(path: Path) -> Model:
+    """The model in a directory that holds `generator.safetensors` and the tokenizer it names."""
+    if not path.is_dir():
+        raise UserError(f"{path}: no such model directory")
+    generator, metadata = load_generator(path / "generator.safetensors")
+    tokenizer = load_tokenizer(path / metadata.get("tokenizer", "tokenizer.safetensors"))
+    return Model(path, generator, tokenizer, metadata)

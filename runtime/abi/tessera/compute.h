@@ -93,7 +93,8 @@ typedef struct tessera_conv2d {
 /* Where the numbers of `normal` come from (Philox 4x32-10, Box-Muller in float32). Growable. since 0.1
  * Row r, element e is component e % 4 of counter
  *   (stream, index[r][0], index[r][1], first_draw + e / 4)
- * under key (seed low word, seed high word). */
+ * under key (seed low word, seed high word). Words a, b give components 0 and 1, words c, d give 2
+ * and 3: u = ((a >> 9) + 0.5) / 2^23, v = (b >> 8) / 2^24, sqrt(-2 ln u) times cos and sin of 2 pi v. */
 typedef struct tessera_random {
     uint32_t              struct_size;
     uint32_t              stream; /* 1 initial noise, 2 step noise: see TESSERA_STREAM_* */

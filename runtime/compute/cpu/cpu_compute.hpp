@@ -1,0 +1,10 @@
+// The CPU backend as a device of the registry.
+#pragma once
+
+#include "compute/registry.hpp"
+
+namespace tessera::cpu {
+
+Result<std::unique_ptr<ComputeDevice>> open_cpu_compute(const ComputeOptions &options);
+
+} // namespace tessera::cpu

@@ -1,0 +1,277 @@
+// Register tiles of the matrix product: templates over the SIMD traits S. See gemm.hpp.
+//
+// A panel is four vectors wide. Few rows take all four at once, as one stream of weights with
+// enough independent sums; more rows take two vectors at a time and keep up to S::kMaxRows rows of
+// sums in registers. The inner index runs over its full length, so sums leave the registers once.
+#pragma once
+
+#include "compute/cpu/gemm.hpp"
+#include "compute/cpu/simd_math.hpp"
+
+#ifdef __clang__
+#define TESSERA_UNROLL_ALL _Pragma("clang loop unroll(full)")
+#define TESSERA_UNROLL_2 _Pragma("clang loop unroll_count(2)")
+#else
+#define TESSERA_UNROLL_ALL _Pragma("GCC unroll 16")
+#define TESSERA_UNROLL_2 _Pragma("GCC unroll 2")
+#endif
+
+namespace tessera::cpu {
+
+template <class S>
+struct Gemm {
+    using F = typename S::F;
+    using P = typename S::P;
+    static constexpr int kLanes = S::kLanes;
+    static constexpr int kPanelVectors = 4;
+    static constexpr std::int64_t kPanel = kPanelVectors * kLanes;
+
+    // What is read: f32 weights, bf16 weights widened to f32, or bf16 products.
+    enum class Kind { kF32, kWiden, kDot };
+
+    template <int R, int V>
+    struct Sums {
+        F at[R][V];
+    };
+
+    template <class T>
+    static const T *row(const GemmCall &call, std::int64_t segment, std::int64_t r) {
+        if (call.a_rows)
+            return static_cast<const T *>(call.a_rows[segment * call.a_rows_stride + r]);
+        return static_cast<const T *>(call.a) + r * call.a_stride;
+    }
+
+    template <int R, int V>
+    static void step(Sums<R, V> &sums, const float *const (&a)[R], std::int64_t k, F (&w)[V]) {
+        TESSERA_UNROLL_ALL
+        for (int v = 0; v < V; ++v) S::pin(w[v]);
+        TESSERA_UNROLL_ALL
+        for (int r = 0; r < R; ++r) {
+            const F x = S::set1(a[r][k]);
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) sums.at[r][v] = S::fma(x, w[v], sums.at[r][v]);
+        }
+    }
+
+    template <int R, int V>
+    static void add_f32(Sums<R, V> &sums, const float *const (&a)[R], const float *w,
+                        std::int64_t length) {
+        TESSERA_UNROLL_2
+        for (std::int64_t k = 0; k < length; ++k, w += kPanel) {
+            F weight[V];
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) weight[v] = S::load(w + v * kLanes);
+            step(sums, a, k, weight);
+        }
+    }
+
+    template <int R, int V>
+    static void add_widened(Sums<R, V> &sums, const float *const (&a)[R], const std::uint16_t *w,
+                            std::int64_t length) {
+        F weight[V];
+        std::int64_t k = 0;
+        for (; k + 1 < length; k += 2, w += 2 * kPanel) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) weight[v] = S::even(S::load_pairs(w + v * 2 * kLanes));
+            step(sums, a, k, weight);
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) weight[v] = S::odd(S::load_pairs(w + v * 2 * kLanes));
+            step(sums, a, k + 1, weight);
+        }
+        if (k < length) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) weight[v] = S::even(S::load_pairs(w + v * 2 * kLanes));
+            step(sums, a, k, weight);
+        }
+    }
+
+    template <int R, int V>
+    static void add_dot(Sums<R, V> &sums, const std::uint16_t *const (&a)[R],
+                        const std::uint16_t *w, std::int64_t length) {
+        for (std::int64_t k = 0; k < length; k += 2, w += 2 * kPanel) {
+            P weight[V];
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) weight[v] = S::load_pairs(w + v * 2 * kLanes);
+            TESSERA_UNROLL_ALL
+            for (int r = 0; r < R; ++r) {
+                const P x = S::set1_pair(a[r] + k);
+                TESSERA_UNROLL_ALL
+                for (int v = 0; v < V; ++v) {
+                    sums.at[r][v] = S::dot_bf16(sums.at[r][v], x, weight[v]);
+                }
+            }
+        }
+    }
+
+    // R rows from `first_row` times V vectors from vector `first` of the panel.
+    template <Kind kKind, int R, int V>
+    __attribute__((noinline)) static void tile(const GemmCall &call, std::int64_t panel, int first,
+                                               std::int64_t first_row) {
+        Sums<R, V> sums;
+        TESSERA_UNROLL_ALL
+        for (int r = 0; r < R; ++r) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) sums.at[r][v] = S::zero();
+        }
+        const std::int64_t length = call.weight.segment_length;
+        for (std::int64_t s = 0; s < call.weight.segments; ++s) {
+            const std::int64_t index = panel * call.weight.segments + s;
+            if constexpr (kKind == Kind::kF32) {
+                const float *a[R];
+                for (int r = 0; r < R; ++r) a[r] = row<float>(call, s, first_row + r);
+                add_f32<R, V>(sums, a,
+                              static_cast<const float *>(call.weight.data) +
+                                  index * length * kPanel + first * kLanes,
+                              length);
+            } else {
+                const std::uint16_t *w = static_cast<const std::uint16_t *>(call.weight.data) +
+                                         index * ((length + 1) / 2) * 2 * kPanel +
+                                         first * 2 * kLanes;
+                if constexpr (kKind == Kind::kWiden) {
+                    const float *a[R];
+                    for (int r = 0; r < R; ++r) a[r] = row<float>(call, s, first_row + r);
+                    add_widened<R, V>(sums, a, w, length);
+                } else {
+                    const std::uint16_t *a[R];
+                    for (int r = 0; r < R; ++r) a[r] = row<std::uint16_t>(call, s, first_row + r);
+                    add_dot<R, V>(sums, a, w, length);
+                }
+            }
+        }
+        float buffer[R * V * kLanes];
+        TESSERA_UNROLL_ALL
+        for (int r = 0; r < R; ++r) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) S::store(buffer + (r * V + v) * kLanes, sums.at[r][v]);
+        }
+        finish(call, buffer, R, V, first_row, panel * kPanel + first * kLanes);
+    }
+
+    static F load_some(const float *p, int count) {
+        return count == kLanes ? S::load(p) : S::load_first(p, count);
+    }
+
+    // The epilogue of a tile whose sums are in `buffer`.
+    __attribute__((noinline)) static void finish(const GemmCall &call, const float *buffer,
+                                                 int rows, int vectors, std::int64_t first_row,
+                                                 std::int64_t first_column) {
+        const Epilogue &epilogue = call.epilogue;
+        for (int v = 0; v < vectors; ++v) {
+            const std::int64_t column = first_column + v * kLanes;
+            if (column >= call.weight.columns) break;
+            const std::int64_t left = call.weight.columns - column;
+            const int count = left < kLanes ? static_cast<int>(left) : kLanes;
+            const F bias = epilogue.bias ? load_some(epilogue.bias + column, count) : S::zero();
+            for (int r = 0; r < rows; ++r) {
+                const std::int64_t row = first_row + r;
+                F y = S::add(S::load(buffer + (r * vectors + v) * kLanes), bias);
+                y = activate<S>(y, epilogue.activation);
+                if (epilogue.gate) {
+                    y = S::mul(
+                        y, load_some(epilogue.gate + row * epilogue.gate_stride + column, count));
+                }
+                if (epilogue.residual) {
+                    y = S::add(
+                        load_some(epilogue.residual + row * epilogue.residual_stride + column,
+                                  count),
+                        y);
+                }
+                put(call, row * call.out_stride + column, y, count);
+            }
+        }
+    }
+
+    static void put(const GemmCall &call, std::int64_t at, F y, int count) {
+        if (call.out_bf16) {
+            std::uint16_t half[kLanes];
+            S::store_bf16(count == kLanes ? call.out_bf16 + at : half, y);
+            for (int i = 0; count < kLanes && i < count; ++i) call.out_bf16[at + i] = half[i];
+        } else if (count == kLanes) {
+            S::store(call.out + at, y);
+        } else {
+            S::store_first(call.out + at, y, count);
+        }
+    }
+
+    // Calls the tile for `rows` rows, which is at most R.
+    template <Kind kKind, int R, int V>
+    static void tile_of(int rows, const GemmCall &call, std::int64_t panel, int first,
+                        std::int64_t first_row) {
+        if (rows == R) return tile<kKind, R, V>(call, panel, first, first_row);
+        if constexpr (R > 1) tile_of<kKind, R - 1, V>(rows, call, panel, first, first_row);
+    }
+
+    template <Kind kKind>
+    static void panel_of(const GemmCall &call, std::int64_t panel, std::int64_t begin,
+                         std::int64_t end) {
+        const std::int64_t rows = end - begin;
+        const bool narrow = call.weight.columns - panel * kPanel <= 2 * kLanes;
+        if (rows <= S::kWideRows && !narrow) {
+            return tile_of<kKind, S::kWideRows, 4>(static_cast<int>(rows), call, panel, 0, begin);
+        }
+        const std::int64_t tiles = (rows + S::kMaxRows - 1) / S::kMaxRows;
+        for (std::int64_t t = 0; t < tiles; ++t) { // of nearly equal height
+            const std::int64_t first_row = begin + rows * t / tiles;
+            const int height = static_cast<int>(begin + rows * (t + 1) / tiles - first_row);
+            for (int first = 0; first < (narrow ? 2 : 4); first += 2) {
+                tile_of<kKind, S::kMaxRows, 2>(height, call, panel, first, first_row);
+            }
+        }
+    }
+
+    static void panel(const GemmCall &call, std::int64_t panel, std::int64_t begin,
+                      std::int64_t end) {
+        if (end <= begin) return;
+        if (!call.weight.bf16) return panel_of<Kind::kF32>(call, panel, begin, end);
+        panel_of<S::kDotBf16 ? Kind::kDot : Kind::kWiden>(call, panel, begin, end);
+    }
+
+    static void pack_panel(const float *const *columns, std::int64_t column_count,
+                           std::int64_t segments, std::int64_t segment_length, bool bf16,
+                           void *out) {
+        if (!bf16) {
+            auto *to = static_cast<float *>(out);
+            for (std::int64_t k = 0; k < segments * segment_length; ++k, to += kPanel) {
+                for (std::int64_t c = 0; c < kPanel; ++c)
+                    to[c] = c < column_count ? columns[c][k] : 0;
+            }
+            return;
+        }
+        auto *to = static_cast<std::uint16_t *>(out);
+        for (std::int64_t s = 0; s < segments; ++s) {
+            for (std::int64_t k = 0; k < segment_length; k += 2, to += 2 * kPanel) {
+                const std::int64_t at = s * segment_length + k;
+                float pairs[2 * kPanel];
+                for (std::int64_t c = 0; c < kPanel; ++c) {
+                    pairs[2 * c] = c < column_count ? columns[c][at] : 0;
+                    pairs[2 * c + 1] =
+                        c < column_count && k + 1 < segment_length ? columns[c][at + 1] : 0;
+                }
+                for (int v = 0; v < 2 * kPanelVectors; ++v) {
+                    S::store_bf16(to + v * kLanes, S::load(pairs + v * kLanes));
+                }
+            }
+        }
+    }
+
+    static void to_bf16(const float *x, std::int64_t n, std::uint16_t *out) {
+        std::int64_t i = 0;
+        for (; i + kLanes <= n; i += kLanes) S::store_bf16(out + i, S::load(x + i));
+        if (i == n) return;
+        std::uint16_t half[kLanes];
+        S::store_bf16(half, S::load_first(x + i, static_cast<int>(n - i)));
+        for (std::int64_t j = 0; i + j < (n + 1) / 2 * 2; ++j) out[i + j] = half[j];
+    }
+};
+
+template <class S>
+constexpr GemmKernels gemm_kernels() {
+    return {.panel_columns = Gemm<S>::kPanel,
+            .tile_rows = S::kMaxRows,
+            .dot_bf16 = S::kDotBf16,
+            .pack_panel = Gemm<S>::pack_panel,
+            .panel = Gemm<S>::panel,
+            .to_bf16 = Gemm<S>::to_bf16};
+}
+
+} // namespace tessera::cpu

@@ -1,0 +1,9 @@
+// Kernels in plain C++, for machines without a level of their own.
+#define TESSERA_CPU_LEVEL generic
+#include "compute/cpu/simd_array.hpp"
+
+namespace tessera::cpu::generic {
+using Simd = ArraySimd<4, false>;
+}
+
+#include "compute/cpu/level.hpp"

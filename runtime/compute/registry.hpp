@@ -1,0 +1,71 @@
+// The list of backends, and how a program gets one: by name, or "best".
+// It does not decide which device a user wants; programs pass their choice.
+#pragma once
+
+#include "core/result.hpp"
+
+#include <tessera/compute.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera {
+
+class ThreadPool;
+
+struct ComputeOptions {
+    // CPU threads, the caller included; 0: one per hardware thread. Not used with `pool`.
+    unsigned threads = 0;
+    // Threads to share with others; must outlive the compute. NULL: its own.
+    ThreadPool *pool = nullptr;
+    // Instruction set of the CPU backend, for tests: "avx2", "generic", ...; empty: the best.
+    std::string isa;
+    // Wrap the table in checks (checked.hpp): every operand, ownership, allocation while stepping.
+    bool checked = false;
+};
+
+// A device that works behind a table; made by a backend.
+class ComputeDevice {
+  public:
+    virtual ~ComputeDevice() = default;
+    [[nodiscard]] virtual const tessera_compute *table() const = 0;
+};
+
+// Owns a table of operations and what is behind it. Move-only.
+class Compute {
+  public:
+    // `backend`: a name of compute_backends(), or "best".
+    static Result<Compute> open(std::string_view backend, const ComputeOptions &options = {});
+
+    Compute(Compute &&) noexcept;
+    Compute &operator=(Compute &&) noexcept;
+    ~Compute();
+
+    // Valid as long as this object.
+    [[nodiscard]] const tessera_compute *table() const { return table_; }
+    [[nodiscard]] const tessera_compute *operator->() const { return table_; }
+    // Around a job's step, so that a checked compute reports allocations; nothing otherwise.
+    void set_stepping(bool stepping) const;
+
+  private:
+    Compute();
+
+    struct Parts;
+    std::unique_ptr<Parts> parts_;
+    const tessera_compute *table_ = nullptr;
+};
+
+// A backend as people may ask for it.
+struct ComputeBackend {
+    const char *name;
+    // Empty when this build has it, else why not and what would help.
+    const char *missing;
+    Result<std::unique_ptr<ComputeDevice>> (*open)(const ComputeOptions &options);
+};
+
+// Best first.
+[[nodiscard]] std::vector<ComputeBackend> compute_backends();
+
+} // namespace tessera

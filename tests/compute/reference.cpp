@@ -355,6 +355,49 @@ std::vector<std::uint8_t> to_rgba8(const Array &x) {
     return result;
 }
 
+namespace {
+
+// Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, as easy as 1, 2, 3. 2011).
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                    std::array<std::uint32_t, 2> key) {
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];
+        const std::uint64_t b = std::uint64_t{0xCD9E8D57} * counter[2];
+        counter = {static_cast<std::uint32_t>(b >> 32U) ^ counter[1] ^ key[0],
+                   static_cast<std::uint32_t>(b),
+                   static_cast<std::uint32_t>(a >> 32U) ^ counter[3] ^ key[1],
+                   static_cast<std::uint32_t>(a)};
+        key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
+    }
+    return counter;
+}
+
+} // namespace
+
+Array normal(std::uint64_t seed, std::uint32_t stream, std::uint32_t first_draw,
+             const Indices &index, std::int64_t width) {
+    const auto rows = static_cast<std::int64_t>(index.size() / 2);
+    Array result({rows, width});
+    const std::array<std::uint32_t, 2> key{static_cast<std::uint32_t>(seed),
+                                           static_cast<std::uint32_t>(seed >> 32U)};
+    for (std::int64_t row = 0; row < rows; ++row) {
+        for (std::int64_t e = 0; e < width; ++e) {
+            const auto words =
+                philox({stream, static_cast<std::uint32_t>(index[static_cast<size_t>(2 * row)]),
+                        static_cast<std::uint32_t>(index[static_cast<size_t>(2 * row + 1)]),
+                        first_draw + static_cast<std::uint32_t>(e / 4)},
+                       key);
+            // Components 0 and 1 come from the first two words, 2 and 3 from the others.
+            const auto pair = static_cast<size_t>(e % 4 / 2 * 2);
+            const double u = ((words[pair] >> 9U) + 0.5) * 0x1p-23;
+            const double angle = 2 * std::numbers::pi * (words[pair + 1] >> 8U) * 0x1p-24;
+            const double radius = std::sqrt(-2 * std::log(u));
+            result.at(row, e) = radius * (e % 2 == 0 ? std::cos(angle) : std::sin(angle));
+        }
+    }
+    return result;
+}
+
 Array guide(const Array &conditional, const Array &unconditional, double scale,
             std::int64_t guided_width) {
     Array result = conditional;

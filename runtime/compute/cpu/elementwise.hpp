@@ -1,0 +1,27 @@
+// Element-by-element operations: the per-level loops over one contiguous row.
+#pragma once
+
+#include <tessera/compute.h>
+
+#include <cstdint>
+
+namespace tessera::cpu {
+
+// Function pointers; made by elementwise_kernels.hpp. `out` may be any of the inputs.
+struct ElementwiseKernels {
+    void (*scale_offset)(const float *x, std::int64_t n, float scale, float offset, float *out);
+    void (*add)(const float *a, const float *b, std::int64_t n, float *out);
+    void (*activate)(const float *x, std::int64_t n, tessera_activation_kind kind, float *out);
+    // out = x * (1 + scale) + shift
+    void (*modulate)(const float *x, const float *shift, const float *scale, std::int64_t n,
+                     float *out);
+    // out = u + scale (c - u)
+    void (*guide)(const float *conditional, const float *unconditional, std::int64_t n, float scale,
+                  float *out);
+    // One row of reverse_step; variance NULL: 0; noise is read when step.noise_scale is not 0.
+    void (*reverse_step)(const float *x, const float *model, const float *variance,
+                         const float *noise, const tessera_reverse_step &step, std::int64_t n,
+                         float *out);
+};
+
+} // namespace tessera::cpu

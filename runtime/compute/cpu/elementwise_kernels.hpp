@@ -1,0 +1,95 @@
+// The loops of elementwise.hpp for one SIMD level S.
+#pragma once
+
+#include "compute/cpu/elementwise.hpp"
+#include "compute/cpu/norm_kernels.hpp"
+#include "compute/cpu/simd_math.hpp"
+
+namespace tessera::cpu {
+
+template <class S>
+struct ElementwiseLoops {
+    using F = typename S::F;
+
+    // out[i] = function(vector loaded from each of the inputs at i)
+    template <class Function, class... Inputs>
+    static void map(std::int64_t n, float *out, Function &&function, const Inputs *...inputs) {
+        for_each_vector<S>(n, [&](std::int64_t i, int lanes) {
+            store_lanes<S>(out + i, function(load_lanes<S>(inputs + i, lanes)...), lanes);
+        });
+    }
+
+    static void scale_offset(const float *x, std::int64_t n, float scale, float offset,
+                             float *out) {
+        const F factor = S::set1(scale);
+        const F term = S::set1(offset);
+        map(
+            n, out, [&](F v) { return S::fma(v, factor, term); }, x);
+    }
+
+    static void add(const float *a, const float *b, std::int64_t n, float *out) {
+        map(
+            n, out, [](F v, F w) { return S::add(v, w); }, a, b);
+    }
+
+    static void activate(const float *x, std::int64_t n, tessera_activation_kind kind, float *out) {
+        switch (kind) {
+        case TESSERA_ACTIVATION_GELU_ERF:
+            return map(n, out, gelu_erf<S>, x);
+        case TESSERA_ACTIVATION_GELU_TANH:
+            return map(n, out, gelu_tanh<S>, x);
+        case TESSERA_ACTIVATION_SILU:
+            return map(n, out, silu<S>, x);
+        default:
+            return map(
+                n, out, [](F v) { return v; }, x);
+        }
+    }
+
+    static void modulate(const float *x, const float *shift, const float *scale, std::int64_t n,
+                         float *out) {
+        const F one = S::set1(1.0f);
+        map(
+            n, out, [&](F v, F b, F a) { return S::fma(v, S::add(one, a), b); }, x, shift, scale);
+    }
+
+    static void guide(const float *conditional, const float *unconditional, std::int64_t n,
+                      float scale, float *out) {
+        const F weight = S::set1(scale);
+        map(
+            n, out, [&](F c, F u) { return S::fma(weight, S::sub(c, u), u); }, conditional,
+            unconditional);
+    }
+
+    static void reverse_step(const float *x, const float *model, const float *variance,
+                             const float *noise, const tessera_reverse_step &step, std::int64_t n,
+                             float *out) {
+        const F x_scale = S::set1(step.x_scale);
+        const F model_scale = S::set1(step.model_scale);
+        const auto mean = [&](F v, F m) { return S::fma(model_scale, m, S::mul(x_scale, v)); };
+        if (step.noise_scale == 0.0f) return map(n, out, mean, x, model);
+        const F base = S::set1(step.logvar_base);
+        const F slope = S::set1(step.logvar_slope);
+        const F half = S::set1(0.5f);
+        const F amount = S::set1(step.noise_scale);
+        const auto noisy = [&](F v, F m, F z, F logvar) {
+            const F deviation = S::mul(amount, exp<S>(S::mul(logvar, half)));
+            return S::fma(deviation, z, mean(v, m));
+        };
+        if (variance == nullptr)
+            return map(
+                n, out, [&](F v, F m, F z) { return noisy(v, m, z, base); }, x, model, noise);
+        map(
+            n, out, [&](F v, F m, F z, F f) { return noisy(v, m, z, S::fma(slope, f, base)); }, x,
+            model, noise, variance);
+    }
+};
+
+template <class S>
+constexpr ElementwiseKernels elementwise_kernels() {
+    using Loops = ElementwiseLoops<S>;
+    return {Loops::scale_offset, Loops::add,   Loops::activate,
+            Loops::modulate,     Loops::guide, Loops::reverse_step};
+}
+
+} // namespace tessera::cpu

@@ -1,0 +1,192 @@
+// attention against the reference: every rank rule, sinks, batches, head widths, strided views.
+#include "devices.hpp"
+#include "harness.hpp"
+
+namespace tessera::testing {
+namespace {
+
+struct AttentionCase {
+    std::int64_t batch, queries, keys, heads, width;
+    tessera_rank_rule rule = TESSERA_RANK_ALL;
+    enum Ranks { kIndex, kPermuted, kPermutedPerBatch, kBlocks } ranks = kIndex;
+    std::uint32_t sinks = 0;
+    bool isolated = false;
+    float scale = 0.0F;
+    bool fused = false; // query, key and value are views into one qkv product
+};
+
+const AttentionCase kCases[] = {
+    {1, 1, 1, 1, 32},
+    {2, 9, 9, 3, 16, TESSERA_RANK_ALL, AttentionCase::kIndex, 0, false, 0, true},
+    {1, 13, 21, 2, 64},
+    {1, 64, 64, 2, 80},
+    {2, 17, 17, 2, 77, TESSERA_RANK_ALL, AttentionCase::kIndex, 0, false, 0.3F},
+    {1, 5, 33, 1, 128},
+    {2, 40, 40, 2, 64, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kIndex, 0, false, 0, true},
+    {2, 30, 30, 2, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kPermuted},
+    {3, 30, 30, 1, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kPermutedPerBatch},
+    {1, 30, 30, 2, 64, TESSERA_RANK_LESS, AttentionCase::kPermuted},
+    {1, 24, 24, 2, 32, TESSERA_RANK_EQUAL, AttentionCase::kBlocks},
+    {2, 24, 24, 2, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kBlocks, 3},
+    {2, 24, 24, 2, 32, TESSERA_RANK_LESS, AttentionCase::kPermuted, 2, true},
+    {1, 20, 20, 1, 64, TESSERA_RANK_ALL, AttentionCase::kIndex, 4, true},
+    {1, 65, 130, 1, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kIndex},
+    {1, 12, 300, 1, 64},
+};
+
+Indices ranks_of(const AttentionCase &c, std::int64_t count) {
+    Indices ranks;
+    const std::int64_t copies = c.ranks == AttentionCase::kPermutedPerBatch ? c.batch : 1;
+    for (std::int64_t b = 0; b < copies; ++b) {
+        if (c.ranks == AttentionCase::kBlocks) {
+            for (std::int64_t i = 0; i < count; ++i)
+                ranks.push_back(static_cast<std::int32_t>(i / 5));
+            continue;
+        }
+        const Indices one = distinct_indices(count, count, static_cast<std::uint64_t>(50 + b));
+        ranks.insert(ranks.end(), one.begin(), one.end());
+    }
+    return ranks;
+}
+
+struct AttentionOperands {
+    explicit AttentionOperands(const AttentionCase &c)
+        : query(random_array({c.batch, c.queries, c.heads, c.width}, 1)),
+          key(random_array({c.batch, c.keys, c.heads, c.width}, 2)),
+          value(random_array({c.batch, c.keys, c.heads, c.width}, 3)),
+          query_rank(ranks_of(c, c.queries)), key_rank(ranks_of(c, c.keys)) {}
+    Array query, key, value;
+    Indices query_rank, key_rank;
+};
+
+Product want_attention(const AttentionCase &c, const AttentionOperands &given) {
+    reference::AttentionOptions options;
+    options.rule = c.rule;
+    options.scale = static_cast<double>(c.scale);
+    options.sink_count = c.sinks;
+    options.sink_isolated = c.isolated;
+    if (c.ranks != AttentionCase::kIndex) {
+        options.query_rank = &given.query_rank;
+        options.key_rank = &given.key_rank;
+    }
+    return reference::attention(given.query, given.key, given.value, options);
+}
+
+Array run_attention(const tessera_compute &compute, const AttentionCase &c,
+                    const AttentionOperands &given) {
+    const bool per_batch = c.ranks == AttentionCase::kPermutedPerBatch;
+    const HostTensor query_rank(given.query_rank,
+                                per_batch ? Shape{c.batch, c.queries} : Shape{c.queries});
+    const HostTensor key_rank(given.key_rank, per_batch ? Shape{c.batch, c.keys} : Shape{c.keys});
+    tessera_attention options{};
+    options.struct_size = sizeof options;
+    options.rule = c.rule;
+    options.scale = c.scale;
+    options.sink_count = c.sinks;
+    options.sink_isolated = c.isolated ? 1 : 0;
+    if (c.ranks != AttentionCase::kIndex) {
+        options.query_rank = query_rank.view();
+        options.key_rank = key_rank.view();
+    }
+    const DeviceTensor out(compute, given.query.shape, 2);
+    if (!c.fused) {
+        const DeviceTensor query(compute, given.query);
+        const DeviceTensor key(compute, given.key, 3);
+        const DeviceTensor value(compute, given.value, 1);
+        compute.attention(&compute, query.view(), key.view(), value.view(), &options, out.view());
+    } else {
+        Array qkv({c.batch, c.queries, 3 * c.heads, c.width}); // (q, k, v outermost)
+        for (std::int64_t row = 0; row < c.batch * c.queries; ++row) {
+            for (std::int64_t i = 0; i < c.heads * c.width; ++i) {
+                const std::int64_t each = c.heads * c.width;
+                qkv[row * 3 * each + i] = given.query[row * each + i];
+                qkv[row * 3 * each + each + i] = given.key[row * each + i];
+                qkv[row * 3 * each + 2 * each + i] = given.value[row * each + i];
+            }
+        }
+        const DeviceTensor fused(compute, qkv);
+        tessera_tensor views[3];
+        for (std::int64_t part = 0; part < 3; ++part) {
+            views[part] = *fused.view();
+            views[part].shape[2] = c.heads;
+            views[part].data = static_cast<float *>(fused.view()->data) + part * c.heads * c.width;
+        }
+        compute.attention(&compute, &views[0], &views[1], &views[2], &options, out.view());
+    }
+    Array result = out.download();
+    EXPECT_TRUE(out.gaps_untouched());
+    return result;
+}
+
+class AttentionTest : public DeviceTest {};
+TESSERA_ON_ALL_DEVICES(AttentionTest);
+
+TEST_P(AttentionTest, EqualsReference) {
+    for (const AttentionCase &c : kCases) {
+        const AttentionOperands given(c);
+        const Product want = want_attention(c, given);
+        // Scores of size |q||k| scale carry float32 rounding; the softmax turns that into a
+        // relative error of every weight, so of the sum of magnitudes. Backends may round scores to
+        // bf16 only when asked, and nothing here asks.
+        expect_close(run_attention(device(), c, given), want.value, &want.magnitude, 4e-6, 1e-7,
+                     "attention");
+    }
+}
+
+TEST_P(AttentionTest, QueryWithoutKeysGivesZeros) {
+    const AttentionCase c{1, 6, 6, 1, 32, TESSERA_RANK_LESS};
+    const AttentionOperands given(c);
+    const Array got = run_attention(device(), c, given);
+    for (std::int64_t i = 0; i < c.width; ++i) EXPECT_EQ(got[i], 0.0);
+}
+
+TEST_P(AttentionTest, LargeScoresDoNotOverflow) {
+    const AttentionCase c{1, 8,     40,   1, 32, TESSERA_RANK_ALL, AttentionCase::kIndex,
+                          0, false, 40.0F};
+    const AttentionOperands given(c);
+    const Product want = want_attention(c, given);
+    // Scores reach several hundred: their rounding alone is 1e-5 or more in the exponent.
+    expect_close(run_attention(device(), c, given), want.value, &want.magnitude, 5e-4, 1e-6,
+                 "attention with a large scale");
+}
+
+TEST_P(AttentionTest, HiddenKeysChangeNothing) {
+    AttentionCase c{1, 20, 20, 2, 32, TESSERA_RANK_LESS_OR_EQUAL};
+    AttentionOperands given(c);
+    const Array before = run_attention(device(), c, given);
+    for (std::int64_t i = 15 * c.heads * c.width; i < given.key.size(); ++i) {
+        given.key[i] = 1e4;
+        given.value[i] = -1e4;
+    }
+    const Array after = run_attention(device(), c, given);
+    for (std::int64_t i = 0; i < 15 * c.heads * c.width; ++i) ASSERT_EQ(before[i], after[i]) << i;
+}
+
+TEST_P(AttentionTest, QueriesBatchesAndThreadsDoNotMatter) {
+    const tessera_compute &single = device_with_threads(1);
+    for (const AttentionCase &c : kCases) {
+        const AttentionOperands given(c);
+        const Array want = run_attention(device(), c, given);
+        expect_identical(run_attention(single, c, given), want, "one thread");
+    }
+    const AttentionCase all{3, 29, 21, 2, 64};
+    const AttentionOperands given(all);
+    const Array together = run_attention(device(), all, given);
+    const AttentionCase one{1, 1, 21, 2, 64};
+    const std::int64_t row = all.heads * all.width;
+    for (std::int64_t flat = 0; flat < all.batch * all.queries; flat += 7) {
+        AttentionOperands alone(one);
+        const std::int64_t keys_at = flat / all.queries * all.keys * row;
+        for (std::int64_t i = 0; i < row; ++i) alone.query[i] = given.query[flat * row + i];
+        for (std::int64_t i = 0; i < all.keys * row; ++i) {
+            alone.key[i] = given.key[keys_at + i];
+            alone.value[i] = given.value[keys_at + i];
+        }
+        Array want({1, 1, all.heads, all.width});
+        for (std::int64_t i = 0; i < row; ++i) want[i] = together[flat * row + i];
+        expect_identical(run_attention(device(), one, alone), want, "one query alone");
+    }
+}
+
+} // namespace
+} // namespace tessera::testing

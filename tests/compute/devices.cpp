@@ -1,0 +1,55 @@
+#include "devices.hpp"
+
+#include "compute/cpu/dispatch.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace tessera::testing {
+
+namespace {
+
+Compute open_device(const DeviceConfig &config, unsigned threads) {
+    auto opened = Compute::open(
+        config.backend, {.threads = threads, .pool = nullptr, .isa = config.isa, .checked = true});
+    EXPECT_TRUE(opened) << opened.error().message;
+    return std::move(*opened);
+}
+
+} // namespace
+
+std::vector<DeviceConfig> device_configs() {
+    std::vector<DeviceConfig> configs;
+    for (const ComputeBackend &backend : compute_backends()) {
+        if (backend.open == nullptr) continue;
+        if (std::string_view(backend.name) != "cpu") {
+            configs.push_back({backend.name, ""});
+            continue;
+        }
+        for (const cpu::Level &level : cpu::levels()) {
+            if (level.available()) configs.push_back({backend.name, level.name});
+        }
+    }
+    return configs;
+}
+
+std::string config_name(const DeviceConfig &config) {
+    std::string name = config.isa.empty() ? config.backend : config.backend + "_" + config.isa;
+    std::replace_if(
+        name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+    return name;
+}
+
+void DeviceTest::SetUp() { compute_.push_back(open_device(GetParam(), 2)); }
+
+void DeviceTest::TearDown() {
+    for (const Compute &compute : compute_)
+        EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+}
+
+const tessera_compute &DeviceTest::device_with_threads(unsigned threads) {
+    compute_.push_back(open_device(GetParam(), threads));
+    return *compute_.back().table();
+}
+
+} // namespace tessera::testing

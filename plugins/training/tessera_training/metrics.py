@@ -77,28 +77,31 @@ def nearest(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return 1 - similarity.max(1).values
 
 
-def nearest_pixels(images: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, known_labels: torch.Tensor,
-                   side: int = 32) -> torch.Tensor:
-    """Root mean squared pixel distance to the nearest training image of the same class, [N].
+def thumbnails(images: torch.Tensor, side: int = 32) -> torch.Tensor:
+    """[N,H,W,3] bytes (may be memory-mapped) -> [N,3,side,side] in [-1,1]."""
+    return torch.cat([F.interpolate(part.permute(0, 3, 1, 2).float() / 127.5 - 1, (side, side), mode="area")
+                      for part in images.split(256)])
 
-    All cyclic shifts and the mirror image of [N,3,H,W] are tried, at `side` x `side` pixels.
+
+def nearest_pixels(images: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, known_labels: torch.Tensor
+                   ) -> torch.Tensor:
+    """Root mean squared difference to the nearest thumbnail of the same class, [N]; NaN where there is none.
+
+    All cyclic shifts and the mirror image of the [N,3,S,S] `images` are tried.
     """
-    def small(x: torch.Tensor) -> torch.Tensor:
-        return F.interpolate(x, (side, side), mode="area")
+    side = images.shape[-1]
     out = torch.full((len(images),), float("nan"))
     for label in labels.unique().tolist():
-        rows = torch.nonzero(labels == label).flatten()
-        those = small(known[known_labels == label])
+        those = known[known_labels == label]
         if not len(those):
             continue
         those = torch.cat([those, those.flip(3)])
         spectra, energy = torch.fft.rfft2(those), (those**2).sum((1, 2, 3))
-        for row in rows.tolist():
-            image = small(images[row:row + 1])
-            product = (torch.fft.rfft2(image).conj() * spectra).sum(1)
-            correlation = torch.fft.irfft2(product, (side, side)).amax((1, 2))
-            square = (image**2).sum() + energy - 2 * correlation
-            out[row] = (square.min().clamp(min=0) / image.numel()).sqrt()
+        for row in torch.nonzero(labels == label).flatten().tolist():
+            product = (torch.fft.rfft2(images[row:row + 1]).conj() * spectra).sum(1)
+            correlation = torch.fft.irfft2(product, s=(side, side)).amax((1, 2))
+            square = (images[row] ** 2).sum() + energy - 2 * correlation
+            out[row] = (square.min().clamp(min=0) / images[row].numel()).sqrt()
     return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,9 +20,10 @@ from .tokenizer import TextureVae
 
 def tokenizer_config(text: str) -> TokenizerConfig:
     """From `config` metadata; keys of later versions are ignored."""
-    values = json.loads(text)
-    return TokenizerConfig(**{name: tuple(values[name]) if isinstance(values[name], list) else values[name]
-                              for name in TokenizerConfig.__dataclass_fields__ if name in values})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                              for name, value in json.loads(text).items()
+                              if name in TokenizerConfig.__dataclass_fields__}
+    return TokenizerConfig(**values)
 
 
 def load_tokenizer(path: Path) -> TextureVae | KlVae:

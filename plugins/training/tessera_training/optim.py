@@ -7,6 +7,7 @@ per image seen it learns clearly faster here, for about a fifth more time per st
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 
@@ -36,11 +37,13 @@ class MuonAdamW(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            for parameter in parameters:
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                (self._muon if group["muon"] else self._adam)(parameter, group)
+                if not group["muon"]:
+                    self._adam(parameter, group)
+            if group["muon"] and parameters:
+                self._muon(parameters, group)
 
     def _adam(self, parameter: torch.Tensor, group: dict) -> None:
         state, grad = self.state[parameter], _gradient(parameter)
@@ -53,17 +56,33 @@ class MuonAdamW(torch.optim.Optimizer):
         root = (state["exp_avg_sq"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
         parameter.addcdiv_(state["exp_avg"], root, value=-group["lr"] / (1 - beta1 ** state["step"]))
 
-    def _muon(self, parameter: torch.Tensor, group: dict) -> None:
-        state, grad = self.state[parameter], _gradient(parameter)
-        if not state:
-            state["momentum"] = torch.zeros_like(grad)
-        state["momentum"].lerp_(grad, 0.05)
-        grad = grad.flatten(1)  # a convolution [out,in,3,3] is the matrix [out,9 in]
-        rows, columns = grad.shape
-        # q, k and v are three matrices stacked: each is orthogonalised on its own
-        parts = 3 if rows == 3 * columns else 1
-        update = torch.cat([orthogonalise(part) for part in grad.lerp(state["momentum"].flatten(1), 0.95).chunk(parts)])
-        parameter.add_(update.view_as(parameter), alpha=-group["lr"] * max(1.0, rows / parts / columns) ** 0.5)
+    def _muon(self, parameters: list[torch.Tensor], group: dict) -> None:
+        """Every process orthogonalises its share of the matrices; then they exchange the updates."""
+        world = dist.get_world_size() if dist.is_initialized() else 1
+        mine = dist.get_rank() if world > 1 else 0
+        updates = []
+        for index, parameter in enumerate(parameters):
+            state, grad = self.state[parameter], _gradient(parameter)
+            if not state:
+                state["momentum"] = torch.zeros_like(grad)
+            state["momentum"].lerp_(grad, 0.05)
+            updates.append(_muon_update(grad.lerp(state["momentum"], 0.95)) if index % world == mine
+                           else torch.zeros_like(grad))
+        if world > 1:
+            flat = torch.cat([update.flatten() for update in updates])
+            dist.all_reduce(flat)
+            updates = list(flat.split([parameter.numel() for parameter in parameters]))
+        for parameter, update in zip(parameters, updates):
+            parameter.add_(update.view_as(parameter), alpha=-group["lr"])
+
+
+def _muon_update(momentum: torch.Tensor) -> torch.Tensor:
+    """The orthogonalised step for one weight; a convolution [out,in,3,3] is the matrix [out,9 in]."""
+    matrix = momentum.flatten(1)
+    rows, columns = matrix.shape
+    parts = 3 if rows == 3 * columns else 1  # q, k and v are three matrices stacked: each on its own
+    update = torch.cat([orthogonalise(part) for part in matrix.chunk(parts)])
+    return update.view_as(momentum) * max(1.0, rows / parts / columns) ** 0.5
 
 
 def _is_decayed(name: str, parameter: nn.Parameter) -> bool:

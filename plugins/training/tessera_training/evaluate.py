@@ -1,0 +1,279 @@
+"""`evaluate`: measures a model directory against held-out images and writes the table of its card."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import config as configuration
+from . import metrics, model_dir, report, safetensors_io, sheets
+from .data import ImagePack, pack
+from .errors import UserError
+from .features import FeatureCache, FeatureNet, from_bytes
+from .kl_vae import KlVae
+from .mar import SampleSettings
+from .report import Results
+from .tokenizer import TextureVae
+
+SHEET_COLUMNS = 4
+LEAST_TEST_IMAGES = 8
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="model directory")
+    parser.add_argument("--config", type=Path, help="training configuration, for its [data] "
+                        "(default: configs/<name of the model>.toml)")
+    parser.add_argument("--cache", type=Path, help="folder for packed images, features and samples "
+                        "(default: evaluation/ in the run directory)")
+    parser.add_argument("--images", type=Path, help="measure these PNG files (class folders, or names that begin "
+                        "with the class) instead of sampling")
+    parser.add_argument("--samples", type=int, default=0, help="generated images (default: as many as test images)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--denoise-steps")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--no-card", action="store_true", help="leave README.md, evaluation.json and the sheet alone")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    model = model_dir.load(arguments.model)
+    settings = chosen_settings(model.settings, arguments)
+    config = configuration.load(arguments.config or default_config(model.name))
+    cache = arguments.cache or Path(config.run_dir) / "evaluation"
+    real = open_images(config.data, cache)
+    if real.classes != model.classes:
+        raise UserError(f"the data of '{config.name}' has the classes {', '.join(real.classes)}; "
+                        f"the model {', '.join(model.classes)}")
+    if len(real.ids("test")) < LEAST_TEST_IMAGES:
+        raise UserError(f"'{config.data.path}' has {len(real.ids('test'))} test images; "
+                        f"at least {LEAST_TEST_IMAGES} are needed to compare with")
+    counts = class_counts(real, arguments.samples)
+    if arguments.images:
+        made = read_folder(arguments.images, model.classes, real.images.shape[1])
+        source = f"from {arguments.images.name}"
+    else:
+        made = generate(model, counts, settings, arguments.seed, cache)
+        source = f"{settings.steps} steps, guidance {settings.guidance:g} {settings.guidance_schedule}, " \
+                 f"temperature {settings.temperature:g}, {settings.denoise_steps} denoising steps, " \
+                 f"seed {arguments.seed}"
+    results, per_class = measure(model, real, made, counts, FeatureCache(cache, FeatureNet()))
+    weakest = sorted(((name, values["agreement"]) for name, values in per_class.items()), key=lambda item: item[1])[:4]
+    facts: dict[str, object] = {
+        "generated": int(made.measured.sum()), "test": len(real.ids("test")), "size": real.images.shape[1],
+        "settings": source, "weakest": weakest, "command": model.path.name, "model": model.name}
+    print(report.table(results))
+    if not arguments.no_card:
+        write_all(model, made, report.section(results, facts), results, facts, per_class)
+    return 0
+
+
+def default_config(name: str) -> Path:
+    path = _PACKAGE / "configs" / f"{name}.toml"
+    if not path.is_file():
+        raise UserError(f"no configuration '{path}' for the model '{name}'; give --config")
+    return path
+
+
+def chosen_settings(settings: SampleSettings, arguments: argparse.Namespace) -> SampleSettings:
+    given = {name: getattr(arguments, name) for name in ("steps", "guidance", "temperature", "denoise_steps")
+             if getattr(arguments, name) is not None}
+    return dataclasses.replace(settings, **given)
+
+
+def open_images(data: configuration.DataConfig, cache: Path) -> ImagePack:
+    """The real images as training saw them: from the run's pack if it fits, else packed into the cache."""
+    for path in (cache.parent / "pack.safetensors", cache / "pack.safetensors"):
+        if path.exists() and safetensors_io.load_metadata(path).get("settings") == data.fingerprint():
+            return ImagePack(path, data)
+    pack(data, cache / "pack.safetensors")
+    return ImagePack(cache / "pack.safetensors", data)
+
+
+def class_counts(real: ImagePack, samples: int) -> list[int]:
+    """Generated images per class: as the test split has them, scaled to about `samples` in all."""
+    counts = real.labels[real.ids("test")].bincount(minlength=len(real.classes)).tolist()
+    if samples:
+        counts = [round(count * samples / sum(counts)) for count in counts]
+    return counts
+
+
+@dataclass
+class Made:
+    """Generated images as bytes [N,H,W,3], class by class, and which of them are measured (the rest are shown)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    measured: torch.Tensor
+
+
+def generate(model: model_dir.Model, counts: list[int], settings: SampleSettings, seed: int, cache: Path) -> Made:
+    """`counts` images per class, at least a row of the sheet; batches done before are read back."""
+    drawn = [max(count, SHEET_COLUMNS) for count in counts]
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(drawn))
+    measured = torch.cat([torch.arange(many) < count for many, count in zip(drawn, counts)])
+    key = hashlib.sha256((model.path / "generator.safetensors").read_bytes()
+                         + (model.path / model.metadata["tokenizer"]).read_bytes()
+                         + f"{settings}{seed}{drawn}".encode()).hexdigest()[:24]
+    parts = []
+    for number, batch in enumerate(labels.split(64)):
+        path = cache / f"samples-{key}-{number}.safetensors"
+        if not path.exists():
+            images = sheets.to_bytes(model.images(batch, seed * 1000 + number, settings))
+            safetensors_io.save(path, {"images": images})
+            print(f"generated {min(64 * (number + 1), len(labels))} of {len(labels)}", flush=True)
+        parts.append(safetensors_io.load(path)[0]["images"])
+    return Made(torch.cat(parts), labels, measured)
+
+
+def read_folder(folder: Path, classes: list[str], size: int) -> Made:
+    """PNG files whose folder is a class, or whose name begins with one."""
+    found: list[tuple[int, Path]] = []
+    for path in sorted(folder.rglob("*.png")):
+        names = [name for name in classes if path.parent.name == name or path.name.startswith(name)]
+        if names:
+            found.append((classes.index(max(names, key=len)), path))
+    if not found:
+        raise UserError(f"{folder}: no PNG file in a class folder or with a class name in front")
+    images = []
+    for _, path in sorted(found):
+        try:
+            with Image.open(path) as opened:
+                images.append(torch.from_numpy(np.array(opened.convert("RGB").resize((size, size), Image.Resampling.BOX))))
+        except OSError as error:
+            raise UserError(f"{path}: {error}") from error
+    labels = torch.tensor([label for label, _ in sorted(found)])
+    return Made(torch.stack(images), labels, torch.ones(len(labels), dtype=torch.bool))
+
+
+def matched(real: ImagePack, counts: list[int], seed: int) -> torch.Tensor:
+    """Random training images, `counts` of each class (or as many as there are)."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = real.ids("train")
+    chosen = []
+    for label, count in enumerate(counts):
+        those = ids[real.labels[ids] == label]
+        chosen.append(those[torch.randperm(len(those), generator=generator)[:count]])
+    return torch.cat(chosen)
+
+
+def measure(model: model_dir.Model, real: ImagePack, made: Made, counts: list[int], cache: FeatureCache
+            ) -> tuple[Results, dict[str, dict[str, float]]]:
+    """All numbers, and those of each class."""
+    train_ids, test_ids = real.ids("train"), real.ids("test")
+    train = cache.features("training images", real.images[train_ids])
+    test = cache.features("test images", real.images[test_ids])
+    images, labels = made.images[made.measured], made.labels[made.measured]
+    features = cache.features("generated images", images)
+    results: Results = {}
+    results["kid"], results["kid_spread"] = metrics.kid(features, test)
+    results["fid"] = metrics.fid(features, test)
+    results.update(_floor(model, real, counts, train, test, cache))
+    classifier = metrics.Classifier(train, real.labels[train_ids], len(real.classes))
+    test_labels = real.labels[test_ids]
+    for name, x, truth in (("", features, labels), ("_test", test, test_labels)):
+        results[f"agreement{name}"] = float(classifier.agreement(x, truth).float().mean())
+        results[f"agreement_top3{name}"] = float(classifier.agreement(x, truth, 3).float().mean())
+    results.update(_memorisation(real, images, labels, features, train, test))
+    results.update(_seams(real, images))
+    results.update(reconstruction(model.tokenizer, real, cache.net))
+    per_class = {}
+    for label, name in enumerate(real.classes):
+        mine, theirs = labels == label, test_labels == label
+        if mine.any():
+            per_class[name] = {
+                "agreement": float(classifier.agreement(features[mine], labels[mine]).float().mean()),
+                "agreement_test": float(classifier.agreement(test[theirs], test_labels[theirs]).float().mean()),
+                "generated": int(mine.sum()), "test": int(theirs.sum())}
+    return results, per_class
+
+
+def _floor(model: model_dir.Model, real: ImagePack, counts: list[int], train: torch.Tensor, test: torch.Tensor,
+           cache: FeatureCache) -> Results:
+    """Real training images against test images, in the sizes of the generated set; then after the tokenizer."""
+    row_of = torch.full((len(real.labels),), -1).scatter(0, real.ids("train"), torch.arange(len(train)))
+    draws = [train[row_of[matched(real, counts, seed)]] for seed in range(5)]
+    kids = [metrics.kid(draw, test) for draw in draws]
+    rebuilt = cache.features("reconstructed images", reconstructed(model, real, matched(real, counts, 0)))
+    kid, spread = metrics.kid(rebuilt, test)
+    return {"kid_floor": float(np.mean([value for value, _ in kids])),
+            "kid_floor_spread": float(np.mean([deviation for _, deviation in kids])),
+            "fid_floor": float(np.mean([metrics.fid(draw, test) for draw in draws])),
+            "kid_reconstructed": kid, "kid_reconstructed_spread": spread, "fid_reconstructed": metrics.fid(rebuilt, test)}
+
+
+@torch.no_grad()
+def reconstructed(model: model_dir.Model, real: ImagePack, ids: torch.Tensor) -> torch.Tensor:
+    """Images after encoder (mean) and decoder, as bytes [N,H,W,3]."""
+    return torch.cat([sheets.to_bytes(model.tokenizer.decode(model.tokenizer.encode(real.plain(part))[0]))
+                      for part in ids.split(16)])
+
+
+def _memorisation(real: ImagePack, images: torch.Tensor, labels: torch.Tensor, features: torch.Tensor,
+                  train: torch.Tensor, test: torch.Tensor) -> Results:
+    """Nearest training neighbours of generated images against those of test images."""
+    train_ids, test_ids = real.ids("train"), real.ids("test")
+    near, near_test = metrics.nearest(features, train), metrics.nearest(test, train)
+    known, known_labels = metrics.thumbnails(real.images[train_ids]), real.labels[train_ids]
+    pixels = metrics.nearest_pixels(metrics.thumbnails(images), labels, known, known_labels)
+    pixels_test = metrics.nearest_pixels(metrics.thumbnails(real.images[test_ids]), real.labels[test_ids],
+                                         known, known_labels)
+    return {"nearest_features": float(near.median()), "nearest_features_test": float(near_test.median()),
+            "copied_features": metrics.share_nearer(near, near_test),
+            "nearest_pixels": float(pixels.median()), "nearest_pixels_test": float(pixels_test.median()),
+            "copied_pixels": metrics.share_nearer(pixels, pixels_test)}
+
+
+def _seams(real: ImagePack, images: torch.Tensor) -> Results:
+    test_ids = real.ids("test")
+    groups = {"seam": images, "seam_tileable": real.images[test_ids[real.tileable[test_ids]]],
+              "seam_cut": real.images[test_ids[~real.tileable[test_ids]]]}
+    results: Results = {}
+    for name, group in groups.items():
+        values = metrics.seam(from_bytes(group)) if len(group) else torch.tensor([float("nan")])
+        results[name], results[f"{name}_high"] = float(values.mean()), float(values.quantile(0.95))
+    return results
+
+
+@torch.no_grad()
+def reconstruction(vae: TextureVae | KlVae, real: ImagePack, net: FeatureNet) -> Results:
+    """Reconstruction of the test images by the tokenizer, and by principal components at the same rate."""
+    methods: dict[str, TextureVae | KlVae] = {"": vae}
+    if isinstance(vae, TextureVae):
+        linear = TextureVae(dataclasses.replace(vae.config, linear_skip=True)).eval()
+        linear.start_from_pca(real.plain(real.ids("train")[::4]))
+        methods["_linear"] = linear
+    results: Results = {"psnr_linear": float("nan"), "perceptual_linear": float("nan")}
+    for name, method in methods.items():
+        ratios, distances = [], []
+        for ids in real.ids("test").split(16):
+            image = real.plain(ids)
+            out = method.decode(method.encode(image)[0]).clamp(-1, 1)
+            ratios.append(metrics.psnr(image, out))
+            distances.append(net.distance(image, out))
+        results[f"psnr{name}"] = float(torch.cat(ratios).mean())
+        results[f"perceptual{name}"] = float(torch.cat(distances).mean())
+    return results
+
+
+def write_all(model: model_dir.Model, made: Made, section: str, results: Results, facts: dict[str, object],
+              per_class: dict[str, dict[str, float]]) -> None:
+    """Card, numbers and contact sheet, all beside the weights."""
+    report.write_card(model.path / "README.md", section)
+    report.write_json(model.path / "evaluation.json", results, facts, per_class)
+    rows = [torch.nonzero(made.labels == label).flatten()[:SHEET_COLUMNS] for label in range(len(model.classes))]
+    if all(len(row) == SHEET_COLUMNS for row in rows):
+        sheets.save_classes(model.path / "contact_sheet.png", from_bytes(made.images[torch.cat(rows)]), model.classes)
+    print(f"wrote README.md, evaluation.json and contact_sheet.png in {model.path}")

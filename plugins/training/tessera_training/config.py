@@ -116,7 +116,7 @@ class Defaults:
     guidance: float = 3.0
     guidance_schedule: str = "linear"
     temperature: float = 1.0
-    denoise_steps: int = 50
+    denoise_steps: str = "50"  # "N", "a,b,c" or "ddimN"; N starts at time 999, which short trainings handle badly
 
 
 @dataclass(frozen=True)

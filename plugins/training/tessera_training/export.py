@@ -45,8 +45,21 @@ def _training_note(run: Run, state: dict) -> dict[str, object]:
     return note
 
 
+def _defaults(run: Run) -> dict[str, object]:
+    """Sampling defaults; a spacing that is not a plain number stands in the model's `num_sampling_steps`."""
+    values = dataclasses.asdict(run.config.export.defaults)
+    steps = values.pop("denoise_steps")
+    if steps.isdigit():
+        values["denoise_steps"] = int(steps)
+    elif steps != run.config.generator.num_sampling_steps:
+        raise UserError(f"export.defaults.denoise_steps = '{steps}': a spacing other than a number must equal "
+                        f"generator.num_sampling_steps, which is '{run.config.generator.num_sampling_steps}'")
+    return values
+
+
 def export_model(run: Run, target: Path) -> None:
     """Write generator.safetensors, tokenizer.safetensors and contact_sheet.png into `target`."""
+    defaults = _defaults(run)
     config, images, encoded = run.config, run.pack(), run.latents()
     model, state = run.generator(len(images.classes))
     vae = run.tokenizer()
@@ -60,7 +73,7 @@ def export_model(run: Run, target: Path) -> None:
     safetensors_io.save(target / "generator.safetensors", _cast(model.state_dict(), config.export.dtype), {
         **common, "kind": "mar_weights", "name": config.name, "config": model.config.to_json(),
         "classes": json.dumps(images.classes), "tokenizer": "tokenizer.safetensors",
-        "defaults": json.dumps(dataclasses.asdict(config.export.defaults)),
+        "defaults": json.dumps(defaults),
         "training": json.dumps(_training_note(run, state))})
     size = sum((target / name).stat().st_size for name in ("generator.safetensors", "tokenizer.safetensors"))
     print(f"exported {size / 1e6:.1f} MB to {target}", flush=True)

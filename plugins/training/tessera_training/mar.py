@@ -155,6 +155,11 @@ def guidance_at(guidance: float, schedule: str, tokens: int, mask_len: int) -> f
 
 
 Noise = Callable[[int, int, int], torch.Tensor]  # (AR step, draw, rows) -> [rows,d]; draw 0 is the initial noise
+Watch = Callable[[int, str, torch.Tensor], None]  # (AR step, what, value): sees a run's intermediate values
+
+
+def _unwatched(step: int, what: str, value: torch.Tensor) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -167,31 +172,35 @@ class SampleSettings:
 
 
 def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: float | None, temperature: float,
-             step: int, noise: Noise) -> torch.Tensor:
+             step: int, noise: Noise, watch: Watch) -> torch.Tensor:
     """Reverse diffusion of the rows of z: [N,D], or [2N,D] (conditional, unconditional) when guided."""
     rows = len(z) // (1 if guidance is None else 2)
     last = len(table.timestep_map) - 1
     x = noise(step, 0, rows)
+    watch(step, "x_steps", x)
     for index in range(last, -1, -1):
         doubled = x if guidance is None else torch.cat([x, x])
         times = torch.full((len(z),), table.timestep_map[index], dtype=torch.long, device=z.device)
         net = model.diffloss.net(doubled, times, z)
         if guidance is not None:
+            watch(step, "raw_steps", net)
             conditional, free = net.chunk(2)
             width = x.shape[-1]
             eps = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
             net = torch.cat([eps, conditional[:, width:]], 1)  # the variance stays unguided
         x = diffusion.reverse_step(table, index, x, net, noise(step, last - index + 1, rows), temperature)
+        watch(step, "net_steps", net)
+        watch(step, "x_steps", x)
     return x
 
 
 @torch.no_grad()
 def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settings: SampleSettings,
-           noise: Noise) -> torch.Tensor:
+           noise: Noise, watch: Watch = _unwatched) -> torch.Tensor:
     """Latents [B,C,H,W] (times latent_scale) for `orders` [B,S], which list the last generated token first."""
     config, batch = model.config, len(orders)
     device = model.fake_latent.device
-    tokens = torch.zeros(batch, config.tokens, config.token_width, device=device)
+    tokens = torch.zeros(batch, config.tokens, config.token_width, device=device, dtype=model.fake_latent.dtype)
     mask = torch.ones(batch, config.tokens, dtype=torch.bool, device=device)
     table = diffusion.tables(settings.denoise_steps)
     guided = settings.guidance != 1.0
@@ -201,13 +210,19 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
     copies = 2 if guided else 1
     for step in range(settings.steps):
         doubled_mask = mask.repeat(copies, 1)
-        z = model.decode(model.encode(tokens.repeat(copies, 1, 1), doubled_mask, classes), doubled_mask)
+        encoded = model.encode(tokens.repeat(copies, 1, 1), doubled_mask, classes)
+        z = model.decode(encoded, doubled_mask)
         mask_len = masked_after(step, settings.steps, config.tokens, int(mask[0].sum()))
         next_mask = torch.zeros_like(mask).scatter_(1, orders[:, :mask_len], True)
         predict = mask if step == settings.steps - 1 else mask ^ next_mask
         guidance = guidance_at(settings.guidance, settings.guidance_schedule, config.tokens, mask_len)
+        for what, value in (("tokens_in", tokens.clone()), ("mask", mask), ("enc_out", encoded), ("dec_out", z),
+                            ("mask_len", torch.tensor([mask_len])), ("mask_next", next_mask),
+                            ("mask_to_pred", predict), ("cfg_iter", torch.tensor([guidance]))):
+            watch(step, what, value)
         tokens[predict] = _denoise(model, table, z[predict.repeat(copies, 1)], guidance if guided else None,
-                                   settings.temperature, step, noise)
+                                   settings.temperature, step, noise, watch)
+        watch(step, "tokens_out", tokens.clone())
         mask = next_mask
     return unpatchify(tokens, config.patch_size)
 

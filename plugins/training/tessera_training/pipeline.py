@@ -131,7 +131,7 @@ class Run:
         orders = torch.rand(len(labels), model.config.tokens, generator=generator).argsort(1)
         chosen = self.config.export.defaults
         settings = SampleSettings(chosen.steps, chosen.guidance, chosen.guidance_schedule, chosen.temperature,
-                                  str(chosen.denoise_steps))
+                                  chosen.denoise_steps)
         z = sample(model, labels, orders, settings, seeded_noise(self.config.seed, model.config.token_width))
         with torch.no_grad():
             sheets.save_classes(path, vae.decode(encoded.restore(z)), names)

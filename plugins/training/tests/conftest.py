@@ -63,4 +63,4 @@ def tiny_config(image_folder: Path, tmp_path: Path) -> configuration.Config:
             latent_versions=2),
         generator_training=train,
         export=configuration.ExportConfig(path=str(tmp_path / "model"), license="CC0-1.0",
-                                          defaults=configuration.Defaults(steps=2, denoise_steps=5)))
+                                          defaults=configuration.Defaults(steps=2, denoise_steps="5")))

@@ -91,7 +91,7 @@ class TimeEmbedding(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], 1)
 
     def forward(self, t: torch.Tensor) -> torch.Tensor:
-        return self.mlp(self.features(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(self.features(t).to(next(self.mlp.parameters()).dtype))
 
 
 class ResBlock(nn.Module):

@@ -19,6 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("--data", type=Path, help="image folder instead of the configured one")
     parser.add_argument("--out", type=Path, help="model directory (or picture, for `sample`) instead of the configured")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: as PyTorch decides)")
+    if command in ("export", "sample"):
+        parser.add_argument("--columns", type=int, help="samples per class on the sheet")
     if command == "train":
         parser.add_argument("--minutes", type=float, help="time budget of all training stages together")
         parser.add_argument("--stage", action="append", choices=STAGES, help="only this stage; may be repeated")
@@ -36,6 +38,8 @@ def _load(arguments: argparse.Namespace) -> configuration.Config:
     if arguments.out:
         config = dataclasses.replace(config, export=dataclasses.replace(config.export,
                                                                         path=str(arguments.out.resolve())))
+    if getattr(arguments, "columns", None):
+        config = dataclasses.replace(config, export=dataclasses.replace(config.export, columns=arguments.columns))
     return config
 
 
@@ -61,7 +65,7 @@ def run(command: str, arguments: argparse.Namespace) -> None:
         images = job.pack()
         model, _ = job.generator(len(images.classes))
         job.sample_sheet(model, job.tokenizer(), job.latents(), images.classes,
-                         arguments.out or job.dir / "sheets" / "samples.png")
+                         arguments.out or job.dir / "sheets" / "samples.png", config.export.columns)
 
 
 def _join_processes() -> None:

@@ -123,7 +123,8 @@ class Defaults:
 class ExportConfig:
     path: str = ""  # model directory
     license: str = ""
-    dtype: str = "bf16"
+    dtype: str = "bf16"  # of the weights: bf16, fp16 or f32
+    columns: int = 4  # samples per class on the contact sheet
     hardware: str = ""  # what it was trained on, for the metadata
     defaults: Defaults = field(default_factory=Defaults)
 

@@ -64,7 +64,7 @@ def export_model(run: Run, target: Path) -> None:
     model, state = run.generator(len(images.classes))
     vae = run.tokenizer()
     sheet = target / "contact_sheet.png"
-    run.sample_sheet(model, vae, encoded, images.classes, sheet)
+    run.sample_sheet(model, vae, encoded, images.classes, sheet, config.export.columns)
     vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
     common = {"format": FORMAT, "license": config.export.license}
     safetensors_io.save(target / "tokenizer.safetensors", _cast(vae.state_dict(), config.export.dtype), {

@@ -5,8 +5,8 @@ namespace tessera::blocks {
 
 enum class GuidanceSchedule { kLinear, kConstant };
 
-// Linear grows with the tokens that are known after the step: 1 + (g - 1)(tokens - unknown) / tokens.
-// At the last step `unknown_after` is still 1, so linear never reaches g.
+// Linear grows with the tokens that are known after the step: 1 + (g - 1)(tokens - unknown) /
+// tokens. At the last step `unknown_after` is still 1, so linear never reaches g.
 [[nodiscard]] constexpr double guidance_at(GuidanceSchedule schedule, double guidance, int tokens,
                                            int unknown_after) {
     if (schedule == GuidanceSchedule::kConstant) return guidance;

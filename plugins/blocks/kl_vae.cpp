@@ -10,8 +10,8 @@ namespace {
 constexpr tessera_dtype kPrecision = TESSERA_DTYPE_F32;
 constexpr std::int64_t kMaxChannels = 16384;
 
-// Appends layers to a program. `current_` is the map that holds the running features; the others are
-// scratch (two for residual blocks, two more for keys and values).
+// Appends layers to a program. `current_` is the map that holds the running features; the others
+// are scratch (two for residual blocks, two more for keys and values).
 class Builder {
   public:
     Builder(const KlVaeConfig &config, WeightLoader &loader, std::string root,
@@ -108,8 +108,8 @@ class Builder {
     [[nodiscard]] std::int64_t channels() const { return channels_; }
 
   private:
-    LayerOp conv_op(const std::string &name, std::int64_t in, std::int64_t out,
-                    std::int64_t kernel, int from, int to) {
+    LayerOp conv_op(const std::string &name, std::int64_t in, std::int64_t out, std::int64_t kernel,
+                    int from, int to) {
         LayerOp op;
         op.kind = LayerOp::Kind::kConv;
         op.in = from;
@@ -179,8 +179,8 @@ KlVaeConfig KlVaeConfig::read(const Config &config) {
     c.base_channels = config.integer("ch", 1, kMaxChannels);
     c.multipliers = config.integers("ch_mult", 1, 64);
     if (c.multipliers.empty() || c.multipliers.size() > 8) {
-        config.reject("ch_mult", "has " + std::to_string(c.multipliers.size()) +
-                                     " levels, expected 1 to 8");
+        config.reject("ch_mult",
+                      "has " + std::to_string(c.multipliers.size()) + " levels, expected 1 to 8");
     }
     c.res_blocks = config.integer("num_res_blocks", 1, 64);
     c.resolution = config.integer("resolution", 1, 1 << 16);

@@ -13,9 +13,9 @@ inline constexpr const char *kKlVaeKind = "klvae_weights";
 
 struct KlVaeConfig {
     std::int64_t base_channels = 0;
-    std::vector<std::int64_t> multipliers; // of the channels, a level each
-    std::int64_t res_blocks = 0;           // a level of the encoder; the decoder has one more
-    std::int64_t resolution = 0;           // nominal: decides which levels have attention
+    std::vector<std::int64_t> multipliers;       // of the channels, a level each
+    std::int64_t res_blocks = 0;                 // a level of the encoder; the decoder has one more
+    std::int64_t resolution = 0;                 // nominal: decides which levels have attention
     std::vector<std::int64_t> encoder_attention; // nominal resolutions
     std::vector<std::int64_t> decoder_attention;
     std::int64_t z_channels = 0;

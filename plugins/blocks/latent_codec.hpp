@@ -1,5 +1,5 @@
-// Images to latents and back: the KL autoencoder of latent diffusion and the texture tokenizer, read
-// from a weight file whose `kind` says which one it is.
+// Images to latents and back: the KL autoencoder of latent diffusion and the texture tokenizer,
+// read from a weight file whose `kind` says which one it is.
 #pragma once
 
 #include "blocks/layer_program.hpp"

@@ -77,36 +77,49 @@ LayerRun::MapShape LayerRun::result_shape(const LayerOp &op, const MapShape &in)
         return {(in.height * factor + padding - op.kernel) / stride + 1,
                 (in.width * factor + padding - op.kernel) / stride + 1, op.out_channels};
     }
-    case LayerOp::Kind::kLinear: return {in.height, in.width, op.out_channels};
+    case LayerOp::Kind::kLinear:
+        return {in.height, in.width, op.out_channels};
     case LayerOp::Kind::kShuffle:
         return {in.height * factor, in.width * factor, in.channels / (factor * factor)};
     case LayerOp::Kind::kUnshuffle:
         return {in.height / factor, in.width / factor, in.channels * factor * factor};
-    default: return in;
+    default:
+        return in;
     }
 }
 
 sdk::View LayerRun::map_view(int map, const MapShape &shape) const {
     const std::int64_t dimensions[] = {1, shape.height, shape.width, shape.channels};
-    return sdk::make_view(maps_[map].view().data, TESSERA_DTYPE_F32, dimensions,
-                          compute_.memory());
+    return sdk::make_view(maps_[map].view().data, TESSERA_DTYPE_F32, dimensions, compute_.memory());
 }
 
 void LayerRun::run(int index) const {
     const LayerOp &op = program_.ops[index];
     const Step &step = steps_[index];
     switch (op.kind) {
-    case LayerOp::Kind::kConv: run_conv(op, step); break;
-    case LayerOp::Kind::kLinear: run_linear(op, step); break;
+    case LayerOp::Kind::kConv:
+        run_conv(op, step);
+        break;
+    case LayerOp::Kind::kLinear:
+        run_linear(op, step);
+        break;
     case LayerOp::Kind::kGroupNorm:
         compute_.group_norm(step.in, op.groups, op.norm.gamma, op.norm.beta, op.norm.epsilon,
                             op.silu_output ? TESSERA_ACTIVATION_SILU : TESSERA_ACTIVATION_NONE,
                             step.out);
         break;
-    case LayerOp::Kind::kAttention: run_attention(step); break;
-    case LayerOp::Kind::kShuffle: compute_.pixel_shuffle(step.in, op.factor, step.out); break;
-    case LayerOp::Kind::kUnshuffle: compute_.pixel_unshuffle(step.in, op.factor, step.out); break;
-    case LayerOp::Kind::kAdd: run_add(op, step); break;
+    case LayerOp::Kind::kAttention:
+        run_attention(step);
+        break;
+    case LayerOp::Kind::kShuffle:
+        compute_.pixel_shuffle(step.in, op.factor, step.out);
+        break;
+    case LayerOp::Kind::kUnshuffle:
+        compute_.pixel_unshuffle(step.in, op.factor, step.out);
+        break;
+    case LayerOp::Kind::kAdd:
+        run_add(op, step);
+        break;
     }
 }
 
@@ -127,10 +140,10 @@ void LayerRun::run_conv(const LayerOp &op, const Step &step) const {
 
 void LayerRun::run_linear(const LayerOp &op, const Step &step) const {
     const sdk::View residual = op.residual >= 0 ? as_rows(step.residual) : sdk::View{};
-    compute_.linear(as_rows(step.in), op.layer.weight,
-                    {.bias = op.layer.bias.optional(),
-                     .residual = op.residual >= 0 ? &residual : nullptr},
-                    as_rows(step.out));
+    compute_.linear(
+        as_rows(step.in), op.layer.weight,
+        {.bias = op.layer.bias.optional(), .residual = op.residual >= 0 ? &residual : nullptr},
+        as_rows(step.out));
 }
 
 void LayerRun::run_attention(const Step &step) const {

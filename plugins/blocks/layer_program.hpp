@@ -1,5 +1,6 @@
 // A convolutional network as a list of operations on a few feature maps, so that a job can run it a
-// piece at a time. Encoders and decoders of latents are such programs; they differ only in the list.
+// piece at a time. Encoders and decoders of latents are such programs; they differ only in the
+// list.
 #pragma once
 
 #include "blocks/transformer_block.hpp"
@@ -25,7 +26,7 @@ struct LayerOp {
     std::int64_t kernel = 0;       // kConv: 1 or 3
     std::uint32_t factor = 1;      // kShuffle, kUnshuffle; kConv: nearest upsampling
     std::uint32_t stride = 1;
-    bool circular = false;      // padding wraps around
+    bool circular = false;       // padding wraps around
     bool pad_after_only = false; // pads right and bottom only, as the strided convolutions do
     bool silu_input = false;
     bool silu_output = false;

@@ -70,8 +70,8 @@ std::vector<double> cosine_betas(int steps) {
     std::vector<double> betas;
     betas.reserve(static_cast<std::size_t>(steps));
     for (int i = 0; i < steps; ++i) {
-        const double kept = survive(static_cast<double>(i + 1) / steps) /
-                            survive(static_cast<double>(i) / steps);
+        const double kept =
+            survive(static_cast<double>(i + 1) / steps) / survive(static_cast<double>(i) / steps);
         betas.push_back(std::min(1.0 - kept, 0.999));
     }
     return betas;

@@ -1,4 +1,5 @@
-// Noise tables of discrete diffusion in float64: the cosine schedule, and its respacing to fewer steps.
+// Noise tables of discrete diffusion in float64: the cosine schedule, and its respacing to fewer
+// steps.
 #pragma once
 
 #include <cstdint>
@@ -27,13 +28,15 @@ struct NoiseTables {
     [[nodiscard]] int size() const { return static_cast<int>(timestep_map.size()); }
 };
 
-// beta_i = min(1 - abar((i + 1) / steps) / abar(i / steps), 0.999), abar(u) = cos^2 (arXiv 2102.09672).
+// beta_i = min(1 - abar((i + 1) / steps) / abar(i / steps), 0.999), abar(u) = cos^2 (arXiv
+// 2102.09672).
 [[nodiscard]] std::vector<double> cosine_betas(int steps = kTrainSteps);
 
 // The kept times of "N" (evenly spaced, 0 and the last included), "a,b,c" (equal sections, each
 // evenly spaced) or "ddimN" (a whole stride), in increasing order. Throws Failure on anything else
 // and on fewer than two kept times.
-[[nodiscard]] std::vector<std::int32_t> respace(const std::string &spec, int train_steps = kTrainSteps);
+[[nodiscard]] std::vector<std::int32_t> respace(const std::string &spec,
+                                                int train_steps = kTrainSteps);
 
 // The cosine schedule over the times that `spec` keeps.
 [[nodiscard]] NoiseTables cosine_tables(const std::string &spec);

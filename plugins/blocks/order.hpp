@@ -12,7 +12,8 @@ namespace tessera::blocks {
 // higher scores are generated earlier. Tokens that `known` marks come before all unknown ones, that
 // is at the end, by index; `known` is empty or has one entry a token.
 [[nodiscard]] std::vector<std::int32_t> random_order(std::uint64_t seed, std::uint32_t image,
-                                                     int tokens, std::span<const std::uint8_t> known);
+                                                     int tokens,
+                                                     std::span<const std::uint8_t> known);
 
 // Unknown tokens after step k of n: floor(total cos(pi/2 (k+1)/n)), at least 1 and fewer than now.
 // This is the official rule, with 1 (not 0) at the last step; the guidance rule needs it so.

@@ -9,8 +9,8 @@
 
 namespace tessera::blocks {
 
-// Ancestral step at index i with a learned variance (interpolation between the two posterior bounds).
-// The model predicts noise; nothing is clipped; the last step (i = 0) adds no noise.
+// Ancestral step at index i with a learned variance (interpolation between the two posterior
+// bounds). The model predicts noise; nothing is clipped; the last step (i = 0) adds no noise.
 [[nodiscard]] tessera_reverse_step ancestral_step(const NoiseTables &tables, int i,
                                                   double temperature);
 

@@ -9,7 +9,8 @@ namespace {
 constexpr tessera_dtype kPrecision = TESSERA_DTYPE_F32;
 constexpr std::int64_t kMaxWidth = 16384;
 
-// Maps of both programs: the input stays for the linear path, the running features move between two.
+// Maps of both programs: the input stays for the linear path, the running features move between
+// two.
 constexpr int kInput = 0;
 constexpr int kLinearA = 3;
 constexpr int kLinearB = 4;
@@ -136,8 +137,8 @@ LayerProgram texture_vae_decoder(const TextureVaeConfig &config, WeightLoader &l
         const std::string name = level_name(level);
         b.blocks(name, config.blocks[level], config.widths[level]);
         if (level + 1 == levels) break;
-        b.conv(name + ".up", config.widths[level], 4 * config.widths[level + 1], b.current,
-               b.other, false);
+        b.conv(name + ".up", config.widths[level], 4 * config.widths[level + 1], b.current, b.other,
+               false);
         b.rearrange(LayerOp::Kind::kShuffle, 2, b.other, b.current);
     }
     b.conv("conv_out", config.widths.back(), out * config.patch * config.patch, b.current, b.other,

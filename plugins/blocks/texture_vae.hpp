@@ -1,5 +1,6 @@
 // The texture tokenizer as layer programs: a light convolutional KL autoencoder without norms (so a
-// tile never depends on far pixels), circular padding for seamless images, and a linear path beside it.
+// tile never depends on far pixels), circular padding for seamless images, and a linear path beside
+// it.
 #pragma once
 
 #include "blocks/config.hpp"
@@ -14,8 +15,9 @@ inline constexpr const char *kTextureVaeKind = "texture_vae_weights";
 struct TextureVaeConfig {
     std::int64_t image_channels = 0;
     std::int64_t latent_channels = 0;
-    std::int64_t patch = 0;           // side of the pixel block that the finest level sees as one
-    std::vector<std::int64_t> widths; // of the decoder, coarse to fine; level 0 at latent resolution
+    std::int64_t patch = 0; // side of the pixel block that the finest level sees as one
+    std::vector<std::int64_t>
+        widths; // of the decoder, coarse to fine; level 0 at latent resolution
     std::vector<std::int64_t> blocks;
     std::vector<std::int64_t> encoder_widths;
     std::vector<std::int64_t> encoder_blocks;

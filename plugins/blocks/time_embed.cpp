@@ -8,8 +8,8 @@ namespace tessera::blocks {
 namespace {
 
 // exp in float32 with the rounding of the vector code that the reference ran on: reduction by ln 2
-// in two parts, then a polynomial, all in fused multiply-adds. A correctly rounded exp differs in the
-// last place for 15 of the 128 frequencies.
+// in two parts, then a polynomial, all in fused multiply-adds. A correctly rounded exp differs in
+// the last place for 15 of the 128 frequencies.
 float exp_like_reference(float x) {
     constexpr float kLog2E = 1.44269504f;
     constexpr float kLn2High = 0.693145751953125f;

@@ -75,8 +75,7 @@ DenoiseChain::DenoiseChain(const sdk::Compute &compute, const TokenHead &head,
                            std::int64_t max_rows, std::int64_t max_steps, bool guided, Path path)
     : compute_(compute), head_(head), guided_(guided) {
     if (path == Path::kBest) {
-        fused_ =
-            compute_.extension<tessera_ext_compute_denoise>(TESSERA_EXT_COMPUTE_DENOISE);
+        fused_ = compute_.extension<tessera_ext_compute_denoise>(TESSERA_EXT_COMPUTE_DENOISE);
     }
     if (fused_ != nullptr) {
         create_fused(max_rows, max_steps);

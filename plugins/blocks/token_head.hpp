@@ -1,5 +1,6 @@
-// The diffusion MLP that samples one token vector from one condition (arXiv 2406.11838, section 3.2;
-// the network is written out in <tessera/ext/compute_denoise.h>), and chains of its reverse steps.
+// The diffusion MLP that samples one token vector from one condition (arXiv 2406.11838,
+// section 3.2; the network is written out in <tessera/ext/compute_denoise.h>), and chains of its
+// reverse steps.
 #pragma once
 
 #include "blocks/transformer_block.hpp"
@@ -31,9 +32,9 @@ class TokenHead {
         Linear ada; // (3 width, width): shift, scale, gate
     };
 
-    // Tensors `prefix`.{time_embed.mlp.{0,2}, cond_embed, input_proj, res_blocks.I.*, final_layer.*}.
-    // Time, input and output layers stay float32 whatever the precision: they are small, and errors
-    // of the output are amplified by the first reverse steps.
+    // Tensors `prefix`.{time_embed.mlp.{0,2}, cond_embed, input_proj, res_blocks.I.*,
+    // final_layer.*}. Time, input and output layers stay float32 whatever the precision: they are
+    // small, and errors of the output are amplified by the first reverse steps.
     [[nodiscard]] static TokenHead load(WeightLoader &loader, const std::string &prefix,
                                         const TokenHeadShape &shape, tessera_dtype precision);
 
@@ -49,7 +50,7 @@ class TokenHead {
     [[nodiscard]] const Linear &input() const { return input_; }
     [[nodiscard]] const Linear &condition() const { return condition_; }
     [[nodiscard]] const Linear &final_ada() const { return final_ada_; }
-    [[nodiscard]] const Linear &final() const { return final_; }
+    [[nodiscard]] const Linear & final() const { return final_; }
     [[nodiscard]] const std::vector<Block> &blocks() const { return blocks_; }
 
   private:
@@ -65,8 +66,9 @@ class TokenHead {
 
 // One set of tokens to denoise; everything it points to stays as it is until its last step has run.
 struct DenoiseSet {
-    sdk::View condition{}; // (rows, D), or (2 rows, D): conditional, then unconditional, when guided
-    sdk::View time{};      // (steps, width), in running order
+    sdk::View
+        condition{};  // (rows, D), or (2 rows, D): conditional, then unconditional, when guided
+    sdk::View time{}; // (steps, width), in running order
     std::span<const tessera_reverse_step> steps;
     float guidance = 1.0f;
     const sdk::View *noise = nullptr; // (steps, rows, d); NULL: drawn by `random`
@@ -87,8 +89,8 @@ class DenoiseChain {
 
     // Starts a set; allocates nothing.
     void begin(const DenoiseSet &set, std::int64_t rows);
-    // Runs steps [first, first + count) on x (rows, d) in place, in order and each once. `model_out`
-    // (rows, 2 d), or NULL, receives the guided network output of the last of them.
+    // Runs steps [first, first + count) on x (rows, d) in place, in order and each once.
+    // `model_out` (rows, 2 d), or NULL, receives the guided network output of the last of them.
     void advance(std::int64_t first, std::int64_t count, const sdk::View &x,
                  const sdk::View *model_out = nullptr);
 

@@ -43,8 +43,7 @@ TransformerBlock TransformerBlock::load(WeightLoader &loader, const std::string 
     block.norm1_ = Norm::load(loader, prefix + ".norm1", width, shape.epsilon);
     if (split_query) {
         const RowRange ranges[] = {{0, width}, {width, 2 * width}};
-        block.qkv_ =
-            loader.split_linear(prefix + ".attn.qkv", 3 * width, width, precision, ranges);
+        block.qkv_ = loader.split_linear(prefix + ".attn.qkv", 3 * width, width, precision, ranges);
     } else {
         block.qkv_.push_back(loader.linear(prefix + ".attn.qkv", 3 * width, width, precision));
     }

@@ -52,8 +52,8 @@ class TransformerBlock {
     void project_key_value(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
                            const sdk::View &key_value) const;
 
-    // query rows (batch, n, width) and key, value rows (batch, m, width) -> heads (batch, n, width);
-    // rows of any stride. `options` carries the rank mask.
+    // query rows (batch, n, width) and key, value rows (batch, m, width) -> heads (batch, n,
+    // width); rows of any stride. `options` carries the rank mask.
     void attend(const sdk::Compute &compute, const sdk::View &query, const sdk::View &key,
                 const sdk::View &value, const tessera_attention &options,
                 const sdk::View &heads) const;

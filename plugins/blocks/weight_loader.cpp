@@ -22,7 +22,8 @@ std::string join(const std::vector<std::string> &items) {
 }
 
 // Whether any element has an exponent of all ones: infinity or NaN. Files give no alignment.
-template <class Bits> bool has_non_finite(const void *data, std::int64_t count, Bits exponent) {
+template <class Bits>
+bool has_non_finite(const void *data, std::int64_t count, Bits exponent) {
     const auto *bytes = static_cast<const std::byte *>(data);
     Bits found = 0;
     for (std::int64_t i = 0; i < count; ++i) {
@@ -36,9 +37,12 @@ template <class Bits> bool has_non_finite(const void *data, std::int64_t count, 
 bool is_finite(const sdk::View &view) {
     const std::int64_t count = sdk::element_count(view);
     switch (view.dtype) {
-    case TESSERA_DTYPE_F32: return !has_non_finite<std::uint32_t>(view.data, count, 0x7F800000u);
-    case TESSERA_DTYPE_F16: return !has_non_finite<std::uint16_t>(view.data, count, 0x7C00u);
-    default: return !has_non_finite<std::uint16_t>(view.data, count, 0x7F80u);
+    case TESSERA_DTYPE_F32:
+        return !has_non_finite<std::uint32_t>(view.data, count, 0x7F800000u);
+    case TESSERA_DTYPE_F16:
+        return !has_non_finite<std::uint16_t>(view.data, count, 0x7C00u);
+    default:
+        return !has_non_finite<std::uint16_t>(view.data, count, 0x7F80u);
     }
 }
 
@@ -73,11 +77,16 @@ std::vector<float> to_float(const sdk::View &view) {
 
 const char *dtype_text(tessera_dtype dtype) {
     switch (dtype) {
-    case TESSERA_DTYPE_U8: return "U8";
-    case TESSERA_DTYPE_I32: return "I32";
-    case TESSERA_DTYPE_I64: return "I64";
-    case TESSERA_DTYPE_F64: return "F64";
-    default: return "another type";
+    case TESSERA_DTYPE_U8:
+        return "U8";
+    case TESSERA_DTYPE_I32:
+        return "I32";
+    case TESSERA_DTYPE_I64:
+        return "I64";
+    case TESSERA_DTYPE_F64:
+        return "F64";
+    default:
+        return "another type";
     }
 }
 
@@ -118,8 +127,8 @@ std::optional<sdk::View> WeightLoader::take(const std::string &name,
                            weights_.path() + ": tensor '" + name + "' has gone");
     }
     if (!is_finite(*found)) {
-        throw sdk::Failure(sdk::Status::kInvalidArgument, weights_.path() + ": tensor '" + name +
-                                                              "' holds NaN or infinity");
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           weights_.path() + ": tensor '" + name + "' holds NaN or infinity");
     }
     return found;
 }
@@ -201,7 +210,8 @@ Linear WeightLoader::pointwise(const std::string &prefix, std::int64_t out, std:
 void WeightLoader::finish_check() {
     for (std::uint32_t i = 0; i < weights_.count(); ++i) {
         const std::string name = weights_.name(i);
-        if (wanted_.count(name) == 0) problems_.push_back("'" + name + "' is unknown to this model");
+        if (wanted_.count(name) == 0)
+            problems_.push_back("'" + name + "' is unknown to this model");
     }
     if (problems_.empty()) return;
     throw sdk::Failure(sdk::Status::kInvalidArgument,

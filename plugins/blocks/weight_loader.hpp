@@ -32,7 +32,8 @@ class WeightLoader {
 
     // Runs `load(*this)` twice: to check (all getters return empty tensors), then to load. Between
     // the two it throws a Failure that lists every missing, misshapen and unknown tensor by name.
-    template <class Load> auto run(Load &&load) {
+    template <class Load>
+    auto run(Load &&load) {
         checking_ = true;
         static_cast<void>(load(*this));
         finish_check();
@@ -66,7 +67,8 @@ class WeightLoader {
   private:
     [[nodiscard]] std::optional<sdk::View> take(const std::string &name,
                                                 std::span<const std::int64_t> shape);
-    [[nodiscard]] sdk::Tensor upload_float(const sdk::View &view, std::span<const std::int64_t> shape);
+    [[nodiscard]] sdk::Tensor upload_float(const sdk::View &view,
+                                           std::span<const std::int64_t> shape);
     void finish_check();
 
     const sdk::Weights &weights_;

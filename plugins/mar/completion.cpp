@@ -16,7 +16,8 @@ std::string size_text(std::int64_t height, std::int64_t width) {
 
 std::uint8_t read(const sdk::View &view, std::int64_t y, std::int64_t x, std::int64_t c = 0) {
     const auto *data = static_cast<const std::uint8_t *>(view.data);
-    return data[y * view.stride[0] + x * view.stride[1] + (view.rank == 3 ? c * view.stride[2] : 0)];
+    return data[y * view.stride[0] + x * view.stride[1] +
+                (view.rank == 3 ? c * view.stride[2] : 0)];
 }
 
 void check_host_bytes(const sdk::View &view, const char *what, int rank) {
@@ -54,12 +55,13 @@ std::optional<Completion> read_completion(const MarConfig &config, std::int64_t 
     const std::int64_t cell = size / side; // pixels along a cell
     for (std::int64_t y = 0; y < size; ++y) {
         for (std::int64_t x = 0; x < size; ++x) {
-            const bool keep = in_cells ? read(*mask, y / cell, x / cell) == 0
-                                       : read(*mask, y, x) == 0;
+            const bool keep =
+                in_cells ? read(*mask, y / cell, x / cell) == 0 : read(*mask, y, x) == 0;
             if (!keep) given.known[(y / cell) * side + x / cell] = 0;
             if (keep) given.kept_pixels.push_back(static_cast<std::int32_t>(y * size + x));
             for (std::int64_t c = 0; c < channels; ++c) {
-                const float value = static_cast<float>(read(*image, y, x, c)) / 255.0f * 2.0f - 1.0f;
+                const float value =
+                    static_cast<float>(read(*image, y, x, c)) / 255.0f * 2.0f - 1.0f;
                 given.pixels.push_back(value);
                 if (keep) given.kept_values.push_back(value);
             }

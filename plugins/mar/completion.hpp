@@ -1,5 +1,5 @@
-// What a request gives: the image and mask inputs, checked, as the set of known tokens and the pixels
-// that the finished picture takes over.
+// What a request gives: the image and mask inputs, checked, as the set of known tokens and the
+// pixels that the finished picture takes over.
 #pragma once
 
 #include "mar/model.hpp"

@@ -18,8 +18,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 } // namespace
 
-MarJob::MarJob(const sdk::Compute &compute, const MarModel &model,
-               const blocks::LatentCodec &codec, Spec spec, sdk::Sink sink)
+MarJob::MarJob(const sdk::Compute &compute, const MarModel &model, const blocks::LatentCodec &codec,
+               Spec spec, sdk::Sink sink)
     : compute_(compute), model_(model), codec_(codec), sink_(sink),
       preview_every_(spec.preview_every), completion_(std::move(spec.completion)),
       images_(static_cast<int>(spec.tokens.labels.size())),
@@ -80,19 +80,27 @@ sdk::Status MarJob::step(std::uint32_t budget_us) {
 
 double MarJob::next_flops() const {
     switch (phase_) {
-    case Phase::kEncode: return encoder_->flops(unit_);
-    case Phase::kTokens: return tokens_.next_flops();
-    case Phase::kDecode: return decoder_->flops(unit_);
-    default: return 0.0;
+    case Phase::kEncode:
+        return encoder_->flops(unit_);
+    case Phase::kTokens:
+        return tokens_.next_flops();
+    case Phase::kDecode:
+        return decoder_->flops(unit_);
+    default:
+        return 0.0;
     }
 }
 
 bool MarJob::run_unit() {
     switch (phase_) {
-    case Phase::kEncode: return run_encode_unit();
-    case Phase::kTokens: return run_token_unit();
-    case Phase::kDecode: return run_decode_unit();
-    default: return true;
+    case Phase::kEncode:
+        return run_encode_unit();
+    case Phase::kTokens:
+        return run_token_unit();
+    case Phase::kDecode:
+        return run_decode_unit();
+    default:
+        return true;
     }
 }
 
@@ -110,9 +118,9 @@ bool MarJob::run_encode_unit() {
 void MarJob::give_latents() {
     const MarConfig &c = model_.config;
     const std::int64_t side = c.latent_side();
-    const sdk::View mean = sdk::slice(
-        sdk::reshape(encoder_->output(), {side * side, 2 * c.latent_channels}), 1, 0,
-        c.latent_channels);
+    const sdk::View mean =
+        sdk::slice(sdk::reshape(encoder_->output(), {side * side, 2 * c.latent_channels}), 1, 0,
+                   c.latent_channels);
     const sdk::View latents = sdk::reshape(latents_, {side * side, c.latent_channels});
     compute_.copy(mean, latents);
     compute_.scale_offset(latents, static_cast<float>(c.latent_scale), 0.0f, latents);
@@ -125,9 +133,8 @@ bool MarJob::run_token_unit() {
     if (!tokens_.run_unit()) return false;
     sink_.progress(progress(), tokens_.is_done() ? "decoding" : "sampling");
     emit_cells();
-    const bool preview =
-        preview_every_ != 0 &&
-        static_cast<std::uint32_t>(tokens_.steps_done()) % preview_every_ == 0;
+    const bool preview = preview_every_ != 0 &&
+                         static_cast<std::uint32_t>(tokens_.steps_done()) % preview_every_ == 0;
     if (preview || tokens_.is_done()) start_pictures();
     return true;
 }
@@ -181,8 +188,8 @@ void MarJob::emit_picture() {
         compute_.to_rgba8(picture, rgba_);
         compute_.download(rgba_, frame.tensor);
     }
-    const sdk::View latents = sdk::host_view(
-        latents_host_.data(), {c.latent_side(), c.latent_side(), c.latent_channels});
+    const sdk::View latents =
+        sdk::host_view(latents_host_.data(), {c.latent_side(), c.latent_side(), c.latent_channels});
     compute_.download(sdk::at(latents_.view(), 0), latents);
     compute_.synchronize();
     sink_.emit(frame, progress(image_));

@@ -1,5 +1,5 @@
-// One job of the MAR generator: given pixels to latents, the token run, latents to pictures, and the
-// events in between. Runs in units under the host's budget.
+// One job of the MAR generator: given pixels to latents, the token run, latents to pictures, and
+// the events in between. Runs in units under the host's budget.
 #pragma once
 
 #include "mar/completion.hpp"
@@ -62,8 +62,8 @@ class MarJob {
     std::vector<float> latents_host_;
 
     Phase phase_ = Phase::kTokens;
-    int unit_ = 0;  // of the codec program
-    int image_ = 0; // being decoded
+    int unit_ = 0;                  // of the codec program
+    int image_ = 0;                 // being decoded
     double seconds_per_flop_ = 0.0; // measured, to judge whether a unit fits a budget
 };
 

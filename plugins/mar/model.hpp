@@ -60,10 +60,10 @@ struct MarModel {
     blocks::Norm token_norm;       // z_proj_ln
     std::vector<blocks::TransformerBlock> encoder;
     blocks::Norm encoder_norm;
-    blocks::Linear decoder_in;       // decoder_embed (D, E)
-    sdk::Tensor decoder_positions;   // (K + S, D)
-    sdk::Tensor mask_rows;           // mask_token + decoder_positions, (K + S, D)
-    sdk::Tensor mask_qkv;            // of mask_rows in the first decoder block, (K + S, 3 D)
+    blocks::Linear decoder_in;     // decoder_embed (D, E)
+    sdk::Tensor decoder_positions; // (K + S, D)
+    sdk::Tensor mask_rows;         // mask_token + decoder_positions, (K + S, D)
+    sdk::Tensor mask_qkv;          // of mask_rows in the first decoder block, (K + S, 3 D)
     std::vector<blocks::TransformerBlock> decoder; // the last one with split_query
     blocks::Norm decoder_norm;
     sdk::Tensor condition_positions; // diffusion_pos_embed_learned (S, D)

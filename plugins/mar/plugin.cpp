@@ -71,8 +71,9 @@ sdk::ChoiceParam spacing_param() {
             .name = "Denoising times",
             .group = "Sampling",
             .flags = TESSERA_PARAM_ADVANCED,
-            .help = "Even includes both ends; stride takes every k-th time, for counts that a whole "
-                    "k gives; model uses the model's own list and its own number of steps."};
+            .help =
+                "Even includes both ends; stride takes every k-th time, for counts that a whole "
+                "k gives; model uses the model's own list and its own number of steps."};
 }
 enum Spacing { kEven = 0, kStride = 1, kModelOwn = 2 };
 
@@ -88,12 +89,12 @@ bool is_whole_number(const std::string &text) {
 class Mar {
   public:
     using Job = MarJob;
-    static constexpr sdk::Info kInfo{
-        .id = "org.tessera.mar",
-        .name = "MAR",
-        .vendor = "Tessera",
-        .version = "0.1.0",
-        .description = "Masked autoregressive generation over continuous tokens"};
+    static constexpr sdk::Info kInfo{.id = "org.tessera.mar",
+                                     .name = "MAR",
+                                     .vendor = "Tessera",
+                                     .version = "0.1.0",
+                                     .description =
+                                         "Masked autoregressive generation over continuous tokens"};
 
     Mar(sdk::Host host, const char *model) : host_(host) {
         if (model != nullptr) open_model(model);
@@ -126,11 +127,8 @@ class Mar {
     MarConfig config_;
     std::vector<std::string> classes_;
 
-    sdk::ChoiceParam class_{.id = 1,
-                            .key = "class",
-                            .name = "Class",
-                            .group = "Picture",
-                            .help = "What to generate."};
+    sdk::ChoiceParam class_{
+        .id = 1, .key = "class", .name = "Class", .group = "Picture", .help = "What to generate."};
     sdk::IntParam steps_ = steps_param();
     sdk::FloatParam guidance_ = guidance_param();
     sdk::ChoiceParam schedule_ = schedule_param();
@@ -181,8 +179,7 @@ void Mar::read_defaults() {
     }
     const std::optional<std::string> text = weights_->metadata("defaults");
     if (!text) return;
-    const blocks::Config defaults =
-        blocks::Config::parse(*text, weights_->path() + ": defaults");
+    const blocks::Config defaults = blocks::Config::parse(*text, weights_->path() + ": defaults");
     if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
     if (defaults.has("guidance")) {
         guidance_.initial = defaults.number("guidance", guidance_.min, guidance_.max);
@@ -250,9 +247,8 @@ void Mar::activate(const sdk::Activation &activation, sdk::Sink sink) {
     try {
         blocks::WeightLoader loader(*weights_, activation.compute,
                                     [sink] { return sink.should_stop(); });
-        model_ = std::make_unique<MarModel>(loader.run([&](blocks::WeightLoader &l) {
-            return MarModel::load(config_, l, precision);
-        }));
+        model_ = std::make_unique<MarModel>(loader.run(
+            [&](blocks::WeightLoader &l) { return MarModel::load(config_, l, precision); }));
         load_codec(activation, sink);
     } catch (...) {
         deactivate(); // nothing stays on the device
@@ -272,8 +268,8 @@ void Mar::load_codec(const sdk::Activation &activation, sdk::Sink sink) {
         fail(sdk::Status::kInvalidArgument,
              file.path() + ": latents have " + std::to_string(codec_->latent_channels()) +
                  " channels at stride " + std::to_string(codec_->stride()) +
-                 ", the model expects " + std::to_string(config_.latent_channels) +
-                 " at stride " + std::to_string(config_.latent_stride));
+                 ", the model expects " + std::to_string(config_.latent_channels) + " at stride " +
+                 std::to_string(config_.latent_stride));
     }
 }
 
@@ -323,9 +319,12 @@ TokenRunSpec Mar::token_spec(const sdk::Request &request) const {
 
 std::string Mar::denoise_spec(const sdk::Request &request) const {
     switch (request[spacing_]) {
-    case kStride: return "ddim" + std::to_string(request[denoise_]);
-    case kModelOwn: return config_.denoise_steps;
-    default: return std::to_string(request[denoise_]);
+    case kStride:
+        return "ddim" + std::to_string(request[denoise_]);
+    case kModelOwn:
+        return config_.denoise_steps;
+    default:
+        return std::to_string(request[denoise_]);
     }
 }
 

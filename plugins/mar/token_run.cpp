@@ -26,9 +26,9 @@ TokenRun::TokenRun(const sdk::Compute &compute, const MarModel &model, TokenRunS
 
     if (spec_.orders.empty()) {
         for (std::int64_t image = 0; image < images(); ++image) {
-            spec_.orders.push_back(
-                blocks::random_order(spec_.seed, spec_.first_image + static_cast<std::uint32_t>(image),
-                                     tokens, spec_.known));
+            spec_.orders.push_back(blocks::random_order(
+                spec_.seed, spec_.first_image + static_cast<std::uint32_t>(image), tokens,
+                spec_.known));
         }
     }
     cells_.assign(static_cast<std::size_t>(images() * tokens), TESSERA_CELL_UNKNOWN);
@@ -96,8 +96,7 @@ std::span<const std::uint8_t> TokenRun::cells(int image) const {
 double TokenRun::next_flops() const {
     if (is_done()) return 0.0;
     if (phase_ == Phase::kTowers) return towers_->unit_flops(unit_);
-    return denoise_count() *
-           model_.head.flops(static_cast<double>(guided_ ? 2 * rows_ : rows_));
+    return denoise_count() * model_.head.flops(static_cast<double>(guided_ ? 2 * rows_ : rows_));
 }
 
 bool TokenRun::run_unit() {
@@ -155,8 +154,7 @@ void TokenRun::start_step() {
 void TokenRun::start_denoise() {
     const MarConfig &c = model_.config;
     const std::int64_t shape[] = {rows_, c.token_width()};
-    const sdk::View x =
-        sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+    const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
     blocks::DenoiseSet set;
     if (spec_.recorded) {
         noise_ = spec_.recorded(step_);
@@ -172,13 +170,12 @@ void TokenRun::start_denoise() {
         set.random.stream = TESSERA_STREAM_STEP_NOISE;
     }
     const sdk::View conditions = towers_->conditions();
-    set.condition = sdk::reshape(conditions,
-                                 {conditions.shape[0] * conditions.shape[1], c.decoder.width});
+    set.condition =
+        sdk::reshape(conditions, {conditions.shape[0] * conditions.shape[1], c.decoder.width});
     set.time = time_table_;
     set.steps = reverse_steps_;
-    set.guidance = static_cast<float>(
-        blocks::guidance_at(spec_.schedule, spec_.guidance, static_cast<int>(c.tokens()),
-                            plan_[step_].unknown_after));
+    set.guidance = static_cast<float>(blocks::guidance_at(
+        spec_.schedule, spec_.guidance, static_cast<int>(c.tokens()), plan_[step_].unknown_after));
     chain_->begin(set, rows_);
     reverse_step_ = 0;
     phase_ = Phase::kDenoise;
@@ -194,8 +191,7 @@ void TokenRun::finish_step() {
     const MarConfig &c = model_.config;
     const std::int64_t per_image = rows_ / images();
     const std::int64_t shape[] = {images(), per_image, c.token_width()};
-    const sdk::View x =
-        sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+    const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
     const std::span<const std::int32_t> wanted(wanted_.data(), static_cast<std::size_t>(rows_));
     compute_.scatter_rows(x, sdk::host_view(wanted_.data(), {images(), per_image}), tokens_);
     towers_->embed(x, wanted, images(), 0);

@@ -1,5 +1,6 @@
 // One autoregressive run of MAR over the tokens of a few images, unit by unit: encoder and decoder,
-// then the denoising chain of the tokens of the step, then the next step. It knows nothing of pixels.
+// then the denoising chain of the tokens of the step, then the next step. It knows nothing of
+// pixels.
 #pragma once
 
 #include "mar/model.hpp"
@@ -32,8 +33,8 @@ struct TokenRunSpec {
     double temperature = 1.0;
     std::string denoise_steps; // see blocks::respace
     std::uint64_t seed = 0;
-    std::uint32_t first_image = 0;            // image i uses the random stream first_image + i
-    std::vector<std::uint8_t> known;          // (S) tokens that are given, the same in all images
+    std::uint32_t first_image = 0;   // image i uses the random stream first_image + i
+    std::vector<std::uint8_t> known; // (S) tokens that are given, the same in all images
     std::vector<std::vector<std::int32_t>> orders; // of the images; empty: drawn from the seed
     std::function<StepNoise(int step)> recorded;   // empty: drawn from the seed
     blocks::DenoiseChain::Path path = blocks::DenoiseChain::Path::kBest;

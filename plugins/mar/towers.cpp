@@ -30,8 +30,8 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
     const std::int64_t encoder = c.encoder.width;
     const std::int64_t decoder = c.decoder.width;
     const std::int64_t widest = std::max(encoder, decoder);
-    const std::int64_t hidden = std::max(model.encoder.front().shape().hidden,
-                                         model.decoder.front().shape().hidden);
+    const std::int64_t hidden =
+        std::max(model.encoder.front().shape().hidden, model.decoder.front().shape().hidden);
     embedded_ = compute_.allocate({batch, c.rows(), encoder});
     encoder_x_ = compute_.allocate({rows * encoder});
     encoded_ = compute_.allocate({rows * encoder});
@@ -71,11 +71,11 @@ void Towers::embed(const sdk::View &tokens, std::span<const std::int32_t> positi
     }
     const sdk::View rows = rows_of(heads_, count, width);
     const sdk::View offsets = rows_of(normed_, count, width);
-    compute_.gather_rows(
-        sdk::reshape(model_.encoder_positions, {1, model_.config.rows(), width}),
-        index_view(embed_index_, 1, count), sdk::reshape(offsets, {1, count, width}));
-    apply(compute_, model_.token_in,
-          sdk::reshape(tokens, {count, model_.config.token_width()}), &offsets, rows);
+    compute_.gather_rows(sdk::reshape(model_.encoder_positions, {1, model_.config.rows(), width}),
+                         index_view(embed_index_, 1, count),
+                         sdk::reshape(offsets, {1, count, width}));
+    apply(compute_, model_.token_in, sdk::reshape(tokens, {count, model_.config.token_width()}),
+          &offsets, rows);
     model_.token_norm.apply(compute_, rows, rows);
     compute_.scatter_rows(sdk::reshape(rows, {images, count / images, width}),
                           index_view(embed_index_, images, count / images),
@@ -107,7 +107,8 @@ void Towers::plan() {
 }
 
 void Towers::plan_rows(Kind kind, std::int64_t block, std::int64_t rows, double flops_per_row) {
-    const auto chunk = std::max(kMinUnitRows, static_cast<std::int64_t>(kUnitFlops / flops_per_row));
+    const auto chunk =
+        std::max(kMinUnitRows, static_cast<std::int64_t>(kUnitFlops / flops_per_row));
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
         units_.push_back({kind, block, first, count, flops_per_row * static_cast<double>(count)});
@@ -143,15 +144,15 @@ void Towers::plan_decoder() {
     const auto per_entry = static_cast<double>(buffer_ + tokens_);
     const auto width = static_cast<double>(model_.config.decoder.width);
     const std::int64_t last = model_.config.decoder.depth - 1;
-    units_.push_back({Kind::kDecoderScatter, 0, 0, encoder_rows(),
-                      2.0 * static_cast<double>(encoder_rows() * model_.config.encoder.width) *
-                          width});
+    units_.push_back(
+        {Kind::kDecoderScatter, 0, 0, encoder_rows(),
+         2.0 * static_cast<double>(encoder_rows() * model_.config.encoder.width) * width});
     for (std::int64_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
         if (i == 0) {
             plan_rows(Kind::kFirstProject, i, encoder_rows(), block.project_flops(1.0));
-            units_.push_back({Kind::kFirstScatter, i, 0, rows,
-                              6.0 * static_cast<double>(rows) * width});
+            units_.push_back(
+                {Kind::kFirstScatter, i, 0, rows, 6.0 * static_cast<double>(rows) * width});
         } else {
             plan_rows(Kind::kDecoderProject, i, rows, block.project_flops(1.0));
         }
@@ -189,17 +190,23 @@ void Towers::run_encoder_unit(const Unit &unit) {
         return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
-    case Kind::kEncoderGather: gather_known(); break;
+    case Kind::kEncoderGather:
+        gather_known();
+        break;
     case Kind::kEncoderProject:
         block.project_qkv(compute_, part(encoder_x_, width), part(normed_, width),
                           part(qkv_, 3 * width));
         break;
-    case Kind::kEncoderAttend: attend(block, rows, unit); break;
+    case Kind::kEncoderAttend:
+        attend(block, rows, unit);
+        break;
     case Kind::kEncoderFinish:
         block.finish(compute_, part(heads_, width), part(encoder_x_, width), part(normed_, width),
                      part(hidden_, block.shape().hidden));
         break;
-    default: model_.encoder_norm.apply(compute_, x, rows_of(encoded_, rows, width)); break;
+    default:
+        model_.encoder_norm.apply(compute_, x, rows_of(encoded_, rows, width));
+        break;
     }
 }
 
@@ -211,14 +218,22 @@ void Towers::run_decoder_unit(const Unit &unit) {
         return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
-    case Kind::kDecoderScatter: scatter_known(); break;
-    case Kind::kFirstProject: first_project(unit); break;
-    case Kind::kFirstScatter: first_scatter(); break;
+    case Kind::kDecoderScatter:
+        scatter_known();
+        break;
+    case Kind::kFirstProject:
+        first_project(unit);
+        break;
+    case Kind::kFirstScatter:
+        first_scatter();
+        break;
     case Kind::kDecoderProject:
         block.project_qkv(compute_, part(decoder_x_, width), part(normed_, width),
                           part(qkv_, 3 * width));
         break;
-    case Kind::kDecoderAttend: attend(block, rows, unit); break;
+    case Kind::kDecoderAttend:
+        attend(block, rows, unit);
+        break;
     default:
         block.finish(compute_, part(heads_, width), part(decoder_x_, width), part(normed_, width),
                      part(hidden_, block.shape().hidden));
@@ -239,23 +254,29 @@ void Towers::run_last_unit(const Unit &unit) {
                                 part(normed_, decoder_rows(), width),
                                 part(qkv_, decoder_rows(), 2 * width));
         break;
-    case Kind::kLastQuery: last_query(); break;
-    case Kind::kLastAttend: last_attend(unit); break;
+    case Kind::kLastQuery:
+        last_query();
+        break;
+    case Kind::kLastAttend:
+        last_attend(unit);
+        break;
     case Kind::kLastFinish:
         block.finish(compute_, part(heads_, wanted_rows(), width),
                      part(wanted_x_, wanted_rows(), width), part(normed_, wanted_rows(), width),
                      part(hidden_, wanted_rows(), block.shape().hidden));
         break;
-    default: make_conditions(); break;
+    default:
+        make_conditions();
+        break;
     }
 }
 
 void Towers::gather_known() {
     const std::int64_t kept = buffer_ + known_count_;
     const std::int64_t width = model_.config.encoder.width;
-    compute_.gather_rows(embedded_, index_view(row_index_, batch_, kept),
-                         sdk::reshape(rows_of(encoder_x_, batch_ * kept, width),
-                                      {batch_, kept, width}));
+    compute_.gather_rows(
+        embedded_, index_view(row_index_, batch_, kept),
+        sdk::reshape(rows_of(encoder_x_, batch_ * kept, width), {batch_, kept, width}));
 }
 
 // decoder_x = mask rows, with the known rows (decoder_embed + position) written over them.
@@ -310,9 +331,9 @@ void Towers::attend(const blocks::TransformerBlock &block, std::int64_t rows, co
         return sdk::slice(blocks::batch_columns(qkv, batch_, index * width, width), 0, unit.first,
                           unit.count);
     };
-    const sdk::View heads = sdk::slice(
-        blocks::batch_columns(rows_of(heads_, rows, width), batch_, 0, width), 0, unit.first,
-        unit.count);
+    const sdk::View heads =
+        sdk::slice(blocks::batch_columns(rows_of(heads_, rows, width), batch_, 0, width), 0,
+                   unit.first, unit.count);
     block.attend(compute_, part(0), part(1), part(2), {}, heads);
 }
 
@@ -335,9 +356,9 @@ void Towers::last_attend(const Unit &unit) {
         return sdk::slice(blocks::batch_columns(rows, batch_, begin, width), 0, unit.first,
                           unit.count);
     };
-    model_.decoder.back().attend(
-        compute_, entries(rows_of(known_x_, wanted_rows(), width), 0), entries(key_value, 0),
-        entries(key_value, width), {}, entries(rows_of(heads_, wanted_rows(), width), 0));
+    model_.decoder.back().attend(compute_, entries(rows_of(known_x_, wanted_rows(), width), 0),
+                                 entries(key_value, 0), entries(key_value, width), {},
+                                 entries(rows_of(heads_, wanted_rows(), width), 0));
 }
 
 // Final norm, then the position of the token that is to be sampled.

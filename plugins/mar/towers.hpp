@@ -1,5 +1,6 @@
 // The encoder and decoder of MAR for a batch, cut into units small enough for a frame's budget.
-// A pass: start it with what is known and what is wanted, run its units in order, read `conditions`.
+// A pass: start it with what is known and what is wanted, run its units in order, read
+// `conditions`.
 #pragma once
 
 #include "mar/model.hpp"
@@ -20,8 +21,8 @@ class Towers {
     void set_class(std::int64_t entry, std::int64_t label);
 
     // Embeds tokens (images, n, d) at `positions` (images x n) into entries first, first + 1, ...
-    void embed(const sdk::View &tokens, std::span<const std::int32_t> positions, std::int64_t images,
-               std::int64_t first_entry);
+    void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
+               std::int64_t images, std::int64_t first_entry);
 
     // Plans a pass. `known` (batch x m) and `wanted` (batch x n) are token positions of each entry,
     // ascending, and are copied.

@@ -100,13 +100,14 @@ MarModel MarModel::load(const MarConfig &config, WeightLoader &loader, tessera_d
         position_table(loader, "encoder_pos_embed_learned", config.rows(), encoder_width);
     m.token_norm = blocks::Norm::load(loader, "z_proj_ln", encoder_width, config.epsilon);
     for (std::int64_t i = 0; i < config.encoder.depth; ++i) {
-        m.encoder.push_back(blocks::TransformerBlock::load(
-            loader, "encoder_blocks." + std::to_string(i), block_shape(config, config.encoder),
-            precision, false));
+        m.encoder.push_back(
+            blocks::TransformerBlock::load(loader, "encoder_blocks." + std::to_string(i),
+                                           block_shape(config, config.encoder), precision, false));
     }
     m.encoder_norm = blocks::Norm::load(loader, "encoder_norm", encoder_width, config.epsilon);
     m.decoder_in = loader.linear("decoder_embed", decoder_width, encoder_width, precision);
-    const sdk::Tensor mask_token = loader.table("mask_token", {1, 1, decoder_width}, {decoder_width});
+    const sdk::Tensor mask_token =
+        loader.table("mask_token", {1, 1, decoder_width}, {decoder_width});
     m.decoder_positions =
         position_table(loader, "decoder_pos_embed_learned", config.rows(), decoder_width);
     for (std::int64_t i = 0; i < config.decoder.depth; ++i) {
@@ -117,10 +118,10 @@ MarModel MarModel::load(const MarConfig &config, WeightLoader &loader, tessera_d
     m.decoder_norm = blocks::Norm::load(loader, "decoder_norm", decoder_width, config.epsilon);
     m.condition_positions =
         position_table(loader, "diffusion_pos_embed_learned", config.tokens(), decoder_width);
-    m.head = blocks::TokenHead::load(loader, "diffloss.net",
-                                     {config.token_width(), decoder_width, config.head_width,
-                                      config.head_depth, config.epsilon},
-                                     precision);
+    m.head = blocks::TokenHead::load(
+        loader, "diffloss.net",
+        {config.token_width(), decoder_width, config.head_width, config.head_depth, config.epsilon},
+        precision);
     if (!loader.checking()) prepare_mask_rows(m, loader.compute(), mask_token);
     return m;
 }

@@ -1,0 +1,157 @@
+// Comparing our results with a recorded case: report, helpers, choice by kind.
+#include "golden/check_case.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <limits>
+
+namespace tessera::golden {
+
+void Report::add(const std::string &stage, double deviation, double limit) {
+    auto found = std::find_if(stages_.begin(), stages_.end(),
+                              [&](const Stage &s) { return s.name == stage; });
+    if (found == stages_.end()) found = stages_.insert(stages_.end(), Stage{stage});
+    double ratio = 0.0;
+    if (std::isnan(deviation)) {
+        ratio = std::numeric_limits<double>::infinity();
+    } else if (deviation > 0.0) {
+        ratio = deviation / limit; // a limit of 0 gives infinity
+    }
+    ++found->comparisons;
+    if (ratio <= found->ratio) return;
+    found->ratio = ratio;
+    found->deviation = deviation;
+    found->limit = limit;
+}
+
+void Report::compare(const std::string &stage, std::span<const float> ours,
+                     std::span<const float> theirs, double limit, double scale) {
+    add(stage, max_difference(ours, theirs), limit * scale);
+}
+
+void Report::compare(const std::string &stage, std::span<const float> ours,
+                     std::span<const float> theirs, double limit) {
+    compare(stage, ours, theirs, limit, max_abs(theirs));
+}
+
+bool Report::ok() const {
+    return !stages_.empty() && std::all_of(stages_.begin(), stages_.end(),
+                                           [](const Stage &s) { return s.ratio <= 1.0; });
+}
+
+void Report::print() const {
+    std::printf("%-36s %12s %12s %10s %6s\n", "stage", "deviation", "limit", "of limit", "count");
+    for (const Stage &s : stages_) {
+        std::printf("%-36s %12.3e %12.3e %9.1f%% %6d%s\n", s.name.c_str(), s.deviation, s.limit,
+                    100.0 * s.ratio, s.comparisons, s.ratio <= 1.0 ? "" : "  FAILED");
+    }
+}
+
+Report check_case(const CaseContext &context, const std::string &case_path) {
+    const CaseFile file(context.host, case_path);
+    const std::string kind = file.text("kind");
+    Report report;
+    if (kind == "mar_sample") {
+        check_mar_sample(context, file, report);
+    } else if (kind == "mar_layers") {
+        check_mar_layers(context, file, report);
+    } else if (kind == "klvae_io") {
+        check_codec(context, file, report);
+    } else if (kind == "e2e") {
+        check_end_to_end(context, file, report);
+    } else if (kind == "diffusion_schedules") {
+        check_schedules(file, report);
+    } else if (kind == "p_sample_example") {
+        check_reverse_step(context, file, report);
+    } else if (kind == "mask_schedules") {
+        check_mask_schedules(file, report);
+    } else if (kind == "ops") {
+        check_operations(context, file, report);
+    } else {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           file.path() + ": kind '" + kind +
+                               "', expected mar_sample, mar_layers, klvae_io, e2e, "
+                               "diffusion_schedules, p_sample_example, mask_schedules or ops");
+    }
+    return report;
+}
+
+double max_abs(std::span<const float> values) {
+    double largest = 0.0;
+    for (const float v : values) largest = std::max(largest, std::abs(static_cast<double>(v)));
+    return largest;
+}
+
+double max_difference(std::span<const float> a, std::span<const float> b) {
+    if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
+    double largest = 0.0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+        if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+        largest = std::max(largest, difference);
+    }
+    return largest;
+}
+
+sdk::Tensor to_device(const sdk::Compute &compute, const Values<float> &values) {
+    return compute.to_device(
+        sdk::make_view(const_cast<float *>(values.data.data()), TESSERA_DTYPE_F32, values.shape));
+}
+
+std::vector<float> to_host(const sdk::Compute &compute, const sdk::View &view) {
+    std::vector<float> data(static_cast<std::size_t>(sdk::element_count(view)));
+    compute.download(view, sdk::make_view(data.data(), TESSERA_DTYPE_F32,
+                                          {view.shape, static_cast<std::size_t>(view.rank)}));
+    compute.synchronize();
+    return data;
+}
+
+Values<float> channels_last(const Values<float> &values) {
+    const auto batch = values.rows(0), channels = values.rows(1);
+    const auto height = values.rows(2), width = values.rows(3);
+    Values<float> out{{batch, height, width, channels}, {}};
+    out.data.reserve(values.data.size());
+    for (std::int64_t b = 0; b < batch; ++b) {
+        for (std::int64_t pixel = 0; pixel < height * width; ++pixel) {
+            for (std::int64_t c = 0; c < channels; ++c) {
+                out.data.push_back(values.data[(b * channels + c) * height * width + pixel]);
+            }
+        }
+    }
+    return out;
+}
+
+Values<float> one_of(const Values<float> &values, std::int64_t index) {
+    Values<float> one = values.at(index);
+    one.shape.insert(one.shape.begin(), 1);
+    return one;
+}
+
+mar::MarModel load_model(const CaseContext &context, const sdk::Weights &weights) {
+    const auto text = weights.metadata("config");
+    if (!text) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           weights.path() + ": metadata 'config' is missing");
+    }
+    const auto config =
+        mar::MarConfig::read(blocks::Config::parse(*text, weights.path() + ": config"));
+    blocks::WeightLoader loader(weights, context.compute);
+    return loader.run([&](blocks::WeightLoader &l) {
+        return mar::MarModel::load(config, l,
+                                   context.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16);
+    });
+}
+
+std::vector<std::int64_t> case_labels(const CaseFile &file, std::int64_t images) {
+    const blocks::Config call = file.object("call");
+    if (call.is_null("labels")) return std::vector<std::int64_t>(images, -1);
+    return call.integers("labels", 0, 1 << 20);
+}
+
+std::string beside(const CaseFile &file, const std::string &name) {
+    return (std::filesystem::path(file.path()).parent_path() / name).string();
+}
+
+} // namespace tessera::golden

@@ -1,0 +1,84 @@
+// Comparing our results with a recorded case, stage by stage: what tessera-check-case and the
+// golden tests run. Limits are those of the fixtures' description, section 2.
+#pragma once
+
+#include "golden/case_file.hpp"
+
+#include "mar/model.hpp"
+
+#include <tessera/sdk/compute.hpp>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tessera::golden {
+
+// The worst deviation of each stage against its limit.
+class Report {
+  public:
+    // A deviation is compared in units of its limit, so that calls with different scales may share
+    // a stage. A limit of 0 asks for equality.
+    void add(const std::string &stage, double deviation, double limit);
+
+    // max|ours - theirs| against limit * scale; the scale defaults to max|theirs|.
+    void compare(const std::string &stage, std::span<const float> ours,
+                 std::span<const float> theirs, double limit, double scale);
+    void compare(const std::string &stage, std::span<const float> ours,
+                 std::span<const float> theirs, double limit);
+
+    [[nodiscard]] bool ok() const;
+    void print() const; // a table on standard output
+
+  private:
+    struct Stage {
+        std::string name;
+        double deviation = 0.0; // of the worst comparison
+        double limit = 0.0;
+        double ratio = -1.0;
+        int comparisons = 0;
+    };
+    std::vector<Stage> stages_;
+};
+
+struct CaseContext {
+    sdk::Host host;
+    sdk::Compute compute;
+    bool exact;          // float32 weights; else bf16 with looser limits
+    std::string weights; // path, or "-" for cases that need none
+    std::string decoder; // path of a latent codec; empty: what the case names
+};
+
+// Runs the case by its `kind`; throws Failure on bad input.
+[[nodiscard]] Report check_case(const CaseContext &context, const std::string &case_path);
+
+// One function a kind.
+void check_mar_sample(const CaseContext &context, const CaseFile &file, Report &report);
+void check_mar_layers(const CaseContext &context, const CaseFile &file, Report &report);
+void check_codec(const CaseContext &context, const CaseFile &file, Report &report);
+void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &report);
+void check_schedules(const CaseFile &file, Report &report);
+void check_reverse_step(const CaseContext &context, const CaseFile &file, Report &report);
+void check_mask_schedules(const CaseFile &file, Report &report);
+void check_operations(const CaseContext &context, const CaseFile &file, Report &report);
+
+// ---- shared by the checks ----------------------------------------------------------------------
+
+[[nodiscard]] double max_abs(std::span<const float> values);
+[[nodiscard]] double max_difference(std::span<const float> a, std::span<const float> b);
+
+[[nodiscard]] sdk::Tensor to_device(const sdk::Compute &compute, const Values<float> &values);
+[[nodiscard]] std::vector<float> to_host(const sdk::Compute &compute, const sdk::View &view);
+// (batch, channels, height, width) to channels last, and one image of it as (1, h, w, c).
+[[nodiscard]] Values<float> channels_last(const Values<float> &values);
+[[nodiscard]] Values<float> one_of(const Values<float> &values, std::int64_t index);
+
+// Loads the model of a weights file; its config comes from the file.
+[[nodiscard]] mar::MarModel load_model(const CaseContext &context, const sdk::Weights &weights);
+// The labels of a sampling case, -1 for none.
+[[nodiscard]] std::vector<std::int64_t> case_labels(const CaseFile &file, std::int64_t images);
+// `name` beside the case file.
+[[nodiscard]] std::string beside(const CaseFile &file, const std::string &name);
+
+} // namespace tessera::golden

@@ -1,0 +1,156 @@
+// Latent codecs against recorded images and latents, and latents to image bytes.
+#include "golden/check_case.hpp"
+
+#include "blocks/latent_codec.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace tessera::golden {
+namespace {
+
+constexpr double kCodecLimit = 3e-5; // absolute, as recorded for images about [-1, 1]
+
+// Absolute below 1, relative above: inner maps and moments may be large.
+void compare_map(Report &report, const std::string &stage, std::span<const float> ours,
+                 std::span<const float> theirs) {
+    report.compare(stage, ours, theirs, kCodecLimit, std::max(1.0, max_abs(theirs)));
+}
+
+// A recorded layer name of a program's operation: "decoder.mid.block_1" is "layer.dec.mid.block_1".
+std::string layer_name(const std::string &name, const std::string &program) {
+    const std::string root = program == "enc" ? "encoder." : "decoder.";
+    const std::string plain = name.starts_with(root) ? name.substr(root.size()) : name;
+    return "layer." + program + "." + plain;
+}
+
+// Runs a program on every entry of `input` (batch, h, w, c); layers are compared for the first one.
+std::vector<float> run_program(const CaseContext &context, const blocks::LayerProgram &program,
+                               const std::string &label, const CaseFile &file,
+                               const Values<float> &input, Report &report) {
+    const blocks::LayerRun run(context.compute, program, input.rows(1), input.rows(2));
+    std::vector<float> output;
+    for (std::int64_t entry = 0; entry < input.rows(0); ++entry) {
+        const Values<float> one = one_of(input, entry);
+        context.compute.upload(
+            sdk::host_view(one.data.data(), {1, input.rows(1), input.rows(2), input.rows(3)}),
+            run.input());
+        for (int i = 0; i < run.size(); ++i) {
+            run.run(i);
+            const std::string name = layer_name(run.name(i), label);
+            if (entry > 0 || run.name(i).empty() || !file.has(name)) continue;
+            compare_map(report, name, to_host(context.compute, run.result(i)),
+                        one_of(channels_last(file.floats(name)), 0).data);
+        }
+        const std::vector<float> result = to_host(context.compute, run.output());
+        output.insert(output.end(), result.begin(), result.end());
+    }
+    return output;
+}
+
+blocks::LatentCodec load_codec(const CaseContext &context, const sdk::Weights &weights) {
+    blocks::WeightLoader loader(weights, context.compute);
+    return loader.run(
+        [&](blocks::WeightLoader &l) { return blocks::LatentCodec::load(l, weights); });
+}
+
+// The first or second half of the channels of moments (batch, h, w, 2 c).
+std::vector<float> half_of(const std::vector<float> &moments, std::int64_t channels, int half) {
+    std::vector<float> part;
+    for (std::size_t i = 0; i < moments.size(); i += static_cast<std::size_t>(2 * channels)) {
+        const auto from = moments.begin() + static_cast<std::ptrdiff_t>(i) + half * channels;
+        part.insert(part.end(), from, from + channels);
+    }
+    return part;
+}
+
+double largest_byte_difference(const std::vector<std::uint8_t> &ours,
+                               const std::vector<std::int64_t> &theirs) {
+    double largest = ours.size() == theirs.size() ? 0.0 : 256.0;
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+        largest = std::max(largest,
+                           std::abs(static_cast<double>(ours[i]) - static_cast<double>(theirs[i])));
+    }
+    return largest;
+}
+
+// (batch, h, w, 3) in [-1, 1] to bytes without the alpha.
+std::vector<std::uint8_t> to_bytes(const sdk::Compute &compute, const Values<float> &images) {
+    std::vector<std::uint8_t> bytes;
+    for (std::int64_t i = 0; i < images.rows(0); ++i) {
+        const sdk::Tensor picture = to_device(compute, images.at(i));
+        const sdk::Tensor rgba =
+            compute.allocate({images.rows(1), images.rows(2), 4}, TESSERA_DTYPE_U8);
+        std::vector<std::uint8_t> host(
+            static_cast<std::size_t>(4 * images.rows(1) * images.rows(2)));
+        compute.to_rgba8(picture, rgba);
+        compute.download(rgba, sdk::host_view(host.data(), {images.rows(1), images.rows(2), 4}));
+        compute.synchronize();
+        for (std::size_t p = 0; p < host.size(); ++p) {
+            if (p % 4 != 3) bytes.push_back(host[p]);
+        }
+    }
+    return bytes;
+}
+
+} // namespace
+
+void check_codec(const CaseContext &context, const CaseFile &file, Report &report) {
+    const sdk::Weights weights(context.host, context.weights);
+    const blocks::LatentCodec codec = load_codec(context, weights);
+
+    const Values<float> image = channels_last(file.floats("image"));
+    const std::vector<float> moments =
+        run_program(context, codec.encoder(), "enc", file, image, report);
+    compare_map(report, "encode: moments", moments, channels_last(file.floats("moments")).data);
+    compare_map(report, "encode: mean", half_of(moments, codec.latent_channels(), 0),
+                channels_last(file.floats("mean")).data);
+    std::vector<float> log_variance = half_of(moments, codec.latent_channels(), 1);
+    for (float &v : log_variance) v = std::clamp(v, -30.0f, 20.0f);
+    compare_map(report, "encode: log variance", log_variance,
+                channels_last(file.floats("logvar")).data);
+
+    const Values<float> z = channels_last(file.floats("z"));
+    const std::vector<float> decoded =
+        run_program(context, codec.decoder(), "dec", file, z, report);
+    compare_map(report, "decode", decoded, channels_last(file.floats("decoded")).data);
+}
+
+void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &report) {
+    const std::string codec_path =
+        context.decoder.empty() ? beside(file, file.text("vae_weights")) : context.decoder;
+    const sdk::Weights weights(context.host, codec_path);
+    const blocks::LatentCodec codec = load_codec(context, weights);
+
+    Values<float> latents = channels_last(file.floats("latents"));
+    const float scale = std::stof(file.text("latent_scale"));
+    const Values<float> input = channels_last(file.floats("decoder_input"));
+    const sdk::Tensor scaled = to_device(context.compute, latents);
+    context.compute.scale_offset(scaled, 1.0f / scale, 0.0f, scaled);
+    latents.data = to_host(context.compute, scaled);
+    report.compare("latents / scale", latents.data, input.data, 1e-6);
+
+    const Values<float> recorded = channels_last(file.floats("decoded"));
+    Values<float> decoded = recorded;
+    decoded.data = run_program(context, codec.decoder(), "dec", file, latents, report);
+    compare_map(report, "decode", decoded.data, recorded.data);
+
+    const Values<std::int64_t> bytes = file.integers("rgb8_round_half_even");
+    report.add("bytes of the recorded picture",
+               largest_byte_difference(to_bytes(context.compute, recorded), bytes.data), 0.0);
+    report.add("bytes of our picture",
+               largest_byte_difference(to_bytes(context.compute, decoded), bytes.data), 1.0);
+
+    // The latents themselves, when the sampling case and its weights are at hand.
+    const auto sampling = file.weights().metadata("mar_case");
+    if (!sampling || context.weights == "-") return;
+    const std::string path = beside(file, *sampling);
+    if (!std::filesystem::exists(path)) return;
+    const CaseFile run(context.host, path);
+    if (run.floats("latents").data == file.floats("latents").data) {
+        check_mar_sample(context, run, report);
+    }
+}
+
+} // namespace tessera::golden

@@ -1,0 +1,157 @@
+// Noise tables, time features, mask schedules and one reverse step against their records.
+#include "golden/check_case.hpp"
+
+#include "blocks/guidance.hpp"
+#include "blocks/noise_schedule.hpp"
+#include "blocks/order.hpp"
+#include "blocks/sampler.hpp"
+#include "blocks/time_embed.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tessera::golden {
+namespace {
+
+constexpr double kTableLimit = 1e-12; // relative, float64
+constexpr double kReverseStepLimit = 2e-6;
+
+void compare_table(Report &report, const std::string &stage, const std::vector<double> &ours,
+                   const Values<double> &theirs) {
+    report.add(stage + ", entries",
+               std::abs(static_cast<double>(ours.size()) - static_cast<double>(theirs.data.size())),
+               0.0);
+    for (std::size_t i = 0; i < std::min(ours.size(), theirs.data.size()); ++i) {
+        // Where the tables go through 1 - a, a rounding of a is all that can be asked.
+        report.add(stage, std::abs(ours[i] - theirs.data[i]),
+                   kTableLimit * std::abs(theirs.data[i]) + 1e-300);
+    }
+}
+
+// The ends of the variance interpolation, v = -1 and v = +1, which are what the coefficients hold.
+void compare_variance_ends(Report &report, const blocks::NoiseTables &tables, const CaseFile &file,
+                           const std::string &prefix) {
+    const Values<double> low = file.doubles(prefix + "min_log_variance");
+    const Values<double> high = file.doubles(prefix + "max_log_variance");
+    for (int i = 0; i < tables.size(); ++i) {
+        const tessera_reverse_step step = blocks::ancestral_step(tables, i, 1.0);
+        const double base = step.logvar_base;
+        const double slope = step.logvar_slope;
+        report.add("variance ends", std::abs(base - slope - low.data.at(i)),
+                   1e-6 * std::abs(low.data.at(i)));
+        report.add("variance ends", std::abs(base + slope - high.data.at(i)),
+                   1e-6 * std::max(std::abs(low.data.at(i)), std::abs(high.data.at(i))));
+    }
+}
+
+void compare_tables(Report &report, const CaseFile &file, const std::string &spec) {
+    const blocks::NoiseTables tables = blocks::cosine_tables(spec);
+    const std::string prefix = "steps." + spec + ".";
+    const Values<std::int64_t> map = file.integers(prefix + "timestep_map");
+    report.add("timestep map",
+               std::equal(map.data.begin(), map.data.end(), tables.timestep_map.begin(),
+                          tables.timestep_map.end())
+                   ? 0.0
+                   : 1.0,
+               0.0);
+    const std::pair<const char *, const std::vector<double> &> parts[] = {
+        {"betas", tables.betas},
+        {"alphas_cumprod", tables.alphas_cumprod},
+        {"alphas_cumprod_prev", tables.alphas_cumprod_prev},
+        {"sqrt_alphas_cumprod", tables.sqrt_alphas_cumprod},
+        {"sqrt_one_minus_alphas_cumprod", tables.sqrt_one_minus_alphas_cumprod},
+        {"sqrt_recip_alphas_cumprod", tables.sqrt_recip_alphas_cumprod},
+        {"sqrt_recipm1_alphas_cumprod", tables.sqrt_recipm1_alphas_cumprod},
+        {"posterior_variance", tables.posterior_variance},
+        {"posterior_log_variance_clipped", tables.posterior_log_variance_clipped},
+        {"posterior_mean_coef1", tables.posterior_mean_coef1},
+        {"posterior_mean_coef2", tables.posterior_mean_coef2},
+    };
+    for (const auto &[name, ours] : parts) {
+        compare_table(report, name, ours, file.doubles(prefix + name));
+    }
+    compare_variance_ends(report, tables, file, prefix);
+}
+
+} // namespace
+
+void check_schedules(const CaseFile &file, Report &report) {
+    compare_table(report, "base betas", blocks::cosine_betas(), file.doubles("base.betas"));
+    for (const std::string &spec : blocks::parse_text_list(file.text("steps"), file.path())) {
+        compare_tables(report, file, spec);
+    }
+    report.compare("time frequencies", blocks::time_frequencies(),
+                   file.floats("time_embedding.freqs").data, 0.0, 0.0);
+    const Values<std::int64_t> t = file.integers("time_embedding.t");
+    const std::vector<std::int32_t> times(t.data.begin(), t.data.end());
+    report.compare("time features", blocks::time_features(times),
+                   file.floats("time_embedding.out").data, 1e-6, 1.0);
+}
+
+void check_reverse_step(const CaseContext &context, const CaseFile &file, Report &report) {
+    const blocks::NoiseTables tables = blocks::cosine_tables(file.text("num_sampling_steps"));
+    const Values<std::int64_t> t = file.integers("t");
+    const Values<std::int64_t> original = file.integers("t_original");
+    const Values<float> x = file.floats("x");
+    const Values<float> net = file.floats("net_out");
+    const Values<float> noise = file.floats("noise");
+    const std::int64_t width = x.rows(1);
+    for (const std::string &name : file.names_ending("")) {
+        constexpr std::string_view kPrefix = "sample_temperature_";
+        if (!name.starts_with(kPrefix)) continue;
+        const double temperature = std::stod(name.substr(kPrefix.size()));
+        const Values<float> expected = file.floats(name);
+        for (std::int64_t row = 0; row < x.rows(0); ++row) {
+            const auto i = static_cast<int>(t.data[row]);
+            report.add(
+                "original time",
+                std::abs(static_cast<double>(tables.timestep_map.at(i) - original.data[row])), 0.0);
+            const auto one = [&](const Values<float> &values) {
+                Values<float> part = values.at(row);
+                part.shape.insert(part.shape.begin(), 1);
+                return part;
+            };
+            const sdk::Tensor state = to_device(context.compute, one(x));
+            const sdk::Tensor model = to_device(context.compute, one(net));
+            const sdk::Tensor step_noise = to_device(context.compute, one(noise));
+            context.compute.reverse_step(state, model, i > 0 ? &step_noise.view() : nullptr,
+                                         blocks::ancestral_step(tables, i, temperature), state);
+            const std::vector<float> theirs(expected.data.begin() + row * width,
+                                            expected.data.begin() + (row + 1) * width);
+            const double amplification =
+                tables.posterior_mean_coef1[i] * tables.sqrt_recip_alphas_cumprod[i];
+            const double scale =
+                std::max({1.0, max_abs(theirs), amplification * max_abs(x.at(row).data)});
+            report.compare("reverse step", to_host(context.compute, state), theirs,
+                           kReverseStepLimit, scale);
+        }
+    }
+}
+
+void check_mask_schedules(const CaseFile &file, Report &report) {
+    constexpr std::string_view kSuffix = ".mask_len";
+    for (const std::string &name : file.names_ending(std::string(kSuffix))) {
+        const std::string prefix = name.substr(0, name.size() - kSuffix.size()); // "S256.n64"
+        const int tokens = std::stoi(prefix.substr(1));
+        const int steps = std::stoi(prefix.substr(prefix.find(".n") + 2));
+        const std::vector<blocks::UnmaskStep> plan = blocks::cosine_plan(steps, tokens);
+        const Values<std::int64_t> mask_len = file.integers(name);
+        const Values<std::int64_t> count = file.integers(prefix + ".pred_count");
+        const Values<float> guidance = file.floats(prefix + ".cfg_iter_linear_3");
+        report.add("steps", std::abs(static_cast<double>(plan.size()) - steps), 0.0);
+        for (std::size_t k = 0; k < plan.size(); ++k) {
+            report.add("unknown after the step",
+                       std::abs(static_cast<double>(plan[k].unknown_after - mask_len.data.at(k))),
+                       0.0);
+            report.add("tokens of the step",
+                       std::abs(static_cast<double>(plan[k].unknown_before - plan[k].first -
+                                                    count.data.at(k))),
+                       0.0);
+            const double ours = blocks::guidance_at(blocks::GuidanceSchedule::kLinear, 3.0, tokens,
+                                                    plan[k].unknown_after);
+            report.add("guidance of the step", std::abs(ours - guidance.data.at(k)), 1e-6 * ours);
+        }
+    }
+}
+
+} // namespace tessera::golden

@@ -79,6 +79,8 @@ class GeneratorConfig:
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
     mask_ratio_min: float = 0.7
+    smooth_channel_weight: float = 0.0  # extra loss on latent channels in the measure that neighbours agree in them
+    time_power: float = 1.0  # times are 1000 u^power, u uniform: below 1 more of the noisy ones
     tileable_only: bool = False  # learn only from images that tile, so that every sample does
     latent_versions: int = 8  # augmented copies of each image encoded ahead
 

@@ -142,10 +142,14 @@ def _discretised_log_likelihood(x: torch.Tensor, mean: torch.Tensor, logvar: tor
 
 
 def loss_rows(table: Tables, net: torch.Tensor, x0: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor,
-              noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per row: mean squared epsilon error, and the variance bound in bits (epsilon detached); [N] each."""
+              noise: torch.Tensor, weight: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per row: mean squared epsilon error, and the variance bound in bits (epsilon detached); [N] each.
+
+    `weight` [d] weighs the numbers of a token in the squared error.
+    """
     eps, value = net.chunk(2, -1)
-    mse = ((noise - eps) ** 2).mean(-1)
+    square = (noise - eps) ** 2
+    mse = (square if weight is None else square * weight).mean(-1)
     mean, logvar = model_distribution(table, t, x_t, torch.cat([eps.detach(), value], -1))
     true_mean = table.at("posterior_mean_coef1", t) * x0 + table.at("posterior_mean_coef2", t) * x_t
     true_logvar = table.at("posterior_log_variance_clipped", t)

@@ -48,6 +48,12 @@ class LatentPack:
         self.mean, self.std = tensors["mean"], tensors["std"]  # [N,V,C,H,W] float16
         self.channel_mean, self.channel_std = latent_statistics(self.mean, self.std)
 
+    def smoothness(self) -> torch.Tensor:
+        """Correlation of each channel with its neighbour to the right and below, [C] in 0..1."""
+        z = (self.mean[:, 0].float() - self.channel_mean.view(1, -1, 1, 1)) / self.channel_std.view(1, -1, 1, 1)
+        products = [(z * torch.roll(z, 1, axis)).mean((0, 2, 3)) for axis in (2, 3)]
+        return ((products[0] + products[1]) / 2 / (z**2).mean((0, 2, 3))).clamp(0, 1)
+
     def __len__(self) -> int:
         return len(self.labels)
 

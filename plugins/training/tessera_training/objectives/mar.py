@@ -36,6 +36,10 @@ class MarObjective(nn.Module):
         super().__init__()
         self.model, self.pack, self.settings = model, pack, config
         self.table = diffusion.tables()
+        self.weight: torch.Tensor | None = None  # [d], mean 1
+        if config.smooth_channel_weight:
+            weight = 1 + config.smooth_channel_weight * pack.smoothness()
+            self.weight = (weight / weight.mean()).repeat_interleave(model.config.patch_size**2)
 
     def draw(self, ids: torch.Tensor, generator: torch.Generator) -> Draws:
         config, batch = self.model.config, len(ids)
@@ -46,7 +50,8 @@ class MarObjective(nn.Module):
         return {
             "tokens": tokens, "labels": self.pack.labels[ids], "mask": mask_of(orders, masked),
             "dropped": torch.rand(batch, generator=generator) < self.settings.label_drop_prob,
-            "t": torch.randint(diffusion.TRAIN_STEPS, (batch, masked, copies), generator=generator),
+            "t": (torch.rand(batch, masked, copies, generator=generator) ** self.settings.time_power
+                  * diffusion.TRAIN_STEPS).long().clamp(max=diffusion.TRAIN_STEPS - 1),
             "noise": torch.randn(batch, masked, copies, config.token_width, generator=generator),
         }
 
@@ -60,6 +65,6 @@ class MarObjective(nn.Module):
         t, noise = draws["t"].reshape(-1), draws["noise"].reshape(-1, x0.shape[-1])
         x_t = diffusion.noised(self.table, x0, t, noise)
         net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
-        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise)
+        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
         return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}

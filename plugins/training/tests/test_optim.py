@@ -1,0 +1,38 @@
+"""AdamW equals PyTorch's; Muon's step is nearly orthogonal, each of q, k and v on its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tessera_training import optim
+
+
+def test_adamw_equals_pytorch() -> None:
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(5, 7), nn.Linear(5, 7)
+    theirs.load_state_dict(ours.state_dict())
+    first = optim.build(ours, 1e-2, 0.1, 0.0)
+    second = torch.optim.AdamW([{"params": [theirs.weight], "weight_decay": 0.1},
+                                {"params": [theirs.bias], "weight_decay": 0.0}], lr=1e-2, betas=(0.9, 0.95))
+    for _ in range(5):
+        x = torch.randn(4, 5)
+        for layer, optimizer in ((ours, first), (theirs, second)):
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+    assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+    assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
+
+
+def test_orthogonalise_flattens_the_spectrum() -> None:
+    matrix = torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
+    values = torch.linalg.svdvals(optim.orthogonalise(matrix, 5))
+    assert values.min() > 0.5 and values.max() < 1.3
+
+
+def test_stacked_matrices_do_not_mix() -> None:
+    q, k, v = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
+    joined = optim._muon_update(torch.cat([q, 100 * k, v]))
+    assert torch.allclose(joined[:16], optim._muon_update(q), atol=1e-5)
+    assert torch.allclose(joined[16:32], optim._muon_update(k), atol=1e-5)

@@ -115,6 +115,7 @@ class Mar {
 
   private:
     void open_model(const std::string &name);
+    void recommend_denoising(const std::string &spec);
     void read_defaults();
     void describe_params();
     void describe_inputs();
@@ -126,6 +127,7 @@ class Mar {
     std::optional<sdk::Weights> weights_;
     MarConfig config_;
     std::vector<std::string> classes_;
+    std::string own_spacing_; // denoising times that no number and spacing describe; may be empty
 
     sdk::ChoiceParam class_{
         .id = 1, .key = "class", .name = "Class", .group = "Picture", .help = "What to generate."};
@@ -168,15 +170,25 @@ void Mar::open_model(const std::string &name) {
     read_defaults();
 }
 
-// What the model's makers recommend; every value is optional.
-void Mar::read_defaults() {
-    if (is_whole_number(config_.denoise_steps)) {
-        denoise_.initial =
-            std::clamp<std::int64_t>(std::stoll(config_.denoise_steps), denoise_.min, denoise_.max);
+// "100" and "ddim25" become a number and a spacing that people can change; anything else is offered
+// as the model's own list.
+void Mar::recommend_denoising(const std::string &spec) {
+    constexpr std::string_view kStridePrefix = "ddim";
+    static_cast<void>(blocks::respace(spec)); // a bad one fails here
+    const bool stride = spec.starts_with(kStridePrefix);
+    const std::string count = stride ? spec.substr(kStridePrefix.size()) : spec;
+    if (is_whole_number(count)) {
+        denoise_.initial = std::stoll(count);
+        spacing_.initial = stride ? kStride : kEven;
     } else {
-        static_cast<void>(blocks::respace(config_.denoise_steps)); // fails early
+        own_spacing_ = spec;
         spacing_.initial = kModelOwn;
     }
+}
+
+// What the model's makers recommend; every value is optional.
+void Mar::read_defaults() {
+    recommend_denoising(config_.denoise_steps);
     const std::optional<std::string> text = weights_->metadata("defaults");
     if (!text) return;
     const blocks::Config defaults = blocks::Config::parse(*text, weights_->path() + ": defaults");
@@ -196,13 +208,7 @@ void Mar::read_defaults() {
         temperature_.initial = defaults.number("temperature", temperature_.min, temperature_.max);
     }
     if (defaults.has("denoise_steps")) {
-        const std::string steps = defaults.text_or_integer("denoise_steps");
-        if (!is_whole_number(steps) || std::stoll(steps) < denoise_.min ||
-            std::stoll(steps) > denoise_.max) {
-            defaults.reject("denoise_steps", "is '" + steps + "', expected 2 to 1000");
-        }
-        denoise_.initial = std::stoll(steps);
-        spacing_.initial = kEven;
+        recommend_denoising(defaults.text_or_integer("denoise_steps"));
     }
 }
 
@@ -216,7 +222,7 @@ void Mar::describe_params() {
     params_.add(temperature_);
     params_.add(denoise_);
     std::vector<std::string> spacings = {"even", "stride"};
-    if (weights_ && !is_whole_number(config_.denoise_steps)) spacings.emplace_back("model");
+    if (!own_spacing_.empty()) spacings.emplace_back("model");
     params_.add(spacing_, spacings);
 }
 
@@ -322,7 +328,7 @@ std::string Mar::denoise_spec(const sdk::Request &request) const {
     case kStride:
         return "ddim" + std::to_string(request[denoise_]);
     case kModelOwn:
-        return config_.denoise_steps;
+        return own_spacing_;
     default:
         return std::to_string(request[denoise_]);
     }

@@ -66,9 +66,7 @@ std::uint64_t SlotTable::publish(std::uint32_t slot) {
     return sequence;
 }
 
-void SlotTable::abandon(std::uint32_t slot) {
-    change(word_, slot, State::kWriting, State::kFree);
-}
+void SlotTable::abandon(std::uint32_t slot) { change(word_, slot, State::kWriting, State::kFree); }
 
 std::optional<SlotTable::Taken> SlotTable::take_newest(std::uint64_t produced) {
     std::uint64_t seen = word_.load(std::memory_order_acquire);

@@ -43,11 +43,11 @@ class SlotTable {
 
     explicit SlotTable(std::uint32_t slot_count);
 
-    // [producer] A free slot, else the oldest ready one, whose frame is then lost. Nothing only when
-    // every other slot is being written or shown.
+    // [producer] A free slot, else the oldest ready one, whose frame is then lost. Nothing only
+    // when every other slot is being written or shown.
     [[nodiscard]] std::optional<std::uint32_t> acquire();
-    // [producer] The slot's frame is complete, or enqueued: it counts from 1. With a device timeline
-    // the producer signals this value when the frame really is complete.
+    // [producer] The slot's frame is complete, or enqueued: it counts from 1. With a device
+    // timeline the producer signals this value when the frame really is complete.
     std::uint64_t publish(std::uint32_t slot);
     // The value that the next publish returns.
     [[nodiscard]] std::uint64_t next_sequence() const { return next_sequence_; }
@@ -69,8 +69,8 @@ class SlotTable {
 
   private:
     std::uint32_t slot_count_;
-    // Two state bits per slot below, a version above: it makes every change of the word visible to a
-    // compare-and-swap, also one that leads back to the same states.
+    // Two state bits per slot below, a version above: it makes every change of the word visible to
+    // a compare-and-swap, also one that leads back to the same states.
     std::atomic<std::uint64_t> word_{0};
     std::array<std::atomic<std::uint64_t>, kMaxSlots> sequences_{};
     std::uint64_t next_sequence_ = 1; // the producer's

@@ -14,8 +14,8 @@ namespace tessera {
 
 class StagingRing final : public FrameRing {
   public:
-    // Memory comes with the first frame. The device outlives the ring; whoever submits waits for the
-    // device before the ring goes.
+    // Memory comes with the first frame. The device outlives the ring; whoever submits waits for
+    // the device before the ring goes.
     [[nodiscard]] static Result<std::unique_ptr<StagingRing>> create(const VulkanDevice &device);
 
     // Frames may change size at any time: a slot grows when it is written next.

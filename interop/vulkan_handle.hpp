@@ -7,7 +7,8 @@
 
 namespace tessera {
 
-template <class Handle> class VulkanHandle {
+template <class Handle>
+class VulkanHandle {
   public:
     using Destroy = void(VKAPI_PTR *)(VkDevice, Handle, const VkAllocationCallbacks *);
 

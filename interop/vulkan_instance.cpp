@@ -39,7 +39,8 @@ struct VulkanInstance::Messages {
 VulkanInstance::VulkanInstance() : messages_(std::make_unique<Messages>()) {}
 
 VulkanInstance::~VulkanInstance() {
-    if (messenger_ != VK_NULL_HANDLE) vkDestroyDebugUtilsMessengerEXT(instance_, messenger_, nullptr);
+    if (messenger_ != VK_NULL_HANDLE)
+        vkDestroyDebugUtilsMessengerEXT(instance_, messenger_, nullptr);
     if (instance_ != VK_NULL_HANDLE) vkDestroyInstance(instance_, nullptr);
 }
 
@@ -67,8 +68,7 @@ std::vector<std::string> VulkanInstance::validation_messages() const {
     return messages_->lines;
 }
 
-Result<std::unique_ptr<VulkanInstance>>
-VulkanInstance::create(const VulkanInstanceConfig &config) {
+Result<std::unique_ptr<VulkanInstance>> VulkanInstance::create(const VulkanInstanceConfig &config) {
     const std::lock_guard lock(loader_mutex());
     if (volkInitialize() != VK_SUCCESS) {
         return make_error(Status::kNotFound,

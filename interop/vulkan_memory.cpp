@@ -18,10 +18,9 @@ std::optional<std::uint32_t> find_memory_type(const VulkanDevice &device, std::u
     return std::nullopt;
 }
 
-Result<VulkanHandle<VkDeviceMemory>> allocate(const VulkanDevice &device,
-                                              const VkMemoryRequirements &requirements,
-                                              VkMemoryPropertyFlags wanted,
-                                              VkMemoryPropertyFlags needed, const std::string &what) {
+Result<VulkanHandle<VkDeviceMemory>>
+allocate(const VulkanDevice &device, const VkMemoryRequirements &requirements,
+         VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags needed, const std::string &what) {
     auto type = find_memory_type(device, requirements.memoryTypeBits, wanted);
     if (!type) type = find_memory_type(device, requirements.memoryTypeBits, needed);
     if (!type) {
@@ -32,8 +31,7 @@ Result<VulkanHandle<VkDeviceMemory>> allocate(const VulkanDevice &device,
     info.allocationSize = requirements.size;
     info.memoryTypeIndex = *type;
     VkDeviceMemory memory = VK_NULL_HANDLE;
-    const VkResult result =
-        device.table().vkAllocateMemory(device.get(), &info, nullptr, &memory);
+    const VkResult result = device.table().vkAllocateMemory(device.get(), &info, nullptr, &memory);
     if (result < 0) return vulkan_error(result, what);
     return device.own(memory, device.table().vkFreeMemory);
 }
@@ -121,8 +119,7 @@ Result<VulkanHandle<VkImageView>> make_view(const VulkanDevice &device, VkImage 
     info.format = format;
     info.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
     VkImageView view = VK_NULL_HANDLE;
-    const VkResult result =
-        device.table().vkCreateImageView(device.get(), &info, nullptr, &view);
+    const VkResult result = device.table().vkCreateImageView(device.get(), &info, nullptr, &view);
     if (result < 0) return vulkan_error(result, "vkCreateImageView");
     return device.own(view, device.table().vkDestroyImageView);
 }

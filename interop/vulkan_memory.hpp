@@ -38,8 +38,7 @@ struct Image2d {
                                          VkImageUsageFlags usage);
 
 [[nodiscard]] Result<VulkanHandle<VkImageView>> make_view(const VulkanDevice &device, VkImage image,
-                                                          VkFormat format,
-                                                          VkImageUsageFlags usage);
+                                                          VkFormat format, VkImageUsageFlags usage);
 
 // One synchronization2 image barrier, colour aspect.
 struct ImageBarrier {

@@ -126,8 +126,7 @@ Result<VkCommandBuffer> Renderer::begin() {
 
 Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
                               const FrameRing *ring, const std::optional<RingFrame> &frame) {
-    auto ended =
-        vulkan_check(device_.table().vkEndCommandBuffer(commands), "vkEndCommandBuffer");
+    auto ended = vulkan_check(device_.table().vkEndCommandBuffer(commands), "vkEndCommandBuffer");
     if (!ended) return ended;
     VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
     command_info.commandBuffer = commands;
@@ -138,8 +137,8 @@ Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores 
     signals[signal_count++] =
         semaphore_info(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
     if (semaphores.image_finished != VK_NULL_HANDLE) {
-        signals[signal_count++] = semaphore_info(semaphores.image_finished, 0,
-                                                 VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+        signals[signal_count++] =
+            semaphore_info(semaphores.image_finished, 0, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
     }
     if (frame) {
         signals[signal_count++] = semaphore_info(ring->release_timeline(), frame->release_value,
@@ -161,8 +160,8 @@ Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores 
 void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
                            const Scene &scene) {
     VkClearValue clear{};
-    clear.color = {{scene.look.background.red, scene.look.background.green,
-                    scene.look.background.blue, 1.0F}};
+    clear.color = {
+        {scene.look.background.red, scene.look.background.green, scene.look.background.blue, 1.0F}};
     VkRenderPassBeginInfo info{VK_STRUCTURE_TYPE_RENDER_PASS_BEGIN_INFO};
     info.renderPass = target.pass;
     info.framebuffer = target.framebuffer;

@@ -25,7 +25,7 @@ struct RenderTarget {
 struct Scene {
     View *view = nullptr;
     FrameRing *ring = nullptr; // nullptr: the view keeps its picture
-    Region region;             // of the view
+    ViewRegion region;         // of the view
     ViewTransform *transform = nullptr;
     ViewLook look;
     std::function<void(VkCommandBuffer)> overlay; // inside the same pass; empty: none
@@ -70,9 +70,8 @@ class Renderer {
     explicit Renderer(VulkanDevice &device) : device_(device) {}
     [[nodiscard]] Result<void> wait_for(std::uint64_t value);
     [[nodiscard]] Result<VkCommandBuffer> begin();
-    [[nodiscard]] Result<void> submit(VkCommandBuffer commands,
-                                      const PresentSemaphores &semaphores, const FrameRing *ring,
-                                      const std::optional<RingFrame> &frame);
+    [[nodiscard]] Result<void> submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
+                                      const FrameRing *ring, const std::optional<RingFrame> &frame);
     void record_pass(VkCommandBuffer commands, const RenderTarget &target, const Scene &scene);
 
     VulkanDevice &device_;

@@ -161,8 +161,7 @@ Result<void> View::make_pipeline(VkRenderPass pass) {
     blend.attachmentCount = 1;
     blend.pAttachments = &attachment;
     const std::array dynamic{VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
-    VkPipelineDynamicStateCreateInfo dynamics{
-        VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO};
+    VkPipelineDynamicStateCreateInfo dynamics{VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO};
     dynamics.dynamicStateCount = dynamic.size();
     dynamics.pDynamicStates = dynamic.data();
 
@@ -179,8 +178,8 @@ Result<void> View::make_pipeline(VkRenderPass pass) {
     info.layout = pipeline_layout_.get();
     info.renderPass = pass;
     VkPipeline pipeline = VK_NULL_HANDLE;
-    const VkResult result = device_.table().vkCreateGraphicsPipelines(
-        device_.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
+    const VkResult result = device_.table().vkCreateGraphicsPipelines(device_.get(), VK_NULL_HANDLE,
+                                                                      1, &info, nullptr, &pipeline);
     if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
     pipeline_ = device_.own(pipeline, device_.table().vkDestroyPipeline);
     return {};
@@ -260,7 +259,7 @@ Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFram
     return {};
 }
 
-void View::draw(VkCommandBuffer commands, VkExtent2D target, const Region &region,
+void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &region,
                 const ViewTransform &transform, const ViewLook &look) const {
     const auto left = static_cast<std::int32_t>(std::max(region.x, 0.0F));
     const auto top = static_cast<std::int32_t>(std::max(region.y, 0.0F));
@@ -273,19 +272,19 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const Region &regio
     const VolkDeviceTable &vk = device_.table();
     const VkViewport viewport{
         0, 0, static_cast<float>(target.width), static_cast<float>(target.height), 0, 1};
-    const VkRect2D scissor{{left, top},
-                           {static_cast<std::uint32_t>(right - left),
-                            static_cast<std::uint32_t>(bottom - top)}};
+    const VkRect2D scissor{
+        {left, top},
+        {static_cast<std::uint32_t>(right - left), static_cast<std::uint32_t>(bottom - top)}};
     const Point origin = transform.origin();
     const Colour &ground = look.background;
     const Colour &other = look.checker_colour;
     Constants constants{};
     std::copy_n(std::array{ground.red, ground.green, ground.blue, 1.0F}.data(), 4,
                 constants.background);
-    std::copy_n(std::array{other.red, other.green, other.blue,
-                           look.checker ? look.checker_size : 0.0F}
-                    .data(),
-                4, constants.checker);
+    std::copy_n(
+        std::array{other.red, other.green, other.blue, look.checker ? look.checker_size : 0.0F}
+            .data(),
+        4, constants.checker);
     constants.origin[0] = origin.x;
     constants.origin[1] = origin.y;
     constants.picture_size[0] = has_picture() ? static_cast<float>(picture_.width) : 0.0F;

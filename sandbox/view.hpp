@@ -40,7 +40,7 @@ class View {
     [[nodiscard]] Result<void> update(VkCommandBuffer commands,
                                       const std::optional<RingFrame> &frame);
     // Records the drawing, inside a render pass. Only pixels of `region` are touched.
-    void draw(VkCommandBuffer commands, VkExtent2D target, const Region &region,
+    void draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &region,
               const ViewTransform &transform, const ViewLook &look) const;
 
     [[nodiscard]] bool has_picture() const { return info_.has_value(); }

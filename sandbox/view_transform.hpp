@@ -7,7 +7,7 @@
 namespace tessera {
 
 // A rectangle of the target, in its pixels.
-struct Region {
+struct ViewRegion {
     float x = 0;
     float y = 0;
     float width = 0;
@@ -24,7 +24,7 @@ class ViewTransform {
     static constexpr float kMinScale = 1.0F / 16;
     static constexpr float kMaxScale = 64;
 
-    void set_region(const Region &region) { region_ = region; }
+    void set_region(const ViewRegion &region) { region_ = region; }
     // Keeps what is under the middle of the region when only the picture's size changes.
     void set_picture(float width, float height) {
         if (width == picture_.x && height == picture_.y) return;
@@ -101,7 +101,7 @@ class ViewTransform {
                    std::clamp(centre_.y, 0.0F, picture_.y)};
     }
 
-    Region region_;
+    ViewRegion region_;
     Point picture_;
     Point centre_; // picture point in the middle of the region
     float scale_ = 1;

@@ -1,12 +1,27 @@
 # The view and the window program; sandbox/CMakeLists.txt includes this when TESSERA_GRAPHICS is on.
+set(_here "${CMAKE_CURRENT_LIST_DIR}")
 
 # What draws frames, with no window: also for tests.
 add_library(tessera_view STATIC
-  ${CMAKE_CURRENT_LIST_DIR}/offscreen.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/renderer.cpp
-  ${CMAKE_CURRENT_LIST_DIR}/view.cpp)
+  ${_here}/offscreen.cpp ${_here}/renderer.cpp ${_here}/view.cpp)
 add_library(Tessera::view ALIAS tessera_view)
 target_include_directories(tessera_view PUBLIC "${PROJECT_SOURCE_DIR}")
 target_link_libraries(tessera_view PUBLIC tessera_interop tessera_assets
                       PRIVATE tessera_shaders tessera_flags)
 add_dependencies(tessera_view tessera_shader_files)
+
+if(NOT TESSERA_WINDOW)
+  return()
+endif()
+
+# All of tessera-sandbox but main, for tests and benchmarks.
+add_library(tessera_window STATIC
+  ${_here}/app.cpp ${_here}/imgui_layer.cpp ${_here}/panel.cpp ${_here}/panel_params.cpp
+  ${_here}/panel_player.cpp ${_here}/panel_stats.cpp ${_here}/panel_view.cpp
+  ${_here}/play_control.cpp ${_here}/swapchain.cpp ${_here}/window.cpp)
+add_library(Tessera::window ALIAS tessera_window)
+target_link_libraries(tessera_window PUBLIC tessera_view tessera_host PkgConfig::IMGUI glfw
+                      Vulkan::Vulkan PRIVATE tessera_flags)
+
+add_executable(tessera-sandbox ${_here}/main.cpp)
+target_link_libraries(tessera-sandbox PRIVATE tessera_window CLI11::CLI11 tessera_flags)

@@ -49,7 +49,8 @@ class RenderTest : public VulkanTest {
         VulkanTest::TearDown();
     }
 
-    template <class T> static std::unique_ptr<T> take(Result<std::unique_ptr<T>> made) {
+    template <class T>
+    static std::unique_ptr<T> take(Result<std::unique_ptr<T>> made) {
         EXPECT_TRUE(made.ok()) << made.error().message;
         return made.ok() ? std::move(*made) : nullptr;
     }
@@ -154,7 +155,8 @@ TEST_F(RenderTest, SmoothFilterAveragesLightNotBytes) {
 }
 
 TEST_F(RenderTest, TransparencyShowsTheChecker) {
-    publish_frame(*ring_, 32, 32, {}, [](std::uint32_t, std::uint32_t, std::uint32_t) { return 0U; });
+    publish_frame(*ring_, 32, 32, {},
+                  [](std::uint32_t, std::uint32_t, std::uint32_t) { return 0U; });
     transform_.set_picture(32, 32);
     show_exactly(2);
     scene_.look.checker = true;
@@ -187,10 +189,9 @@ TEST_F(RenderTest, NewestFrameWinsAndSlotsComeBack) {
     for (std::uint32_t i = 0; i < 50; ++i) {
         const std::uint32_t size = 8 + 4 * (i % 5); // resizes all the time
         for (std::uint32_t burst = 0; burst < 1 + i % 3; ++burst) {
-            publish_frame(*ring_, size, size, {.step = i, .total_steps = 50},
-                          [i](std::uint32_t, std::uint32_t, std::uint32_t c) {
-                              return c == 3 ? 255U : i;
-                          });
+            publish_frame(
+                *ring_, size, size, {.step = i, .total_steps = 50},
+                [i](std::uint32_t, std::uint32_t, std::uint32_t c) { return c == 3 ? 255U : i; });
         }
         transform_.fit(false);
         scene_.look.smooth = false;

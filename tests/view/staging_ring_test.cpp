@@ -61,8 +61,7 @@ TEST_F(StagingRingTest, NamesWhatIsWrong) {
 class Copier {
   public:
     Copier(VulkanDevice &device, Renderer &renderer) : device_(device), renderer_(renderer) {
-        auto buffer =
-            make_mapped_buffer(device, kBytes, VK_BUFFER_USAGE_TRANSFER_DST_BIT, true);
+        auto buffer = make_mapped_buffer(device, kBytes, VK_BUFFER_USAGE_TRANSFER_DST_BIT, true);
         EXPECT_TRUE(buffer.ok());
         buffer_ = std::move(*buffer);
     }

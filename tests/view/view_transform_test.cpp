@@ -6,7 +6,7 @@
 namespace tessera {
 namespace {
 
-constexpr Region kRegion{320, 0, 960, 720};
+constexpr ViewRegion kRegion{320, 0, 960, 720};
 
 ViewTransform fitted() {
     ViewTransform transform;

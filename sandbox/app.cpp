@@ -1,0 +1,278 @@
+#include "sandbox/app.hpp"
+
+#include "core/log.hpp"
+#include "host/services.hpp"
+#include "sandbox/panel.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <imgui.h>
+
+#define GLFW_INCLUDE_NONE
+#include <GLFW/glfw3.h>
+
+namespace tessera {
+namespace {
+
+constexpr VkFormat kOffscreenFormat = VK_FORMAT_B8G8R8A8_UNORM;
+
+std::uint64_t now_us() {
+    const auto since = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(since).count());
+}
+
+void sleep_until_us(std::uint64_t time_us) {
+    std::this_thread::sleep_until(
+        std::chrono::steady_clock::time_point(std::chrono::microseconds(time_us)));
+}
+
+// Moves a result's value into `target`, or returns its error.
+template <class T>
+Result<void> assign(T &target, Result<T> made) {
+    if (!made) return made.error();
+    target = std::move(*made);
+    return {};
+}
+
+} // namespace
+
+App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps) {}
+
+App::~App() {
+    control_.reset(); // the worker stops before the ring goes
+    if (device_) static_cast<void>(device_->wait_idle());
+}
+
+Result<std::unique_ptr<App>> App::create(AppOptions options) {
+    auto app = std::unique_ptr<App>(new App(std::move(options)));
+    if (auto opened = app->open_graphics(); !opened) return opened.error();
+    if (auto opened = app->open_player(); !opened) return opened.error();
+    return app;
+}
+
+Result<void> App::open_graphics() {
+    const auto width = static_cast<int>(options_.width);
+    const auto height = static_cast<int>(options_.height);
+    if (!options_.offscreen) {
+        auto opened = assign(window_, Window::create("Tessera", width, height));
+        if (!opened) return opened;
+        scale_ = window_->content_scale();
+    }
+    VulkanInstanceConfig instance_config;
+    instance_config.validation = options_.validation;
+    if (window_) instance_config.extensions = window_->vulkan_extensions();
+    if (auto made = assign(instance_, VulkanInstance::create(instance_config)); !made) return made;
+    if (window_) {
+        if (auto made = assign(surface_, window_->make_surface(instance_->get())); !made)
+            return made;
+    }
+    auto device = VulkanDevice::create(*instance_, {.surface = surface_.get()});
+    if (auto made = assign(device_, std::move(device)); !made) return made;
+    if (auto made = assign(renderer_, Renderer::create(*device_)); !made) return made;
+
+    VkRenderPass pass = VK_NULL_HANDLE;
+    VkFormat format = kOffscreenFormat;
+    if (window_) {
+        auto swapchain = Swapchain::create(*device_, surface_.get(), window_->pixels());
+        if (auto made = assign(swapchain_, std::move(swapchain)); !made) return made;
+        pass = swapchain_->pass();
+        format = swapchain_->format();
+    } else {
+        auto target = Offscreen::create(*device_, options_.width, options_.height, format);
+        if (auto made = assign(offscreen_, std::move(target)); !made) return made;
+        pass = offscreen_->target().pass;
+    }
+    if (auto made = assign(view_, View::create(*device_, pass)); !made) return made;
+    if (auto made = assign(ring_, StagingRing::create(*device_)); !made) return made;
+    GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
+    return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
+}
+
+Result<void> App::open_player() {
+    PlayerConfig config;
+    config.plugin = options_.plugin;
+    config.model = options_.model;
+    config.backend = options_.backend;
+    config.precision = options_.precision;
+    config.threads = options_.threads;
+    config.frames = ring_.get();
+    config.host = Host::create({.program = "tessera-sandbox",
+                                .plugin_dirs = options_.plugin_dirs,
+                                .model_dirs = options_.model_dirs});
+    auto player = Player::create(std::move(config));
+    if (!player) return player.error();
+    for (const auto &[key, text] : options_.values) {
+        if (auto set = (*player)->set_text(key, text); !set) return set.error();
+    }
+    control_ = std::make_unique<PlayControl>(std::move(*player), now_us, options_.play);
+    if (options_.play_at_start) control_->play();
+    return {};
+}
+
+VkExtent2D App::extent() const {
+    return window_ ? swapchain_->extent() : offscreen_->target().extent;
+}
+
+Result<void> App::run() {
+    while (!finished_) {
+        if (auto drawn = frame(); !drawn) return drawn;
+    }
+    return {};
+}
+
+Result<void> App::frame() {
+    sleep_until_us(pacer_.next_start_us(now_us()));
+    if (window_) {
+        window_->poll();
+        const VkExtent2D pixels = window_->pixels();
+        if (pixels.width == 0 || pixels.height == 0) { // minimised: nothing to draw, news go on
+            window_->wait(0.05);
+            control_->update();
+            last_start_us_ = 0;
+            finished_ = window_->should_close();
+            return {};
+        }
+        if (pixels.width != extent().width || pixels.height != extent().height) {
+            must_rebuild_ = true;
+        }
+    }
+    const std::uint64_t start_us = now_us();
+    if (last_start_us_ != 0) frame_times_.push(start_us - last_start_us_);
+    last_start_us_ = start_us;
+
+    control_->update();
+    build_interface();
+    if (auto drawn = draw(); !drawn) return drawn;
+    ++frame_count_;
+    if (auto taken = take_screenshot_when_due(); !taken) return taken;
+    if (window_ && window_->should_close()) finished_ = true;
+    if (options_.frame_limit > 0 && frame_count_ >= options_.frame_limit) finished_ = true;
+    return {};
+}
+
+void App::build_interface() {
+    const float elapsed_s =
+        frame_times_.size() > 0
+            ? static_cast<float>(frame_times_.at(frame_times_.size() - 1)) * 1e-6F
+            : 0;
+    imgui_->begin_frame(extent(), elapsed_s);
+    const PanelContext context{control_.get(), &transform_,   &look_,
+                               view_.get(),    &frame_times_, device_->properties().deviceName,
+                               scale_};
+    draw_panel(context);
+    handle_view_input(context, scene().region);
+    handle_keys();
+    imgui_->end_frame();
+}
+
+void App::handle_keys() {
+    if (!window_ || ImGui::GetIO().WantTextInput || ImGui::IsAnyItemActive()) return;
+    const auto pressed = [](int key) { return ImGui::IsKeyPressed(key, false); };
+    if (pressed(GLFW_KEY_SPACE)) {
+        if (control_->busy()) {
+            control_->cancel();
+        } else {
+            control_->play();
+        }
+    }
+    if (pressed(GLFW_KEY_R)) control_->restart();
+    if (pressed(GLFW_KEY_N)) control_->roll();
+    if (pressed(GLFW_KEY_F)) transform_.fit(!look_.smooth);
+    if (pressed(GLFW_KEY_1)) transform_.set_scale(1);
+    if (pressed(GLFW_KEY_S)) look_.smooth = !look_.smooth;
+}
+
+Scene App::scene() {
+    // The panel's width is in window units; the picture gets the pixels beside it.
+    const VkExtent2D pixels = extent();
+    const ImGuiIO &io = ImGui::GetIO();
+    const float to_pixels = io.DisplayFramebufferScale.x > 0 ? io.DisplayFramebufferScale.x : 1;
+    const float left = std::min(panel_width(scale_) * to_pixels, static_cast<float>(pixels.width));
+    Scene scene;
+    scene.view = view_.get();
+    scene.ring = ring_.get();
+    scene.region = {left, 0, static_cast<float>(pixels.width) - left,
+                    static_cast<float>(pixels.height)};
+    scene.transform = &transform_;
+    scene.look = look_;
+    scene.overlay = [this](VkCommandBuffer commands) { imgui_->record(commands); };
+    return scene;
+}
+
+Result<void> App::draw() {
+    if (window_) return draw_in_window();
+    if (auto slot = renderer_->wait_for_slot(); !slot) return slot.error();
+    return renderer_->draw(offscreen_->target(), scene(), {}, {});
+}
+
+Result<void> App::draw_in_window() {
+    if (must_rebuild_) {
+        if (auto rebuilt = rebuild_swapchain(); !rebuilt) return rebuilt;
+    }
+    const auto slot = renderer_->wait_for_slot();
+    if (!slot) return slot.error();
+    auto acquired = swapchain_->acquire(*slot);
+    if (!acquired || !*acquired) {
+        // Out of date, or the surface is gone; the next frame tries with a new one.
+        must_rebuild_ = true;
+        if (!acquired) log::warning("window", "{}", acquired.error().message);
+        return acquired ? Result<void>() : rebuild_swapchain();
+    }
+    const Swapchain::Acquired &image = **acquired;
+    if (auto drawn = renderer_->draw(image.target, scene(), image.semaphores, {}); !drawn) {
+        return drawn;
+    }
+    const auto presented = swapchain_->present(image);
+    if (!presented) {
+        log::warning("window", "{}", presented.error().message);
+        return rebuild_swapchain();
+    }
+    if (!*presented) must_rebuild_ = true;
+    return {};
+}
+
+Result<void> App::rebuild_swapchain() {
+    must_rebuild_ = false;
+    if (auto rebuilt = swapchain_->rebuild(window_->pixels()); rebuilt) return rebuilt;
+    // The surface may be lost: a new one, once.
+    swapchain_.reset();
+    surface_ = Surface();
+    if (auto made = assign(surface_, window_->make_surface(instance_->get())); !made) return made;
+    return assign(swapchain_, Swapchain::create(*device_, surface_.get(), window_->pixels()));
+}
+
+Result<Image> App::capture() {
+    if (auto idle = renderer_->finish(); !idle) return idle.error();
+    const VkExtent2D size = extent();
+    const VkFormat format = window_ ? swapchain_->format() : kOffscreenFormat;
+    auto target = Offscreen::create(*device_, size.width, size.height, format);
+    if (!target) return target.error();
+    return (*target)->draw(*renderer_, scene());
+}
+
+Result<void> App::take_screenshot_when_due() {
+    if (options_.screenshot.empty() || screenshot_taken_) return {};
+    const auto &shown = view_->info();
+    const bool due = options_.screenshot_step > 0 ? shown && shown->step >= options_.screenshot_step
+                                                  : shown && shown->final;
+    const bool failed = control_->stats().failed > 0;
+    if (failed) return make_error(Status::kFailed, "no screenshot: {}", control_->problem());
+    if (!due) return {};
+    screenshot_taken_ = true;
+    control_->update(); // the panel shows the same step as the picture
+    build_interface();
+    auto image = capture();
+    if (!image) return image.error();
+    if (auto written = write_png(options_.screenshot, *image); !written) return written;
+    if (options_.exit_after_screenshot) finished_ = true;
+    return {};
+}
+
+std::vector<std::string> App::validation_messages() const {
+    return instance_ ? instance_->validation_messages() : std::vector<std::string>();
+}
+
+} // namespace tessera

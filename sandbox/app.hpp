@@ -1,0 +1,114 @@
+// The sandbox program: one player, one view, one panel, and the frame loop round them.
+// With a window or, for scripts and tests, without one.
+#pragma once
+
+#include "core/result.hpp"
+#include "interop/staging_ring.hpp"
+#include "sandbox/duration_stats.hpp"
+#include "sandbox/frame_pacer.hpp"
+#include "sandbox/imgui_layer.hpp"
+#include "sandbox/offscreen.hpp"
+#include "sandbox/play_control.hpp"
+#include "sandbox/swapchain.hpp"
+#include "sandbox/window.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+struct AppOptions {
+    std::string plugin;
+    std::string model;
+    std::string backend;
+    tessera_precision precision = TESSERA_PRECISION_DEFAULT;
+    std::uint32_t threads = 0; // 0: as many as leave the window smooth
+    std::vector<std::filesystem::path> plugin_dirs;
+    std::vector<std::filesystem::path> model_dirs;
+    std::vector<std::pair<std::string, std::string>> values; // key, text
+    PlayOptions play;
+    bool play_at_start = true;
+
+    bool offscreen = false; // no window and no display
+    std::uint32_t width = 1280;
+    std::uint32_t height = 720;
+    double fps = 60; // 0: as fast as it goes
+    bool validation = false;
+
+    std::uint64_t frame_limit = 0; // exit after so many frames; 0: never
+    std::filesystem::path screenshot;
+    std::uint32_t screenshot_step = 0; // take it at this step; 0: when the first picture is final
+    bool exit_after_screenshot = false;
+};
+
+class App {
+  public:
+    [[nodiscard]] static Result<std::unique_ptr<App>> create(AppOptions options);
+    ~App();
+    App(const App &) = delete;
+    App &operator=(const App &) = delete;
+
+    // Until the window closes or the options say so.
+    [[nodiscard]] Result<void> run();
+    // One turn of the loop: waits for its time, takes news, draws.
+    [[nodiscard]] Result<void> frame();
+    [[nodiscard]] bool finished() const { return finished_; }
+
+    // What is on the screen now, panel included.
+    [[nodiscard]] Result<Image> capture();
+
+    [[nodiscard]] PlayControl &control() { return *control_; }
+    [[nodiscard]] const View &view() const { return *view_; }
+    [[nodiscard]] ViewTransform &transform() { return transform_; }
+    [[nodiscard]] ViewLook &look() { return look_; }
+    [[nodiscard]] const Window *window() const { return window_.get(); }
+    [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
+    // Time between the starts of frames.
+    [[nodiscard]] DurationStats &frame_times() { return frame_times_; }
+    [[nodiscard]] std::vector<std::string> validation_messages() const;
+
+  private:
+    explicit App(AppOptions options);
+    Result<void> open_graphics();
+    Result<void> open_player();
+    Result<void> rebuild_swapchain();
+    void build_interface();
+    void handle_keys();
+    [[nodiscard]] VkExtent2D extent() const;
+    [[nodiscard]] Scene scene();
+    Result<void> draw();
+    Result<void> draw_in_window();
+    Result<void> take_screenshot_when_due();
+
+    AppOptions options_;
+    // In the order of construction; destroyed from the end. Each needs some of those above it.
+    std::unique_ptr<Window> window_;
+    std::unique_ptr<VulkanInstance> instance_;
+    Surface surface_;
+    std::unique_ptr<VulkanDevice> device_;
+    std::unique_ptr<Renderer> renderer_;
+    std::unique_ptr<Swapchain> swapchain_;
+    std::unique_ptr<Offscreen> offscreen_;
+    std::unique_ptr<View> view_;
+    std::unique_ptr<StagingRing> ring_;
+    std::unique_ptr<ImGuiLayer> imgui_;
+    std::unique_ptr<PlayControl> control_; // its worker writes to the ring
+
+    ViewTransform transform_;
+    ViewLook look_;
+    FramePacer pacer_;
+    DurationStats frame_times_{600};
+    std::uint64_t last_start_us_ = 0;
+    std::uint64_t frame_count_ = 0;
+    bool finished_ = false;
+    bool screenshot_taken_ = false;
+    bool must_rebuild_ = false;
+    float scale_ = 1; // of the user interface
+};
+
+} // namespace tessera

@@ -1,0 +1,91 @@
+#include "sandbox/panel.hpp"
+
+#include <imgui.h>
+
+namespace tessera {
+
+float panel_width(float scale) { return 348 * scale; }
+
+void panel_heading(const char *text) {
+    ImGui::Dummy({0, 3});
+    const ImVec2 at = ImGui::GetCursorScreenPos();
+    ImGui::TextDisabled("%s", text);
+    // A hairline to the right of the words.
+    const float middle = at.y + ImGui::GetTextLineHeight() * 0.55F;
+    const float left = at.x + ImGui::CalcTextSize(text).x + 8;
+    const float right = at.x + ImGui::GetContentRegionAvail().x;
+    const ImU32 colour = ImGui::GetColorU32(ImGuiCol_Separator);
+    if (right > left) ImGui::GetWindowDrawList()->AddLine({left, middle}, {right, middle}, colour);
+}
+
+bool begin_panel_table(const char *id) {
+    if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingStretchProp)) return false;
+    ImGui::TableSetupColumn("label", ImGuiTableColumnFlags_WidthStretch, 0.40F);
+    ImGui::TableSetupColumn("widget", ImGuiTableColumnFlags_WidthStretch, 0.60F);
+    return true;
+}
+
+void panel_label(const char *text, bool highlighted) {
+    ImGui::TableNextRow();
+    ImGui::TableNextColumn();
+    ImGui::AlignTextToFramePadding();
+    if (highlighted) {
+        ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_CheckMark));
+    }
+    ImGui::TextUnformatted(text);
+    if (highlighted) ImGui::PopStyleColor();
+}
+
+void panel_row(const char *label, const std::string &value) {
+    ImGui::TableNextRow();
+    ImGui::TableNextColumn();
+    ImGui::TextDisabled("%s", label);
+    ImGui::TableNextColumn();
+    ImGui::TextUnformatted(value.c_str());
+}
+
+void panel_tooltip(const std::string &text) {
+    if (text.empty() || !ImGui::IsItemHovered(ImGuiHoveredFlags_AllowWhenDisabled)) return;
+    ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, {10, 8});
+    ImGui::BeginTooltip();
+    ImGui::PushTextWrapPos(ImGui::GetFontSize() * 24);
+    ImGui::TextUnformatted(text.c_str());
+    ImGui::PopTextWrapPos();
+    ImGui::EndTooltip();
+    ImGui::PopStyleVar();
+}
+
+namespace {
+
+void draw_title(const PlayerInfo &info) {
+    ImGui::SetWindowFontScale(1.25F);
+    ImGui::TextUnformatted(info.name.c_str());
+    ImGui::SetWindowFontScale(1);
+    panel_tooltip(info.description);
+    std::string line = fmt::format("{} {}", info.vendor, info.version);
+    if (!info.model.empty()) {
+        line += fmt::format(" \u00b7 {}", std::filesystem::path(info.model).filename().string());
+    }
+    ImGui::TextDisabled("%s", line.c_str());
+    panel_tooltip(info.model);
+}
+
+} // namespace
+
+void draw_panel(const PanelContext &context) {
+    const ImGuiIO &io = ImGui::GetIO();
+    ImGui::SetNextWindowPos({0, 0});
+    ImGui::SetNextWindowSize({panel_width(context.scale), io.DisplaySize.y});
+    constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_NoTitleBar | ImGuiWindowFlags_NoResize |
+                                        ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoCollapse |
+                                        ImGuiWindowFlags_NoSavedSettings;
+    ImGui::Begin("Tessera", nullptr, kFlags);
+    draw_title(context.control->player().info());
+    draw_player_section(context);
+    draw_params_section(context);
+    draw_view_section(context);
+    draw_stats_section(context);
+    ImGui::End();
+}
+
+} // namespace tessera

@@ -1,0 +1,106 @@
+#include "sandbox/play_control.hpp"
+
+#include <utility>
+
+namespace tessera {
+
+// splitmix64 (Steele, Lea and Flood 2014), folded to six digits.
+std::uint64_t next_seed(std::uint64_t seed) {
+    std::uint64_t z = seed + 0x9E3779B97F4A7C15U;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return (z ^ (z >> 31)) % 1'000'000;
+}
+
+PlayControl::PlayControl(std::unique_ptr<Player> player, std::function<std::uint64_t()> now_us,
+                         const PlayOptions &initial)
+    : options(initial), player_(std::move(player)), now_us_(std::move(now_us)),
+      state_(player_->state()) {}
+
+void PlayControl::submit() {
+    player_->submit({.seed = options.seed, .preview_every = 1, .inputs = {}});
+    requested_us_ = now_us_();
+    waiting_for_picture_ = true;
+    played_ = true;
+    problem_.clear();
+}
+
+void PlayControl::play() {
+    if (options.rolling && played_) options.seed = next_seed(options.seed);
+    submit();
+}
+
+void PlayControl::restart() { submit(); }
+
+void PlayControl::cancel() {
+    options.loop = false;
+    player_->cancel();
+}
+
+void PlayControl::roll() {
+    options.seed = next_seed(options.seed);
+    submit();
+}
+
+void PlayControl::set_seed(std::uint64_t seed) {
+    if (seed == options.seed) return;
+    options.seed = seed;
+    if (player_->busy() || (options.live && played_)) submit();
+}
+
+void PlayControl::set_value(std::uint32_t id, double value) {
+    const bool was_busy = player_->busy();
+    const auto changed = player_->set_value(id, value);
+    if (!changed) {
+        problem_ = changed.error().message;
+    } else if (*changed && !was_busy && options.live && played_) {
+        submit();
+    }
+}
+
+void PlayControl::reset_value(std::uint32_t id) {
+    if (const Param *param = player_->params().find(id)) set_value(id, param->initial);
+}
+
+void PlayControl::reset_values() {
+    const bool was_busy = player_->busy();
+    player_->reset_values();
+    if (!was_busy && options.live && played_) submit();
+}
+
+void PlayControl::note(const PlayerEvent &event) {
+    switch (event.type) {
+    case PlayerEvent::Type::kProgress:
+        if (state_.last_step_us > 0) stats_.steps.push(state_.last_step_us);
+        break;
+    case PlayerEvent::Type::kImage:
+        ++stats_.pictures;
+        if (waiting_for_picture_) stats_.first_picture_us = now_us_() - requested_us_;
+        waiting_for_picture_ = false;
+        break;
+    case PlayerEvent::Type::kFinished:
+        ++stats_.finished;
+        if (options.loop) play();
+        break;
+    case PlayerEvent::Type::kCancelled:
+        ++stats_.cancelled;
+        break;
+    case PlayerEvent::Type::kFailed:
+        ++stats_.failed;
+        options.loop = false;
+        problem_ = event.error.message;
+        break;
+    case PlayerEvent::Type::kActivated:
+    case PlayerEvent::Type::kCells:
+    case PlayerEvent::Type::kFeatures:
+        break;
+    }
+}
+
+void PlayControl::update() {
+    const auto events = player_->take_events();
+    state_ = player_->state();
+    for (const PlayerEvent &event : events) note(event);
+}
+
+} // namespace tessera

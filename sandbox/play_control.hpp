@@ -1,0 +1,83 @@
+// What the buttons and sliders do: seeds, play, cancel, restart, values. The panel calls this and
+// nothing else, and so do tests; it holds the rules that are the window's and not the player's.
+// Knows no ImGui. Control thread only; nothing here waits.
+#pragma once
+
+#include "host/player.hpp"
+#include "sandbox/duration_stats.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace tessera {
+
+struct PlayOptions {
+    std::uint64_t seed = 1;
+    bool rolling = false; // every play takes the next seed
+    bool live = true;     // a changed value plays again, when nothing runs
+    bool loop = false;    // plays again when finished
+};
+
+// What the last job did, for the panel and for tests.
+struct PlayStats {
+    DurationStats steps{256};
+    std::optional<std::uint64_t> first_picture_us; // from the request to its first picture
+    std::uint64_t finished = 0;                    // jobs, since the start
+    std::uint64_t cancelled = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t pictures = 0;
+};
+
+class PlayControl {
+  public:
+    // `now_us` is a monotonic clock.
+    PlayControl(std::unique_ptr<Player> player, std::function<std::uint64_t()> now_us,
+                const PlayOptions &options);
+
+    // ---- actions
+    // Generates; with rolling on, from a new seed (but not the first time).
+    void play();
+    // The same seed from the first step, with the values as they are.
+    void restart();
+    void cancel();
+    // The next seed of the sequence, and play.
+    void roll();
+    void set_seed(std::uint64_t seed);
+    // Conformed to the description. A running job starts anew; with live on, an idle player plays.
+    void set_value(std::uint32_t id, double value);
+    void reset_value(std::uint32_t id);
+    void reset_values();
+
+    // Once per frame: takes the news and keeps looping.
+    void update();
+
+    // ---- state
+    PlayOptions options; // plain switches: the panel may flip them
+    [[nodiscard]] const Player &player() const { return *player_; }
+    [[nodiscard]] const PlayerState &state() const { return state_; }
+    [[nodiscard]] const PlayStats &stats() const { return stats_; }
+    [[nodiscard]] bool busy() const { return player_->busy(); }
+    // The last thing that went wrong; empty when the last job went well.
+    [[nodiscard]] const std::string &problem() const { return problem_; }
+
+  private:
+    void submit();
+    void note(const PlayerEvent &event);
+
+    std::unique_ptr<Player> player_;
+    std::function<std::uint64_t()> now_us_;
+    PlayerState state_;
+    PlayStats stats_;
+    std::string problem_;
+    std::uint64_t requested_us_ = 0;
+    bool waiting_for_picture_ = false;
+    bool played_ = false;
+};
+
+// The seed after `seed` in the sandbox's sequence: looks random, stays short enough to read out.
+[[nodiscard]] std::uint64_t next_seed(std::uint64_t seed);
+
+} // namespace tessera

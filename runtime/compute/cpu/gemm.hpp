@@ -2,11 +2,11 @@
 // It does not start threads: callers are inside a parallel region and hand out (panel, rows)
 // pieces.
 //
-// A packed matrix holds W (columns, inner) as panels of `kernels.panel_columns` columns, the inner
-// index outermost: f32 panels are [inner][column], bf16 panels [inner / 2][column][2]. Missing
-// columns and the odd inner element are zeros. The inner dimension may be cut into equal segments
-// (the taps of a convolution): then row r of A is the concatenation of rows[s * rows_stride + r], s
-// = 0 ... .
+// A packed matrix holds W (columns, inner) as panels of `kernels.panel_columns` columns. A panel is
+// two halves; a half is [inner][column] in f32 and [inner / 2][column][2] in bf16. Missing columns
+// and the odd inner element of a segment are zeros. The inner dimension may be cut into equal
+// segments (the taps of a convolution): then row r of A is the concatenation of a_rows[s *
+// a_rows_stride + r], s = 0 ... .
 //
 // Every element of C is summed over the inner index in one fixed order, whatever the tile it is in:
 // a row's result does not depend on the other rows, the pieces or the thread.
@@ -62,6 +62,8 @@ struct GemmCall {
 };
 
 // The per-level half. Function pointers; made by gemm_kernels.hpp.
+constexpr std::int64_t kMaxPanelColumns = 64; // of any level
+constexpr std::int64_t kMaxTileRows = 16;
 struct GemmKernels {
     std::int64_t panel_columns; // columns of a panel
     std::int64_t tile_rows;     // rows of the largest register tile

@@ -25,9 +25,19 @@ struct Gemm {
     static constexpr int kLanes = S::kLanes;
     static constexpr int kPanelVectors = 4;
     static constexpr std::int64_t kPanel = kPanelVectors * kLanes;
+    static constexpr std::int64_t kHalf = kPanel / 2;
 
     // What is read: f32 weights, bf16 weights widened to f32, or bf16 products.
     enum class Kind { kF32, kWiden, kDot };
+
+    template <bool kFirst, class First, class Second>
+    struct Choose {
+        using Type = First;
+    };
+    template <class First, class Second>
+    struct Choose<false, First, Second> {
+        using Type = Second;
+    };
 
     template <int R, int V>
     struct Sums {
@@ -55,43 +65,41 @@ struct Gemm {
 
     template <int R, int V>
     static void add_f32(Sums<R, V> &sums, const float *const (&a)[R], const float *w,
-                        std::int64_t length) {
+                        std::int64_t to_other_half, std::int64_t length) {
+        const float *other = w + to_other_half;
         TESSERA_UNROLL_2
-        for (std::int64_t k = 0; k < length; ++k, w += kPanel) {
+        for (std::int64_t k = 0; k < length; ++k, w += kHalf, other += kHalf) {
             F weight[V];
             TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::load(w + v * kLanes);
+            for (int v = 0; v < V; ++v) weight[v] = S::load((v < 2 ? w : other) + v % 2 * kLanes);
             step(sums, a, k, weight);
         }
     }
 
     template <int R, int V>
     static void add_widened(Sums<R, V> &sums, const float *const (&a)[R], const std::uint16_t *w,
-                            std::int64_t length) {
+                            std::int64_t to_other_half, std::int64_t length) {
+        const std::uint16_t *other = w + to_other_half;
         F weight[V];
-        std::int64_t k = 0;
-        for (; k + 1 < length; k += 2, w += 2 * kPanel) {
+        for (std::int64_t k = 0; k < length; k += 2, w += 2 * kHalf, other += 2 * kHalf) {
             TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::even(S::load_pairs(w + v * 2 * kLanes));
+            for (int v = 0; v < V; ++v) weight[v] = S::even(load_pairs(w, other, v));
             step(sums, a, k, weight);
+            if (k + 1 == length) break;
             TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::odd(S::load_pairs(w + v * 2 * kLanes));
+            for (int v = 0; v < V; ++v) weight[v] = S::odd(load_pairs(w, other, v));
             step(sums, a, k + 1, weight);
-        }
-        if (k < length) {
-            TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::even(S::load_pairs(w + v * 2 * kLanes));
-            step(sums, a, k, weight);
         }
     }
 
     template <int R, int V>
     static void add_dot(Sums<R, V> &sums, const std::uint16_t *const (&a)[R],
-                        const std::uint16_t *w, std::int64_t length) {
-        for (std::int64_t k = 0; k < length; k += 2, w += 2 * kPanel) {
+                        const std::uint16_t *w, std::int64_t to_other_half, std::int64_t length) {
+        const std::uint16_t *other = w + to_other_half;
+        for (std::int64_t k = 0; k < length; k += 2, w += 2 * kHalf, other += 2 * kHalf) {
             P weight[V];
             TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::load_pairs(w + v * 2 * kLanes);
+            for (int v = 0; v < V; ++v) weight[v] = load_pairs(w, other, v);
             TESSERA_UNROLL_ALL
             for (int r = 0; r < R; ++r) {
                 const P x = S::set1_pair(a[r] + k);
@@ -101,6 +109,10 @@ struct Gemm {
                 }
             }
         }
+    }
+
+    static P load_pairs(const std::uint16_t *w, const std::uint16_t *other, int v) {
+        return S::load_pairs((v < 2 ? w : other) + v % 2 * 2 * kLanes);
     }
 
     // R rows from `first_row` times V vectors from vector `first` of the panel.
@@ -113,30 +125,34 @@ struct Gemm {
             TESSERA_UNROLL_ALL
             for (int v = 0; v < V; ++v) sums.at[r][v] = S::zero();
         }
+        // Elements of a half panel, and of one segment of it.
         const std::int64_t length = call.weight.segment_length;
+        const std::int64_t segment = (kKind == Kind::kF32 ? length : (length + 1) / 2 * 2) * kHalf;
+        const std::int64_t half = call.weight.segments * segment;
+        const std::int64_t start = (2 * panel + first / 2) * half;
         for (std::int64_t s = 0; s < call.weight.segments; ++s) {
-            const std::int64_t index = panel * call.weight.segments + s;
-            if constexpr (kKind == Kind::kF32) {
-                const float *a[R];
-                for (int r = 0; r < R; ++r) a[r] = row<float>(call, s, first_row + r);
-                add_f32<R, V>(sums, a,
-                              static_cast<const float *>(call.weight.data) +
-                                  index * length * kPanel + first * kLanes,
-                              length);
-            } else {
-                const std::uint16_t *w = static_cast<const std::uint16_t *>(call.weight.data) +
-                                         index * ((length + 1) / 2) * 2 * kPanel +
-                                         first * 2 * kLanes;
-                if constexpr (kKind == Kind::kWiden) {
-                    const float *a[R];
-                    for (int r = 0; r < R; ++r) a[r] = row<float>(call, s, first_row + r);
-                    add_widened<R, V>(sums, a, w, length);
-                } else {
-                    const std::uint16_t *a[R];
-                    for (int r = 0; r < R; ++r) a[r] = row<std::uint16_t>(call, s, first_row + r);
-                    add_dot<R, V>(sums, a, w, length);
+            using A = typename Choose<kKind == Kind::kDot, std::uint16_t, float>::Type;
+            using W = typename Choose<kKind == Kind::kF32, float, std::uint16_t>::Type;
+            const A *a[R];
+            for (int r = 0; r < R; ++r) a[r] = row<A>(call, s, first_row + r);
+            const W *w = static_cast<const W *>(call.weight.data) + start + s * segment;
+            if constexpr (kKind == Kind::kF32) add_f32<R, V>(sums, a, w, half, length);
+            if constexpr (kKind == Kind::kWiden) add_widened<R, V>(sums, a, w, half, length);
+            if constexpr (kKind == Kind::kDot) add_dot<R, V>(sums, a, w, half, length);
+        }
+        const Epilogue &e = call.epilogue;
+        const std::int64_t column = panel * kPanel + first * kLanes;
+        if (!e.bias && !e.activation && !e.gate && !e.residual && !call.out_bf16 &&
+            column + V * kLanes <= call.weight.columns) {
+            float *out = call.out + first_row * call.out_stride + column;
+            TESSERA_UNROLL_ALL
+            for (int r = 0; r < R; ++r) {
+                TESSERA_UNROLL_ALL
+                for (int v = 0; v < V; ++v) {
+                    S::store(out + r * call.out_stride + v * kLanes, sums.at[r][v]);
                 }
             }
+            return;
         }
         float buffer[R * V * kLanes];
         TESSERA_UNROLL_ALL
@@ -144,7 +160,7 @@ struct Gemm {
             TESSERA_UNROLL_ALL
             for (int v = 0; v < V; ++v) S::store(buffer + (r * V + v) * kLanes, sums.at[r][v]);
         }
-        finish(call, buffer, R, V, first_row, panel * kPanel + first * kLanes);
+        finish(call, buffer, R, V, first_row, column);
     }
 
     static F load_some(const float *p, int count) {
@@ -229,29 +245,42 @@ struct Gemm {
     static void pack_panel(const float *const *columns, std::int64_t column_count,
                            std::int64_t segments, std::int64_t segment_length, bool bf16,
                            void *out) {
-        if (!bf16) {
-            auto *to = static_cast<float *>(out);
-            for (std::int64_t k = 0; k < segments * segment_length; ++k, to += kPanel) {
-                for (std::int64_t c = 0; c < kPanel; ++c)
-                    to[c] = c < column_count ? columns[c][k] : 0;
-            }
-            return;
-        }
-        auto *to = static_cast<std::uint16_t *>(out);
-        for (std::int64_t s = 0; s < segments; ++s) {
-            for (std::int64_t k = 0; k < segment_length; k += 2, to += 2 * kPanel) {
-                const std::int64_t at = s * segment_length + k;
-                float pairs[2 * kPanel];
-                for (std::int64_t c = 0; c < kPanel; ++c) {
-                    pairs[2 * c] = c < column_count ? columns[c][at] : 0;
-                    pairs[2 * c + 1] =
-                        c < column_count && k + 1 < segment_length ? columns[c][at + 1] : 0;
-                }
-                for (int v = 0; v < 2 * kPanelVectors; ++v) {
-                    S::store_bf16(to + v * kLanes, S::load(pairs + v * kLanes));
+        for (std::int64_t half = 0; half < 2; ++half) {
+            for (std::int64_t s = 0; s < segments; ++s) {
+                const std::int64_t left = column_count - half * kHalf;
+                if (bf16) {
+                    out = pack_bf16(columns + half * kHalf, left, s * segment_length,
+                                    segment_length, static_cast<std::uint16_t *>(out));
+                } else {
+                    out = pack_f32(columns + half * kHalf, left, s * segment_length, segment_length,
+                                   static_cast<float *>(out));
                 }
             }
         }
+    }
+
+    // Elements [begin, begin + length) of a half panel's columns; `count` may be anything.
+    static void *pack_f32(const float *const *columns, std::int64_t count, std::int64_t begin,
+                          std::int64_t length, float *to) {
+        for (std::int64_t k = begin; k < begin + length; ++k, to += kHalf) {
+            for (std::int64_t c = 0; c < kHalf; ++c) to[c] = c < count ? columns[c][k] : 0;
+        }
+        return to;
+    }
+
+    static void *pack_bf16(const float *const *columns, std::int64_t count, std::int64_t begin,
+                           std::int64_t length, std::uint16_t *to) {
+        for (std::int64_t k = 0; k < length; k += 2, to += 2 * kHalf) {
+            float pairs[2 * kHalf];
+            for (std::int64_t c = 0; c < kHalf; ++c) {
+                pairs[2 * c] = c < count ? columns[c][begin + k] : 0;
+                pairs[2 * c + 1] = c < count && k + 1 < length ? columns[c][begin + k + 1] : 0;
+            }
+            for (int v = 0; v < kPanelVectors; ++v) {
+                S::store_bf16(to + v * kLanes, S::load(pairs + v * kLanes));
+            }
+        }
+        return to;
     }
 
     static void to_bf16(const float *x, std::int64_t n, std::uint16_t *out) {

@@ -7,17 +7,21 @@
 // kernels use no std:: functions, as the linker would keep one copy of them, perhaps the wrong one.
 #pragma once
 
+#include "compute/cpu/attention.hpp"
 #include "compute/cpu/elementwise.hpp"
 #include "compute/cpu/gemm.hpp"
 #include "compute/cpu/norm.hpp"
+#include "compute/cpu/winograd.hpp"
 
 namespace tessera::cpu {
 
 struct Kernels {
     const char *name; // "avx2"
     GemmKernels gemm;
+    AttentionKernels attention;
     NormKernels norm;
     ElementwiseKernels elementwise;
+    WinogradKernels winograd;
 };
 
 // Defined by level_<name>.cpp.

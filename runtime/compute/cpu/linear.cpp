@@ -82,7 +82,7 @@ Result<tessera_tensor> pack_linear(Cpu &cpu, const tessera_tensor &weight,
         region.for_each(panel_count(gemm, packed), [&](std::int64_t panel) {
             const std::int64_t first = panel * gemm.panel_columns;
             const std::int64_t count = std::min(gemm.panel_columns, columns - first);
-            const float *pointers[256];
+            const float *pointers[kMaxPanelColumns];
             for (std::int64_t c = 0; c < count; ++c) {
                 pointers[c] = own + c * inner;
                 read_floats(static_cast<const std::byte *>(weight.data) +

@@ -1,0 +1,550 @@
+// "tessera.compute-denoise/1": the diffusion head of MAR as one parallel region per call.
+//
+// What does not depend on the noisy token is taken out of the loop: the condition embedding once
+// per set, and the modulations of several steps in one product before those steps run. Tokens are
+// independent, so a large set runs in groups: memory stays bounded and the weights of a group's
+// steps stay near. Statistics, residuals, guidance and reverse steps are float32.
+#include "compute/cpu/ops.hpp"
+#include "compute/cpu/random.hpp"
+#include "compute/cpu/rows.hpp"
+#include "compute/operands.hpp"
+#include "core/log.hpp"
+
+#include <tessera/ext/compute_denoise.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <vector>
+
+namespace tessera::cpu {
+namespace {
+
+// Network rows of a group, and of the modulations made at once (steps times rows): large enough for
+// a product at full speed, small enough that a chunk is milliseconds and some megabytes.
+constexpr std::int64_t kChunkRows = 96;
+
+struct Layer {
+    PackedMatrix weight;
+    const float *bias = nullptr;
+    bool takes_bf16 = false;
+};
+
+// Rows that feed products: float32, with a bf16 copy where a product wants one.
+struct Rows {
+    float *f32 = nullptr;
+    std::uint16_t *bf16 = nullptr;
+    std::int64_t stride = 0;
+
+    void feed(GemmCall &call, const Layer &layer, std::int64_t first) const {
+        if (layer.takes_bf16) {
+            call.a = bf16 + first * stride;
+        } else {
+            call.a = f32 + first * stride;
+        }
+        call.a_stride = stride;
+    }
+};
+
+// A set as begin() found it; the bytes of its tensors are the caller's.
+struct Set {
+    std::int64_t rows = 0;
+    std::int64_t step_count = 0;
+    bool guided = false;
+    float guidance = 0;
+    bool draws = false; // noise is drawn from `random`
+    tessera_tensor time{};
+    tessera_tensor noise{};
+    tessera_random random{};
+    tessera_tensor random_index{};
+};
+
+// The same function for all rows of a loop, in pieces of a few rows.
+template <class Body>
+void for_rows(Region &region, std::int64_t count, Body &&body) {
+    constexpr std::int64_t kRowsOfPiece = 2;
+    region.for_each((count + kRowsOfPiece - 1) / kRowsOfPiece, [&](std::int64_t piece) {
+        const std::int64_t end = std::min(count, (piece + 1) * kRowsOfPiece);
+        for (std::int64_t r = piece * kRowsOfPiece; r < end; ++r) body(r);
+    });
+}
+
+void product(const GemmKernels &gemm, Region &region, const GemmCall &call) {
+    region.for_each(gemm_pieces(gemm, call),
+                    [&](std::int64_t piece) { run_piece(gemm, call, piece); });
+}
+
+} // namespace
+} // namespace tessera::cpu
+
+using namespace tessera;      // NOLINT(google-build-using-namespace)
+using namespace tessera::cpu; // the chain's name is the contract's, and global
+
+struct tessera_denoise_chain {
+    static Result<std::unique_ptr<tessera_denoise_chain>>
+    create(Cpu &cpu, const tessera_denoise_network &network, std::uint32_t max_rows,
+           std::uint32_t max_steps, bool guided);
+    ~tessera_denoise_chain() {
+        for (void *memory : memory_) free_aligned(memory);
+    }
+
+    void begin(const tessera_denoise_set &set);
+    void advance(std::int64_t first_step, std::int64_t count, const tessera_tensor &x,
+                 const tessera_tensor *model_out);
+
+  private:
+    struct Block {
+        const float *gamma, *beta;
+        Layer mlp_in, mlp_out, ada;
+    };
+    // Tokens [first, first + count) and the modulations that exist for them: steps [begin, end).
+    struct Group {
+        std::int64_t first = 0, count = 0;
+        std::int64_t begin = 0, end = 0;
+    };
+
+    explicit tessera_denoise_chain(Cpu &cpu)
+        : cpu_(cpu), gemm_(cpu.kernels().gemm), norm_(cpu.kernels().norm),
+          elementwise_(cpu.kernels().elementwise) {}
+
+    Result<Layer> layer(const tessera_denoise_linear &linear) const;
+    Result<> take_network(const tessera_denoise_network &network);
+    Result<> allocate_all();
+    template <class T>
+    bool allocate(T *&memory, std::int64_t count);
+    bool allocate(Rows &rows, std::int64_t count, std::int64_t width, bool bf16);
+
+    [[nodiscard]] std::int64_t network_rows(const Group &group) const {
+        return set_.guided ? 2 * group.count : group.count;
+    }
+    // Row of the set's conditions for local row r of a group: conditional rows come first in both.
+    [[nodiscard]] std::int64_t condition_row(const Group &group, std::int64_t r) const {
+        return r < group.count ? group.first + r : set_.rows + group.first + r - group.count;
+    }
+    [[nodiscard]] std::int64_t group_size() const {
+        return std::max<std::int64_t>(1, kChunkRows / (set_.guided ? 2 : 1));
+    }
+
+    GemmCall call(const Layer &layer, const Rows &a, std::int64_t rows, float *out,
+                  std::int64_t out_stride) const;
+    void to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const;
+    void modulations(Region &region, const Group &group);
+    void run_step(Region &region, const Group &group, std::int64_t step, const tessera_tensor &x,
+                  const tessera_tensor *model_out);
+    void input(Region &region, const Group &group, const tessera_tensor &x);
+    void normalise(Region &region, const Group &group, const float *modulation, const float *gamma,
+                   const float *beta, const Layer &next, bool first_block);
+    void finish_row(std::int64_t token, const Group &group, std::int64_t step,
+                    const tessera_tensor &x, const tessera_tensor *model_out, float *noise);
+
+    Cpu &cpu_;
+    const GemmKernels &gemm_;
+    const NormKernels &norm_;
+    const ElementwiseKernels &elementwise_;
+
+    float epsilon_ = 0;
+    std::int64_t width_ = 0, token_width_ = 0, condition_width_ = 0, modulation_width_ = 0;
+    Layer input_, condition_, final_ada_, final_;
+    std::vector<Block> blocks_;
+    tessera_denoise_network network_{};
+    std::uint32_t max_rows_ = 0, max_steps_ = 0;
+    bool guided_ = false;
+    bool ada_bf16_ = false;
+
+    Set set_;
+    std::vector<tessera_reverse_step> steps_;
+    std::uint32_t next_step_ = 0;
+    bool begun_ = false;
+    Group current_; // whose modulations are in modulation_
+
+    std::vector<void *> memory_;
+    Rows condition_in_;              // (max network rows, condition_width), bf16 only
+    float *condition_out_ = nullptr; // (max network rows, width): cond_embed
+    Rows activated_;                 // (kChunkRows, width): silu(time + cond_embed)
+    float *modulation_ = nullptr;    // (kChunkRows, modulation_width)
+    Rows token_;                     // (group tokens, token_width), bf16 only
+    float *hidden_ = nullptr;        // (group rows, width): h
+    Rows normal_;                    // (group rows, width): LN(h) (1 + scale) + shift
+    Rows inner_;                     // (group rows, width): silu(mlp_in)
+    float *output_ = nullptr;        // (group rows, 2 token_width)
+    float *noise_ = nullptr;         // (threads, token_width)
+    std::int64_t stride_ = 0, condition_stride_ = 0, output_stride_ = 0, modulation_stride_ = 0;
+};
+
+// ---- creation ----
+
+Result<Layer> tessera_denoise_chain::layer(const tessera_denoise_linear &linear) const {
+    const auto matrix = packed_matrix(cpu_, *linear.weight);
+    if (!matrix) return matrix.error();
+    return Layer{*matrix, data_of(*linear.bias), gemm_takes_bf16(gemm_, *matrix)};
+}
+
+Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &network) {
+    const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
+        const auto made = layer(from);
+        if (!made) return made.error();
+        to = *made;
+        return {};
+    };
+    epsilon_ = network.epsilon;
+    for (const auto &[to, from] : {std::pair{&input_, &network.input},
+                                   {&condition_, &network.condition},
+                                   {&final_ada_, &network.final_ada},
+                                   {&final_, &network.final}}) {
+        if (const auto taken = take(*to, *from); !taken) return taken;
+    }
+    ada_bf16_ = final_ada_.takes_bf16;
+    for (std::uint32_t i = 0; i < network.block_count; ++i) {
+        const tessera_denoise_block &from = network.blocks[i];
+        Block block{data_of(*from.gamma), data_of(*from.beta), {}, {}, {}};
+        for (const auto &[to, linear] : {std::pair{&block.mlp_in, &from.mlp_in},
+                                         {&block.mlp_out, &from.mlp_out},
+                                         {&block.ada, &from.ada}}) {
+            if (const auto taken = take(*to, *linear); !taken) return taken;
+        }
+        ada_bf16_ = ada_bf16_ || block.ada.takes_bf16;
+        blocks_.push_back(block);
+    }
+    width_ = input_.weight.columns;
+    token_width_ = input_.weight.segment_length;
+    condition_width_ = condition_.weight.segment_length;
+    modulation_width_ = (3 * static_cast<std::int64_t>(blocks_.size()) + 2) * width_;
+    return {};
+}
+
+template <class T>
+bool tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
+    const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+    memory = static_cast<T *>(allocate_aligned(bytes));
+    if (!memory) return false;
+    std::memset(memory, 0, bytes);
+    memory_.push_back(memory);
+    return true;
+}
+
+bool tessera_denoise_chain::allocate(Rows &rows, std::int64_t count, std::int64_t width,
+                                     bool bf16) {
+    rows.stride = padded_stride(width);
+    return allocate(rows.f32, count * rows.stride) &&
+           (!bf16 || allocate(rows.bf16, count * rows.stride));
+}
+
+Result<> tessera_denoise_chain::allocate_all() {
+    const std::int64_t factor = guided_ ? 2 : 1;
+    const std::int64_t all_rows = max_rows_ * factor;
+    const std::int64_t group_rows = std::min<std::int64_t>(all_rows, std::max(kChunkRows, factor));
+    const std::int64_t chunk_rows = std::max(kChunkRows, factor);
+    bool next_bf16 = final_.takes_bf16;
+    bool inner_bf16 = false;
+    for (const Block &block : blocks_) {
+        next_bf16 = next_bf16 || block.mlp_in.takes_bf16;
+        inner_bf16 = inner_bf16 || block.mlp_out.takes_bf16;
+    }
+    stride_ = padded_stride(width_);
+    modulation_stride_ = padded_stride(modulation_width_);
+    output_stride_ = padded_stride(2 * token_width_);
+    const bool enough =
+        (!condition_.takes_bf16 || allocate(condition_in_, all_rows, condition_width_, true)) &&
+        allocate(condition_out_, all_rows * stride_) &&
+        allocate(activated_, chunk_rows, width_, ada_bf16_) &&
+        allocate(modulation_, chunk_rows * modulation_stride_) &&
+        (!input_.takes_bf16 || allocate(token_, group_rows, token_width_, true)) &&
+        allocate(hidden_, group_rows * stride_) &&
+        allocate(normal_, group_rows, width_, next_bf16) &&
+        allocate(inner_, group_rows, width_, inner_bf16) &&
+        allocate(output_, group_rows * output_stride_) &&
+        allocate(noise_, cpu_.pool().thread_count() * padded_stride(token_width_));
+    if (!enough) {
+        return make_error(Status::kOutOfMemory,
+                          "denoise: no memory for a chain of {} rows, width {}, {} blocks",
+                          max_rows_, width_, blocks_.size());
+    }
+    steps_.reserve(max_steps_);
+    return {};
+}
+
+Result<std::unique_ptr<tessera_denoise_chain>>
+tessera_denoise_chain::create(Cpu &cpu, const tessera_denoise_network &network,
+                              std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
+    std::unique_ptr<tessera_denoise_chain> chain(new tessera_denoise_chain(cpu));
+    chain->network_ = network;
+    chain->max_rows_ = max_rows;
+    chain->max_steps_ = max_steps;
+    chain->guided_ = guided;
+    if (const auto taken = chain->take_network(network); !taken) return taken.error();
+    if (const auto made = chain->allocate_all(); !made) return made.error();
+    return chain;
+}
+
+// ---- parts of a step ----
+
+GemmCall tessera_denoise_chain::call(const Layer &layer, const Rows &a, std::int64_t rows,
+                                     float *out, std::int64_t out_stride) const {
+    GemmCall call{};
+    call.weight = layer.weight;
+    a.feed(call, layer, 0);
+    call.rows = rows;
+    call.out = out;
+    call.out_stride = out_stride;
+    call.epilogue.bias = layer.bias;
+    return call;
+}
+
+void tessera_denoise_chain::to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const {
+    gemm_.to_bf16(rows.f32 + r * rows.stride, width, rows.bf16 + r * rows.stride);
+}
+
+// silu(time + cond_embed) for all steps and rows of the chunk, then all adaLN layers as one loop:
+// row (step, r) of modulation_ is [shift, scale, gate] of every block, [shift, scale] of the end.
+void tessera_denoise_chain::modulations(Region &region, const Group &group) {
+    const std::int64_t rows = network_rows(group);
+    const std::int64_t count = (group.end - group.begin) * rows;
+    for_rows(region, count, [&](std::int64_t i) {
+        const float *time = data_of(set_.time) + (group.begin + i / rows) * set_.time.stride[0];
+        float *y = activated_.f32 + i * activated_.stride;
+        elementwise_.add(condition_out_ + condition_row(group, i % rows) * stride_, time, width_,
+                         y);
+        elementwise_.activate(y, width_, TESSERA_ACTIVATION_SILU, y);
+        if (ada_bf16_) to_bf16(activated_, i, width_);
+    });
+    const auto ada = [&](std::size_t i) {
+        const Layer &layer = i < blocks_.size() ? blocks_[i].ada : final_ada_;
+        return call(layer, activated_, count,
+                    modulation_ + static_cast<std::int64_t>(i) * 3 * width_, modulation_stride_);
+    };
+    // One loop over the pieces of all layers; all but the last have the same shape.
+    const std::int64_t block_pieces = blocks_.empty() ? 0 : gemm_pieces(gemm_, ada(0));
+    const std::int64_t before = block_pieces * static_cast<std::int64_t>(blocks_.size());
+    const std::int64_t last = gemm_pieces(gemm_, ada(blocks_.size()));
+    region.for_each(before + last, [&](std::int64_t piece) {
+        if (piece >= before) return run_piece(gemm_, ada(blocks_.size()), piece - before);
+        run_piece(gemm_, ada(static_cast<std::size_t>(piece / block_pieces)), piece % block_pieces);
+    });
+}
+
+// h = input(x) for the group's tokens. The unconditional rows are copies, made by the first norm.
+void tessera_denoise_chain::input(Region &region, const Group &group, const tessera_tensor &x) {
+    const std::int64_t x_stride = operands::as_rows(x)->stride;
+    float *from = data_of(x) + group.first * x_stride;
+    Rows rows{from, nullptr, x_stride};
+    if (input_.takes_bf16) {
+        rows = token_;
+        for_rows(region, group.count, [&](std::int64_t r) {
+            gemm_.to_bf16(from + r * x_stride, token_width_, token_.bf16 + r * token_.stride);
+        });
+    }
+    product(gemm_, region, call(input_, rows, group.count, hidden_, stride_));
+}
+
+// normal = LN(h) (1 + scale) + shift, with [shift, scale] at `modulation` of each row.
+void tessera_denoise_chain::normalise(Region &region, const Group &group, const float *modulation,
+                                      const float *gamma, const float *beta, const Layer &next,
+                                      bool first_block) {
+    for_rows(region, network_rows(group), [&](std::int64_t r) {
+        float *h = hidden_ + r * stride_;
+        const bool copies = first_block && r >= group.count;
+        const float *from = copies ? hidden_ + (r - group.count) * stride_ : h;
+        if (copies) std::memcpy(h, from, static_cast<std::size_t>(width_) * sizeof(float));
+        float *to = normal_.f32 + r * normal_.stride;
+        const float *shift = modulation + r * modulation_stride_;
+        norm_.layer_norm(from, gamma, beta, width_, epsilon_, to);
+        elementwise_.modulate(to, shift, shift + width_, width_, to);
+        if (next.takes_bf16) to_bf16(normal_, r, width_);
+    });
+}
+
+void tessera_denoise_chain::run_step(Region &region, const Group &group, std::int64_t step,
+                                     const tessera_tensor &x, const tessera_tensor *model_out) {
+    const std::int64_t rows = network_rows(group);
+    const float *modulation = modulation_ + (step - group.begin) * rows * modulation_stride_;
+    input(region, group, x);
+    bool first_block = true;
+    for (const Block &block : blocks_) {
+        normalise(region, group, modulation, block.gamma, block.beta, block.mlp_in, first_block);
+        first_block = false;
+        GemmCall in = call(block.mlp_in, normal_, rows, inner_.f32, inner_.stride);
+        in.epilogue.activation = TESSERA_ACTIVATION_SILU;
+        if (block.mlp_out.takes_bf16) in.out_bf16 = inner_.bf16;
+        product(gemm_, region, in);
+        GemmCall out = call(block.mlp_out, inner_, rows, hidden_, stride_);
+        out.epilogue.gate = modulation + 2 * width_;
+        out.epilogue.gate_stride = modulation_stride_;
+        out.epilogue.residual = hidden_;
+        out.epilogue.residual_stride = stride_;
+        product(gemm_, region, out);
+        modulation += 3 * width_;
+    }
+    normalise(region, group, modulation, nullptr, nullptr, final_, first_block);
+    product(gemm_, region, call(final_, normal_, rows, output_, output_stride_));
+    float *noise = noise_ + region.thread_index() * padded_stride(token_width_);
+    for_rows(region, group.count,
+             [&](std::int64_t r) { finish_row(r, group, step, x, model_out, noise); });
+}
+
+// Guidance on the value half, noise, and the reverse step of token r of the group.
+void tessera_denoise_chain::finish_row(std::int64_t r, const Group &group, std::int64_t step,
+                                       const tessera_tensor &x, const tessera_tensor *model_out,
+                                       float *noise) {
+    const std::int64_t token = group.first + r;
+    float *value = output_ + r * output_stride_;
+    const float *variance = value + token_width_;
+    if (set_.guided) {
+        elementwise_.guide(value, output_ + (group.count + r) * output_stride_, token_width_,
+                           set_.guidance, value);
+    }
+    const tessera_reverse_step &coefficients = steps_[static_cast<std::size_t>(step)];
+    const float *drawn = nullptr;
+    if (coefficients.noise_scale != 0 && !set_.draws) {
+        drawn = data_of(set_.noise) + step * set_.noise.stride[0] + token * set_.noise.stride[1];
+    } else if (coefficients.noise_scale != 0) {
+        const auto *index = static_cast<const std::int32_t *>(set_.random_index.data) +
+                            token * set_.random_index.stride[0];
+        const auto draws = static_cast<std::uint32_t>((token_width_ + 3) / 4);
+        normal_row(set_.random, index[0], index[set_.random_index.stride[1]],
+                   set_.random.first_draw + static_cast<std::uint32_t>(step) * draws, token_width_,
+                   noise);
+        drawn = noise;
+    }
+    float *to = data_of(x) + token * operands::as_rows(x)->stride;
+    elementwise_.reverse_step(to, value, variance, drawn, coefficients, token_width_, to);
+    if (model_out) {
+        std::memcpy(data_of(*model_out) + token * operands::as_rows(*model_out)->stride, value,
+                    static_cast<std::size_t>(2 * token_width_) * sizeof(float));
+    }
+}
+
+// ---- a set ----
+
+void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
+    begun_ = false;
+    if (!accepted(cpu_, "denoise begin",
+                  operands::denoise_set(network_, &given, max_rows_, max_steps_, guided_))) {
+        return;
+    }
+    set_ = {.rows = given.rows,
+            .step_count = given.step_count,
+            .guided = given.guided != 0,
+            .guidance = given.guidance,
+            .draws = given.noise == nullptr,
+            .time = *given.time,
+            .noise = given.noise ? *given.noise : tessera_tensor{},
+            .random = operands::copy_options(given.random),
+            .random_index = {}};
+    if (set_.draws) set_.random_index = *set_.random.index;
+    steps_.assign(given.steps, given.steps + given.step_count);
+    next_step_ = 0;
+    current_ = {};
+    begun_ = true;
+
+    const std::int64_t rows = set_.guided ? 2 * set_.rows : set_.rows;
+    const std::int64_t from_stride = operands::as_rows(*given.condition)->stride;
+    float *from = data_of(*given.condition);
+    cpu_.pool().run([&](Region &region) {
+        Rows condition{from, nullptr, from_stride};
+        if (condition_.takes_bf16) {
+            condition = condition_in_;
+            for_rows(region, rows, [&](std::int64_t r) {
+                gemm_.to_bf16(from + r * from_stride, condition_width_,
+                              condition_in_.bf16 + r * condition_in_.stride);
+            });
+        }
+        product(gemm_, region, call(condition_, condition, rows, condition_out_, stride_));
+    });
+}
+
+// Groups one after the other, each through all steps. The threads decide alike from `plan`, their
+// own copy; only after the region does the chain remember which modulations it holds.
+void tessera_denoise_chain::advance(std::int64_t first_step, std::int64_t count,
+                                    const tessera_tensor &x, const tessera_tensor *model_out) {
+    if (!begun_) {
+        return cpu_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
+    }
+    if (!accepted(cpu_, "denoise advance",
+                  operands::denoise_advance(network_, static_cast<std::uint32_t>(set_.rows),
+                                            static_cast<std::uint32_t>(set_.step_count), next_step_,
+                                            static_cast<std::uint32_t>(first_step),
+                                            static_cast<std::uint32_t>(count), &x, model_out))) {
+        return;
+    }
+    const std::int64_t end_step = first_step + count;
+    const bool single = set_.rows <= group_size();
+    Group last;
+    cpu_.pool().run([&](Region &region) {
+        Group group = current_;
+        for (std::int64_t token = 0; token < set_.rows; token += group_size()) {
+            if (!single || group.count == 0) group = {};
+            group.first = token;
+            group.count = std::min(group_size(), set_.rows - token);
+            const std::int64_t chunk = std::max<std::int64_t>(1, kChunkRows / network_rows(group));
+            for (std::int64_t step = first_step; step < end_step; ++step) {
+                if (step < group.begin || step >= group.end) {
+                    group.begin = step;
+                    group.end = std::min(step + chunk, single ? set_.step_count : end_step);
+                    modulations(region, group);
+                }
+                run_step(region, group, step, x, step + 1 == end_step ? model_out : nullptr);
+            }
+        }
+        if (region.thread_index() == 0) last = group;
+    });
+    current_ = single ? last : Group{};
+    next_step_ = static_cast<std::uint32_t>(end_step);
+}
+
+// ---- the table ----
+
+namespace tessera::cpu {
+namespace {
+
+Cpu &device_of(const tessera_compute *compute) {
+    return *static_cast<Cpu *>(compute->compute_data);
+}
+
+tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
+                      std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
+                      tessera_denoise_chain **out) {
+    *out = nullptr;
+    const auto check = operands::denoise_network(network);
+    auto chain =
+        check ? tessera_denoise_chain::create(device_of(compute), operands::copy_options(network),
+                                              max_rows, max_steps, guided != 0)
+              : Result<std::unique_ptr<tessera_denoise_chain>>(check.error());
+    if (!chain) {
+        log::error("compute.cpu", "denoise create: {}", chain.error().message);
+        return static_cast<tessera_status>(chain.error().status);
+    }
+    *out = chain->release();
+    return TESSERA_OK;
+}
+
+void destroy(const tessera_compute *, tessera_denoise_chain *chain) { delete chain; }
+
+void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
+           const tessera_denoise_set *set) {
+    Cpu &cpu = device_of(compute);
+    if (cpu.failed()) return;
+    if (!chain || !set) {
+        return cpu.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
+    }
+    chain->begin(operands::copy_options(set));
+}
+
+void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
+             std::uint32_t count, const tessera_tensor *x, const tessera_tensor *model_out) {
+    Cpu &cpu = device_of(compute);
+    if (cpu.failed()) return;
+    if (!chain || !x) {
+        return cpu.fail(Status::kInvalidArgument, "denoise advance: chain or x is NULL");
+    }
+    chain->advance(first_step, count, *x, model_out);
+}
+
+} // namespace
+
+const void *denoise_extension() {
+    static constexpr tessera_ext_compute_denoise kTable{
+        .create = create, .destroy = destroy, .begin = begin, .advance = advance};
+    return &kTable;
+}
+
+} // namespace tessera::cpu

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from . import diffusion, safetensors_io, sheets
 from .kl_vae import KlVae
 from .mar import Mar, SampleSettings, sample, seeded_noise
-from .tokenizer import TextureVae
+from .tokenizer import ConvBlock, TextureVae
 
 Tensors = dict[str, torch.Tensor]
 
@@ -94,14 +96,40 @@ def record_sampling(model: Mar, labels: torch.Tensor | None, settings: SampleSet
                      "timestep_map": json.dumps(times), "f32_vs_f64_max_abs": json.dumps(deviation)}
 
 
+class _Layers:
+    """Outputs of the convolutions of a texture autoencoder for the first image, as the runtime fuses them.
+
+    A block's second convolution includes the sum with the block's input.
+    """
+
+    def __init__(self, vae: TextureVae) -> None:
+        self.values: Tensors = {}
+        self._hooks = [module.register_forward_hook(self._keep(name)) for name, module in vae.named_modules()
+                       if isinstance(module, (nn.Conv2d, ConvBlock)) and not name.endswith("conv2")]
+
+    def _keep(self, name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        part, path = name.split(".", 1)
+
+        def hook(module: nn.Module, _: object, out: torch.Tensor) -> None:
+            suffix = ".conv2" if isinstance(module, ConvBlock) else ""
+            self.values[f"layer.{part[:3]}.{path}{suffix}"] = out[:1].clone()
+        return hook
+
+    def close(self) -> Tensors:
+        for hook in self._hooks:
+            hook.remove()
+        return self.values
+
+
 @torch.no_grad()
 def record_codec(vae: TextureVae | KlVae, config: str, z: torch.Tensor, image: torch.Tensor
                  ) -> tuple[Tensors, dict[str, str]]:
     """Encoding of `image` [B,3,H,W] and decoding of `z` [B,C,h,w]."""
+    layers = _Layers(vae) if isinstance(vae, TextureVae) else None
     mean, logvar = vae.encode(image)
     moments = vae.moments(image) if isinstance(vae, KlVae) else torch.cat([mean, logvar], 1)
-    return ({"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "decoded": vae.decode(z)},
-            {"kind": "klvae_io", "config": config})
+    tensors = {"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "decoded": vae.decode(z)}
+    return {**tensors, **(layers.close() if layers else {})}, {"kind": "klvae_io", "config": config}
 
 
 @torch.no_grad()

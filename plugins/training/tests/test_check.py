@@ -15,7 +15,7 @@ from tessera_training.check import find_program
 from tessera_training.errors import UserError
 from tessera_training.mar import SampleSettings, sample
 
-SHAPE = ("img_size=32", "vae_stride=8", "patch_size=1", "vae_embed_dim=5", "encoder_embed_dim=36",
+SHAPE = ("img_size=64", "vae_stride=8", "patch_size=2", "vae_embed_dim=5", "encoder_embed_dim=36",
          "encoder_num_heads=3", "decoder_embed_dim=20", "decoder_num_heads=1", "diffloss_w=33", "num_sampling_steps=7")
 
 
@@ -54,10 +54,10 @@ def test_case_follows_the_layout_of_the_fixtures(folder: Path) -> None:
     rows = len(tensors["step.00.pred_index"])
     shapes = {name[8:]: tuple(value.shape) for name, value in tensors.items() if name.startswith("step.00.")}
     assert shapes == {
-        "tokens_in": (3, 16, 5), "tokens_out": (3, 16, 5), "mask": (3, 16), "mask_next": (3, 16),
+        "tokens_in": (3, 16, 20), "tokens_out": (3, 16, 20), "mask": (3, 16), "mask_next": (3, 16),
         "mask_to_pred": (3, 16), "mask_len": (1,), "cfg_iter": (1,), "enc_out": (6, 3, 36), "dec_out": (6, 16, 20),
-        "pred_index": (rows, 2), "noise_init": (rows, 5), "noise_steps": (7, rows, 5), "x_steps": (8, rows, 5),
-        "net_steps": (7, rows, 10), "raw_steps": (7, 2 * rows, 10), "sampled": (rows, 5)}
+        "pred_index": (rows, 2), "noise_init": (rows, 20), "noise_steps": (7, rows, 20),
+        "x_steps": (8, rows, 20), "net_steps": (7, rows, 40), "raw_steps": (7, 2 * rows, 40), "sampled": (rows, 20)}
     assert "step.02.x_steps" not in tensors and "step.03.x_steps" in tensors
     assert tensors["step.00.mask"].dtype == torch.uint8 and tensors["step.00.mask_len"].dtype == torch.int64
     for step in range(4):
@@ -77,7 +77,7 @@ def test_codec_and_pictures(folder: Path) -> None:
         assert torch.equal(vae.encode(codec["image"])[0], codec["mean"])
     pictures, metadata = load(folder / "case_pictures.safetensors")
     assert metadata["kind"] == "e2e" and float(metadata["latent_scale"]) == 1.0
-    assert pictures["rgb8_round_half_even"].shape == (3, 32, 32, 3)
+    assert pictures["rgb8_round_half_even"].shape == (3, 64, 64, 3)
     assert 0 < float(pictures["rgb8_round_half_even"].float().mean()) < 255
 
 

@@ -134,7 +134,7 @@ void conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &packed_weig
                  shape_text(packed_weight));
         return;
     }
-    conv2d_direct(cpu, {.weight = weight,
+    const ConvCall call{.weight = weight,
                         .x = &x,
                         .out = &out,
                         .residual = options.residual,
@@ -145,7 +145,11 @@ void conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &packed_weig
                         .pad_left = options.pad_left,
                         .circular = options.circular != 0,
                         .input_activation = options.input_activation,
-                        .activation = options.activation});
+                        .activation = options.activation};
+    if (takes_winograd(call))
+        conv2d_winograd(cpu, call);
+    else
+        conv2d_direct(cpu, call);
 }
 
 } // namespace tessera::cpu

@@ -5,6 +5,7 @@
 
 #include <tessera/compute.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace tessera::cpu {
@@ -61,7 +62,44 @@ struct ConvCall {
     }
 };
 
+// The input as it is multiplied: x itself, or a copy in scratch memory (slot A) with the activation
+// applied or in bf16.
+class ConvInput {
+  public:
+    ConvInput(const ConvCall &call, bool as_bf16);
+
+    // False when memory is short, which has been reported then.
+    [[nodiscard]] bool prepare(Cpu &cpu);
+    // Makes the copy, if there is one; inside a region, before pixels are read.
+    void convert(Cpu &cpu, Region &region) const;
+
+    // The channels of a pixel of x, as floats or bf16.
+    [[nodiscard]] const std::byte *pixel(std::int64_t image, std::int64_t row,
+                                         std::int64_t column) const {
+        return source_ + image * image_bytes_ + row * row_bytes_ + column * pixel_bytes_;
+    }
+    [[nodiscard]] std::int64_t pixel_bytes() const { return pixel_bytes_; }
+
+  private:
+    [[nodiscard]] bool copies() const {
+        return as_bf16_ || call_.input_activation != TESSERA_ACTIVATION_NONE;
+    }
+
+    const ConvCall &call_;
+    bool as_bf16_;
+    std::byte *copy_ = nullptr;
+    const std::byte *source_;
+    std::int64_t image_bytes_;
+    std::int64_t row_bytes_;
+    std::int64_t pixel_bytes_;
+};
+
 // By gathering rows for the product core; every shape.
 void conv2d_direct(Cpu &cpu, const ConvCall &call);
+
+// By winograd.hpp's transforms. Which shapes take it depends on one image and the weight only, so
+// that an image's result does not depend on its batch.
+[[nodiscard]] bool takes_winograd(const ConvCall &call);
+void conv2d_winograd(Cpu &cpu, const ConvCall &call);
 
 } // namespace tessera::cpu

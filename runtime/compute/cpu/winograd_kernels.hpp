@@ -1,0 +1,158 @@
+// The transforms of winograd.hpp for one SIMD level S: channels are lanes.
+#pragma once
+
+#include "compute/cpu/gemm_kernels.hpp"
+#include "compute/cpu/norm_kernels.hpp"
+#include "compute/cpu/simd_math.hpp"
+#include "compute/cpu/winograd.hpp"
+
+namespace tessera::cpu {
+
+template <class S>
+struct Winograd {
+    using F = typename S::F;
+    static constexpr int kIn = static_cast<int>(kWinogradIn);
+    static constexpr int kOut = static_cast<int>(kWinogradOut);
+    static constexpr int kTaps = 3;
+    static constexpr std::int64_t kHalf = Gemm<S>::kHalf; // columns of half a panel
+
+    // G g, three values into six.
+    static void filter(const F (&g)[kTaps], F (&u)[kIn]) {
+        const F sum = S::add(g[0], g[2]);
+        const F sixth = S::set1(-1.0f / 6.0f);
+        u[0] = S::mul(g[0], S::set1(0.25f));
+        u[1] = S::mul(S::add(sum, g[1]), sixth);
+        u[2] = S::mul(S::sub(sum, g[1]), sixth);
+        const F outer = S::fma(g[2], S::set1(1.0f / 6.0f), S::mul(g[0], S::set1(1.0f / 24.0f)));
+        const F middle = S::mul(g[1], S::set1(1.0f / 12.0f));
+        u[3] = S::add(outer, middle);
+        u[4] = S::sub(outer, middle);
+        u[5] = g[2];
+    }
+
+    // B^T d, six values into six.
+    static void spread(const F (&d)[kIn], F (&t)[kIn]) {
+        const F four = S::set1(4.0f);
+        const F minus_four = S::set1(-4.0f);
+        const F minus_five = S::set1(-5.0f);
+        const F two = S::set1(2.0f);
+        const F even = S::fma(minus_four, d[2], d[4]);
+        const F odd = S::fma(minus_four, d[1], d[3]);
+        const F near = S::sub(d[4], d[2]);
+        const F far = S::sub(d[3], d[1]);
+        t[0] = S::fma(four, d[0], S::fma(minus_five, d[2], d[4]));
+        t[1] = S::add(even, odd);
+        t[2] = S::sub(even, odd);
+        t[3] = S::fma(two, far, near);
+        t[4] = S::sub(near, S::mul(two, far));
+        t[5] = S::fma(four, d[1], S::fma(minus_five, d[3], d[5]));
+    }
+
+    // A^T m, six values into four.
+    static void gather(const F (&m)[kIn], F (&y)[kOut]) {
+        const F sum1 = S::add(m[1], m[2]);
+        const F difference1 = S::sub(m[1], m[2]);
+        const F sum2 = S::add(m[3], m[4]);
+        const F difference2 = S::sub(m[3], m[4]);
+        y[0] = S::add(m[0], S::add(sum1, sum2));
+        y[1] = S::fma(S::set1(2.0f), difference2, difference1);
+        y[2] = S::fma(S::set1(4.0f), sum2, sum1);
+        y[3] = S::add(m[5], S::fma(S::set1(8.0f), difference2, difference1));
+    }
+
+    // Taps g[ky][kx] of one vector of output channels, all 36 results stored.
+    static void weight_vector(const F (&g)[kTaps][kTaps], float *out,
+                              std::ptrdiff_t matrix_stride) {
+        F half[kIn][kTaps]; // G g
+        for (int x = 0; x < kTaps; ++x) {
+            const F column[kTaps] = {g[0][x], g[1][x], g[2][x]};
+            F u[kIn];
+            filter(column, u);
+            for (int y = 0; y < kIn; ++y) half[y][x] = u[y];
+        }
+        for (int y = 0; y < kIn; ++y) {
+            F u[kIn];
+            filter(half[y], u);
+            for (int x = 0; x < kIn; ++x) S::store(out + (y * kIn + x) * matrix_stride, u[x]);
+        }
+    }
+
+    static void weight(const void *half, bool bf16, std::int64_t in_channels, std::int64_t begin,
+                       std::int64_t end, float *out, std::ptrdiff_t matrix_stride) {
+        const std::int64_t pairs = (in_channels + 1) / 2;
+        for (std::int64_t k = begin; k < end; ++k) {
+            for (std::int64_t c = 0; c < kHalf; c += S::kLanes) {
+                F g[kTaps][kTaps];
+                for (int tap = 0; tap < kTaps * kTaps; ++tap) {
+                    F &value = g[tap / kTaps][tap % kTaps];
+                    if (!bf16) {
+                        value = S::load(static_cast<const float *>(half) +
+                                        (tap * in_channels + k) * kHalf + c);
+                        continue;
+                    }
+                    const auto pair = S::load_pairs(static_cast<const std::uint16_t *>(half) +
+                                                    ((tap * pairs + k / 2) * kHalf + c) * 2);
+                    value = k % 2 == 0 ? S::even(pair) : S::odd(pair);
+                }
+                weight_vector(g, out + k * kHalf + c, matrix_stride);
+            }
+        }
+    }
+
+    static void input(const float *const *pixels, std::int64_t channels, float *out,
+                      std::ptrdiff_t matrix_stride) {
+        for_each_vector<S>(channels, [&](std::int64_t c, int lanes) {
+            F half[kIn][kIn]; // B^T d
+            for (int x = 0; x < kIn; ++x) {
+                F column[kIn];
+                for (int y = 0; y < kIn; ++y)
+                    column[y] = load_lanes<S>(pixels[y * kIn + x] + c, lanes);
+                F t[kIn];
+                spread(column, t);
+                for (int y = 0; y < kIn; ++y) half[y][x] = t[y];
+            }
+            for (int y = 0; y < kIn; ++y) {
+                F t[kIn];
+                spread(half[y], t);
+                for (int x = 0; x < kIn; ++x)
+                    store_lanes<S>(out + (y * kIn + x) * matrix_stride + c, t[x], lanes);
+            }
+        });
+    }
+
+    static void output(const float *rows, std::ptrdiff_t matrix_stride, std::int64_t channels,
+                       const float *bias, tessera_activation_kind activation,
+                       const float *const *residual, float *const *out) {
+        for_each_vector<S>(channels, [&](std::int64_t c, int lanes) {
+            F half[kOut][kIn]; // A^T m
+            for (int x = 0; x < kIn; ++x) {
+                F column[kIn];
+                for (int y = 0; y < kIn; ++y)
+                    column[y] = load_lanes<S>(rows + (y * kIn + x) * matrix_stride + c, lanes);
+                F t[kOut];
+                gather(column, t);
+                for (int y = 0; y < kOut; ++y) half[y][x] = t[y];
+            }
+            const F term = bias != nullptr ? load_lanes<S>(bias + c, lanes) : S::zero();
+            for (int y = 0; y < kOut; ++y) {
+                F t[kOut];
+                gather(half[y], t);
+                for (int x = 0; x < kOut; ++x) {
+                    const int pixel = y * kOut + x;
+                    if (out[pixel] == nullptr) continue;
+                    F value = cpu::activate<S>(S::add(t[x], term), activation);
+                    if (residual != nullptr)
+                        value = S::add(load_lanes<S>(residual[pixel] + c, lanes), value);
+                    store_lanes<S>(out[pixel] + c, value, lanes);
+                }
+            }
+        });
+    }
+};
+
+template <class S>
+constexpr WinogradKernels winograd_kernels() {
+    return {Winograd<S>::weight, Winograd<S>::input, Winograd<S>::output};
+}
+
+} // namespace tessera::cpu

@@ -4,8 +4,6 @@
 # -fno-gnu-unique is what makes unloading possible with GCC: unique symbols pin a library for ever.
 include_guard(GLOBAL)
 
-set(TESSERA_PLUGIN_EXPORTS "${CMAKE_CURRENT_LIST_DIR}/plugin_exports.map")
-
 function(tessera_add_plugin name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
   add_library(${name} MODULE ${arg_SOURCES})
@@ -17,7 +15,8 @@ function(tessera_add_plugin name)
   target_compile_options(${name} PRIVATE
     $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
   # The standard library's templates are visible whatever the flags say; the map hides them.
-  target_link_options(${name} PRIVATE -Wl,--version-script=${TESSERA_PLUGIN_EXPORTS})
+  target_link_options(${name} PRIVATE
+    "-Wl,--version-script=${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin_exports.map")
   set_target_properties(${name} PROPERTIES
     PREFIX "" C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   if(TESSERA_PLUGIN_OUTPUT_DIRECTORY)

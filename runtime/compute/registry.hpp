@@ -21,7 +21,7 @@ struct ComputeOptions {
     // Threads to share with others; must outlive the compute. NULL: its own.
     ThreadPool *pool = nullptr;
     // Instruction set of the CPU backend, for tests: "avx2", "generic", ...; empty: the best.
-    std::string isa;
+    std::string isa = {};
     // Wrap the table in checks (checked.hpp): every operand, ownership, allocation while stepping.
     bool checked = false;
 };

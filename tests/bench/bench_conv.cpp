@@ -1,0 +1,151 @@
+// conv2d and group_norm of the CPU backend at the autoencoder's sizes, beside oneDNN in the same
+// run. Prints medians and the spread between the quartiles; ratios above 1 mean that ours is
+// faster. Arguments: [threads (1)] [repetitions (7)] [largest side (128)].
+#include "compute/registry.hpp"
+#include "tests/compute/harness.hpp"
+#include "tests/compute/onednn.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tessera::testing {
+namespace {
+
+struct Times {
+    std::vector<double> ms;
+    [[nodiscard]] double quantile(double at) {
+        std::sort(ms.begin(), ms.end());
+        return ms[static_cast<std::size_t>(at * static_cast<double>(ms.size() - 1))];
+    }
+    [[nodiscard]] double median() { return quantile(0.5); }
+    [[nodiscard]] double spread() { return (quantile(0.75) - quantile(0.25)) / median(); }
+};
+
+// One thread is timed in CPU time, which other programs disturb little; more threads in wall time.
+double now_ms(bool wall) {
+    timespec time{};
+    clock_gettime(wall ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
+}
+
+// Runs the contestants in turn, so that disturbances meet them alike.
+std::vector<Times> race(const std::vector<std::function<void()>> &contestants, int repetitions,
+                        bool wall) {
+    std::vector<Times> times(contestants.size());
+    for (int i = -1; i < repetitions; ++i) { // the first round warms up
+        for (std::size_t c = 0; c < contestants.size(); ++c) {
+            if (!contestants[c]) continue;
+            const double start = now_ms(wall);
+            contestants[c]();
+            if (i >= 0) times[c].ms.push_back(now_ms(wall) - start);
+        }
+    }
+    return times;
+}
+
+std::vector<float> floats(const Array &array) { return {array.values.begin(), array.values.end()}; }
+
+struct Options {
+    unsigned threads;
+    int repetitions;
+    std::int64_t largest_side;
+};
+
+void bench_conv(const tessera_compute &compute, const Options &options, std::int64_t side,
+                std::int64_t in, std::int64_t out) {
+    const Array x = random_array({1, side, side, in}, 1);
+    const Array weight =
+        random_array({out, in, 3, 3}, 2, 1 / std::sqrt(static_cast<double>(9 * in)));
+    const Array bias = random_array({out}, 3);
+    const DeviceTensor input(compute, x);
+    const DeviceTensor bias_tensor(compute, bias);
+    const DeviceTensor result(compute, Shape{1, side, side, out});
+    const PackedWeight packed(compute, weight, TESSERA_DTYPE_F32);
+    tessera_conv2d conv{};
+    conv.struct_size = sizeof conv;
+    conv.pad_top = conv.pad_left = conv.pad_bottom = conv.pad_right = 1;
+    conv.bias = bias_tensor.view();
+    const OneDnnConvShape shape{1, side, side, in, out, 3, 1, 1, 1, 1, 1};
+    const auto threads = static_cast<int>(options.threads);
+    const auto direct = OneDnnConv::create(shape, OneDnnAlgorithm::kDirect, threads, floats(x),
+                                           floats(weight), floats(bias));
+    const auto winograd = OneDnnConv::create(shape, OneDnnAlgorithm::kWinograd, threads, floats(x),
+                                             floats(weight), floats(bias));
+    std::vector<Times> times =
+        race({[&] {
+                  compute.conv2d(&compute, input.view(), packed.view(), &conv, result.view());
+                  compute.synchronize(&compute);
+              },
+              [&] { direct->run(); },
+              winograd ? std::function<void()>([&] { winograd->run(); }) : nullptr},
+             options.repetitions, options.threads > 1);
+    const double gflop = 18.0 * static_cast<double>(side * side * in * out) * 1e-9;
+    const double ours = times[0].median();
+    std::string line = fmt::format("conv 3x3  {:3} px {:3} -> {:3}  ours {:8.2f} ms ({:3.0f} %), "
+                                   "{:5.0f} GFLOP/s direct-equivalent"
+                                   "   oneDNN direct {:8.2f} ms, ratio {:.2f}",
+                                   side, in, out, ours, 100 * times[0].spread(), gflop / ours * 1e3,
+                                   times[1].median(), times[1].median() / ours);
+    if (winograd)
+        line += fmt::format("   oneDNN Winograd {:8.2f} ms, ratio {:.2f}", times[2].median(),
+                            times[2].median() / ours);
+    fmt::print("{}\n", line);
+}
+
+void bench_group_norm(const tessera_compute &compute, const Options &options, std::int64_t side,
+                      std::int64_t channels) {
+    const DeviceTensor x(compute, random_array({1, side, side, channels}, 1));
+    const DeviceTensor out(compute, Shape{1, side, side, channels});
+    const DeviceTensor copy(compute, Shape{1, side, side, channels});
+    const DeviceTensor gamma(compute, random_array({channels}, 2));
+    const DeviceTensor beta(compute, random_array({channels}, 3));
+    std::vector<Times> times =
+        race({[&] {
+                  compute.group_norm(&compute, x.view(), 32, gamma.view(), beta.view(), 1e-6F,
+                                     TESSERA_ACTIVATION_SILU, out.view());
+              },
+              [&] { compute.copy(&compute, x.view(), copy.view()); }},
+             options.repetitions, options.threads > 1);
+    fmt::print(
+        "group_norm + SiLU  {:3} px {:3} channels  ours {:8.2f} ms ({:3.0f} %)   a copy of it "
+        "{:8.2f} ms, ratio {:.2f}\n",
+        side, channels, times[0].median(), 100 * times[0].spread(), times[1].median(),
+        times[1].median() / times[0].median());
+}
+
+int run(const Options &options) {
+    const auto opened = Compute::open(
+        "cpu", {.threads = options.threads, .pool = nullptr, .isa = "", .checked = false});
+    if (!opened) {
+        fmt::print(stderr, "{}\n", opened.error().message);
+        return 1;
+    }
+    const tessera_compute &compute = *opened->table();
+    fmt::print("{}; {} repetitions\n", compute.info->device, options.repetitions);
+    const std::int64_t shapes[][3] = {{16, 512, 512},  {32, 512, 256},  {32, 256, 256},
+                                      {64, 256, 256},  {128, 256, 128}, {128, 128, 128},
+                                      {256, 128, 128}, {64, 64, 64},    {256, 64, 64}};
+    for (const auto &[side, in, out] : shapes)
+        if (side <= options.largest_side) bench_conv(compute, options, side, in, out);
+    for (const auto &[side, in, out] : shapes)
+        if (side <= options.largest_side && in == out) bench_group_norm(compute, options, side, in);
+    return 0;
+}
+
+} // namespace
+} // namespace tessera::testing
+
+int main(int argc, char **argv) {
+    const auto argument = [&](int index, int fallback) {
+        return argc > index ? std::atoi(argv[index]) : fallback;
+    };
+    return tessera::testing::run({static_cast<unsigned>(std::max(1, argument(1, 1))),
+                                  std::max(1, argument(2, 7)), argument(3, 128)});
+}

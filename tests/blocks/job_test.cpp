@@ -1,0 +1,297 @@
+// Jobs of the MAR generator: pictures, events, completion, and what a step may not do.
+#include "test_model.hpp"
+
+#include "mar/job.hpp"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace tessera::blocks {
+namespace {
+
+constexpr int kStride = 8;
+constexpr int kSide = 4;               // tokens
+constexpr int kSize = kSide * kStride; // pixels
+
+using Picture = std::vector<std::uint8_t>;
+
+// Keeps what a job sends.
+class RecordingSink {
+  public:
+    struct Image {
+        Picture pixels;
+        std::uint32_t image;
+        std::uint32_t step;
+        bool is_final;
+    };
+
+    RecordingSink() {
+        table_.sink_data = this;
+        table_.acquire_frame = [](const tessera_sink *sink, std::uint32_t width,
+                                  std::uint32_t height, tessera_tensor *out) -> tessera_status {
+            auto &self = *static_cast<RecordingSink *>(sink->sink_data);
+            self.frame_.assign(static_cast<std::size_t>(width) * height * 4, 7);
+            *out = sdk::host_view(self.frame_.data(), {height, width, 4});
+            return TESSERA_OK;
+        };
+        table_.emit = [](const tessera_sink *sink, const tessera_event *event) -> tessera_status {
+            static_cast<RecordingSink *>(sink->sink_data)->keep(*event);
+            return TESSERA_OK;
+        };
+        table_.should_stop = [](const tessera_sink *sink) -> std::int32_t {
+            return static_cast<RecordingSink *>(sink->sink_data)->stop ? 1 : 0;
+        };
+    }
+    RecordingSink(const RecordingSink &) = delete;
+    RecordingSink &operator=(const RecordingSink &) = delete;
+
+    [[nodiscard]] sdk::Sink sink() const { return sdk::Sink(&table_); }
+    [[nodiscard]] std::vector<Picture> final_pictures() const {
+        std::vector<Picture> pictures;
+        for (const Image &image : images) {
+            if (image.is_final) pictures.push_back(image.pixels);
+        }
+        return pictures;
+    }
+
+    std::vector<Image> images;
+    std::vector<std::vector<float>> latents;
+    std::vector<Picture> cells;
+    std::vector<std::uint32_t> progress;
+    std::uint32_t total = 0;
+    bool stop = false;
+
+  private:
+    void keep(const tessera_event &event) {
+        const auto *bytes = event.tensor != nullptr
+                                ? static_cast<const std::uint8_t *>(event.tensor->data)
+                                : nullptr;
+        const std::size_t size = event.tensor != nullptr
+                                     ? static_cast<std::size_t>(sdk::element_count(*event.tensor))
+                                     : 0;
+        switch (event.type) {
+        case TESSERA_EVENT_PROGRESS:
+            progress.push_back(event.step);
+            total = event.total_steps;
+            break;
+        case TESSERA_EVENT_IMAGE:
+            images.push_back({Picture(bytes, bytes + size), event.image, event.step,
+                              (event.flags & TESSERA_EVENT_FINAL) != 0});
+            break;
+        case TESSERA_EVENT_CELLS:
+            cells.emplace_back(bytes, bytes + size);
+            break;
+        case TESSERA_EVENT_FEATURES: {
+            std::vector<float> values(size);
+            std::memcpy(values.data(), bytes, size * sizeof(float));
+            latents.push_back(std::move(values));
+            break;
+        }
+        default:
+            ADD_FAILURE() << "event type " << event.type;
+        }
+    }
+    tessera_sink table_{};
+    Picture frame_;
+};
+
+class JobTest : public testing::Test {
+  protected:
+    explicit JobTest(bool checked = false) : device_(2, checked) {
+        golden::SyntheticMar shape;
+        shape.img_size = kSize;
+        shape.vae_stride = kStride;
+        const std::string model = directory_ / "model.safetensors";
+        const std::string codec = directory_ / "codec.safetensors";
+        EXPECT_TRUE(golden::write_synthetic(model, mar_file(shape)));
+        EXPECT_TRUE(golden::write_synthetic(codec, golden::synthetic_texture_codec(4, kStride)));
+        model_.emplace(load_mar(device_, model));
+        codec_.emplace(load_codec(device_, codec));
+    }
+
+    static mar::MarJob::Spec spec(std::vector<std::int64_t> labels) {
+        mar::MarJob::Spec spec;
+        spec.tokens.labels = std::move(labels);
+        spec.tokens.steps = 5;
+        spec.tokens.guidance = 2.0;
+        spec.tokens.denoise_steps = "6";
+        spec.tokens.seed = 3;
+        return spec;
+    }
+    // Runs a job to its end; the number of steps it took.
+    int run(const mar::MarJob::Spec &spec, RecordingSink &sink, std::uint32_t budget_us) {
+        mar::MarJob job(device_.compute, *model_, *codec_, spec, sink.sink());
+        int steps = 1;
+        while (job.step(budget_us) == sdk::Status::kMore) ++steps;
+        return steps;
+    }
+    // An image whose pixels tell where they are, and what to generate of it.
+    static Picture test_image() {
+        Picture pixels;
+        for (int i = 0; i < kSize * kSize; ++i) {
+            pixels.insert(pixels.end(), {static_cast<std::uint8_t>(i % 251),
+                                         static_cast<std::uint8_t>(i / kSize * 7), 90, 255});
+        }
+        return pixels;
+    }
+    void complete_with(mar::MarJob::Spec &spec, const Picture &image, const Picture &mask,
+                       int mask_size) {
+        const sdk::View image_view = sdk::host_view(image.data(), {kSize, kSize, 4});
+        const sdk::View mask_view = sdk::host_view(mask.data(), {mask_size, mask_size});
+        spec.completion = mar::read_completion(model_->config, 3, &image_view, &mask_view);
+        spec.tokens.known = spec.completion->known;
+    }
+
+    TestDevice device_;
+    TemporaryDirectory directory_;
+    std::optional<mar::MarModel> model_;
+    std::optional<LatentCodec> codec_;
+};
+
+TEST_F(JobTest, EmitsPreviewsCellsProgressAndOneFinalPictureAnImage) {
+    RecordingSink sink;
+    mar::MarJob::Spec two = spec({0, 1});
+    two.preview_every = 2;
+    run(two, sink, 0);
+    EXPECT_THAT(sink.progress, testing::ElementsAre(1, 2, 3, 4, 5));
+    EXPECT_EQ(sink.total, 5u);
+    std::vector<std::uint32_t> steps;
+    for (const auto &image : sink.images) steps.push_back(image.step);
+    EXPECT_THAT(steps, testing::ElementsAre(2, 2, 4, 4, 5, 5));
+    EXPECT_EQ(sink.final_pictures().size(), 2u);
+    EXPECT_NE(sink.final_pictures()[0], sink.final_pictures()[1]);
+    EXPECT_EQ(sink.latents.size(), sink.images.size());
+    ASSERT_EQ(sink.cells.size(), 10u);
+    for (const std::uint8_t cell : sink.cells.back()) EXPECT_NE(cell, TESSERA_CELL_UNKNOWN);
+    for (std::size_t i = 3; i < sink.images[0].pixels.size(); i += 4) {
+        ASSERT_EQ(sink.images[0].pixels[i], 255);
+    }
+}
+
+TEST_F(JobTest, BudgetsAndPreviewsChangeNoByte) {
+    RecordingSink reference;
+    const int fine = run(spec({2}), reference, 0);
+    for (const std::uint32_t budget_us : {1u, 500u, 20'000u, 4'000'000'000u}) {
+        RecordingSink sink;
+        const int steps = run(spec({2}), sink, budget_us);
+        EXPECT_EQ(sink.final_pictures(), reference.final_pictures()) << budget_us;
+        EXPECT_EQ(sink.latents.back(), reference.latents.back());
+        if (budget_us > 1'000'000) {
+            EXPECT_EQ(steps, 1);
+        }
+    }
+    EXPECT_GE(fine, 5); // a step of its own for each autoregressive step at least
+    RecordingSink with_previews;
+    mar::MarJob::Spec previews = spec({2});
+    previews.preview_every = 1;
+    run(previews, with_previews, 0);
+    EXPECT_EQ(with_previews.final_pictures(), reference.final_pictures());
+}
+
+TEST_F(JobTest, StopsSoonWhenAsked) {
+    RecordingSink sink;
+    sink.stop = true;
+    mar::MarJob job(device_.compute, *model_, *codec_, spec({0}), sink.sink());
+    EXPECT_EQ(job.step(4'000'000'000u), sdk::Status::kMore);
+    EXPECT_TRUE(sink.progress.empty());
+}
+
+TEST_F(JobTest, KeptPixelsComeBackAsTheyWere) {
+    const Picture image = test_image();
+    Picture mask(kSize * kSize, 0);
+    for (int y = 3; y < 20; ++y) {
+        for (int x = 11; x < 27; ++x) mask[y * kSize + x] = 255; // cuts through cells
+    }
+    mar::MarJob::Spec completion = spec({1});
+    completion.preview_every = 1;
+    complete_with(completion, image, mask, kSize);
+    EXPECT_THAT(completion.tokens.known,
+                testing::ElementsAre(1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1));
+    RecordingSink sink;
+    run(completion, sink, 0);
+    ASSERT_GE(sink.images.size(), 5u);
+    for (const auto &picture : sink.images) {
+        for (std::size_t i = 0; i < mask.size(); ++i) {
+            if (mask[i] != 0) continue;
+            ASSERT_TRUE(std::equal(image.begin() + static_cast<std::ptrdiff_t>(4 * i),
+                                   image.begin() + static_cast<std::ptrdiff_t>(4 * i + 4),
+                                   picture.pixels.begin() + static_cast<std::ptrdiff_t>(4 * i)))
+                << "pixel " << i;
+        }
+    }
+    // The latents of known tokens never change.
+    const std::size_t width = sink.latents[0].size() / (kSide * kSide);
+    for (const auto &latents : sink.latents) {
+        for (std::size_t token = 0; token < completion.tokens.known.size(); ++token) {
+            if (completion.tokens.known[token] == 0) continue;
+            for (std::size_t c = 0; c < width; ++c) {
+                EXPECT_EQ(latents[token * width + c], sink.latents[0][token * width + c]);
+            }
+        }
+    }
+}
+
+TEST_F(JobTest, MasksInCellsAndNothingToGenerate) {
+    const Picture image = test_image();
+    mar::MarJob::Spec cells = spec({1});
+    Picture cell_mask(kSide * kSide, 0);
+    cell_mask[5] = 1;
+    complete_with(cells, image, cell_mask, kSide);
+    RecordingSink one;
+    run(cells, one, 0);
+    EXPECT_THAT(one.progress, testing::ElementsAre(1));
+    EXPECT_NE(one.final_pictures().at(0), image);
+
+    complete_with(cells, image, Picture(kSide * kSide, 0), kSide);
+    RecordingSink none;
+    run(cells, none, 0);
+    ASSERT_EQ(none.final_pictures().size(), 1u);
+    EXPECT_EQ(none.final_pictures()[0], image);
+}
+
+TEST_F(JobTest, RejectsInputsThatDoNotFit) {
+    const Picture image = test_image();
+    const Picture mask(kSize * kSize, 0);
+    const sdk::View good = sdk::host_view(image.data(), {kSize, kSize, 4});
+    const sdk::View good_mask = sdk::host_view(mask.data(), {kSize, kSize});
+    const sdk::View small = sdk::host_view(image.data(), {kSize / 2, kSize, 4});
+    const sdk::View small_mask = sdk::host_view(mask.data(), {kSize / 2, kSize / 2});
+    const auto failure = [&](const sdk::View *i, const sdk::View *m) {
+        return failure_of(
+            [&] { static_cast<void>(mar::read_completion(model_->config, 3, i, m)); });
+    };
+    EXPECT_EQ(failure(nullptr, nullptr), "");
+    EXPECT_THAT(failure(&good, nullptr), testing::HasSubstr("without 'mask'"));
+    EXPECT_THAT(failure(nullptr, &good_mask), testing::HasSubstr("without 'image'"));
+    EXPECT_THAT(failure(&small, &good_mask), testing::HasSubstr("32 x 16"));
+    EXPECT_THAT(failure(&good, &small_mask), testing::HasSubstr("16 x 16"));
+    EXPECT_THAT(failure(&good_mask, &good_mask), testing::HasSubstr("dimensions"));
+}
+
+// The device refuses allocations while a job steps.
+class CheckedJobTest : public JobTest {
+  protected:
+    CheckedJobTest() : JobTest(true) {}
+};
+
+TEST_F(CheckedJobTest, StepsAllocateNothing) {
+    Picture mask(kSize * kSize, 0);
+    std::fill(mask.begin(), mask.begin() + kSize * kSize / 2, std::uint8_t{1});
+    mar::MarJob::Spec completion = spec({1, 2});
+    completion.preview_every = 2;
+    complete_with(completion, test_image(), mask, kSize);
+    RecordingSink sink;
+    mar::MarJob job(device_.compute, *model_, *codec_, completion, sink.sink());
+    device_.owner.set_stepping(true);
+    EXPECT_NO_THROW({
+        while (job.step(0) == sdk::Status::kMore) {
+        }
+    });
+    device_.owner.set_stepping(false);
+    EXPECT_EQ(sink.final_pictures().size(), 2u);
+}
+
+} // namespace
+} // namespace tessera::blocks

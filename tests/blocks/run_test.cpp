@@ -1,0 +1,211 @@
+// Invariants of sampling runs: batching, threads, paths, step budgets, given tokens.
+#include "test_model.hpp"
+
+#include "mar/token_run.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace tessera::blocks {
+namespace {
+
+golden::SyntheticMar test_shape() {
+    golden::SyntheticMar shape;
+    shape.img_size = 40; // 5 x 5 tokens
+    shape.decoder_depth = 3;
+    return shape;
+}
+
+class RunTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        path_ = directory_ / "model.safetensors";
+        ASSERT_TRUE(golden::write_synthetic(path_, mar_file(test_shape())));
+    }
+    static mar::TokenRunSpec spec(std::vector<std::int64_t> labels) {
+        mar::TokenRunSpec spec;
+        spec.labels = std::move(labels);
+        spec.steps = 6;
+        spec.guidance = 2.5;
+        spec.temperature = 0.9;
+        spec.denoise_steps = "7";
+        spec.seed = 42;
+        return spec;
+    }
+    static std::vector<float> finish(const TestDevice &device, mar::TokenRun &run) {
+        while (!run.is_done()) run.run_unit();
+        return to_host(device.compute, run.tokens());
+    }
+    static std::vector<float> sample(const TestDevice &device, const mar::MarModel &model,
+                                     const mar::TokenRunSpec &spec) {
+        mar::TokenRun run(device.compute, model, spec);
+        return finish(device, run);
+    }
+
+    TemporaryDirectory directory_;
+    std::string path_;
+};
+
+TEST_F(RunTest, AnImageIsTheSameAloneAndInABatch) {
+    const TestDevice device(2);
+    for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+        const mar::MarModel model = load_mar(device, path_, precision);
+        const std::vector<float> batch = sample(device, model, spec({1, 1, 1}));
+        const std::size_t size = batch.size() / 3;
+        for (std::size_t image = 0; image < 3; ++image) {
+            mar::TokenRunSpec alone = spec({1});
+            alone.first_image = static_cast<std::uint32_t>(image);
+            EXPECT_EQ(sample(device, model, alone),
+                      std::vector<float>(batch.begin() + static_cast<std::ptrdiff_t>(image * size),
+                                         batch.begin() +
+                                             static_cast<std::ptrdiff_t>((image + 1) * size)));
+        }
+        for (const float value : batch) ASSERT_TRUE(std::isfinite(value));
+    }
+}
+
+TEST_F(RunTest, ThreadsDoNotChangeABit) {
+    const TestDevice one(1);
+    const TestDevice two(2);
+    const TestDevice five(5);
+    const auto tokens = [&](const TestDevice &device) {
+        return sample(device, load_mar(device, path_), spec({0, 3}));
+    };
+    const std::vector<float> expected = tokens(one);
+    EXPECT_EQ(tokens(two), expected);
+    EXPECT_EQ(tokens(five), expected);
+}
+
+TEST_F(RunTest, TheFusedChainAgreesWithBaseOperations) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    for (const double guidance : {1.0, 2.5}) {
+        mar::TokenRunSpec best = spec({1, 2});
+        best.guidance = guidance;
+        best.steps = 1; // one chain for all tokens: later steps would amplify rounding
+        mar::TokenRunSpec base = best;
+        base.path = DenoiseChain::Path::kBaseOperations;
+        const std::vector<float> fused = sample(device, model, best);
+        const std::vector<float> plain = sample(device, model, base);
+        double largest = 0.0, difference = 0.0;
+        for (std::size_t i = 0; i < fused.size(); ++i) {
+            largest = std::max(largest, std::abs(static_cast<double>(plain[i])));
+            difference = std::max(difference, std::abs(static_cast<double>(fused[i]) - plain[i]));
+        }
+        EXPECT_GT(largest, 0.0);
+        EXPECT_LT(difference, 2e-3 * largest) << "guidance " << guidance;
+    }
+}
+
+TEST_F(RunTest, SeedsStreamsAndSettingsMatter) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    const std::vector<float> reference = sample(device, model, spec({1}));
+    EXPECT_EQ(sample(device, model, spec({1})), reference);
+    mar::TokenRunSpec other = spec({1});
+    other.seed = 43;
+    EXPECT_NE(sample(device, model, other), reference);
+    other = spec({2});
+    EXPECT_NE(sample(device, model, other), reference);
+    other = spec({1});
+    other.temperature = 0.5;
+    EXPECT_NE(sample(device, model, other), reference);
+    other = spec({1});
+    other.first_image = 1;
+    EXPECT_NE(sample(device, model, other), reference);
+}
+
+TEST_F(RunTest, WithoutAClassGuidanceChangesNothing) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    mar::TokenRunSpec guided = spec({-1});
+    mar::TokenRunSpec plain = guided;
+    plain.guidance = 1.0;
+    EXPECT_EQ(sample(device, model, guided), sample(device, model, plain));
+}
+
+TEST_F(RunTest, MoreStepsThanTokensCountAsOneTokenAStep) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    mar::TokenRunSpec exact = spec({1});
+    exact.steps = 25;
+    mar::TokenRunSpec many = exact;
+    many.steps = 1000;
+    EXPECT_EQ(sample(device, model, many), sample(device, model, exact));
+}
+
+TEST_F(RunTest, GivenTokensStayBitForBitAndAreSeen) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    const std::int64_t tokens = model.config.tokens(), width = model.config.token_width();
+    std::vector<float> given(static_cast<std::size_t>(tokens * width));
+    for (std::size_t i = 0; i < given.size(); ++i) given[i] = 0.01f * static_cast<float>(i % 97);
+    const sdk::Tensor source =
+        device.compute.to_device(sdk::host_view(given.data(), {1, tokens, width}));
+    mar::TokenRunSpec completion = spec({1, 1});
+    completion.known.assign(static_cast<std::size_t>(tokens), 0);
+    for (const int i : {0, 1, 7, 12, 24}) completion.known[i] = 1;
+
+    mar::TokenRun run(device.compute, model, completion);
+    run.give(source);
+    while (!run.is_done()) {
+        if (!run.run_unit()) continue;
+        const std::vector<float> now = to_host(device.compute, run.tokens());
+        for (int image = 0; image < 2; ++image) {
+            for (std::int64_t token = 0; token < tokens; ++token) {
+                if (completion.known[token] == 0) continue;
+                EXPECT_EQ(run.cells(image)[token], TESSERA_CELL_GIVEN);
+                for (std::int64_t i = 0; i < width; ++i) {
+                    EXPECT_EQ(now[(image * tokens + token) * width + i], given[token * width + i]);
+                }
+            }
+        }
+    }
+    // Other given values lead to another picture: the encoder sees them.
+    const std::vector<float> first = to_host(device.compute, run.tokens());
+    for (float &value : given) value = -value;
+    const sdk::Tensor opposite =
+        device.compute.to_device(sdk::host_view(given.data(), {1, tokens, width}));
+    mar::TokenRun again(device.compute, model, completion);
+    again.give(opposite);
+    const std::vector<float> second = finish(device, again);
+    EXPECT_NE(first[2 * width], second[2 * width]);
+}
+
+TEST_F(RunTest, EverythingGivenLeavesNothingToDo) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    mar::TokenRunSpec all = spec({1});
+    all.known.assign(25, 1);
+    mar::TokenRun run(device.compute, model, all);
+    EXPECT_TRUE(run.is_done());
+    EXPECT_EQ(run.step_count(), 0);
+}
+
+TEST_F(RunTest, UnitsAllocateNothingOnTheDevice) {
+    const TestDevice device(1, true);
+    const mar::MarModel model = load_mar(device, path_);
+    for (const auto path : {DenoiseChain::Path::kBest, DenoiseChain::Path::kBaseOperations}) {
+        mar::TokenRunSpec checked = spec({1, 2});
+        checked.path = path;
+        mar::TokenRun run(device.compute, model, checked);
+        device.compute.synchronize();
+        device.owner.set_stepping(true);
+        while (!run.is_done()) run.run_unit();
+        EXPECT_NO_THROW(device.compute.synchronize());
+        device.owner.set_stepping(false);
+    }
+}
+
+TEST_F(RunTest, ADecoderOfOneBlock) {
+    golden::SyntheticMar shape = test_shape();
+    shape.decoder_depth = shape.encoder_depth = 1;
+    ASSERT_TRUE(golden::write_synthetic(path_, mar_file(shape)));
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    for (const float value : sample(device, model, spec({0}))) ASSERT_TRUE(std::isfinite(value));
+}
+
+} // namespace
+} // namespace tessera::blocks

@@ -60,13 +60,17 @@ def balance(first: torch.Tensor, second: torch.Tensor, at: torch.Tensor) -> torc
 
 
 class RealismObjective(nn.Module):
-    """L1 + contrast statistics + hinge adversarial loss on the decoder, one optimiser for both players."""
+    """L1 + contrast statistics + hinge adversarial loss on the decoder, one optimiser for both players.
+
+    `latent_noise` is added to the latents, so that the decoder forgives what the generator gets wrong.
+    """
 
     def __init__(self, vae: TextureVae, pack: ImagePack, train: TrainConfig) -> None:
         super().__init__()
         self.vae, self.pack, self.train_config = vae, pack, train
         self.vae.encoder.requires_grad_(False)
-        self.discriminator = PatchDiscriminator()
+        if train.adversarial_weight:
+            self.discriminator = PatchDiscriminator()
 
     def draw(self, ids: torch.Tensor, generator: torch.Generator) -> Draws:
         image = self.pack.augmented(ids, generator)
@@ -83,10 +87,13 @@ class RealismObjective(nn.Module):
         pixel = (out - image).abs().mean() + config.gradient_weight * gradient_loss(out, image)
         spread = spread_loss(out, image)
         faithful = pixel + config.statistics_weight * spread
+        parts = {"pixel": pixel.detach(), "spread": spread.detach()}
+        if not config.adversarial_weight:
+            return faithful, parts
         fool = -self.discriminator(out, frozen=True).mean()
         weight = config.adversarial_weight * balance(faithful, fool, out) if self.training else 0.0
         real, fake = self.discriminator(image), self.discriminator(out.detach())
         judge = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
         loss = faithful + weight * fool + judge
-        return loss, {"pixel": pixel.detach(), "spread": spread.detach(), "fool": fool.detach(),
-                      "judge": judge.detach(), "gap": (real.mean() - fake.mean()).detach()}
+        return loss, {**parts, "fool": fool.detach(), "judge": judge.detach(),
+                      "gap": (real.mean() - fake.mean()).detach()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +142,8 @@ def read_folder(folder: Path, classes: list[str], size: int) -> Made:
     """PNG files whose folder is a class, or whose name begins with one."""
     found: list[tuple[int, Path]] = []
     for path in sorted(folder.rglob("*.png")):
-        names = [name for name in classes if path.parent.name == name or path.name.startswith(name)]
+        names = [name for name in classes
+                 if path.parent.name == name or path.name.startswith(re.sub(r"[^\w-]", "_", name, flags=re.ASCII))]
         if names:
             found.append((classes.index(max(names, key=len)), path))
     if not found:

@@ -9,40 +9,50 @@ from torch import nn
 KID_SUBSETS, KID_SUBSET = 100, 200
 
 
-def mmd(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy with the cubic kernel of KID (arXiv 1801.01401, section 4)."""
-    def kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-    n, m = len(x), len(y)
-    inside_x, inside_y = kernel(x, x), kernel(y, y)
+def _kernel(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The cubic kernel of KID (arXiv 1801.01401, section 4)."""
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _discrepancy(inside_x: torch.Tensor, inside_y: torch.Tensor, across: torch.Tensor) -> float:
+    """Unbiased squared maximum mean discrepancy from kernel matrices."""
+    n, m = len(inside_x), len(inside_y)
     same = (inside_x.sum() - inside_x.trace()) / (n * (n - 1)) + (inside_y.sum() - inside_y.trace()) / (m * (m - 1))
-    return float(same - 2 * kernel(x, y).mean())
+    return float(same - 2 * across.mean())
 
 
 def kid(x: torch.Tensor, y: torch.Tensor, seed: int = 0) -> tuple[float, float]:
     """KID of two feature sets [N,F], [M,F] and its standard deviation over random subsets."""
     generator = torch.Generator().manual_seed(seed)
     x, y = x.double(), y.double()
+    inside_x, inside_y, across = _kernel(x, x), _kernel(y, y), _kernel(x, y)
     size = max(2, min(KID_SUBSET, len(x) // 2, len(y) // 2))
-    values = torch.tensor([mmd(x[torch.randperm(len(x), generator=generator)[:size]],
-                               y[torch.randperm(len(y), generator=generator)[:size]])
-                           for _ in range(KID_SUBSETS)])
-    return mmd(x, y), float(values.std())
+    values = []
+    for _ in range(KID_SUBSETS):
+        rows = torch.randperm(len(x), generator=generator)[:size]
+        columns = torch.randperm(len(y), generator=generator)[:size]
+        values.append(_discrepancy(inside_x[rows][:, rows], inside_y[columns][:, columns], across[rows][:, columns]))
+    return _discrepancy(inside_x, inside_y, across), float(torch.tensor(values).std())
+
+
+def _root(features: torch.Tensor) -> torch.Tensor:
+    """A matrix R with R^T R the covariance of [N,F] features, of at most F rows."""
+    centred = (features - features.mean(0)) / (len(features) - 1) ** 0.5
+    return torch.linalg.qr(centred, mode="r").R if len(centred) > centred.shape[1] else centred
 
 
 def fid(x: torch.Tensor, y: torch.Tensor) -> float:
     """Squared Frechet distance of two Gaussians fitted to the features (arXiv 1706.08500, equation 6)."""
     x, y = x.double(), y.double()
-    mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
-    a, b = (z.sub(z.mean(0)).div((len(z) - 1) ** 0.5) for z in (x, y))  # covariances are a^T a and b^T b
-    cross = torch.linalg.svdvals(a @ b.T).sum()  # trace of the root of their product
-    return float(mean + (a**2).sum() + (b**2).sum() - 2 * cross)
+    a, b = _root(x), _root(y)
+    cross = torch.linalg.svdvals(a @ b.T).sum()  # trace of the root of the covariances' product
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + (a**2).sum() + (b**2).sum() - 2 * cross)
 
 
 class Classifier:
     """Softmax regression on standardised features of real training images."""
 
-    def __init__(self, features: torch.Tensor, labels: torch.Tensor, classes: int, steps: int = 300) -> None:
+    def __init__(self, features: torch.Tensor, labels: torch.Tensor, classes: int, steps: int = 400) -> None:
         self.mean, self.std = features.mean(0), features.std(0) + 1e-3
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

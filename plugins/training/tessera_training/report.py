@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from .errors import UserError
@@ -21,6 +22,17 @@ def table(results: Results) -> str:
     """One table: each measure, the generated images, and what it should be compared with."""
     def percent(name: str) -> str:
         return f"{results[name]:.1%}"
+
+    def linear(name: str, digits: int, unit: str) -> str:
+        value = results[f"{name}_linear"]
+        return "no linear baseline" if math.isnan(value) else \
+            f"{value:.{digits}f}{unit} linear (PCA) at the same rate"
+
+    def seams(name: str) -> str:
+        if math.isnan(results[name]):
+            return "none"
+        return f"{results[name]:.2f}; {results[name + '_high']:.2f}"
+
     rows = [
         (f"KID x 1000, lower is better ({NETWORK})", _pair(results, "kid", 1e3, 2),
          f"{_pair(results, 'kid_floor', 1e3, 2)} real training images against the same test images; "
@@ -40,13 +52,10 @@ def table(results: Results) -> str:
         ("nearer to a training image than 95% of test images are, pixels",
          percent("copied_pixels"), "5% if nothing is memorised"),
         ("seam: steps across the wrap over steps inside (mean; 95th percentile)",
-         f"{results['seam']:.2f}; {results['seam_high']:.2f}",
-         f"{results['seam_tileable']:.2f}; {results['seam_tileable_high']:.2f} for test images that tile, "
-         f"{results['seam_cut']:.2f}; {results['seam_cut_high']:.2f} for those that do not"),
-        ("tokenizer: PSNR of reconstructed test images", f"{results['psnr']:.2f} dB",
-         f"{results['psnr_linear']:.2f} dB linear (PCA) at the same rate"),
+         seams("seam"), f"{seams('seam_tileable')} for test images that tile, {seams('seam_cut')} for others"),
+        ("tokenizer: PSNR of reconstructed test images", f"{results['psnr']:.2f} dB", linear("psnr", 2, " dB")),
         ("tokenizer: perceptual distance of the same (LPIPS without learned weights)",
-         f"{results['perceptual']:.3f}", f"{results['perceptual_linear']:.3f} linear (PCA)"),
+         f"{results['perceptual']:.3f}", linear("perceptual", 3, "")),
     ]
     lines = ["| measure | this model | to compare with |", "| --- | --- | --- |"]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
@@ -67,7 +76,8 @@ Made by `python -m tessera_training evaluate {facts['command']}`; the numbers ar
 
 
 def write_json(path: Path, results: Results, facts: dict[str, object], per_class: dict[str, dict[str, float]]) -> None:
-    path.write_text(json.dumps({"results": {name: round(value, 6) for name, value in results.items()},
+    numbers = {name: round(value, 6) if math.isfinite(value) else None for name, value in results.items()}
+    path.write_text(json.dumps({"results": numbers,
                                 "facts": facts, "classes": per_class}, indent=1) + "\n")
 
 

@@ -14,6 +14,7 @@ namespace {
 // Floats of transformed tiles that are in memory at once: they should stay in the last cache.
 constexpr std::int64_t kTileFloats = 2 * 1024 * 1024;
 constexpr std::int64_t kFewestTiles = 16;
+constexpr std::int64_t kSkew = 16; // floats, one cache line
 constexpr std::int64_t kTilesOfPiece = 4;
 constexpr std::int64_t kChannelsOfPiece = 16;
 constexpr std::int64_t kPixelsIn = kWinogradIn * kWinogradIn;
@@ -38,16 +39,17 @@ struct WinogradConv {
     std::int64_t half_floats =
         panel_bytes(cpu.kernels().gemm, weight) / 2 / static_cast<std::int64_t>(sizeof(float));
     std::int64_t block_tiles = 0;
-    // Rows and matrices are spaced so that neighbours fall on different cache sets.
-    std::int64_t in_stride = padded_stride(in);
-    std::int64_t out_stride = padded_stride(out);
-    std::int64_t in_matrix = 0;
-    std::int64_t out_matrix = 0;
-    std::int64_t weight_matrix = 0;
+    // The 36 rows of a tile lie together; tiles are spaced so that neighbours fall on different
+    // cache sets.
+    std::int64_t in_matrix = padded_stride(in);
+    std::int64_t out_matrix = padded_stride(out);
+    std::int64_t in_tile = kWinogradMatrices * in_matrix + kSkew;
+    std::int64_t out_tile = kWinogradMatrices * out_matrix + kSkew;
+    std::int64_t weight_matrix = halves * half_floats + kSkew;
 
     float *weights = nullptr;     // (36, half panels)
-    float *spread = nullptr;      // (36, tiles of a block, in)
-    float *products = nullptr;    // (36, tiles of a block, out)
+    float *spread = nullptr;      // (tiles of a block, 36, in)
+    float *products = nullptr;    // (tiles of a block, 36, out)
     const float *zeros = nullptr; // one pixel of padding
 
     bool prepare();
@@ -60,19 +62,14 @@ struct WinogradConv {
 
 bool WinogradConv::prepare() {
     if (!input.prepare(cpu)) return false;
-    const std::int64_t fitting = kTileFloats / (kWinogradMatrices * (in_stride + out_stride));
+    const std::int64_t fitting = kTileFloats / (in_tile + out_tile);
     block_tiles = std::min(tiles, std::max(fitting, kFewestTiles));
-    constexpr std::int64_t kSkew = 16;
-    in_matrix = block_tiles * in_stride + kSkew;
-    out_matrix = block_tiles * out_stride + kSkew;
-    weight_matrix = halves * half_floats + kSkew;
     weights = cpu.scratch<float>(Scratch::kC, kWinogradMatrices * weight_matrix);
-    auto *memory =
-        cpu.scratch<float>(Scratch::kB, kWinogradMatrices * (in_matrix + out_matrix) + in_stride);
+    auto *memory = cpu.scratch<float>(Scratch::kB, block_tiles * (in_tile + out_tile) + in_matrix);
     if (weights == nullptr || memory == nullptr) return false;
     spread = memory;
-    products = spread + kWinogradMatrices * in_matrix;
-    float *padding = products + kWinogradMatrices * out_matrix;
+    products = spread + block_tiles * in_tile;
+    float *padding = products + block_tiles * out_tile;
     std::memset(padding, 0, static_cast<std::size_t>(in) * sizeof(float));
     zeros = padding;
     return true;
@@ -108,7 +105,7 @@ void WinogradConv::transform_tile(std::int64_t tile, std::int64_t at) const {
                         : reinterpret_cast<const float *>(input.pixel(image, row, columns[x]));
         }
     }
-    cpu.kernels().winograd.input(pixels, in, spread + at * in_stride, in_matrix);
+    cpu.kernels().winograd.input(pixels, in, spread + at * in_tile, in_matrix);
 }
 
 void WinogradConv::finish_tile(std::int64_t tile, std::int64_t at) const {
@@ -128,7 +125,7 @@ void WinogradConv::finish_tile(std::int64_t tile, std::int64_t at) const {
         pixels[i] = inside ? pixel_of(*call.out, y, x) : nullptr;
         residual[i] = inside && call.residual != nullptr ? pixel_of(*call.residual, y, x) : nullptr;
     }
-    cpu.kernels().winograd.output(products + at * out_stride, out_matrix, out, call.bias,
+    cpu.kernels().winograd.output(products + at * out_tile, out_matrix, out, call.bias,
                                   call.activation, call.residual != nullptr ? residual : nullptr,
                                   pixels);
 }
@@ -138,8 +135,8 @@ void WinogradConv::multiply(Region &region, std::int64_t count) const {
     GemmCall product;
     product.weight = weight;
     product.rows = count;
-    product.a_stride = in_stride;
-    product.out_stride = out_stride;
+    product.a_stride = in_tile;
+    product.out_stride = out_tile;
     const std::int64_t pieces = gemm_pieces(gemm, product);
     region.for_each(kWinogradMatrices * pieces, [&](std::int64_t i) {
         const std::int64_t matrix = i / pieces;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "compute/cpu/gemm_kernels.hpp"
-#include "compute/cpu/norm_kernels.hpp"
 #include "compute/cpu/simd_math.hpp"
 #include "compute/cpu/winograd.hpp"
 
@@ -99,54 +98,117 @@ struct Winograd {
         }
     }
 
+    template <bool kWhole>
+    static F load_some(const float *p, int lanes) {
+        if constexpr (kWhole)
+            return S::load(p);
+        else
+            return S::load_first(p, lanes);
+    }
+    template <bool kWhole>
+    static void store_some(float *p, F x, int lanes) {
+        if constexpr (kWhole)
+            S::store(p, x);
+        else
+            S::store_first(p, x, lanes);
+    }
+
+    // Calls whole(c) for each whole vector of channels, then rest(c, lanes).
+    template <class Whole, class Rest>
+    static void for_each_channels(std::int64_t channels, Whole &&whole, Rest &&rest) {
+        std::int64_t c = 0;
+        for (; c + S::kLanes <= channels; c += S::kLanes) whole(c);
+        if (c < channels) rest(c, static_cast<int>(channels - c));
+    }
+
+    template <bool kWhole>
+    static void input_vector(const float *const *pixels, std::int64_t c, int lanes, float *out,
+                             std::ptrdiff_t matrix_stride) {
+        F half[kIn][kIn]; // B^T d
+        TESSERA_UNROLL_ALL
+        for (int x = 0; x < kIn; ++x) {
+            F column[kIn];
+            TESSERA_UNROLL_ALL
+            for (int y = 0; y < kIn; ++y)
+                column[y] = load_some<kWhole>(pixels[y * kIn + x] + c, lanes);
+            F t[kIn];
+            spread(column, t);
+            TESSERA_UNROLL_ALL
+            for (int y = 0; y < kIn; ++y) half[y][x] = t[y];
+        }
+        TESSERA_UNROLL_ALL
+        for (int y = 0; y < kIn; ++y) {
+            F t[kIn];
+            spread(half[y], t);
+            TESSERA_UNROLL_ALL
+            for (int x = 0; x < kIn; ++x)
+                store_some<kWhole>(out + (y * kIn + x) * matrix_stride + c, t[x], lanes);
+        }
+    }
+
     static void input(const float *const *pixels, std::int64_t channels, float *out,
                       std::ptrdiff_t matrix_stride) {
-        for_each_vector<S>(channels, [&](std::int64_t c, int lanes) {
-            F half[kIn][kIn]; // B^T d
-            for (int x = 0; x < kIn; ++x) {
-                F column[kIn];
-                for (int y = 0; y < kIn; ++y)
-                    column[y] = load_lanes<S>(pixels[y * kIn + x] + c, lanes);
-                F t[kIn];
-                spread(column, t);
-                for (int y = 0; y < kIn; ++y) half[y][x] = t[y];
+        for_each_channels(
+            channels,
+            [&](std::int64_t c) { input_vector<true>(pixels, c, S::kLanes, out, matrix_stride); },
+            [&](std::int64_t c, int lanes) {
+                input_vector<false>(pixels, c, lanes, out, matrix_stride);
+            });
+    }
+
+    // What `output` needs beside the rows.
+    struct Finish {
+        const float *bias;
+        tessera_activation_kind activation;
+        const float *const *residual;
+        float *const *out;
+    };
+
+    template <bool kWhole>
+    static void output_vector(const float *rows, std::ptrdiff_t matrix_stride, std::int64_t c,
+                              int lanes, const Finish &finish) {
+        F half[kOut][kIn]; // A^T m
+        TESSERA_UNROLL_ALL
+        for (int x = 0; x < kIn; ++x) {
+            F column[kIn];
+            TESSERA_UNROLL_ALL
+            for (int y = 0; y < kIn; ++y)
+                column[y] = load_some<kWhole>(rows + (y * kIn + x) * matrix_stride + c, lanes);
+            F t[kOut];
+            gather(column, t);
+            TESSERA_UNROLL_ALL
+            for (int y = 0; y < kOut; ++y) half[y][x] = t[y];
+        }
+        const F term =
+            finish.bias != nullptr ? load_some<kWhole>(finish.bias + c, lanes) : S::zero();
+        TESSERA_UNROLL_ALL
+        for (int y = 0; y < kOut; ++y) {
+            F t[kOut];
+            gather(half[y], t);
+            TESSERA_UNROLL_ALL
+            for (int x = 0; x < kOut; ++x) {
+                const int pixel = y * kOut + x;
+                if (finish.out[pixel] == nullptr) continue;
+                F value = S::add(t[x], term);
+                if (finish.activation != TESSERA_ACTIVATION_NONE)
+                    value = activate<S>(value, finish.activation);
+                if (finish.residual != nullptr)
+                    value = S::add(load_some<kWhole>(finish.residual[pixel] + c, lanes), value);
+                store_some<kWhole>(finish.out[pixel] + c, value, lanes);
             }
-            for (int y = 0; y < kIn; ++y) {
-                F t[kIn];
-                spread(half[y], t);
-                for (int x = 0; x < kIn; ++x)
-                    store_lanes<S>(out + (y * kIn + x) * matrix_stride + c, t[x], lanes);
-            }
-        });
+        }
     }
 
     static void output(const float *rows, std::ptrdiff_t matrix_stride, std::int64_t channels,
                        const float *bias, tessera_activation_kind activation,
                        const float *const *residual, float *const *out) {
-        for_each_vector<S>(channels, [&](std::int64_t c, int lanes) {
-            F half[kOut][kIn]; // A^T m
-            for (int x = 0; x < kIn; ++x) {
-                F column[kIn];
-                for (int y = 0; y < kIn; ++y)
-                    column[y] = load_lanes<S>(rows + (y * kIn + x) * matrix_stride + c, lanes);
-                F t[kOut];
-                gather(column, t);
-                for (int y = 0; y < kOut; ++y) half[y][x] = t[y];
-            }
-            const F term = bias != nullptr ? load_lanes<S>(bias + c, lanes) : S::zero();
-            for (int y = 0; y < kOut; ++y) {
-                F t[kOut];
-                gather(half[y], t);
-                for (int x = 0; x < kOut; ++x) {
-                    const int pixel = y * kOut + x;
-                    if (out[pixel] == nullptr) continue;
-                    F value = cpu::activate<S>(S::add(t[x], term), activation);
-                    if (residual != nullptr)
-                        value = S::add(load_lanes<S>(residual[pixel] + c, lanes), value);
-                    store_lanes<S>(out[pixel] + c, value, lanes);
-                }
-            }
-        });
+        const Finish finish{bias, activation, residual, out};
+        for_each_channels(
+            channels,
+            [&](std::int64_t c) { output_vector<true>(rows, matrix_stride, c, S::kLanes, finish); },
+            [&](std::int64_t c, int lanes) {
+                output_vector<false>(rows, matrix_stride, c, lanes, finish);
+            });
     }
 };
 

@@ -1,5 +1,6 @@
 #include "sandbox/app.hpp"
 
+#include "compute/registry.hpp"
 #include "core/log.hpp"
 #include "host/services.hpp"
 #include "sandbox/panel.hpp"
@@ -35,6 +36,19 @@ Result<void> assign(T &target, Result<T> made) {
     if (!made) return made.error();
     target = std::move(*made);
     return {};
+}
+
+// A backend that was asked for by name must be there; the player would only say so later.
+Result<void> check_backend(const std::string &name) {
+    if (name.empty() || name == "best") return {};
+    std::string known = "best";
+    for (const ComputeBackend &backend : compute_backends()) {
+        known += fmt::format(", {}", backend.name);
+        if (name != backend.name) continue;
+        if (*backend.missing == '\0') return {};
+        return make_error(Status::kUnsupported, "backend '{}': {}", name, backend.missing);
+    }
+    return make_error(Status::kNotFound, "backend '{}': expected one of {}", name, known);
 }
 
 } // namespace
@@ -92,6 +106,7 @@ Result<void> App::open_graphics() {
 }
 
 Result<void> App::open_player() {
+    if (auto checked = check_backend(options_.backend); !checked) return checked;
     PlayerConfig config;
     config.plugin = options_.plugin;
     config.model = options_.model;

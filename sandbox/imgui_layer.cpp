@@ -87,11 +87,11 @@ void set_style(float scale) {
     style.GrabMinSize = 10;
     style.ScrollbarSize = 10;
     style.ScrollbarRounding = 5;
-    style.WindowPadding = {16, 14};
+    style.WindowPadding = {16, 12};
     style.FramePadding = {8, 4};
-    style.ItemSpacing = {8, 7};
+    style.ItemSpacing = {8, 6};
     style.ItemInnerSpacing = {6, 4};
-    style.CellPadding = {0, 3};
+    style.CellPadding = {0, 2.5F};
     style.DisabledAlpha = 0.5F;
     set_colours();
     style.ScaleAllSizes(scale);
@@ -113,7 +113,7 @@ Result<void> ImGuiLayer::start(Renderer &renderer, VkRenderPass pass, float scal
     context_ = true;
     ImGuiIO &io = ImGui::GetIO();
     io.IniFilename = nullptr; // the layout is ours; nothing to keep
-    io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
+    if (window_ != nullptr) io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
     load_font(15 * scale);
     set_style(scale);
 

@@ -1,10 +1,12 @@
 #include "sandbox/panel.hpp"
 
+#include <filesystem>
+
 #include <imgui.h>
 
 namespace tessera {
 
-float panel_width(float scale) { return 348 * scale; }
+float panel_width(float scale) { return 360 * scale; }
 
 void panel_heading(const char *text) {
     ImGui::Dummy({0, 3});
@@ -18,10 +20,23 @@ void panel_heading(const char *text) {
     if (right > left) ImGui::GetWindowDrawList()->AddLine({left, middle}, {right, middle}, colour);
 }
 
+bool panel_fold(const char *text, bool open_at_first) {
+    ImGui::Dummy({0, 3});
+    ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
+    ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {2, 0});
+    ImGuiTreeNodeFlags flags =
+        ImGuiTreeNodeFlags_NoTreePushOnOpen | ImGuiTreeNodeFlags_SpanAvailWidth;
+    if (open_at_first) flags |= ImGuiTreeNodeFlags_DefaultOpen;
+    const bool open = ImGui::TreeNodeEx(text, flags);
+    ImGui::PopStyleVar();
+    ImGui::PopStyleColor();
+    return open;
+}
+
 bool begin_panel_table(const char *id) {
     if (!ImGui::BeginTable(id, 2, ImGuiTableFlags_SizingStretchProp)) return false;
-    ImGui::TableSetupColumn("label", ImGuiTableColumnFlags_WidthStretch, 0.40F);
-    ImGui::TableSetupColumn("widget", ImGuiTableColumnFlags_WidthStretch, 0.60F);
+    ImGui::TableSetupColumn("label", ImGuiTableColumnFlags_WidthStretch, 0.44F);
+    ImGui::TableSetupColumn("widget", ImGuiTableColumnFlags_WidthStretch, 0.56F);
     return true;
 }
 
@@ -41,7 +56,9 @@ void panel_row(const char *label, const std::string &value) {
     ImGui::TableNextColumn();
     ImGui::TextDisabled("%s", label);
     ImGui::TableNextColumn();
+    const bool fits = ImGui::CalcTextSize(value.c_str()).x <= ImGui::GetContentRegionAvail().x;
     ImGui::TextUnformatted(value.c_str());
+    if (!fits) panel_tooltip(value);
 }
 
 void panel_tooltip(const std::string &text) {
@@ -57,6 +74,12 @@ void panel_tooltip(const std::string &text) {
 
 namespace {
 
+// A bundled model is called like its folder, another one like its file.
+std::string model_name(const std::filesystem::path &path) {
+    const bool bundled = path.filename() == "generator.safetensors" && path.has_parent_path();
+    return bundled ? path.parent_path().filename().string() : path.stem().string();
+}
+
 void draw_title(const PlayerInfo &info) {
     ImGui::SetWindowFontScale(1.25F);
     ImGui::TextUnformatted(info.name.c_str());
@@ -64,7 +87,7 @@ void draw_title(const PlayerInfo &info) {
     panel_tooltip(info.description);
     std::string line = fmt::format("{} {}", info.vendor, info.version);
     if (!info.model.empty()) {
-        line += fmt::format(" \u00b7 {}", std::filesystem::path(info.model).filename().string());
+        line += fmt::format(" \u00b7 {}", model_name(info.model));
     }
     ImGui::TextDisabled("%s", line.c_str());
     panel_tooltip(info.model);

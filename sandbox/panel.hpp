@@ -39,6 +39,7 @@ void draw_stats_section(const PanelContext &context);
 // Parts that sections share (panel.cpp).
 void panel_heading(const char *text);
 void panel_row(const char *label, const std::string &value); // dim label, value
+bool panel_fold(const char *text, bool open_at_first);       // heading that opens and closes
 bool begin_panel_table(const char *id);                      // label and widget columns
 void panel_label(const char *text, bool highlighted);        // first column; then the second
 void panel_tooltip(const std::string &text);                 // of the last item

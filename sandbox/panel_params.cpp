@@ -129,6 +129,24 @@ bool is_shown(const Param &param, bool advanced) {
     return !param.has(TESSERA_PARAM_HIDDEN) && param.has(TESSERA_PARAM_ADVANCED) == advanced;
 }
 
+// At the right end of the heading above; only there when it would do something.
+void draw_reset(PlayControl &control, float heading_y) {
+    const Params &params = control.player().params();
+    const auto all = params.descriptions();
+    bool changed = false;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const bool editable = !all[i].has(TESSERA_PARAM_HIDDEN | TESSERA_PARAM_READ_ONLY);
+        changed = changed || (editable && params.value(i) != all[i].initial);
+    }
+    if (!changed) return;
+    const ImVec2 next = ImGui::GetCursorPos();
+    const float width = ImGui::CalcTextSize("Reset").x + ImGui::GetStyle().FramePadding.x * 2;
+    ImGui::SetCursorPos({next.x + ImGui::GetContentRegionAvail().x - width, heading_y});
+    if (ImGui::SmallButton("Reset")) control.reset_values();
+    panel_tooltip("All parameters as they were at the start");
+    ImGui::SetCursorPos(next);
+}
+
 // All shown parameters of one kind, group by group in the order in which groups first appear.
 void draw_groups(PlayControl &control, bool advanced) {
     const Params &params = control.player().params();
@@ -141,7 +159,9 @@ void draw_groups(PlayControl &control, bool advanced) {
         }
     }
     for (const std::string_view group : groups) {
+        const float heading_y = ImGui::GetCursorPosY() + ImGui::GetStyle().ItemSpacing.y;
         panel_heading(group.empty() ? "Parameters" : std::string(group).c_str());
+        if (!advanced && group == groups.front()) draw_reset(control, heading_y);
         if (!begin_panel_table(group.empty() ? "##parameters" : std::string(group).c_str()))
             continue;
         for (std::size_t i = 0; i < all.size(); ++i) {
@@ -160,12 +180,11 @@ void draw_params_section(const PanelContext &context) {
     const auto all = control.player().params().descriptions();
     const bool has_advanced = std::any_of(all.begin(), all.end(),
                                           [](const Param &param) { return is_shown(param, true); });
-    if (has_advanced && ImGui::CollapsingHeader("Advanced")) {
+    if (has_advanced && panel_fold("Advanced", false)) {
         ImGui::PushID("advanced");
         draw_groups(control, true);
         ImGui::PopID();
     }
-    if (!all.empty() && ImGui::SmallButton("Reset all")) control.reset_values();
 }
 
 } // namespace tessera

@@ -21,7 +21,7 @@ void draw_stats_section(const PanelContext &context) {
     const DurationStats &frames = *context.frames;
     const PlayStats &play = context.control->stats();
     const PlayerState &state = context.control->state();
-    if (!ImGui::CollapsingHeader("Timing", ImGuiTreeNodeFlags_DefaultOpen)) return;
+    if (!panel_fold("Timing", true)) return;
     const double p99 = milliseconds(frames.percentile_us(0.99));
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {0, 2});
     // PlotLines reads only; its interface has no const.

@@ -11,28 +11,17 @@ void draw_view_section(const PanelContext &context) {
     ViewTransform &transform = *context.transform;
     ViewLook &look = *context.look;
     panel_heading("View");
-    if (!begin_panel_table("##view")) return;
-    panel_label("Zoom", false);
-    ImGui::TableNextColumn();
     if (ImGui::Button("Fit")) transform.fit(!look.smooth);
     panel_tooltip("The whole picture (F)");
     ImGui::SameLine();
     if (ImGui::Button("1:1")) transform.set_scale(1);
     panel_tooltip("One screen pixel per pixel (1); the wheel zooms, dragging pans");
-    ImGui::SameLine();
-    ImGui::AlignTextToFramePadding();
-    if (context.view->has_picture()) {
-        ImGui::TextDisabled("%.0f%%", static_cast<double>(transform.scale()) * 100);
-    }
-    panel_label("Smooth", false);
-    ImGui::TableNextColumn();
-    ImGui::Checkbox("##smooth", &look.smooth);
+    ImGui::SameLine(0, 18);
+    ImGui::Checkbox("Smooth", &look.smooth);
     panel_tooltip("Blend between pixels; off: every pixel as it is (S)");
-    panel_label("Checker", false);
-    ImGui::TableNextColumn();
-    ImGui::Checkbox("##checker", &look.checker);
+    ImGui::SameLine(0, 18);
+    ImGui::Checkbox("Checker", &look.checker);
     panel_tooltip("A checkerboard behind the picture instead of grey");
-    ImGui::EndTable();
 }
 
 void handle_view_input(const PanelContext &context, const ViewRegion &region) {

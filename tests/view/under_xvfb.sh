@@ -8,4 +8,4 @@ for needed in xvfb-run Xvfb xauth; do
     exit 77
   fi
 done
-exec xvfb-run -a -s "-screen 0 1280x720x24" "$@"
+exec xvfb-run -a -s "-screen 0 1280x720x24 -noreset" "$@"

@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::uint32_t kSheetGap = 4; // pixels
 constexpr std::string_view kClassKey = "class";
+constexpr std::string_view kNoClass = "none"; // label of a generator's unconditional choice
 
 // One setting of the parameters to run, with the name its files get.
 struct Variant {
@@ -142,7 +143,9 @@ Result<void> Run::list_variants() {
                           player_->info().id, kClassKey);
     }
     for (double value = param->min; value <= param->max; value += std::max(param->step, 1.0)) {
-        variants_.push_back({format_value(*param, value), std::pair(param->id, value)});
+        std::string label = format_value(*param, value);
+        if (label == kNoClass) continue;
+        variants_.push_back({std::move(label), std::pair(param->id, value)});
     }
     return {};
 }

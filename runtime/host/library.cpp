@@ -1,6 +1,7 @@
 #include "host/library.hpp"
 
 #include "core/log.hpp"
+#include "host/elf_file.hpp"
 #include "host/plugin_text.hpp"
 
 #include <system_error>
@@ -61,6 +62,10 @@ Result<std::shared_ptr<Library>> Library::open(const std::filesystem::path &path
     const auto full = std::filesystem::canonical(path, code);
     if (code) {
         return make_error(Status::kNotFound, "plugin {}: {}", path.string(), code.message());
+    }
+    if (auto checked = check_elf_library(full); !checked) {
+        return make_error(checked.error().status, "plugin {}: {}", full.string(),
+                          checked.error().message);
     }
     void *const handle = ::dlopen(full.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {

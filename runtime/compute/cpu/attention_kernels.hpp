@@ -27,13 +27,13 @@ struct Attention {
         const F shift = S::set1(top);
         F sum = S::zero();
         for (i = 0; i + kLanes <= keys; i += kLanes) {
-            const F p = exp<S>(S::sub(S::load(scores + i), shift));
+            const F p = exp_not_positive<S>(S::sub(S::load(scores + i), shift));
             S::store(scores + i, p);
             sum = S::add(sum, p);
         }
         if (i < keys) {
             const int count = static_cast<int>(keys - i);
-            const F p = exp<S>(S::sub(S::load_first(scores + i, count), shift));
+            const F p = exp_not_positive<S>(S::sub(S::load_first(scores + i, count), shift));
             S::store_first(scores + i, p, count);
             sum = S::add(sum, S::load_first(scores + i, count));
         }

@@ -8,7 +8,12 @@
 #include "compute/cpu/gemm.hpp"
 #include "compute/cpu/simd_math.hpp"
 
-#ifdef __clang__
+// Arrays of sums must become registers: loops over them are unrolled. Not for traits in plain C++,
+// whose vectors are arrays themselves: compilers take minutes over that.
+#ifdef TESSERA_CPU_PORTABLE
+#define TESSERA_UNROLL_ALL
+#define TESSERA_UNROLL_2
+#elif defined(__clang__)
 #define TESSERA_UNROLL_ALL _Pragma("clang loop unroll(full)")
 #define TESSERA_UNROLL_2 _Pragma("clang loop unroll_count(2)")
 #else
@@ -262,8 +267,10 @@ struct Gemm {
     // Elements [begin, begin + length) of a half panel's columns; `count` may be anything.
     static void *pack_f32(const float *const *columns, std::int64_t count, std::int64_t begin,
                           std::int64_t length, float *to) {
+        const std::int64_t present = count < 0 ? 0 : (count < kHalf ? count : kHalf);
         for (std::int64_t k = begin; k < begin + length; ++k, to += kHalf) {
-            for (std::int64_t c = 0; c < kHalf; ++c) to[c] = c < count ? columns[c][k] : 0;
+            for (std::int64_t c = 0; c < present; ++c) to[c] = columns[c][k];
+            for (std::int64_t c = present; c < kHalf; ++c) to[c] = 0;
         }
         return to;
     }

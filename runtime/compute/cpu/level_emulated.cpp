@@ -1,5 +1,6 @@
 // Kernels in plain C++ with the shapes of AVX-512 and bf16 products, for tests.
 #define TESSERA_CPU_LEVEL emulated
+#define TESSERA_CPU_PORTABLE
 #include "compute/cpu/simd_array.hpp"
 
 namespace tessera::cpu::emulated {

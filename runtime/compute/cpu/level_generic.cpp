@@ -1,5 +1,6 @@
 // Kernels in plain C++, for machines without a level of their own.
 #define TESSERA_CPU_LEVEL generic
+#define TESSERA_CPU_PORTABLE
 #include "compute/cpu/simd_array.hpp"
 
 namespace tessera::cpu::generic {

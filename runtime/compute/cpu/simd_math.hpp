@@ -6,14 +6,18 @@
 
 namespace tessera::cpu {
 
-// Also for arguments out of range: 0 below -87.3, infinity above 88.7.
+// e^x = mantissa * 2^power, power integral; |x| < 90.
 template <class S>
-typename S::F exp(typename S::F x) {
+struct ExpParts {
+    typename S::F mantissa;
+    typename S::F power;
+};
+
+template <class S>
+ExpParts<S> exp_parts(typename S::F x) {
     using F = typename S::F;
-    // Operand order keeps NaN: min and max give the second operand then.
-    const F clamped = S::min(S::set1(89.0f), S::max(S::set1(-88.0f), x));
-    const F n = S::round(S::mul(clamped, S::set1(1.44269504f)));
-    F r = S::fma(n, S::set1(-0.693359375f), clamped); // ln 2 in two parts
+    const F n = S::round(S::mul(x, S::set1(1.44269504f)));
+    F r = S::fma(n, S::set1(-0.693359375f), x); // ln 2 in two parts
     r = S::fma(n, S::set1(2.12194440e-4f), r);
     F p = S::set1(1.9875691500e-4f); // (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2
     p = S::fma(p, r, S::set1(1.3981999507e-3f));
@@ -21,11 +25,28 @@ typename S::F exp(typename S::F x) {
     p = S::fma(p, r, S::set1(4.1665795894e-2f));
     p = S::fma(p, r, S::set1(1.6666665459e-1f));
     p = S::fma(p, r, S::set1(5.0000001201e-1f));
-    const F mantissa = S::add(S::fma(p, S::mul(r, r), r), S::set1(1.0f));
+    return {S::add(S::fma(p, S::mul(r, r), r), S::set1(1.0f)), n};
+}
+
+// Also for arguments out of range: 0 below -87.3, infinity above 88.7. The order of the operands of
+// min and max keeps NaN.
+template <class S>
+typename S::F exp(typename S::F x) {
+    using F = typename S::F;
+    const auto parts = exp_parts<S>(S::min(S::set1(89.0f), S::max(S::set1(-88.0f), x)));
     // 2^n in two factors, as n reaches 128.
-    const F half = S::round(S::mul(n, S::set1(0.5f)));
-    const F result = S::mul(S::mul(mantissa, S::pow2(half)), S::pow2(S::sub(n, half)));
+    const F half = S::round(S::mul(parts.power, S::set1(0.5f)));
+    const F result =
+        S::mul(S::mul(parts.mantissa, S::pow2(half)), S::pow2(S::sub(parts.power, half)));
     return S::select(S::less(x, S::set1(-87.33654f)), S::zero(), result);
+}
+
+// The same for x <= 0, which is cheaper.
+template <class S>
+typename S::F exp_not_positive(typename S::F x) {
+    const auto lowest = S::set1(-87.33654f);
+    const auto parts = exp_parts<S>(S::max(lowest, x));
+    return S::select(S::less(x, lowest), S::zero(), S::mul(parts.mantissa, S::pow2(parts.power)));
 }
 
 template <class S>

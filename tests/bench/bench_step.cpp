@@ -1,0 +1,433 @@
+// bench_step: seconds of each part of a MAR-B image (64 x 100 with guidance by default) and the
+// ratio to PyTorch on the same threads in the same run. A whole run takes minutes, so a few
+// autoregressive steps are timed and the sum is made from them; the output says how.
+#include "bench/torch_peer.hpp"
+#include "golden/synthetic.hpp"
+
+#include "blocks/latent_codec.hpp"
+#include "blocks/order.hpp"
+#include "blocks/sampler.hpp"
+#include "mar/towers.hpp"
+
+#include "compute/registry.hpp"
+#include "host/services.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <numeric>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tessera::bench {
+namespace {
+
+struct Options {
+    unsigned threads = 2;
+    int steps = 64;
+    int denoise_steps = 100;
+    int positions = 4;
+    int repeats = 3;
+    std::string python = "python3";
+    std::string directory;
+};
+
+constexpr int kTimedDenoiseSteps = 25;
+constexpr float kGuidance = 3.0f;
+
+double median(std::vector<double> values) {
+    if (values.empty()) return 0.0;
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
+double seconds_of(const std::function<void()> &body) {
+    const auto start = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double peak_memory_mb() {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with("VmHWM:")) return std::strtod(line.c_str() + 6, nullptr) / 1024.0;
+    }
+    return 0.0;
+}
+
+// Median seconds at some places (tokens known, or rows), read between them by straight lines.
+class Curve {
+  public:
+    void add(double place, double seconds) { points_[place].push_back(seconds); }
+    [[nodiscard]] bool empty() const { return points_.empty(); }
+    [[nodiscard]] double at(double place) const {
+        const auto above = points_.lower_bound(place);
+        if (above == points_.end()) return median(std::prev(above)->second);
+        if (above == points_.begin() || above->first == place) return median(above->second);
+        const auto below = std::prev(above);
+        const double t = (place - below->first) / (above->first - below->first);
+        return (1.0 - t) * median(below->second) + t * median(above->second);
+    }
+
+  private:
+    std::map<double, std::vector<double>> points_;
+};
+
+// The parts of an image as one implementation runs them.
+struct Timings {
+    Curve encoder;  // over tokens known
+    Curve decoder;  // over tokens known
+    Curve denoiser; // one reverse step, over rows
+    Curve picture;
+
+    [[nodiscard]] bool empty() const { return encoder.empty(); }
+};
+
+struct Sums {
+    double encoder = 0.0, decoder = 0.0, denoiser = 0.0, picture = 0.0;
+    [[nodiscard]] double total() const { return encoder + decoder + denoiser + picture; }
+};
+
+// Our side: the parts of a model that is loaded in one precision.
+class Parts {
+  public:
+    Parts(const sdk::Compute &compute, const sdk::Host &host, const std::string &model,
+          const std::string &codec, tessera_dtype precision, const std::string &denoise_steps)
+        : compute_(compute) {
+        const sdk::Weights weights(host, model);
+        const auto config =
+            mar::MarConfig::read(blocks::Config::parse(weights.metadata("config").value(), model));
+        blocks::WeightLoader loader(weights, compute);
+        model_ = std::make_unique<mar::MarModel>(loader.run(
+            [&](blocks::WeightLoader &l) { return mar::MarModel::load(config, l, precision); }));
+        const sdk::Weights codec_weights(host, codec);
+        blocks::WeightLoader codec_loader(codec_weights, compute);
+        codec_ = std::make_unique<blocks::LatentCodec>(codec_loader.run(
+            [&](blocks::WeightLoader &l) { return blocks::LatentCodec::load(l, codec_weights); }));
+        towers_ = std::make_unique<mar::Towers>(compute, *model_, 2);
+        towers_->set_class(0, 1);
+        towers_->set_class(1, -1);
+        const sdk::Tensor tokens = compute.allocate({1, config.tokens(), config.token_width()});
+        compute.fill(0.5f, tokens);
+        std::vector<std::int32_t> all(static_cast<std::size_t>(config.tokens()));
+        std::iota(all.begin(), all.end(), 0);
+        for (int entry = 0; entry < 2; ++entry) towers_->embed(tokens, all, 1, entry);
+
+        const blocks::NoiseTables tables = blocks::cosine_tables(denoise_steps);
+        steps_ = blocks::ancestral_steps(tables, 1.0);
+        const std::vector<std::int32_t> times(tables.timestep_map.rbegin(),
+                                              tables.timestep_map.rend());
+        time_ = model_->head.time_table(compute, times);
+        chain_ = std::make_unique<blocks::DenoiseChain>(compute, model_->head, config.tokens(),
+                                                        tables.size(), true);
+        picture_ = std::make_unique<blocks::LayerRun>(compute, codec_->decoder(),
+                                                      config.latent_side(), config.latent_side());
+    }
+
+    // Encoder and decoder with `known` tokens, of which `wanted` more are predicted.
+    std::pair<double, double> towers(int known, int wanted) {
+        const std::vector<std::int32_t> order =
+            blocks::random_order(1, 0, static_cast<int>(model_->config.tokens()), {});
+        std::vector<std::int32_t> have(order.end() - known, order.end());
+        std::vector<std::int32_t> want(order.end() - known - wanted, order.end() - known);
+        std::sort(have.begin(), have.end());
+        std::sort(want.begin(), want.end());
+        have.insert(have.end(), have.begin(), have.begin() + known);
+        want.insert(want.end(), want.begin(), want.begin() + wanted);
+        towers_->start(have, want);
+        const auto run = [&](int first, int end) {
+            return seconds_of([&] {
+                for (int i = first; i < end; ++i) towers_->run_unit(i);
+                compute_.synchronize();
+            });
+        };
+        const double encoder = run(0, towers_->encoder_unit_count());
+        return {encoder, run(towers_->encoder_unit_count(), towers_->unit_count())};
+    }
+
+    // One reverse step of `rows` tokens, with its share of what is hoisted out of the chain.
+    double denoise(int rows) {
+        const std::int64_t width = model_->config.token_width();
+        const sdk::Tensor condition = compute_.allocate({2 * rows, model_->config.decoder.width});
+        const sdk::Tensor x = compute_.allocate({rows, width});
+        compute_.fill(0.3f, condition);
+        compute_.fill(0.1f, x);
+        std::vector<std::int32_t> index;
+        for (int row = 0; row < rows; ++row) index.insert(index.end(), {0, row});
+        const sdk::View index_view = sdk::host_view(index.data(), {rows, 2});
+        blocks::DenoiseSet set;
+        set.condition = condition;
+        set.time = time_;
+        set.steps = steps_;
+        set.guidance = kGuidance;
+        set.random.stream = TESSERA_STREAM_STEP_NOISE;
+        set.random.index = &index_view;
+        const int count = std::min(kTimedDenoiseSteps, static_cast<int>(steps_.size()));
+        return seconds_of([&] {
+                   chain_->begin(set, rows);
+                   chain_->advance(0, count, x);
+                   compute_.synchronize();
+               }) /
+               count;
+    }
+
+    double picture() {
+        compute_.fill(0.2f, picture_->input());
+        return seconds_of([&] {
+            for (int i = 0; i < picture_->size(); ++i) picture_->run(i);
+            compute_.synchronize();
+        });
+    }
+
+    [[nodiscard]] const mar::MarConfig &config() const { return model_->config; }
+
+  private:
+    sdk::Compute compute_;
+    std::unique_ptr<mar::MarModel> model_;
+    std::unique_ptr<blocks::LatentCodec> codec_;
+    std::unique_ptr<mar::Towers> towers_;
+    std::unique_ptr<blocks::DenoiseChain> chain_;
+    std::unique_ptr<blocks::LayerRun> picture_;
+    std::vector<tessera_reverse_step> steps_;
+    sdk::Tensor time_;
+};
+
+class StepBench {
+  public:
+    StepBench(const Options &options, const std::string &directory)
+        : options_(options), model_path_(directory + "/mar_base.safetensors"),
+          codec_path_(directory + "/kl16.safetensors"),
+          denoise_steps_(std::to_string(options.denoise_steps)),
+          plan_(blocks::cosine_plan(options.steps, 256)) {}
+
+    int run();
+
+  private:
+    bool write_models() const;
+    void measure(Parts &parts, Timings &ours, TorchPeer &peer,
+                 const std::vector<std::string> &dtypes);
+    // Lets the other side's threads go to sleep before a measurement.
+    static void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
+    void ask(TorchPeer &peer, const std::string &dtype, const std::string &part, double place,
+             Curve &curve, double divisor = 1.0);
+    [[nodiscard]] Sums sum(const Timings &timings) const;
+    void print(const char *name, const Sums &sums) const;
+
+    const Options &options_;
+    std::string model_path_;
+    std::string codec_path_;
+    std::string denoise_steps_;
+    std::vector<blocks::UnmaskStep> plan_;
+    std::map<std::string, Timings> torch_; // by dtype
+};
+
+bool StepBench::write_models() const {
+    const golden::SyntheticMar mar = golden::mar_base();
+    golden::SyntheticFile file;
+    file.tensors = mar.tensors();
+    file.metadata["config"] = mar.config_json();
+    const golden::SyntheticFile codec =
+        golden::synthetic_kl_codec(128, {1, 1, 2, 2, 4}, 2, 16, 256, 16);
+    return golden::write_synthetic(model_path_, file) &&
+           golden::write_synthetic(codec_path_, codec);
+}
+
+void StepBench::ask(TorchPeer &peer, const std::string &dtype, const std::string &part,
+                    double place, Curve &curve, double divisor) {
+    if (const auto seconds = peer.time(dtype + " " + part)) curve.add(place, *seconds / divisor);
+    settle();
+}
+
+// Ours and PyTorch's in turns, so that what else the machine does falls on both.
+void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
+                        const std::vector<std::string> &dtypes) {
+    for (int repeat = 0; repeat <= options_.repeats; ++repeat) {
+        const bool warm_up = repeat == 0;
+        Timings ignored;
+        Timings &our_target = warm_up ? ignored : ours;
+        const auto target = [&](const std::string &dtype) -> Timings & {
+            return warm_up ? ignored : torch_[dtype];
+        };
+        const auto last = static_cast<int>(plan_.size()) - 1;
+        for (int i = 0; i < options_.positions; ++i) {
+            if (warm_up && i > 0) break;
+            const int k = options_.positions > 1 ? i * last / (options_.positions - 1) : last / 2;
+            const int known = 256 - plan_[k].unknown_before;
+            const int wanted = plan_[k].unknown_before - plan_[k].first;
+            const auto [encoder, decoder] = parts.towers(known, wanted);
+            our_target.encoder.add(known, encoder);
+            our_target.decoder.add(known, decoder);
+            for (const std::string &dtype : dtypes) {
+                ask(peer, dtype, "encode " + std::to_string(known), known, target(dtype).encoder);
+                ask(peer, dtype, "decode " + std::to_string(known), known, target(dtype).decoder);
+            }
+        }
+        for (const int rows : {1, 2, 4, 6, 8}) {
+            our_target.denoiser.add(rows, parts.denoise(rows));
+            const int count = warm_up ? 1 : 5;
+            for (const std::string &dtype : dtypes) {
+                ask(peer, dtype, "denoise " + std::to_string(rows) + " " + std::to_string(count),
+                    rows, target(dtype).denoiser, count);
+            }
+        }
+        our_target.picture.add(0, parts.picture());
+        for (const std::string &dtype : dtypes) {
+            ask(peer, dtype, "picture", 0, target(dtype).picture);
+        }
+    }
+}
+
+Sums StepBench::sum(const Timings &timings) const {
+    Sums sums;
+    for (const blocks::UnmaskStep &step : plan_) {
+        const int known = 256 - step.unknown_before;
+        sums.encoder += timings.encoder.at(known);
+        sums.decoder += timings.decoder.at(known);
+        sums.denoiser +=
+            options_.denoise_steps * timings.denoiser.at(step.unknown_before - step.first);
+    }
+    sums.picture = timings.picture.at(0);
+    return sums;
+}
+
+void StepBench::print(const char *name, const Sums &sums) const {
+    std::printf("%-24s %9.2f %9.2f %9.2f %9.3f %9.2f\n", name, sums.encoder, sums.decoder,
+                sums.denoiser, sums.picture, sums.total());
+}
+
+int StepBench::run() {
+    if (!write_models()) {
+        std::fprintf(stderr, "bench_step: cannot write %s\n", model_path_.c_str());
+        return 1;
+    }
+    ComputeOptions compute_options;
+    compute_options.threads = options_.threads;
+    auto opened = Compute::open("cpu", compute_options);
+    if (!opened) {
+        std::fprintf(stderr, "bench_step: %s\n", opened.error().message.c_str());
+        return 1;
+    }
+    const sdk::Compute compute(opened->table());
+    const auto host = Host::create({});
+    const sdk::Host plugin_host(host->table(), "bench");
+    TorchPeer peer(options_.python, TESSERA_SOURCE_DIR "/tests/bench/torch_peer.py",
+                   options_.threads, golden::mar_base().config_json(), denoise_steps_);
+
+    std::printf("MAR-B (made-up weights), 256 x 256, %d x %d with guidance %.1f, one image\n",
+                options_.steps, options_.denoise_steps, kGuidance);
+    std::printf("ours:  %s\n", compute.table()->info->device);
+    if (std::string(compute.table()->info->device).find("bf16") == std::string::npos) {
+        std::printf("       no bf16 instructions here: bf16 weights are widened to float32 in the "
+                    "kernels, so bf16 halves memory but not arithmetic\n");
+    }
+    std::printf("peer:  %s\n", peer.is_running() ? peer.description().c_str()
+                                                 : "none (no Python with PyTorch; --python)");
+
+    const std::vector<std::string> dtypes = peer.is_running()
+                                                ? std::vector<std::string>{"float32", "bfloat16"}
+                                                : std::vector<std::string>{};
+    Timings bf16, exact;
+    double bf16_peak_mb = 0.0;
+    {
+        Parts parts(compute, plugin_host, model_path_, codec_path_, TESSERA_DTYPE_BF16,
+                    denoise_steps_);
+        measure(parts, bf16, peer, dtypes);
+        bf16_peak_mb = peak_memory_mb();
+    }
+    {
+        Parts parts(compute, plugin_host, model_path_, codec_path_, TESSERA_DTYPE_F32,
+                    denoise_steps_);
+        measure(parts, exact, peer, dtypes);
+    }
+
+    std::printf("\n%-24s %9s %9s %9s %9s %9s   seconds\n", "", "encoder", "decoder", "denoiser",
+                "picture", "total");
+    const Sums our_bf16 = sum(bf16), our_exact = sum(exact);
+    print("ours, float32", our_exact);
+    print("ours, bf16", our_bf16);
+    for (const std::string &dtype : dtypes) {
+        print(("PyTorch, " + dtype).c_str(), sum(torch_[dtype]));
+    }
+    if (!dtypes.empty()) {
+        const Sums f = sum(torch_["float32"]), b = sum(torch_["bfloat16"]);
+        const auto row = [](const char *name, const Sums &theirs, const Sums &mine, double goal) {
+            std::printf("%-24s %8.2fx %8.2fx %8.2fx %8.2fx %8.2fx   goal %.1fx\n", name,
+                        theirs.encoder / mine.encoder, theirs.decoder / mine.decoder,
+                        theirs.denoiser / mine.denoiser, theirs.picture / mine.picture,
+                        theirs.total() / mine.total(), goal);
+        };
+        row("float32 / float32", f, our_exact, 3.5);
+        row("bf16 / bf16", b, our_bf16, 1.8);
+        row("PyTorch float32 / bf16", f, our_bf16, 6.0);
+    }
+    std::printf(
+        "\nHow the sums are made: medians of %d runs, ours and PyTorch's in turns. Encoder "
+        "and decoder: %d of the %d steps, straight lines over the known tokens between "
+        "them. Denoiser: one reverse step at 1, 2, 4, 6 and 8 tokens (ours from %d steps of "
+        "a chain, so with its share of the hoisted products; PyTorch from 5), straight lines "
+        "between, times %d, over the tokens of each step. Picture: one KL-16 decoding.\n",
+        options_.repeats, options_.positions, options_.steps, kTimedDenoiseSteps,
+        options_.denoise_steps);
+    double weights_mb = 0.0;
+    for (const auto &tensor : golden::mar_base().tensors()) {
+        weights_mb += 2.0 *
+                      static_cast<double>(std::accumulate(tensor.shape.begin(), tensor.shape.end(),
+                                                          std::int64_t{1}, std::multiplies<>())) /
+                      1e6;
+    }
+    const double codec_mb = static_cast<double>(std::filesystem::file_size(codec_path_)) / 1e6;
+    std::printf("Peak memory in bf16: %.0f MB, of which weights %.0f MB (generator in bf16) + %.0f "
+                "MB (KL-16 in float32)\n",
+                bf16_peak_mb * 1.048576, weights_mb, codec_mb);
+    return 0;
+}
+
+} // namespace
+} // namespace tessera::bench
+
+int main(int argc, char **argv) {
+    tessera::bench::Options options;
+    CLI::App app{"Times the parts of a MAR-B image against PyTorch."};
+    app.add_option("--threads", options.threads, "Of both sides")->capture_default_str();
+    app.add_option("--steps", options.steps, "Autoregressive steps")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
+    app.add_option("--denoise-steps", options.denoise_steps)
+        ->check(CLI::Range(2, 1000))
+        ->capture_default_str();
+    app.add_option("--positions", options.positions, "Autoregressive steps that are timed")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 100))->capture_default_str();
+    app.add_option("--python", options.python, "Python with PyTorch")->capture_default_str();
+    app.add_option("--directory", options.directory,
+                   "Where the made-up weights (1.1 GB) are written; default: a temporary place");
+    CLI11_PARSE(app, argc, argv);
+
+    std::string directory = options.directory;
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "tessera_bench_XXXXXX").string();
+    if (directory.empty()) {
+        const char *made = mkdtemp(pattern.data());
+        if (made == nullptr) {
+            std::fprintf(stderr, "bench_step: cannot make a temporary directory\n");
+            return 1;
+        }
+        directory = made;
+    }
+    int status = 1;
+    try {
+        status = tessera::bench::StepBench(options, directory).run();
+    } catch (const std::exception &error) {
+        std::fprintf(stderr, "bench_step: %s\n", error.what());
+    }
+    if (options.directory.empty()) std::filesystem::remove_all(directory);
+    return status;
+}

@@ -6,7 +6,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include <limits>
+#include <charconv>
+#include <system_error>
 
 namespace tessera {
 namespace {
@@ -39,6 +40,16 @@ std::pair<std::string, std::string> split_setting(const std::string &text) {
         throw CLI::ValidationError("--set", "'" + text + "'; expected key=value");
     }
     return {text.substr(0, at), text.substr(at + 1)};
+}
+
+// The library takes "-1" for a large number.
+std::uint64_t parse_seed(const std::string &text) {
+    std::uint64_t seed = 0;
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), seed);
+    if (code != std::errc() || end != text.data() + text.size()) {
+        throw CLI::ValidationError("--seed", "'" + text + "'; expected a whole number from 0");
+    }
+    return seed;
 }
 
 void add_value_options(CLI::App &app, GenerateOptions &options) {
@@ -123,9 +134,14 @@ ParsedOptions parse_options(int argc, const char *const *argv) {
             ->type_name("NAME");
     app.add_option("--plugin", options.plugin, "Generator id, or path of a plugin library")
         ->type_name("ID");
-    CLI::Option *const seed =
-        app.add_option("-s,--seed", options.seed, "Same seed and settings, same bytes")
-            ->type_name("N");
+    app.add_option_function<std::string>(
+           "-s,--seed",
+           [&options](const std::string &text) {
+               options.seed = parse_seed(text);
+               options.has_seed = true;
+           },
+           "Same seed and settings, same bytes")
+        ->type_name("N");
     app.add_option("-n,--count", options.count, "Images to generate (of each class)")
         ->check(CLI::Range(1U, kMaxCount))
         ->type_name("N");
@@ -152,7 +168,6 @@ ParsedOptions parse_options(int argc, const char *const *argv) {
         // The library numbers its complaints; ours have one exit code.
         return {std::nullopt, app.exit(error) == 0 ? 0 : kUsageExit};
     }
-    options.has_seed = seed->count() > 0;
     const bool is_other_plugin = !options.plugin.empty() && options.plugin != kDefaultPlugin;
     if (model->count() == 0 && options.preset.empty() && !is_other_plugin) {
         options.model = kDefaultModel;

@@ -58,45 +58,67 @@ struct Options {
     std::int64_t largest_side;
 };
 
-void bench_conv(const tessera_compute &compute, const Options &options, std::int64_t side,
-                std::int64_t in, std::int64_t out) {
-    const Array x = random_array({1, side, side, in}, 1);
+struct ConvRow {
+    std::int64_t side, in, out;
+    std::int64_t kernel = 3;
+    std::int64_t stride = 1; // 2: padded right and bottom only, as the encoder does
+};
+
+OneDnnConvShape onednn_shape(const ConvRow &row) {
+    const std::int64_t before = row.stride == 2 ? 0 : row.kernel / 2;
+    const std::int64_t after = row.kernel / 2;
+    return {1,          row.side, row.side, row.in, row.out, row.kernel,
+            row.stride, before,   before,   after,  after};
+}
+
+void print_row(const ConvRow &row, std::vector<Times> &times) {
+    const std::int64_t out_side = row.side / row.stride;
+    const double gflop = 2e-9 * static_cast<double>(row.kernel * row.kernel * out_side * out_side *
+                                                    row.in * row.out);
+    const double ours = times[0].median();
+    fmt::print("conv {}x{} /{}  {:3} px {:3} -> {:3}  ours {:8.2f} ms ({:2.0f} %), {:4.0f} GFLOP/s "
+               "direct-equivalent   oneDNN direct {:8.2f} ms, ratio {:.2f}",
+               row.kernel, row.kernel, row.stride, row.side, row.in, row.out, ours,
+               100 * times[0].spread(), gflop / ours * 1e3, times[1].median(),
+               times[1].median() / ours);
+    if (!times[2].ms.empty()) {
+        fmt::print("   oneDNN Winograd {:8.2f} ms, ratio {:.2f}", times[2].median(),
+                   times[2].median() / ours);
+    }
+    fmt::print("\n");
+}
+
+void bench_conv(const tessera_compute &compute, const Options &options, const ConvRow &row) {
+    const OneDnnConvShape shape = onednn_shape(row);
+    const double fan_in = static_cast<double>(row.in * row.kernel * row.kernel);
+    const Array x = random_array({1, row.side, row.side, row.in}, 1);
     const Array weight =
-        random_array({out, in, 3, 3}, 2, 1 / std::sqrt(static_cast<double>(9 * in)));
-    const Array bias = random_array({out}, 3);
+        random_array({row.out, row.in, row.kernel, row.kernel}, 2, 1 / std::sqrt(fan_in));
+    const Array bias = random_array({row.out}, 3);
     const DeviceTensor input(compute, x);
     const DeviceTensor bias_tensor(compute, bias);
-    const DeviceTensor result(compute, Shape{1, side, side, out});
+    const std::int64_t out_side = row.side / row.stride;
+    const DeviceTensor result(compute, Shape{1, out_side, out_side, row.out});
     const PackedWeight packed(compute, weight, TESSERA_DTYPE_F32);
     tessera_conv2d conv{};
     conv.struct_size = sizeof conv;
-    conv.pad_top = conv.pad_left = conv.pad_bottom = conv.pad_right = 1;
+    conv.stride = static_cast<std::uint32_t>(row.stride);
+    conv.pad_top = conv.pad_left = static_cast<std::uint32_t>(shape.pad_top);
+    conv.pad_bottom = conv.pad_right = static_cast<std::uint32_t>(shape.pad_bottom);
     conv.bias = bias_tensor.view();
-    const OneDnnConvShape shape{1, side, side, in, out, 3, 1, 1, 1, 1, 1};
-    const auto threads = static_cast<int>(options.threads);
-    const auto direct = OneDnnConv::create(shape, OneDnnAlgorithm::kDirect, threads, floats(x),
-                                           floats(weight), floats(bias));
-    const auto winograd = OneDnnConv::create(shape, OneDnnAlgorithm::kWinograd, threads, floats(x),
-                                             floats(weight), floats(bias));
+    const auto oracle = [&](OneDnnAlgorithm algorithm) {
+        return OneDnnConv::create(shape, algorithm, static_cast<int>(options.threads), floats(x),
+                                  floats(weight), floats(bias));
+    };
+    const auto direct = oracle(OneDnnAlgorithm::kDirect);
+    const auto winograd =
+        row.kernel == 3 && row.stride == 1 ? oracle(OneDnnAlgorithm::kWinograd) : nullptr;
     std::vector<Times> times =
-        race({[&] {
-                  compute.conv2d(&compute, input.view(), packed.view(), &conv, result.view());
-                  compute.synchronize(&compute);
-              },
+        race({[&] { compute.conv2d(&compute, input.view(), packed.view(), &conv, result.view()); },
               [&] { direct->run(); },
               winograd ? std::function<void()>([&] { winograd->run(); }) : nullptr},
              options.repetitions, options.threads > 1);
-    const double gflop = 18.0 * static_cast<double>(side * side * in * out) * 1e-9;
-    const double ours = times[0].median();
-    std::string line = fmt::format("conv 3x3  {:3} px {:3} -> {:3}  ours {:8.2f} ms ({:3.0f} %), "
-                                   "{:5.0f} GFLOP/s direct-equivalent"
-                                   "   oneDNN direct {:8.2f} ms, ratio {:.2f}",
-                                   side, in, out, ours, 100 * times[0].spread(), gflop / ours * 1e3,
-                                   times[1].median(), times[1].median() / ours);
-    if (winograd)
-        line += fmt::format("   oneDNN Winograd {:8.2f} ms, ratio {:.2f}", times[2].median(),
-                            times[2].median() / ours);
-    fmt::print("{}\n", line);
+    if (compute.synchronize(&compute) == TESSERA_OK) print_row(row, times);
 }
 
 void bench_group_norm(const tessera_compute &compute, const Options &options, std::int64_t side,
@@ -129,13 +151,19 @@ int run(const Options &options) {
     }
     const tessera_compute &compute = *opened->table();
     fmt::print("{}; {} repetitions\n", compute.info->device, options.repetitions);
-    const std::int64_t shapes[][3] = {{16, 512, 512},  {32, 512, 256},  {32, 256, 256},
-                                      {64, 256, 256},  {128, 256, 128}, {128, 128, 128},
-                                      {256, 128, 128}, {64, 64, 64},    {256, 64, 64}};
-    for (const auto &[side, in, out] : shapes)
-        if (side <= options.largest_side) bench_conv(compute, options, side, in, out);
-    for (const auto &[side, in, out] : shapes)
-        if (side <= options.largest_side && in == out) bench_group_norm(compute, options, side, in);
+    const ConvRow rows[] = {{16, 512, 512},        {32, 512, 256},       {32, 256, 256},
+                            {64, 256, 256},        {128, 256, 128},      {128, 128, 128},
+                            {256, 128, 128},       {64, 64, 64},         {256, 64, 64},
+                            {128, 128, 128, 3, 2}, {64, 256, 256, 3, 2}, {16, 512, 512, 1},
+                            {128, 256, 128, 1},    {256, 3, 128},        {16, 16, 512},
+                            {128, 128, 3},         {256, 128, 3}};
+    for (const ConvRow &row : rows)
+        if (row.side <= options.largest_side) bench_conv(compute, options, row);
+    for (const ConvRow &row : rows) {
+        if (row.side <= options.largest_side && row.in == row.out && row.kernel == 3 &&
+            row.stride == 1)
+            bench_group_norm(compute, options, row.side, row.in);
+    }
     return 0;
 }
 

@@ -1,4 +1,6 @@
 // Convolution over channels-last images: what packing, the direct path and the Winograd path share.
+// Both paths work in the Cpu's scratch memory, which grows to the largest need and is then reused:
+// a step that convolves takes no memory through `allocate`.
 #pragma once
 
 #include "compute/cpu/cpu.hpp"

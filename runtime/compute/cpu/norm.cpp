@@ -87,16 +87,24 @@ void GroupNorm::join(std::int64_t group) const {
     double total_mean = 0;
     double squares = 0;
     for (std::int64_t block = 0; block < blocks(); ++block) {
+        // The channels of a block have one count, so that they join without a division each.
         const auto pixels = static_cast<double>(block_pixels(block));
         const std::int64_t at = (image * blocks() + block) * channels + first;
+        double mean_sum = 0;
+        for (std::int64_t c = 0; c < width; ++c)
+            mean_sum += static_cast<double>(block_mean[at + c]);
+        const double mean_here = mean_sum / static_cast<double>(width);
+        double squares_here = 0;
         for (std::int64_t c = 0; c < width; ++c) {
-            const double difference = static_cast<double>(block_mean[at + c]) - total_mean;
-            const double joined = count + pixels;
-            total_mean += difference * pixels / joined;
-            squares += static_cast<double>(block_squares[at + c]) +
-                       difference * difference * count * pixels / joined;
-            count = joined;
+            const double away = static_cast<double>(block_mean[at + c]) - mean_here;
+            squares_here += static_cast<double>(block_squares[at + c]) + pixels * away * away;
         }
+        const double count_here = pixels * static_cast<double>(width);
+        const double difference = mean_here - total_mean;
+        const double share = count_here / (count + count_here);
+        total_mean += difference * share;
+        squares += squares_here + difference * difference * count * share;
+        count += count_here;
     }
     const double deviation = std::sqrt(squares / count + static_cast<double>(epsilon));
     for (std::int64_t c = first; c < first + width; ++c) {

@@ -15,48 +15,51 @@ struct Winograd {
     static constexpr int kTaps = 3;
     static constexpr std::int64_t kHalf = Gemm<S>::kHalf; // columns of half a panel
 
+    // Interpolation points 0, +-a, +-b and infinity, with a = sqrt(1/2) and b = sqrt(2). The usual
+    // 0, +-1, +-2 have rounder factors but twice the rounding error.
+    static constexpr float kA = 0.707106781f;
+    static constexpr float kB = 1.414213562f;
+
     // G g, three values into six.
     static void filter(const F (&g)[kTaps], F (&u)[kIn]) {
-        const F sum = S::add(g[0], g[2]);
-        const F sixth = S::set1(-1.0f / 6.0f);
-        u[0] = S::mul(g[0], S::set1(0.25f));
-        u[1] = S::mul(S::add(sum, g[1]), sixth);
-        u[2] = S::mul(S::sub(sum, g[1]), sixth);
-        const F outer = S::fma(g[2], S::set1(1.0f / 6.0f), S::mul(g[0], S::set1(1.0f / 24.0f)));
-        const F middle = S::mul(g[1], S::set1(1.0f / 12.0f));
-        u[3] = S::add(outer, middle);
-        u[4] = S::sub(outer, middle);
+        const F outer_a = S::fma(g[0], S::set1(-2.0f / 3.0f), S::mul(g[2], S::set1(-1.0f / 3.0f)));
+        const F outer_b = S::fma(g[0], S::set1(1.0f / 6.0f), S::mul(g[2], S::set1(1.0f / 3.0f)));
+        const F middle_a = S::mul(g[1], S::set1(-2.0f / 3.0f * kA));
+        const F middle_b = S::mul(g[1], S::set1(1.0f / 6.0f * kB));
+        u[0] = g[0];
+        u[1] = S::add(outer_a, middle_a);
+        u[2] = S::sub(outer_a, middle_a);
+        u[3] = S::add(outer_b, middle_b);
+        u[4] = S::sub(outer_b, middle_b);
         u[5] = g[2];
     }
 
     // B^T d, six values into six.
     static void spread(const F (&d)[kIn], F (&t)[kIn]) {
-        const F four = S::set1(4.0f);
-        const F minus_four = S::set1(-4.0f);
-        const F minus_five = S::set1(-5.0f);
-        const F two = S::set1(2.0f);
-        const F even = S::fma(minus_four, d[2], d[4]);
-        const F odd = S::fma(minus_four, d[1], d[3]);
-        const F near = S::sub(d[4], d[2]);
-        const F far = S::sub(d[3], d[1]);
-        t[0] = S::fma(four, d[0], S::fma(minus_five, d[2], d[4]));
-        t[1] = S::add(even, odd);
-        t[2] = S::sub(even, odd);
-        t[3] = S::fma(two, far, near);
-        t[4] = S::sub(near, S::mul(two, far));
-        t[5] = S::fma(four, d[1], S::fma(minus_five, d[3], d[5]));
+        const F even_a = S::fma(S::set1(-2.0f), d[2], d[4]);
+        const F odd_a = S::fma(S::set1(-2.0f), d[1], d[3]);
+        const F even_b = S::fma(S::set1(-0.5f), d[2], d[4]);
+        const F odd_b = S::fma(S::set1(-0.5f), d[1], d[3]);
+        t[0] = S::add(d[0], S::fma(S::set1(-2.5f), d[2], d[4]));
+        t[1] = S::fma(S::set1(kA), odd_a, even_a);
+        t[2] = S::fma(S::set1(-kA), odd_a, even_a);
+        t[3] = S::fma(S::set1(kB), odd_b, even_b);
+        t[4] = S::fma(S::set1(-kB), odd_b, even_b);
+        t[5] = S::add(d[1], S::fma(S::set1(-2.5f), d[3], d[5]));
     }
 
     // A^T m, six values into four.
     static void gather(const F (&m)[kIn], F (&y)[kOut]) {
-        const F sum1 = S::add(m[1], m[2]);
-        const F difference1 = S::sub(m[1], m[2]);
-        const F sum2 = S::add(m[3], m[4]);
-        const F difference2 = S::sub(m[3], m[4]);
-        y[0] = S::add(m[0], S::add(sum1, sum2));
-        y[1] = S::fma(S::set1(2.0f), difference2, difference1);
-        y[2] = S::fma(S::set1(4.0f), sum2, sum1);
-        y[3] = S::add(m[5], S::fma(S::set1(8.0f), difference2, difference1));
+        const F sum_a = S::add(m[1], m[2]);
+        const F sum_b = S::add(m[3], m[4]);
+        const F difference_a = S::sub(m[1], m[2]);
+        const F difference_b = S::sub(m[3], m[4]);
+        y[0] = S::add(m[0], S::add(sum_a, sum_b));
+        y[1] = S::fma(S::set1(kB), difference_b, S::mul(S::set1(kA), difference_a));
+        y[2] = S::fma(S::set1(2.0f), sum_b, S::mul(S::set1(0.5f), sum_a));
+        const F cubes =
+            S::fma(S::set1(2.0f * kB), difference_b, S::mul(S::set1(0.5f * kA), difference_a));
+        y[3] = S::add(m[5], cubes);
     }
 
     // Taps g[ky][kx] of one vector of output channels, all 36 results stored.

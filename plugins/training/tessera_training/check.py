@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable
@@ -66,10 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def find_program(given: Path | None) -> Path:
-    """The replaying program: as given, else the newest of the build folders."""
+    """The replaying program: as given, else in the folder TESSERA_BIN names, else the newest of the build folders."""
+    if not given and "TESSERA_BIN" in os.environ:
+        given = Path(os.environ["TESSERA_BIN"]) / "tessera-check-case"
     if given:
         if not given.is_file():
-            raise UserError(f"--program {given}: no such file")
+            raise UserError(f"{given}: no such program (target tessera-check-case)")
         return given
     found = sorted((path for path in (_REPOSITORY / "build").glob("**/tessera-check-case") if path.is_file()),
                    key=lambda path: path.stat().st_mtime)
@@ -156,7 +159,7 @@ class _ToyLatents:
         return smooth * 0.8 + torch.sin(self.labels[ids].float() * 1.7).view(-1, 1, 1, 1)
 
 
-def make_up(config: MarConfig, folder: Path, seed: int, steps: int = 150) -> Model:
+def make_up(config: MarConfig, folder: Path, seed: int, steps: int = 60) -> Model:
     """A small model with every parameter random, then the denoiser trained a little.
 
     Without any training the sampler multiplies its noise by 20,000 and all that follows drowns in rounding.

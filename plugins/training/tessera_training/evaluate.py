@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "(default: configs/<name of the model>.toml)")
     parser.add_argument("--cache", type=Path, help="folder for packed images, features and samples "
                         "(default: evaluation/ in the run directory)")
-    parser.add_argument("--images", type=Path, help="measure these PNG files (class folders, or names that begin "
-                        "with the class) instead of sampling")
+    parser.add_argument("--images", type=Path, help="measure these PNG files (as tessera-generate --all-classes "
+                        "writes them, or in class folders) instead of sampling")
     parser.add_argument("--samples", type=int, default=0, help="generated images (default: as many as test images)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int)
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
                         f"at least {LEAST_TEST_IMAGES} are needed to compare with")
     counts = class_counts(real, arguments.samples)
     if arguments.images:
-        made = read_folder(arguments.images, model.classes, real.images.shape[1])
-        source = f"from {arguments.images.name}"
+        made = read_folder(arguments.images, model.classes, real.images.shape[1], counts)
+        source = "drawn by the runtime"
     else:
         made = generate(model, counts, settings, arguments.seed, cache)
         source = f"{settings.steps} steps, guidance {settings.guidance:g} {settings.guidance_schedule}, " \
@@ -138,8 +138,8 @@ def generate(model: model_dir.Model, counts: list[int], settings: SampleSettings
     return Made(torch.cat(parts), labels, measured)
 
 
-def read_folder(folder: Path, classes: list[str], size: int) -> Made:
-    """PNG files whose folder is a class, or whose name begins with one."""
+def read_folder(folder: Path, classes: list[str], size: int, counts: list[int]) -> Made:
+    """PNG files whose folder is a class, or whose name begins with one; the first `counts` of each are measured."""
     found: list[tuple[int, Path]] = []
     for path in sorted(folder.rglob("*.png")):
         names = [name for name in classes
@@ -156,7 +156,8 @@ def read_folder(folder: Path, classes: list[str], size: int) -> Made:
         except OSError as error:
             raise UserError(f"{path}: {error}") from error
     labels = torch.tensor([label for label, _ in sorted(found)])
-    return Made(torch.stack(images), labels, torch.ones(len(labels), dtype=torch.bool))
+    measured = torch.cat([torch.arange(int((labels == label).sum())) < count for label, count in enumerate(counts)])
+    return Made(torch.stack(images), labels, measured)
 
 
 def matched(real: ImagePack, counts: list[int], seed: int) -> torch.Tensor:

@@ -65,8 +65,8 @@ def section(results: Results, facts: dict[str, object]) -> str:
     """The text between the markers of the card."""
     weakest = ", ".join(f"{name} {share:.0%}" for name, share in facts["weakest"])  # type: ignore[attr-defined]
     return f"""{BEGIN}
-{facts['generated']} generated images ({facts['settings']}), as many of each class as the {facts['test']} held-out
-images have (at most one drawn more where rounding asks for it). All images enter at {facts['size']}x{facts['size']} pixels.
+{facts['generated']} generated images ({facts['settings']}), of each class as many as among the {facts['test']} held-out
+images or somewhat fewer. All images enter at {facts['size']}x{facts['size']} pixels.
 
 {table(results)}
 

@@ -97,20 +97,21 @@ def test_images_of_the_runtime(command: list[str], tmp_path: Path, capsys: pytes
                          ("blue/a.png", (40, 60, 200)), ("blue/b.png", (40, 60, 200)), ("other.png", (0, 0, 0))):
         pixels = np.clip(random.normal(colour, 30, (64, 64, 3)), 0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(folder / name)
-    made = evaluate.read_folder(folder, ["blue", "red"], 32)
+    made = evaluate.read_folder(folder, ["blue", "red"], 32, [1, 5])
     assert made.images.shape == (4, 32, 32, 3) and made.labels.tolist() == [0, 0, 1, 1]
+    assert made.measured.tolist() == [True, False, True, True]
     before = {path: path.read_bytes() for path in Path(command[1]).iterdir()}
     assert program.main([*command, "--images", str(folder), "--no-card"]) == 0
     assert "100.0% | 100.0% on real test images" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in Path(command[1]).iterdir()} == before
     with pytest.raises(UserError, match="no PNG file"):
-        evaluate.read_folder(folder, ["green"], 32)
+        evaluate.read_folder(folder, ["green"], 32, [1])
 
 
 def test_longest_class_name_wins(tmp_path: Path) -> None:
     for name in ("metal_1_000", "metal_grate_1_000", "red_rock_2_000"):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
-    assert evaluate.read_folder(tmp_path, ["metal", "metal_grate", "red rock"], 8).labels.tolist() == [0, 1, 2]
+    assert evaluate.read_folder(tmp_path, ["metal", "metal_grate", "red rock"], 8, [1] * 3).labels.tolist() == [0, 1, 2]
 
 
 def test_wrong_requests_are_named(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

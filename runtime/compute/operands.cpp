@@ -212,6 +212,18 @@ std::optional<Rows> as_rows(const tessera_tensor &tensor) {
     return rows;
 }
 
+Result<> finite_step(const tessera_reverse_step &step) {
+    for (const auto &[name, value] :
+         {std::pair("x_scale", step.x_scale), std::pair("model_scale", step.model_scale),
+          std::pair("logvar_base", step.logvar_base), std::pair("logvar_slope", step.logvar_slope),
+          std::pair("noise_scale", step.noise_scale)}) {
+        if (!std::isfinite(value)) {
+            return invalid("{} of a step is {}; expected a finite number", name, value);
+        }
+    }
+    return {};
+}
+
 Result<> allocate(const tessera_tensor *tensor) {
     if (tensor == nullptr) return invalid("the tensor is NULL");
     const auto bytes = size_bytes(*tensor);
@@ -506,6 +518,7 @@ Result<> reverse_step(const tessera_tensor *x, const tessera_tensor *model,
     TESSERA_TRY(activations("model", model, 2));
     TESSERA_TRY(like("out", out, *x, "x"));
     if (step == nullptr) return invalid("step is NULL");
+    TESSERA_TRY(finite_step(*step));
     if (model->shape[0] != x->shape[0] ||
         (model->shape[1] != x->shape[1] && model->shape[1] != 2 * x->shape[1])) {
         return invalid("model is {} for x {}; expected ({}, {}) or ({}, {})", text(*model),

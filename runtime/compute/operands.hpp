@@ -83,6 +83,9 @@ struct Rows {
                                     const tessera_tensor *noise, const tessera_reverse_step *step,
                                     const tessera_tensor *out);
 
+// No coefficient is infinite or NaN.
+[[nodiscard]] Result<> finite_step(const tessera_reverse_step &step);
+
 // ext/compute_denoise.h. `token_width` and the others are read off the network's weights.
 [[nodiscard]] Result<> denoise_network(const tessera_denoise_network *network);
 [[nodiscard]] Result<> denoise_set(const tessera_denoise_network &network,

@@ -106,6 +106,11 @@ Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoi
         return invalid("guidance is {}; expected a finite number", given.guidance);
     }
     if (given.steps == nullptr) return invalid("steps is NULL");
+    for (std::uint32_t i = 0; i < given.step_count; ++i) {
+        if (const auto finite = finite_step(given.steps[i]); !finite) {
+            return invalid("step {}: {}", i, finite.error().message);
+        }
+    }
     const std::int64_t rows = given.rows;
     const std::int64_t width = network.input.weight->shape[0];
     const std::int64_t token_width = network.input.weight->shape[1];

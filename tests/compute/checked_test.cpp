@@ -9,8 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <cmath>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -90,6 +91,35 @@ TEST_F(CheckedTest, WrongShapesNameOperationAndShapes) {
                  {"layer_norm", "epsilon", "-1"});
     expect_error([&] { c->guide(c, x.view(), x.view(), 2.0F, 9, x.view()); }, {"guide", "9"});
     expect_error([&] { c->fill(c, 0.0F, nullptr); }, {"fill", "NULL"});
+}
+
+// What an operation asks of its operands holds without the wrapper too.
+TEST_F(CheckedTest, BackendsCheckOperandsThemselves) {
+    const tessera_compute &plain = *inner_->table();
+    const DeviceTensor x(plain, Shape{3, 8});
+    const DeviceTensor narrow(plain, Shape{3, 7});
+    plain.add(&plain, x.view(), narrow.view(), x.view());
+    plain.fill(&plain, 5.0F, x.view()); // does nothing
+    EXPECT_THAT(errors_, AllOf(HasSubstr("add"), HasSubstr("(3, 8)"), HasSubstr("(3, 7)")));
+    EXPECT_EQ(plain.synchronize(&plain), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_NE(x.download()[0], 5.0);
+}
+
+TEST_F(CheckedTest, OptionsThatAreNotFiniteAreRefused) {
+    const tessera_compute *c = &compute();
+    const DeviceTensor x(compute(), Array({3, 8}, 1.0));
+    const DeviceTensor out(compute(), Shape{3, 8});
+    tessera_reverse_step step{1, 0.5F, 0, 0, 0};
+    step.model_scale = INFINITY;
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), nullptr, &step, out.view()); },
+                 {"reverse_step", "model_scale", "inf"});
+    step.model_scale = 0.5F;
+    step.noise_scale = NAN;
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), x.view(), &step, out.view()); },
+                 {"reverse_step", "noise_scale", "nan"});
+    expect_error([&] { c->guide(c, x.view(), x.view(), NAN, 4, out.view()); }, {"guide", "nan"});
+    expect_error([&] { c->layer_norm(c, x.view(), nullptr, nullptr, NAN, out.view()); },
+                 {"layer_norm", "nan"});
 }
 
 TEST_F(CheckedTest, ImagesAreChecked) {

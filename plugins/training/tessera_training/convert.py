@@ -246,7 +246,10 @@ def config_json(config: MarConfig | KlVaeConfig) -> str:
 def read_classes(path: Path | None, config: MarConfig) -> list[str]:
     if path is None:
         return [f"class {number}" for number in range(config.class_num)]
-    names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    try:
+        names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--classes {path}: {error}") from error
     if len(names) != config.class_num:
         raise UserError(f"{path}: {len(names)} class names, the model has {config.class_num} classes")
     return names

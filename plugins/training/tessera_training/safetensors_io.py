@@ -5,6 +5,7 @@ Layout: u64 little-endian header length, JSON header, raw little-endian tensor d
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -53,9 +54,9 @@ def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] 
         offset = end
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
             for name, tensor in tensors.items():
@@ -63,10 +64,13 @@ def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] 
                 file.write(_raw(_converted(name, tensor, types[name]) if converts else tensor))
         os.replace(part, path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        if error.errno == errno.ENOSPC:
             raise UserError(f"{path}: the disk is full ({offset / 1e6:.0f} MB were to be written)") from error
-        raise
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _header(path: Path) -> tuple[dict, int]:

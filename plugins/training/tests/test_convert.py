@@ -163,6 +163,11 @@ def test_wrong_contents_are_named(model: Mar, tmp_path: Path, capsys: pytest.Cap
     assert "128 cannot have 3 attention heads" in failure({}, "--heads", "1,3")
     assert "--heads two" in failure({}, "--heads", "two")
     assert "--set depth=3" in failure({}, "--set", "depth=3")
+    assert "no_names.txt" in failure({}, "--classes", str(tmp_path / "no_names.txt"))
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    assert "2 class names, the model has 3 classes" in failure({}, "--classes", str(tmp_path / "names.txt"))
+    whole = _save(tmp_path / "good.pth", {"model": state})
+    assert "cannot be written" in _failure(capsys, whole, whole / "inside.safetensors", *stride)
     assert not out.exists() and not list(tmp_path.glob("*.part"))
 
 

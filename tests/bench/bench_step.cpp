@@ -320,6 +320,7 @@ int StepBench::run() {
     TorchPeer peer(options_.python, TESSERA_SOURCE_DIR "/tests/bench/torch_peer.py",
                    options_.threads, golden::mar_base().config_json(), denoise_steps_);
 
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     std::printf("MAR-B (made-up weights), 256 x 256, %d x %d with guidance %.1f, one image\n",
                 options_.steps, options_.denoise_steps, kGuidance);
     std::printf("ours:  %s\n", compute.table()->info->device);

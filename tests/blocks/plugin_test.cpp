@@ -1,0 +1,232 @@
+// The MAR plugin through its C tables: models that are missing, incomplete or wrong, and a whole
+// run.
+#include "test_model.hpp"
+
+#include "core/log.hpp"
+
+#include <tessera/entry.h>
+#include <tessera/ext/inputs.h>
+#include <tessera/ext/params.h>
+
+#include <gmock/gmock.h>
+
+#include <dlfcn.h>
+#include <map>
+
+namespace tessera::blocks {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kStride = 8;
+constexpr int kSize = 32;
+
+class PluginTest : public testing::Test {
+  protected:
+    PluginTest() {
+        log::set_sink({});
+        library_ = dlopen(TESSERA_MAR_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+        if (library_ == nullptr) return;
+        entry_ = static_cast<const tessera_entry *>(dlsym(library_, TESSERA_ENTRY_SYMBOL));
+        sink_.sink_data = this;
+        sink_.acquire_frame = [](const tessera_sink *sink, std::uint32_t width,
+                                 std::uint32_t height, tessera_tensor *out) -> tessera_status {
+            auto &self = *static_cast<PluginTest *>(sink->sink_data);
+            self.frame_.assign(static_cast<std::size_t>(width) * height * 4, 0);
+            *out = sdk::host_view(self.frame_.data(), {height, width, 4});
+            return TESSERA_OK;
+        };
+        sink_.emit = [](const tessera_sink *sink, const tessera_event *event) -> tessera_status {
+            auto &self = *static_cast<PluginTest *>(sink->sink_data);
+            if (event->type == TESSERA_EVENT_IMAGE && (event->flags & TESSERA_EVENT_FINAL) != 0) {
+                ++self.final_images_;
+            }
+            return TESSERA_OK;
+        };
+        sink_.should_stop = [](const tessera_sink *) -> std::int32_t { return 0; };
+    }
+    ~PluginTest() override {
+        if (generator_ != nullptr) generator_->destroy(generator_);
+        if (library_ != nullptr) dlclose(library_);
+        log::set_sink([](log::Level, std::string_view, std::string_view) {});
+    }
+
+    void SetUp() override {
+        ASSERT_NE(library_, nullptr) << dlerror();
+        ASSERT_NE(entry_, nullptr);
+        ASSERT_EQ(entry_->abi_version, static_cast<std::uint32_t>(TESSERA_ABI_VERSION));
+        model_path_ = directory_ / "generator.safetensors";
+        shape_.img_size = kSize;
+        shape_.vae_stride = kStride;
+        file_ = mar_file(shape_);
+        ASSERT_TRUE(golden::write_synthetic(directory_ / "codec.safetensors",
+                                            golden::synthetic_texture_codec(4, kStride)));
+    }
+
+    // Creates and initialises; the status of init.
+    tessera_status create(const char *model) {
+        static_cast<void>(log::take_last_error());
+        const auto *factory = static_cast<const tessera_generator_factory *>(
+            entry_->get_factory(TESSERA_GENERATOR_FACTORY));
+        tessera_creation creation{};
+        creation.struct_size = sizeof creation;
+        creation.model = model;
+        generator_ =
+            factory->create(device_.host->table(), factory->get_descriptor(0)->id, &creation);
+        return generator_->init(generator_);
+    }
+    tessera_status create_model() {
+        EXPECT_TRUE(golden::write_synthetic(model_path_, file_));
+        return create(model_path_.c_str());
+    }
+    tessera_status activate() {
+        tessera_activation activation{};
+        activation.struct_size = sizeof activation;
+        activation.compute = device_.owner.table();
+        return generator_->activate(generator_, &activation, &sink_);
+    }
+    [[nodiscard]] std::map<std::string, tessera_param> params() const {
+        std::map<std::string, tessera_param> all;
+        const auto *extension = static_cast<const tessera_ext_params *>(
+            generator_->get_extension(generator_, TESSERA_EXT_PARAMS));
+        for (std::uint32_t i = 0; i < extension->get_count(generator_); ++i) {
+            const tessera_param *param = extension->get(generator_, i);
+            all[param->key] = *param;
+        }
+        return all;
+    }
+    // Begins with one parameter changed, or with those of the model; runs to the end.
+    tessera_status run(const char *key = nullptr, double number = 0.0) {
+        std::vector<tessera_value> values;
+        for (const auto &[name, param] : params()) {
+            tessera_value value{};
+            value.id = param.id;
+            value.type = param.type;
+            const double chosen = key != nullptr && name == key ? number : param.initial;
+            if (param.type == TESSERA_PARAM_FLOAT) {
+                value.as.number = chosen;
+            } else {
+                value.as.integer = static_cast<std::int64_t>(chosen);
+            }
+            values.push_back(value);
+        }
+        tessera_request request{};
+        request.struct_size = sizeof request;
+        request.image_count = 2;
+        request.value_count = static_cast<std::uint32_t>(values.size());
+        request.values = values.data();
+        tessera_job *job = nullptr;
+        tessera_status status = generator_->begin(generator_, &request, &sink_, &job);
+        if (status != TESSERA_OK) return status;
+        while ((status = generator_->step(generator_, job, 1000)) == TESSERA_MORE) {
+        }
+        generator_->end(generator_, job);
+        return status;
+    }
+
+    TestDevice device_;
+    TemporaryDirectory directory_;
+    golden::SyntheticMar shape_;
+    golden::SyntheticFile file_;
+    std::string model_path_;
+    void *library_ = nullptr;
+    const tessera_entry *entry_ = nullptr;
+    const tessera_generator *generator_ = nullptr;
+    tessera_sink sink_{};
+    std::vector<std::uint8_t> frame_;
+    int final_images_ = 0;
+};
+
+TEST_F(PluginTest, WithoutAModelItListsParametersAndSaysWhatIsMissing) {
+    ASSERT_EQ(create(nullptr), TESSERA_OK);
+    for (const char *key :
+         {"class", "steps", "guidance", "guidance_schedule", "temperature", "denoise_steps"}) {
+        EXPECT_EQ(params().count(key), 1u) << key;
+    }
+    EXPECT_EQ(activate(), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("no model was chosen"));
+}
+
+TEST_F(PluginTest, DescribesTheModel) {
+    file_.metadata["classes"] = R"(["a", "b", "c", "d", "e"])";
+    file_.metadata["defaults"] = R"({"steps": 7, "guidance": 2.5, "guidance_schedule": "constant",
+                                     "temperature": 0.9, "denoise_steps": "ddim25"})";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    const auto all = params();
+    const tessera_param &classes = all.at("class");
+    ASSERT_EQ(classes.label_count, 6u);
+    EXPECT_STREQ(classes.labels[1], "b");
+    EXPECT_STREQ(classes.labels[5], "none");
+    EXPECT_EQ(all.at("steps").max, 16.0);
+    EXPECT_EQ(all.at("steps").initial, 7.0);
+    EXPECT_EQ(all.at("guidance").initial, 2.5);
+    EXPECT_EQ(all.at("guidance_schedule").initial, 1.0);
+    EXPECT_EQ(all.at("denoise_steps").initial, 25.0);
+    EXPECT_STREQ(all.at("denoise_spacing").labels[1], "stride");
+    EXPECT_EQ(all.at("denoise_spacing").initial, 1.0);
+    const auto *inputs = static_cast<const tessera_ext_inputs *>(
+        generator_->get_extension(generator_, TESSERA_EXT_INPUTS));
+    ASSERT_EQ(inputs->get_count(generator_), 2u);
+    EXPECT_EQ(inputs->get(generator_, 1)->width, static_cast<std::uint32_t>(kSize));
+    EXPECT_EQ(inputs->get(generator_, 1)->cell_rows, 4u);
+}
+
+TEST_F(PluginTest, RunsAndRefusesWhatMakesNoSense) {
+    file_.metadata["tokenizer"] = "codec.safetensors";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    EXPECT_EQ(run(), TESSERA_OK);
+    EXPECT_EQ(final_images_, 2);
+    EXPECT_EQ(run("class", 5), TESSERA_OK); // none
+    EXPECT_EQ(run("steps", 1000), TESSERA_OK);
+    for (const auto &[key, value] : std::map<std::string, double>{
+             {"class", 6}, {"class", -1}, {"steps", 0}, {"denoise_steps", 1}}) {
+        EXPECT_EQ(run(key.c_str(), value), TESSERA_ERROR_INVALID_ARGUMENT) << key;
+        EXPECT_NE(log::take_last_error(), "");
+    }
+    EXPECT_EQ(run("temperature", -1.0), TESSERA_ERROR_INVALID_ARGUMENT);
+    generator_->deactivate(generator_);
+}
+
+TEST_F(PluginTest, ModelsThatCannotMakePictures) {
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    EXPECT_EQ(run(), TESSERA_ERROR_UNSUPPORTED);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("tokenizer"));
+    generator_->deactivate(generator_);
+}
+
+TEST_F(PluginTest, ATokenizerThatIsMissingOrDoesNotFit) {
+    file_.metadata["tokenizer"] = "elsewhere.safetensors";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    EXPECT_LT(activate(), 0);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("elsewhere.safetensors"));
+    ASSERT_TRUE(golden::write_synthetic(directory_ / "elsewhere.safetensors",
+                                        golden::synthetic_texture_codec(7, 16)));
+    EXPECT_EQ(activate(), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("7 channels at stride 16"));
+}
+
+TEST_F(PluginTest, MetadataThatIsWrong) {
+    const std::pair<const char *, const char *> wrong[] = {
+        {"config", "no json"},
+        {"classes", R"(["too", "few"])"},
+        {"classes", R"({"not": "a list"})"},
+        {"defaults", R"({"steps": 99999})"},
+        {"defaults", R"({"guidance_schedule": "zigzag"})"},
+        {"defaults", R"({"denoise_steps": "ddim999"})"},
+    };
+    for (const auto &[key, text] : wrong) {
+        file_ = mar_file(shape_);
+        file_.metadata[key] = text;
+        EXPECT_EQ(create_model(), TESSERA_ERROR_INVALID_ARGUMENT) << text;
+        EXPECT_NE(log::take_last_error(), "") << text;
+        generator_->destroy(generator_);
+        generator_ = nullptr;
+    }
+    EXPECT_LT(create("/nonexistent/model.safetensors"), 0);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("/nonexistent/model.safetensors"));
+}
+
+} // namespace
+} // namespace tessera::blocks

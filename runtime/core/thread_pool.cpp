@@ -1,8 +1,7 @@
 #include "core/thread_pool.hpp"
 
-#include "core/result.hpp"
-
 #include <algorithm>
+#include <system_error>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -58,12 +57,16 @@ unsigned hardware_threads() { return std::max(1u, std::thread::hardware_concurre
 } // namespace
 
 ThreadPool::ThreadPool(const Options &options)
-    : thread_count_(std::min(options.threads != 0 ? options.threads : hardware_threads(), 1024u)),
-      nice_(options.nice), adapt_(options.adapt), active_count_(thread_count_),
-      tickets_(std::make_unique<Tickets[]>(thread_count_)) {
+    : adapt_(options.adapt), nice_(options.nice),
+      thread_count_(std::min(options.threads != 0 ? options.threads : hardware_threads(), 1024u)),
+      active_count_(thread_count_), tickets_(std::make_unique<Tickets[]>(thread_count_)) {
     workers_.reserve(thread_count_ - 1);
-    for (unsigned index = 1; index < thread_count_; ++index) {
-        workers_.emplace_back([this, index] { work(index); });
+    try {
+        for (unsigned index = 1; index < thread_count_; ++index) {
+            workers_.emplace_back([this, index] { work(index); });
+        }
+    } catch (const std::system_error &) { // the system gives no more: fewer will do
+        thread_count_ = active_count_ = static_cast<unsigned>(workers_.size()) + 1;
     }
 }
 

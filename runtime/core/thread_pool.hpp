@@ -72,6 +72,8 @@ class Region {
     std::uint32_t loop_ = 1; // number of the next loop
 };
 
+// Its hot members are a cache line apart on purpose.
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 class ThreadPool {
   public:
     struct Options {
@@ -118,22 +120,21 @@ class ThreadPool {
     void wait_for_loop(std::uint32_t loop, bool is_caller);
     void adapt(Clock::time_point started);
 
-    const unsigned thread_count_;
-    const int nice_;
-    const bool adapt_;
-    unsigned active_count_;
-
-    std::mutex caller_mutex_;
-    const FunctionRef<void(Region &)> *region_ = nullptr;
-
+    // What threads hammer on comes first, each on a line of its own.
     // Bit 31: a region is open; the rest counts the workers inside.
     alignas(kCacheLine) std::atomic<std::uint32_t> gate_{0};
+    alignas(kCacheLine) std::atomic<std::uint32_t> current_loop_{1};
+    alignas(kCacheLine) std::atomic<std::int64_t> pieces_done_{0};
     alignas(kCacheLine) std::atomic<std::uint32_t> regions_{0}; // opened so far
     std::atomic<std::uint32_t> region_threads_{0};
     std::atomic<bool> stop_{false};
-    alignas(kCacheLine) std::atomic<std::uint32_t> current_loop_{1};
-    alignas(kCacheLine) std::atomic<std::int64_t> pieces_done_{0};
+    const bool adapt_;
+    const int nice_;
+    unsigned thread_count_;
+    unsigned active_count_;
+    const FunctionRef<void(Region &)> *region_ = nullptr;
     std::unique_ptr<Tickets[]> tickets_;
+    std::mutex caller_mutex_;
 
     // Of the caller: how long it waited for pieces that stood still, see adapt().
     Clock::duration stalled_{};

@@ -13,13 +13,15 @@ namespace tessera::cpu {
 void *allocate_aligned(std::size_t size_bytes) {
     constexpr std::size_t kLine = 64;
     constexpr std::size_t kLargePage = std::size_t{1} << 21;
-    const std::size_t alignment = size_bytes >= 2 * kLargePage ? kLargePage : kLine;
-    if (size_bytes > SIZE_MAX - 2 * alignment) return nullptr;
-    // At least a line more than asked for, so that vectors may be read at the end.
-    const std::size_t padded = (size_bytes + kLine + alignment - 1) / alignment * alignment;
-    void *memory = std::aligned_alloc(alignment, padded);
+    if (size_bytes > SIZE_MAX / 2) return nullptr;
+    const bool large = size_bytes >= 2 * kLargePage;
+    // A line more than asked for, so that vectors may be read at the end.
+    const std::size_t padded = (size_bytes + 2 * kLine - 1) / kLine * kLine;
+    void *memory = nullptr;
+    if (posix_memalign(&memory, large ? kLargePage : kLine, padded) != 0) return nullptr;
 #ifdef __linux__
-    if (memory && alignment == kLargePage) (void)madvise(memory, padded, MADV_HUGEPAGE);
+    // Large pages for the part that fills them; the rest would cost memory.
+    if (large) (void)madvise(memory, padded / kLargePage * kLargePage, MADV_HUGEPAGE);
 #endif
     return memory;
 }

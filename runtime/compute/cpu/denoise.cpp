@@ -36,12 +36,8 @@ struct Rows {
     std::uint16_t *bf16 = nullptr;
     std::int64_t stride = 0;
 
-    void feed(GemmCall &call, const Layer &layer, std::int64_t first) const {
-        if (layer.takes_bf16) {
-            call.a = bf16 + first * stride;
-        } else {
-            call.a = f32 + first * stride;
-        }
+    void feed(GemmCall &call, const Layer &layer) const {
+        call.a = layer.takes_bf16 ? static_cast<const void *>(bf16) : f32;
         call.a_stride = stride;
     }
 };
@@ -168,7 +164,7 @@ struct tessera_denoise_chain {
     Rows inner_;                     // (group rows, width): silu(mlp_in)
     float *output_ = nullptr;        // (group rows, 2 token_width)
     float *noise_ = nullptr;         // (threads, token_width)
-    std::int64_t stride_ = 0, condition_stride_ = 0, output_stride_ = 0, modulation_stride_ = 0;
+    std::int64_t stride_ = 0, output_stride_ = 0, modulation_stride_ = 0;
 };
 
 // ---- creation ----
@@ -191,7 +187,7 @@ Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &netw
                                    {&condition_, &network.condition},
                                    {&final_ada_, &network.final_ada},
                                    {&final_, &network.final}}) {
-        if (const auto taken = take(*to, *from); !taken) return taken;
+        if (auto taken = take(*to, *from); !taken) return taken;
     }
     ada_bf16_ = final_ada_.takes_bf16;
     for (std::uint32_t i = 0; i < network.block_count; ++i) {
@@ -200,7 +196,7 @@ Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &netw
         for (const auto &[to, linear] : {std::pair{&block.mlp_in, &from.mlp_in},
                                          {&block.mlp_out, &from.mlp_out},
                                          {&block.ada, &from.ada}}) {
-            if (const auto taken = take(*to, *linear); !taken) return taken;
+            if (auto taken = take(*to, *linear); !taken) return taken;
         }
         ada_bf16_ = ada_bf16_ || block.ada.takes_bf16;
         blocks_.push_back(block);
@@ -282,7 +278,7 @@ GemmCall tessera_denoise_chain::call(const Layer &layer, const Rows &a, std::int
                                      float *out, std::int64_t out_stride) const {
     GemmCall call{};
     call.weight = layer.weight;
-    a.feed(call, layer, 0);
+    a.feed(call, layer);
     call.rows = rows;
     call.out = out;
     call.out_stride = out_stride;

@@ -200,6 +200,16 @@ void App::handle_keys() {
     if (pressed(GLFW_KEY_S)) look_.smooth = !look_.smooth;
 }
 
+// A clear costs nothing; blending the panel's background over every pixel does, without a GPU.
+void App::clear_panel(VkCommandBuffer commands, float width) const {
+    const ImVec4 &colour = ImGui::GetStyle().Colors[ImGuiCol_WindowBg];
+    VkClearAttachment clear{};
+    clear.aspectMask = VK_IMAGE_ASPECT_COLOR_BIT;
+    clear.clearValue.color = {{colour.x, colour.y, colour.z, 1}};
+    const VkClearRect rect{{{0, 0}, {static_cast<std::uint32_t>(width), extent().height}}, 0, 1};
+    device_->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
+}
+
 Scene App::scene() {
     // The panel's width is in window units; the picture gets the pixels beside it.
     const VkExtent2D pixels = extent();
@@ -213,7 +223,10 @@ Scene App::scene() {
                     static_cast<float>(pixels.height)};
     scene.transform = &transform_;
     scene.look = look_;
-    scene.overlay = [this](VkCommandBuffer commands) { imgui_->record(commands); };
+    scene.overlay = [this, left](VkCommandBuffer commands) {
+        clear_panel(commands, left);
+        imgui_->record(commands);
+    };
     return scene;
 }
 

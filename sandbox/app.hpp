@@ -77,6 +77,7 @@ class App {
     Result<void> open_graphics();
     Result<void> open_player();
     Result<void> rebuild_swapchain();
+    void clear_panel(VkCommandBuffer commands, float width) const;
     void build_interface();
     void handle_keys();
     [[nodiscard]] VkExtent2D extent() const;

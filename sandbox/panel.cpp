@@ -9,7 +9,7 @@ namespace tessera {
 float panel_width(float scale) { return 360 * scale; }
 
 void panel_heading(const char *text) {
-    ImGui::Dummy({0, 3});
+    ImGui::Dummy({0, 0});
     const ImVec2 at = ImGui::GetCursorScreenPos();
     ImGui::TextDisabled("%s", text);
     // A hairline to the right of the words.
@@ -21,7 +21,7 @@ void panel_heading(const char *text) {
 }
 
 bool panel_fold(const char *text, bool open_at_first) {
-    ImGui::Dummy({0, 3});
+    ImGui::Dummy({0, 0});
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {2, 0});
     ImGuiTreeNodeFlags flags =
@@ -101,7 +101,8 @@ void draw_panel(const PanelContext &context) {
     ImGui::SetNextWindowSize({panel_width(context.scale), io.DisplaySize.y});
     constexpr ImGuiWindowFlags kFlags = ImGuiWindowFlags_NoTitleBar | ImGuiWindowFlags_NoResize |
                                         ImGuiWindowFlags_NoMove | ImGuiWindowFlags_NoCollapse |
-                                        ImGuiWindowFlags_NoSavedSettings;
+                                        ImGuiWindowFlags_NoSavedSettings |
+                                        ImGuiWindowFlags_NoBackground; // the app clears it
     ImGui::Begin("Tessera", nullptr, kFlags);
     draw_title(context.control->player().info());
     draw_player_section(context);

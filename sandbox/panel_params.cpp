@@ -117,9 +117,12 @@ void draw_param(PlayControl &control, const Param &param, double value) {
     if (ImGui::IsItemClicked(ImGuiMouseButton_Right)) control.reset_value(param.id);
     ImGui::TableNextColumn();
     ImGui::SetNextItemWidth(-std::numeric_limits<float>::min());
-    ImGui::BeginDisabled(param.has(TESSERA_PARAM_READ_ONLY));
-    if (edit(param, value)) control.set_value(param.id, value);
-    ImGui::EndDisabled();
+    if (param.has(TESSERA_PARAM_READ_ONLY)) {
+        ImGui::AlignTextToFramePadding();
+        ImGui::TextDisabled("%s %s", format_value(param, value).c_str(), param.unit.c_str());
+    } else if (edit(param, value)) {
+        control.set_value(param.id, value);
+    }
     panel_tooltip(tooltip(param, is_initial));
     if (ImGui::IsItemClicked(ImGuiMouseButton_Right)) control.reset_value(param.id);
     ImGui::PopID();
@@ -147,11 +150,16 @@ void draw_reset(PlayControl &control, float heading_y) {
     ImGui::SetCursorPos(next);
 }
 
-// All shown parameters of one kind, group by group in the order in which groups first appear.
+// All shown parameters of one kind: those without a group, then group by group in the order in
+// which groups first appear.
 void draw_groups(PlayControl &control, bool advanced) {
     const Params &params = control.player().params();
     const auto all = params.descriptions();
     std::vector<std::string_view> groups;
+    const auto has_no_group = [&](const Param &param) {
+        return is_shown(param, advanced) && param.group.empty();
+    };
+    if (std::any_of(all.begin(), all.end(), has_no_group)) groups.emplace_back();
     for (const Param &param : all) {
         if (!is_shown(param, advanced)) continue;
         if (std::find(groups.begin(), groups.end(), param.group) == groups.end()) {

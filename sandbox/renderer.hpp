@@ -44,7 +44,7 @@ class Renderer {
     Renderer(const Renderer &) = delete;
     Renderer &operator=(const Renderer &) = delete;
 
-    // A pass that clears to `look.background`-like grey and ends in `final_layout`. Passes of one
+    // A pass that clears its target and ends in `final_layout`. Passes of one
     // format are compatible with each other, whatever their final layout.
     [[nodiscard]] static Result<VulkanHandle<VkRenderPass>>
     make_pass(const VulkanDevice &device, VkFormat format, VkImageLayout final_layout);

@@ -3,6 +3,7 @@
 #include "interop/vulkan_result.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 namespace tessera {
@@ -25,9 +26,35 @@ struct Constants {
     float origin[2];
     float picture_size[2];
     float scale;
-    float smooth_amount;
     float shadow_radius;
 };
+
+// The parts of view.frag, in the order in which they are drawn.
+enum ViewPart : std::uint32_t { kGround = 0, kShadow = 1, kExact = 2, kSmooth = 3 };
+
+// Whole pixels of the target: left and top inside, right and bottom outside.
+struct PixelRect {
+    std::int32_t left = 0;
+    std::int32_t top = 0;
+    std::int32_t right = 0;
+    std::int32_t bottom = 0;
+    [[nodiscard]] bool empty() const { return right <= left || bottom <= top; }
+};
+
+PixelRect intersect(const PixelRect &a, const PixelRect &b) {
+    return {std::max(a.left, b.left), std::max(a.top, b.top), std::min(a.right, b.right),
+            std::min(a.bottom, b.bottom)};
+}
+
+PixelRect grown(const PixelRect &rect, std::int32_t by) {
+    return {rect.left - by, rect.top - by, rect.right + by, rect.bottom + by};
+}
+
+// Pixels whose centres are inside.
+PixelRect covered(float left, float top, float width, float height) {
+    const auto edge = [](float at) { return static_cast<std::int32_t>(std::ceil(at - 0.5F)); };
+    return {edge(left), edge(top), edge(left + width), edge(top + height)};
+}
 static_assert(sizeof(Constants) <= 128, "every device has this much");
 static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 48);
 
@@ -62,7 +89,7 @@ Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilte
 Result<std::unique_ptr<View>> View::create(VulkanDevice &device, VkRenderPass pass) {
     auto view = std::unique_ptr<View>(new View(device));
     if (auto made = view->make_layouts(); !made) return made.error();
-    if (auto made = view->make_pipeline(pass); !made) return made.error();
+    if (auto made = view->make_pipelines(pass); !made) return made.error();
     if (auto made = view->make_picture(1, 1); !made) return made.error();
     return view;
 }
@@ -123,7 +150,7 @@ Result<void> View::make_layouts() {
     return {};
 }
 
-Result<void> View::make_pipeline(VkRenderPass pass) {
+Result<void> View::make_pipelines(VkRenderPass pass) {
     auto vertex = make_shader(device_, kVertexCode);
     if (!vertex) return vertex.error();
     auto fragment = make_shader(device_, kFragmentCode);
@@ -137,6 +164,9 @@ Result<void> View::make_pipeline(VkRenderPass pass) {
     stages[1].stage = VK_SHADER_STAGE_FRAGMENT_BIT;
     stages[1].module = fragment->get();
     stages[1].pName = "main";
+    constexpr std::array<std::uint32_t, 4> kParts{kGround, kShadow, kExact, kSmooth};
+    constexpr VkSpecializationMapEntry kPartEntry{0, 0, sizeof(std::uint32_t)};
+    std::array<VkSpecializationInfo, 4> specializations{};
 
     const VkPipelineVertexInputStateCreateInfo vertices{
         VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO};
@@ -177,11 +207,15 @@ Result<void> View::make_pipeline(VkRenderPass pass) {
     info.pDynamicState = &dynamics;
     info.layout = pipeline_layout_.get();
     info.renderPass = pass;
-    VkPipeline pipeline = VK_NULL_HANDLE;
-    const VkResult result = device_.table().vkCreateGraphicsPipelines(device_.get(), VK_NULL_HANDLE,
-                                                                      1, &info, nullptr, &pipeline);
-    if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
-    pipeline_ = device_.own(pipeline, device_.table().vkDestroyPipeline);
+    for (std::size_t i = 0; i < kParts.size(); ++i) {
+        specializations[i] = {1, &kPartEntry, sizeof(std::uint32_t), &kParts[i]};
+        stages[1].pSpecializationInfo = &specializations[i];
+        VkPipeline pipeline = VK_NULL_HANDLE;
+        const VkResult result = device_.table().vkCreateGraphicsPipelines(
+            device_.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
+        if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
+        pipelines_[i] = device_.own(pipeline, device_.table().vkDestroyPipeline);
+    }
     return {};
 }
 
@@ -261,46 +295,56 @@ Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFram
 
 void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &region,
                 const ViewTransform &transform, const ViewLook &look) const {
-    const auto left = static_cast<std::int32_t>(std::max(region.x, 0.0F));
-    const auto top = static_cast<std::int32_t>(std::max(region.y, 0.0F));
-    const auto right = std::min(static_cast<std::int32_t>(region.x + region.width),
-                                static_cast<std::int32_t>(target.width));
-    const auto bottom = std::min(static_cast<std::int32_t>(region.y + region.height),
-                                 static_cast<std::int32_t>(target.height));
-    if (right <= left || bottom <= top) return;
+    const PixelRect all{0, 0, static_cast<std::int32_t>(target.width),
+                        static_cast<std::int32_t>(target.height)};
+    const PixelRect room = intersect(all, covered(region.x, region.y, region.width, region.height));
+    if (room.empty()) return;
+
+    const Point origin = transform.origin();
+    const float scale = transform.scale();
+    const auto picture_width = static_cast<float>(picture_.width);
+    const auto picture_height = static_cast<float>(picture_.height);
+    const Colour &ground = look.background;
+    const Colour &other = look.checker_colour;
+    const float square = look.checker ? look.checker_size : 0;
+    const Constants constants{{ground.red, ground.green, ground.blue, 1},
+                              {other.red, other.green, other.blue, square},
+                              {origin.x, origin.y},
+                              {picture_width, picture_height},
+                              scale,
+                              look.shadow_radius};
 
     const VolkDeviceTable &vk = device_.table();
     const VkViewport viewport{
         0, 0, static_cast<float>(target.width), static_cast<float>(target.height), 0, 1};
-    const VkRect2D scissor{
-        {left, top},
-        {static_cast<std::uint32_t>(right - left), static_cast<std::uint32_t>(bottom - top)}};
-    const Point origin = transform.origin();
-    const Colour &ground = look.background;
-    const Colour &other = look.checker_colour;
-    Constants constants{};
-    std::copy_n(std::array{ground.red, ground.green, ground.blue, 1.0F}.data(), 4,
-                constants.background);
-    std::copy_n(
-        std::array{other.red, other.green, other.blue, look.checker ? look.checker_size : 0.0F}
-            .data(),
-        4, constants.checker);
-    constants.origin[0] = origin.x;
-    constants.origin[1] = origin.y;
-    constants.picture_size[0] = has_picture() ? static_cast<float>(picture_.width) : 0.0F;
-    constants.picture_size[1] = has_picture() ? static_cast<float>(picture_.height) : 0.0F;
-    constants.scale = transform.scale();
-    constants.smooth_amount = look.smooth ? 1.0F : 0.0F;
-    constants.shadow_radius = look.shadow_radius;
-
     vk.vkCmdSetViewport(commands, 0, 1, &viewport);
-    vk.vkCmdSetScissor(commands, 0, 1, &scissor);
-    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline_.get());
     vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline_layout_.get(), 0,
                                1, &set_, 0, nullptr);
     vk.vkCmdPushConstants(commands, pipeline_layout_.get(), VK_SHADER_STAGE_FRAGMENT_BIT, 0,
                           sizeof(Constants), &constants);
-    vk.vkCmdDraw(commands, 3, 1, 0, 0);
+    const auto draw_part = [&](ViewPart part, const PixelRect &where) {
+        const PixelRect visible = intersect(where, room);
+        if (visible.empty()) return;
+        const VkRect2D scissor{{visible.left, visible.top},
+                               {static_cast<std::uint32_t>(visible.right - visible.left),
+                                static_cast<std::uint32_t>(visible.bottom - visible.top)}};
+        vk.vkCmdSetScissor(commands, 0, 1, &scissor);
+        vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipelines_[part].get());
+        vk.vkCmdDraw(commands, 3, 1, 0, 0);
+    };
+
+    if (look.checker) draw_part(kGround, room); // plain ground is the pass's clear colour
+    if (!has_picture()) return;
+    const PixelRect picture =
+        covered(origin.x, origin.y, picture_width * scale, picture_height * scale);
+    if (look.shadow_radius > 0) {
+        const PixelRect outer = grown(picture, static_cast<std::int32_t>(look.shadow_radius));
+        draw_part(kShadow, {outer.left, outer.top, outer.right, picture.top});
+        draw_part(kShadow, {outer.left, picture.bottom, outer.right, outer.bottom});
+        draw_part(kShadow, {outer.left, picture.top, picture.left, picture.bottom});
+        draw_part(kShadow, {picture.right, picture.top, outer.right, picture.bottom});
+    }
+    draw_part(look.smooth ? kSmooth : kExact, picture);
 }
 
 } // namespace tessera

@@ -52,7 +52,7 @@ class View {
   private:
     explicit View(VulkanDevice &device) : device_(device) {}
     Result<void> make_layouts();
-    Result<void> make_pipeline(VkRenderPass pass);
+    Result<void> make_pipelines(VkRenderPass pass);
     Result<void> make_picture(std::uint32_t width, std::uint32_t height);
     void write_descriptors();
 
@@ -60,7 +60,7 @@ class View {
     VulkanHandle<VkDescriptorSetLayout> set_layout_;
     VulkanHandle<VkDescriptorPool> pool_;
     VulkanHandle<VkPipelineLayout> pipeline_layout_;
-    VulkanHandle<VkPipeline> pipeline_;
+    std::array<VulkanHandle<VkPipeline>, 4> pipelines_; // one per part of view.frag
     VulkanHandle<VkSampler> nearest_;
     VulkanHandle<VkSampler> linear_;
     VkDescriptorSet set_ = VK_NULL_HANDLE;

@@ -38,6 +38,13 @@ Result<void> assign(T &target, Result<T> made) {
     return {};
 }
 
+// One core is left to the window: on two cores a second compute thread, even of low priority,
+// doubles the slowest frames and hardly speeds up generation.
+std::uint32_t threads_for_a_smooth_window() {
+    const std::uint32_t cores = std::thread::hardware_concurrency();
+    return cores > 2 ? cores - 1 : 1;
+}
+
 // A backend that was asked for by name must be there; the player would only say so later.
 Result<void> check_backend(const std::string &name) {
     if (name.empty() || name == "best") return {};
@@ -112,7 +119,7 @@ Result<void> App::open_player() {
     config.model = options_.model;
     config.backend = options_.backend;
     config.precision = options_.precision;
-    config.threads = options_.threads;
+    config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
     config.frames = ring_.get();
     config.host = Host::create({.program = "tessera-sandbox",
                                 .plugin_dirs = options_.plugin_dirs,

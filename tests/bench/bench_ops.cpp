@@ -162,7 +162,10 @@ void bench_linear(const Options &options, unsigned threads) {
     constexpr Shape kShapes[] = {{1, 1024, 1024}, {2, 1024, 1024},  {4, 1024, 1024},
                                  {8, 1024, 1024}, {16, 1024, 3072}, {32, 1024, 1024},
                                  {8, 256, 256},   {320, 768, 3072}, {640, 3072, 768}};
-    for (const auto &[rows, in, out] : kShapes) {
+    for (const Shape &shape : kShapes) {
+        const std::int64_t rows = shape.rows;
+        const std::int64_t in = shape.in;
+        const std::int64_t out = shape.out;
         Device device(options, threads);
         const tessera_compute &table = device.table();
         const tessera_tensor *x = device.tensor({rows, in});

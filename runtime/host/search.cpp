@@ -79,7 +79,7 @@ Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
     for (const fs::path &candidate : candidates) {
         std::error_code code;
         if (!is_file(candidate)) continue;
-        const fs::path found = fs::canonical(candidate, code);
+        fs::path found = fs::canonical(candidate, code);
         if (!code) return found;
     }
     std::string places;

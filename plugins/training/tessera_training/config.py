@@ -126,6 +126,7 @@ class ExportConfig:
     path: str = ""  # model directory
     license: str = ""
     dtype: str = "bf16"  # of the weights: bf16, fp16 or f32
+    decoder_blend: float = 1.0  # share of the weights of the decoder stage, the rest is of the tokenizer stage
     columns: int = 4  # samples per class on the contact sheet
     hardware: str = ""  # what it was trained on, for the metadata
     defaults: Defaults = field(default_factory=Defaults)

@@ -56,18 +56,18 @@ class Run:
         return ImagePack(path, self.config.data)
 
     def tokenizer(self) -> TextureVae:
-        """The trained tokenizer; the decoder of the realism stage if that has run."""
-        vae = TextureVae(self.config.tokenizer)
-        found = False
+        """The trained tokenizer; its weights blended with those of the decoder stage if that has run."""
+        vae, blend = TextureVae(self.config.tokenizer), self.config.export.decoder_blend
+        weights: dict[str, torch.Tensor] = {}
         for stage in ("tokenizer", "decoder"):
             path = self.dir / f"{stage}.checkpoint.pt"
             if path.exists():
                 values = torch.load(path, map_location="cpu")["ema"]
                 part = {name[4:]: value for name, value in values.items() if name.startswith("vae.")}
-                vae.load_state_dict(part)
-                found = True
-        if not found:
+                weights = {name: torch.lerp(weights.get(name, value), value, blend) for name, value in part.items()}
+        if not weights:
             raise UserError(f"{self.dir}: no trained tokenizer yet (stage 'tokenizer')")
+        vae.load_state_dict(weights)
         return vae.eval()
 
     def generator(self, classes: int) -> tuple[Mar, dict]:

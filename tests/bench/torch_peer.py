@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -95,9 +96,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")  # nothing else may write there
     os.dup2(2, 1)
     torch.set_num_threads(arguments.threads)
-    blas = next((part for part in torch.__config__.show().split(", ") if "BLAS_INFO" in part), "BLAS unknown")
+    found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    blas = found.group(1) if found else "unknown"
     peer = Peer(MarConfig.from_json(arguments.config), arguments.steps)
-    print(f"PyTorch {torch.__version__}, {blas.strip()}, {torch.backends.cpu.get_cpu_capability()}, "
+    print(f"PyTorch {torch.__version__}, BLAS {blas}, {torch.backends.cpu.get_cpu_capability()}, "
           f"{torch.get_num_threads()} threads", file=answers, flush=True)
     with torch.inference_mode():
         for line in sys.stdin:

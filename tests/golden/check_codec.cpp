@@ -29,6 +29,12 @@ std::string layer_name(const std::string &name, const std::string &program) {
 std::vector<float> run_program(const CaseContext &context, const blocks::LayerProgram &program,
                                const std::string &label, const CaseFile &file,
                                const Values<float> &input, Report &report) {
+    if (input.rows(3) != program.input_channels) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           file.path() + ": input of the codec has " +
+                               std::to_string(input.rows(3)) + " channels, expected " +
+                               std::to_string(program.input_channels));
+    }
     const blocks::LayerRun run(context.compute, program, input.rows(1), input.rows(2));
     std::vector<float> output;
     for (std::int64_t entry = 0; entry < input.rows(0); ++entry) {

@@ -93,6 +93,8 @@ class SampleCheck {
         return images;
     }
 
+    void require(const std::string &tensor, const std::vector<std::int64_t> &shape) const;
+    void check_shapes(int k) const;
     void check_plan();
     void check_step(int k);
     void check_towers(int k);
@@ -121,6 +123,25 @@ void SampleCheck::check_plan() {
     }
     expected += "]";
     report_.add("timestep map", file_.text("timestep_map") == expected ? 0.0 : 1.0, 0.0);
+    require("orders", {call_.images, model_.config.tokens()});
+    for (std::int64_t image = 0; image < call_.images; ++image) {
+        std::vector<std::int64_t> order = file_.integers("orders").at(image).data;
+        std::sort(order.begin(), order.end());
+        for (std::size_t i = 0; i < order.size(); ++i) {
+            if (order[i] != static_cast<std::int64_t>(i)) {
+                throw sdk::Failure(sdk::Status::kInvalidArgument,
+                                   file_.path() + ": orders of image " + std::to_string(image) +
+                                       " are not a permutation");
+            }
+        }
+    }
+    for (const std::int64_t label : labels_) {
+        if (label >= model_.config.classes) {
+            throw sdk::Failure(sdk::Status::kInvalidArgument,
+                               file_.path() + ": label " + std::to_string(label) +
+                                   ", expected 0 to " + std::to_string(model_.config.classes - 1));
+        }
+    }
     if (static_cast<std::int64_t>(labels_.size()) != call_.images) {
         throw sdk::Failure(sdk::Status::kInvalidArgument,
                            file_.path() + ": " + std::to_string(labels_.size()) + " labels for " +
@@ -128,8 +149,51 @@ void SampleCheck::check_plan() {
     }
 }
 
+void SampleCheck::require(const std::string &tensor, const std::vector<std::int64_t> &shape) const {
+    const auto found = file_.weights().find(tensor);
+    const sdk::View expected = sdk::make_view(nullptr, TESSERA_DTYPE_F32, shape);
+    if (found && std::vector<std::int64_t>(found->shape, found->shape + found->rank) == shape) {
+        return;
+    }
+    throw sdk::Failure(sdk::Status::kInvalidArgument,
+                       file_.path() + ": tensor '" + tensor + "' " +
+                           (found ? "has shape " + sdk::shape_text(*found) : "is missing") +
+                           ", expected " + sdk::shape_text(expected) + " for these weights");
+}
+
+// Everything that later code reads by computed places has the shape that config and call say.
+void SampleCheck::check_shapes(int k) const {
+    const mar::MarConfig &c = model_.config;
+    const std::int64_t images = call_.images, batch = call_.batch(), tokens = c.tokens();
+    const std::int64_t width = c.token_width(), times = tables_.size();
+    const std::int64_t known = tokens - plan_[k].unknown_before;
+    const std::int64_t rows = images * (plan_[k].unknown_before - plan_[k].first);
+    require(name(k, "tokens_in"), {images, tokens, width});
+    for (const char *mask : {"mask", "mask_next", "mask_to_pred"}) {
+        require(name(k, mask), {images, tokens});
+    }
+    require(name(k, "enc_out"), {batch, c.buffer_rows + known, c.encoder.width});
+    require(name(k, "dec_out"), {batch, tokens, c.decoder.width});
+    require(name(k, "pred_index"), {rows, 2});
+    require(name(k, "noise_init"), {rows, width});
+    require(name(k, "noise_steps"), {times, rows, width});
+    if (file_.has(name(k, "x_steps"))) require(name(k, "x_steps"), {times + 1, rows, width});
+    if (file_.has(name(k, "net_steps"))) require(name(k, "net_steps"), {times, rows, 2 * width});
+    if (file_.has(name(k, "raw_steps"))) {
+        require(name(k, "raw_steps"), {times, rows * (batch / images), 2 * width});
+    }
+    const std::vector<std::int64_t> index = file_.integers(name(k, "pred_index")).data;
+    for (std::size_t i = 0; i < index.size(); ++i) {
+        if (index[i] < 0 || index[i] >= (i % 2 == 0 ? images : tokens)) {
+            throw sdk::Failure(sdk::Status::kInvalidArgument,
+                               file_.path() + ": pred_index holds " + std::to_string(index[i]));
+        }
+    }
+}
+
 // Counts, masks and guidance of a step.
 void SampleCheck::check_step(int k) {
+    check_shapes(k);
     const std::int64_t tokens = model_.config.tokens();
     const blocks::UnmaskStep &step = plan_[k];
     const Values<std::int64_t> orders = file_.integers("orders");

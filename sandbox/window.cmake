@@ -6,8 +6,8 @@ add_library(tessera_view STATIC
   ${_here}/offscreen.cpp ${_here}/renderer.cpp ${_here}/view.cpp)
 add_library(Tessera::view ALIAS tessera_view)
 target_include_directories(tessera_view PUBLIC "${PROJECT_SOURCE_DIR}")
-target_link_libraries(tessera_view PUBLIC tessera_interop tessera_assets
-                      PRIVATE tessera_shaders tessera_flags)
+target_link_libraries(tessera_view PRIVATE tessera_flags tessera_shaders
+                      PUBLIC tessera_interop tessera_assets)
 add_dependencies(tessera_view tessera_shader_files)
 
 if(NOT TESSERA_WINDOW)
@@ -20,8 +20,8 @@ add_library(tessera_window STATIC
   ${_here}/panel_player.cpp ${_here}/panel_stats.cpp ${_here}/panel_view.cpp
   ${_here}/play_control.cpp ${_here}/swapchain.cpp ${_here}/window.cpp)
 add_library(Tessera::window ALIAS tessera_window)
-target_link_libraries(tessera_window PUBLIC tessera_view tessera_host PkgConfig::IMGUI glfw
-                      Vulkan::Vulkan PRIVATE tessera_flags)
+target_link_libraries(tessera_window PRIVATE tessera_flags
+                      PUBLIC tessera_view tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
 
 add_executable(tessera-sandbox ${_here}/main.cpp)
-target_link_libraries(tessera-sandbox PRIVATE tessera_window CLI11::CLI11 tessera_flags)
+target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window CLI11::CLI11)

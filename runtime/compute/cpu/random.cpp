@@ -35,7 +35,7 @@ float log_positive(float x) {
 
 // cos and sin of 2 pi u for u in [0, 1): a quarter turn is exact, the rest is within 1/8 of a turn.
 std::array<float, 2> cos_sin_turn(float u) {
-    const auto quarter = static_cast<int>(u * 4.0f + 0.5f);
+    const auto quarter = (static_cast<int>(u * 8.0f) + 1) / 2;
     const float x = (u - static_cast<float>(quarter) * 0.25f) * 6.283185307f;
     const float z = x * x;
     const float s = ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f) * z * x + x;

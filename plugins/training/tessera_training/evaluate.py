@@ -64,12 +64,13 @@ def run(arguments: argparse.Namespace) -> int:
     counts = class_counts(real, arguments.samples)
     if arguments.images:
         made = read_folder(arguments.images, model.classes, real.images.shape[1], counts)
-        source = "drawn by the runtime"
+        source = f"the pictures of '{arguments.images.name}'"
     else:
         made = generate(model, counts, settings, arguments.seed, cache)
         source = f"{settings.steps} steps, guidance {settings.guidance:g} {settings.guidance_schedule}, " \
                  f"temperature {settings.temperature:g}, {settings.denoise_steps} denoising steps, " \
                  f"seed {arguments.seed}"
+    counts = made.labels[made.measured].bincount(minlength=len(real.classes)).tolist()
     results, per_class = measure(model, real, made, counts, FeatureCache(cache, FeatureNet()))
     weakest = sorted(((name, values["agreement"]) for name, values in per_class.items()), key=lambda item: item[1])[:4]
     facts: dict[str, object] = {

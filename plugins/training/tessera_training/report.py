@@ -65,8 +65,9 @@ def section(results: Results, facts: dict[str, object]) -> str:
     """The text between the markers of the card."""
     weakest = ", ".join(f"{name} {share:.0%}" for name, share in facts["weakest"])  # type: ignore[attr-defined]
     return f"""{BEGIN}
-{facts['generated']} generated images ({facts['settings']}), of each class as many as among the {facts['test']} held-out
-images or somewhat fewer. All images enter at {facts['size']}x{facts['size']} pixels.
+{facts['generated']} generated images ({facts['settings']}) and {facts['test']} held-out ones, at
+{facts['size']}x{facts['size']} pixels. No class has more generated than held-out images; the real training images that set
+the floor are as many of each class as the generated ones.
 
 {table(results)}
 

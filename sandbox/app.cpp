@@ -95,14 +95,13 @@ Result<void> App::open_graphics() {
     if (auto made = assign(renderer_, Renderer::create(*device_)); !made) return made;
 
     VkRenderPass pass = VK_NULL_HANDLE;
-    VkFormat format = kOffscreenFormat;
     if (window_) {
         auto swapchain = Swapchain::create(*device_, surface_.get(), window_->pixels());
         if (auto made = assign(swapchain_, std::move(swapchain)); !made) return made;
         pass = swapchain_->pass();
-        format = swapchain_->format();
     } else {
-        auto target = Offscreen::create(*device_, options_.width, options_.height, format);
+        auto target =
+            Offscreen::create(*device_, options_.width, options_.height, kOffscreenFormat);
         if (auto made = assign(offscreen_, std::move(target)); !made) return made;
         pass = offscreen_->target().pass;
     }

@@ -187,12 +187,12 @@ class Trainer:
                 curve.add(self.step, {**numbers, "images_per_second": self.step * self.config.batch / self.seconds,
                                       "minutes": self.seconds / 60})
                 report(numbers)
-            if self.rank == 0 and (self.done or self.seconds - shown > 60 * self.config.sheet_minutes):
-                shown = self.seconds
-                self._show()
             if self.done or self.seconds - saved > 60 * self.config.checkpoint_minutes:
                 saved = self.seconds
                 self.save()
+            if self.rank == 0 and (self.done or self.seconds - shown > 60 * self.config.sheet_minutes):
+                shown = self.seconds
+                self._show()
         self.ema.swap(self.objective)
 
     def train_step(self, module: nn.Module) -> dict[str, torch.Tensor]:

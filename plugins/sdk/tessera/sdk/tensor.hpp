@@ -139,10 +139,12 @@ template <class T>
     const View one = slice(view, 0, index, 1);
     View out = one;
     out.rank = view.rank - 1;
-    for (int i = 0; i < TESSERA_MAX_RANK; ++i) {
-        out.shape[i] = i < out.rank ? one.shape[i + 1] : 1;
-        out.stride[i] = i < out.rank ? one.stride[i + 1] : 0;
+    for (int i = 0; i + 1 < TESSERA_MAX_RANK; ++i) {
+        out.shape[i] = one.shape[i + 1];
+        out.stride[i] = one.stride[i + 1];
     }
+    out.shape[TESSERA_MAX_RANK - 1] = 1;
+    out.stride[TESSERA_MAX_RANK - 1] = 0;
     return out;
 }
 

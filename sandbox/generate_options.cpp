@@ -1,6 +1,6 @@
 #include "sandbox/generate_options.hpp"
 
-#include "host/player.hpp"
+#include "sandbox/default_model.hpp"
 
 #include <tessera/version.h>
 
@@ -12,7 +12,6 @@
 namespace tessera {
 namespace {
 
-constexpr const char *kDefaultModel = "materials";
 constexpr const char *kDefaultOutput = "tessera.png";
 constexpr int kUsageExit = 2;
 constexpr std::uint32_t kMaxCount = 1'000'000;
@@ -168,9 +167,8 @@ ParsedOptions parse_options(int argc, const char *const *argv) {
         // The library numbers its complaints; ours have one exit code.
         return {std::nullopt, app.exit(error) == 0 ? 0 : kUsageExit};
     }
-    const bool is_other_plugin = !options.plugin.empty() && options.plugin != kDefaultPlugin;
-    if (model->count() == 0 && options.preset.empty() && !is_other_plugin) {
-        options.model = kDefaultModel;
+    if (model->count() == 0 && options.preset.empty()) {
+        options.model = default_model(options.plugin);
     }
     if (options.output.empty()) options.output = kDefaultOutput;
     return {std::move(options), 0};

@@ -1,6 +1,7 @@
 // tessera-sandbox: the window program. Reads the command line and runs the App.
 #include "core/log.hpp"
 #include "sandbox/app.hpp"
+#include "sandbox/default_model.hpp"
 
 #include <cstdio>
 
@@ -11,7 +12,7 @@ namespace {
 using tessera::AppOptions;
 
 void describe(CLI::App &cli, AppOptions &options, std::vector<std::string> &sets, bool &exact) {
-    cli.add_option("--model", options.model, "Model: a bundled name or a path");
+    cli.add_option("--model", options.model, "Model: a bundled name or a path; default: materials");
     cli.add_option("--plugin", options.plugin, "Generator: an id or the path of a library");
     cli.add_option("--backend", options.backend, "Compute backend; the best one by default");
     cli.add_option("--threads", options.threads, "Compute threads; 0: chosen for a smooth window");
@@ -81,5 +82,6 @@ int main(int argc, char **argv) {
     if (const std::string bad = split(sets, options); !bad.empty()) {
         return fail("--set " + bad + ": expected key=value");
     }
+    if (cli.count("--model") == 0) options.model = tessera::default_model(options.plugin);
     return run(std::move(options));
 }

@@ -7,6 +7,7 @@ Everything random in step n comes from a generator seeded by (seed, n); the orde
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import time
@@ -147,10 +148,12 @@ class Trainer:
         state = {"model": self.objective.state_dict(), "ema": self.ema.values,
                  "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
                  "done": self.done, "seed": self.seed}
+        packed = io.BytesIO()  # PyTorch 1.13 ends the process when a file it writes itself cannot grow
+        torch.save(state, packed)
         try:
-            torch.save(state, part)
+            part.write_bytes(packed.getbuffer())
             os.replace(part, self.checkpoint)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             part.unlink(missing_ok=True)
             raise UserError(f"{self.checkpoint}: cannot be written ({error}); is the disk full?") from error
 

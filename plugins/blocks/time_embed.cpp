@@ -42,6 +42,7 @@ std::vector<float> time_features(std::span<const std::int32_t> times) {
     features.reserve(times.size() * kTimeFeatures);
     for (const std::int32_t time : times) {
         std::vector<double> angles;
+        angles.reserve(frequencies.size());
         for (const float frequency : frequencies) {
             angles.push_back(static_cast<double>(static_cast<float>(time) * frequency));
         }

@@ -81,6 +81,7 @@ class ParamList {
     void add(const ChoiceParam &p, const std::vector<std::string> &labels) {
         push(p.id, p.key, TESSERA_PARAM_CHOICE, p.flags, p.name, p.group, nullptr, p.help);
         std::vector<const char *> pointers;
+        pointers.reserve(labels.size());
         for (const std::string &label : labels)
             pointers.push_back(texts_.emplace_back(label).c_str());
         const auto &kept = labels_.emplace_back(std::move(pointers));

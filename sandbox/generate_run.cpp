@@ -142,7 +142,10 @@ Result<void> Run::list_variants() {
                           "--all-classes: {} has no parameter with the key '{}'",
                           player_->info().id, kClassKey);
     }
-    for (double value = param->min; value <= param->max; value += std::max(param->step, 1.0)) {
+    const double step = std::max(param->step, 1.0);
+    const int count = 1 + static_cast<int>((param->max - param->min) / step);
+    for (int i = 0; i < count; ++i) {
+        const double value = param->min + step * i;
         std::string label = format_value(*param, value);
         if (label == kNoClass) continue;
         variants_.push_back({std::move(label), std::pair(param->id, value)});

@@ -16,7 +16,7 @@ Error invalid(fmt::format_string<Args...> format, Args &&...args) {
 // Returns from the enclosing check on the first failure.
 #define TESSERA_TRY(expression)                                                                    \
     do {                                                                                           \
-        if (auto tried = (expression); !tried) return tried.error();                               \
+        if (const auto &tried = (expression); !tried) return tried.error();                        \
     } while (false)
 
 std::string text(const tessera_tensor &tensor) {

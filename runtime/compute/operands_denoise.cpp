@@ -49,7 +49,7 @@ Result<> layer(const char *name, const tessera_denoise_linear &linear, std::int6
 
 #define TESSERA_TRY(expression)                                                                    \
     do {                                                                                           \
-        if (auto tried = (expression); !tried) return tried.error();                               \
+        if (const auto &tried = (expression); !tried) return tried.error();                        \
     } while (false)
 
 Result<> block_layers(const tessera_denoise_block &block, std::uint32_t index, std::int64_t width) {

@@ -13,12 +13,6 @@ Error invalid(fmt::format_string<Args...> format, Args &&...args) {
     return make_error(Status::kInvalidArgument, format, std::forward<Args>(args)...);
 }
 
-// Returns from the enclosing check on the first failure.
-#define TESSERA_TRY(expression)                                                                    \
-    do {                                                                                           \
-        if (const auto &tried = (expression); !tried) return tried.error();                        \
-    } while (false)
-
 std::string text(const tessera_tensor &tensor) {
     return fmt::format("{} {}", shape_text(tensor), dtype_name(tensor.dtype));
 }

@@ -14,6 +14,12 @@
 #include <cstring>
 #include <optional>
 
+// Returns from the enclosing check on the first failure.
+#define TESSERA_TRY(expression)                                                                    \
+    do {                                                                                           \
+        if (const auto &tried = (expression); !tried) return tried.error();                        \
+    } while (false)
+
 namespace tessera::operands {
 
 // A growable struct as this build knows it: what the caller's version lacks is zero.

@@ -47,11 +47,6 @@ Result<> layer(const char *name, const tessera_denoise_linear &linear, std::int6
     return {};
 }
 
-#define TESSERA_TRY(expression)                                                                    \
-    do {                                                                                           \
-        if (const auto &tried = (expression); !tried) return tried.error();                        \
-    } while (false)
-
 Result<> block_layers(const tessera_denoise_block &block, std::uint32_t index, std::int64_t width) {
     const auto check = [&]() -> Result<> {
         TESSERA_TRY(exact("gamma", block.gamma, 0, width));

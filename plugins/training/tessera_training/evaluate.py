@@ -23,7 +23,6 @@ from .mar import SampleSettings
 from .report import Results
 from .tokenizer import TextureVae
 
-SHEET_COLUMNS = 4
 LEAST_TEST_IMAGES = 8
 PERCEPTUAL_IMAGES = 120  # at most, spread over the test images: the slowest of the measures
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         made = read_folder(arguments.images, model.classes, real.images.shape[1], counts)
         source = f"the pictures of '{arguments.images.name}'"
     else:
-        made = generate(model, counts, settings, arguments.seed, cache)
+        made = generate(model, counts, settings, arguments.seed, cache, config.export.columns)
         source = f"{settings.steps} steps, guidance {settings.guidance:g} {settings.guidance_schedule}, " \
                  f"temperature {settings.temperature:g}, {settings.denoise_steps} denoising steps, " \
                  f"seed {arguments.seed}"
@@ -78,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
         "settings": source, "weakest": weakest, "command": model.path.name, "model": model.name}
     print(report.table(results))
     if not arguments.no_card:
-        write_all(model, made, report.section(results, facts), results, facts, per_class)
+        write_all(model, made, config.export.columns, report.section(results, facts), results, facts, per_class)
     return 0
 
 
@@ -121,9 +120,10 @@ class Made:
     measured: torch.Tensor
 
 
-def generate(model: model_dir.Model, counts: list[int], settings: SampleSettings, seed: int, cache: Path) -> Made:
-    """`counts` images per class, at least a row of the sheet; batches done before are read back."""
-    drawn = [max(count, SHEET_COLUMNS) for count in counts]
+def generate(model: model_dir.Model, counts: list[int], settings: SampleSettings, seed: int, cache: Path,
+             columns: int) -> Made:
+    """`counts` images per class, at least `columns` for the sheet; batches done before are read back."""
+    drawn = [max(count, columns) for count in counts]
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(drawn))
     measured = torch.cat([torch.arange(many) < count for many, count in zip(drawn, counts)])
     key = hashlib.sha256((model.path / "generator.safetensors").read_bytes()
@@ -276,12 +276,12 @@ def reconstruction(vae: TextureVae | KlVae, real: ImagePack, net: FeatureNet) ->
     return results
 
 
-def write_all(model: model_dir.Model, made: Made, section: str, results: Results, facts: dict[str, object],
-              per_class: dict[str, dict[str, float]]) -> None:
+def write_all(model: model_dir.Model, made: Made, columns: int, section: str, results: Results,
+              facts: dict[str, object], per_class: dict[str, dict[str, float]]) -> None:
     """Card, numbers and contact sheet, all beside the weights."""
     report.write_card(model.path / "README.md", section)
     report.write_json(model.path / "evaluation.json", results, facts, per_class)
-    rows = [torch.nonzero(made.labels == label).flatten()[:SHEET_COLUMNS] for label in range(len(model.classes))]
-    if all(len(row) == SHEET_COLUMNS for row in rows):
+    rows = [torch.nonzero(made.labels == label).flatten()[:columns] for label in range(len(model.classes))]
+    if all(len(row) == columns for row in rows):
         sheets.save_classes(model.path / "contact_sheet.png", from_bytes(made.images[torch.cat(rows)]), model.classes)
     print(f"wrote README.md, evaluation.json and contact_sheet.png in {model.path}")

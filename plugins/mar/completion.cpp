@@ -1,7 +1,8 @@
-// What a request gives: the image and mask inputs.
+// What a request gives: the image, latents and mask inputs.
 #include "mar/completion.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace tessera::mar {
 namespace {
@@ -28,22 +29,52 @@ void check_host_bytes(const sdk::View &view, const char *what, int rank) {
     }
 }
 
+void check_image(const sdk::View &image, std::int64_t size) {
+    check_host_bytes(image, "image", 3);
+    if (image.shape[0] != size || image.shape[1] != size || image.shape[2] != 4) {
+        fail("input 'image' is " + size_text(image.shape[0], image.shape[1]) + " with " +
+             std::to_string(image.shape[2]) + " channels, expected " + size_text(size, size) +
+             " with 4");
+    }
+}
+
+std::vector<float> read_latents(const sdk::View &latents, const MarConfig &config) {
+    const std::int64_t side = config.latent_side();
+    const std::int64_t shape[] = {side, side, config.latent_channels};
+    const sdk::View expected =
+        sdk::make_view(latents.data, TESSERA_DTYPE_F32, shape, TESSERA_MEMORY_HOST);
+    if (latents.data == nullptr || latents.dtype != TESSERA_DTYPE_F32 ||
+        latents.memory != TESSERA_MEMORY_HOST || latents.rank != 3 ||
+        !std::equal(shape, shape + 3, latents.shape) ||
+        !std::equal(expected.stride, expected.stride + 3, latents.stride)) {
+        fail("input 'latents' " + sdk::shape_text(latents) + ": expected dense float32 " +
+             sdk::shape_text(expected) + " on the host");
+    }
+    const auto *data = static_cast<const float *>(latents.data);
+    std::vector<float> values(data, data + side * side * config.latent_channels);
+    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
+        fail("input 'latents' holds values that are not finite");
+    }
+    return values;
+}
+
 } // namespace
 
 std::optional<Completion> read_completion(const MarConfig &config, std::int64_t channels,
-                                          const sdk::View *image, const sdk::View *mask) {
-    if (image == nullptr && mask == nullptr) return std::nullopt;
-    if (image == nullptr) fail("input 'mask' came without 'image', which it needs");
-    if (mask == nullptr) fail("input 'image' came without 'mask', which says what to generate");
+                                          const sdk::View *image, const sdk::View *mask,
+                                          const sdk::View *latents) {
+    if (image == nullptr && mask == nullptr && latents == nullptr) return std::nullopt;
+    if (mask == nullptr) {
+        fail(std::string("input '") + (image != nullptr ? "image" : "latents") +
+             "' came without 'mask', which says what to generate");
+    }
+    if (image == nullptr && latents == nullptr) {
+        fail("input 'mask' came without 'image' or 'latents', one of which it needs");
+    }
     const std::int64_t size = config.pixel_side();
     const std::int64_t side = config.side();
-    check_host_bytes(*image, "image", 3);
+    if (image != nullptr) check_image(*image, size);
     check_host_bytes(*mask, "mask", 2);
-    if (image->shape[0] != size || image->shape[1] != size || image->shape[2] != 4) {
-        fail("input 'image' is " + size_text(image->shape[0], image->shape[1]) + " with " +
-             std::to_string(image->shape[2]) + " channels, expected " + size_text(size, size) +
-             " with 4");
-    }
     const bool in_cells = mask->shape[0] == side && mask->shape[1] == side;
     if (!in_cells && (mask->shape[0] != size || mask->shape[1] != size)) {
         fail("input 'mask' is " + size_text(mask->shape[0], mask->shape[1]) + ", expected " +
@@ -51,6 +82,7 @@ std::optional<Completion> read_completion(const MarConfig &config, std::int64_t 
     }
 
     Completion given;
+    if (latents != nullptr) given.latents = read_latents(*latents, config);
     given.known.assign(static_cast<std::size_t>(side * side), 1);
     const std::int64_t cell = size / side; // pixels along a cell
     for (std::int64_t y = 0; y < size; ++y) {
@@ -58,6 +90,7 @@ std::optional<Completion> read_completion(const MarConfig &config, std::int64_t 
             const bool keep =
                 in_cells ? read(*mask, y / cell, x / cell) == 0 : read(*mask, y, x) == 0;
             if (!keep) given.known[(y / cell) * side + x / cell] = 0;
+            if (image == nullptr) continue;
             if (keep) given.kept_pixels.push_back(static_cast<std::int32_t>(y * size + x));
             for (std::int64_t c = 0; c < channels; ++c) {
                 const float value =

@@ -1,5 +1,5 @@
-// What a request gives: the image and mask inputs, checked, as the set of known tokens and the
-// pixels that the finished picture takes over.
+// What a request gives: the image, latents and mask inputs, checked, as the set of known tokens and
+// the pixels that the finished picture takes over.
 #pragma once
 
 #include "mar/model.hpp"
@@ -10,17 +10,17 @@
 namespace tessera::mar {
 
 struct Completion {
-    std::vector<float> pixels;             // (H, W, 3) in [-1, 1]
+    std::vector<float> pixels;             // (H, W, 3) in [-1, 1]; empty without an image
+    std::vector<float> latents;            // (h, w, C) of an earlier run; empty: encode the pixels
     std::vector<std::uint8_t> known;       // (S) 1: every pixel of the token's cell is to be kept
     std::vector<std::int32_t> kept_pixels; // indices of pixels to keep
     std::vector<float> kept_values;        // (kept, 3)
 };
 
-// Nothing when there is no input at all; throws Failure when there is only one of the two, or a
-// wrong size or type.
-[[nodiscard]] std::optional<Completion> read_completion(const MarConfig &config,
-                                                        std::int64_t channels,
-                                                        const sdk::View *image,
-                                                        const sdk::View *mask);
+// Nothing when there is no input at all; throws Failure when there is no mask, nothing beside the
+// mask, or a wrong size or type.
+[[nodiscard]] std::optional<Completion>
+read_completion(const MarConfig &config, std::int64_t channels, const sdk::View *image,
+                const sdk::View *mask, const sdk::View *latents = nullptr);
 
 } // namespace tessera::mar

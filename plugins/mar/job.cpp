@@ -25,10 +25,11 @@ MarJob::MarJob(const sdk::Compute &compute, const MarModel &model, const blocks:
       images_(static_cast<int>(spec.tokens.labels.size())),
       tokens_(compute, model, std::move(spec.tokens)) {
     create_buffers();
-    if (completion_) {
+    if (encoder_) {
         phase_ = Phase::kEncode;
-    } else if (tokens_.is_done()) {
-        start_pictures();
+    } else {
+        if (completion_) give_latents();
+        if (tokens_.is_done()) start_pictures();
     }
     compute_.synchronize();
 }
@@ -45,10 +46,16 @@ void MarJob::create_buffers() {
         rgba_ = compute_.allocate({size, size, 4}, TESSERA_DTYPE_U8);
     }
     if (!completion_) return;
-    encoder_ = std::make_unique<blocks::LayerRun>(compute_, codec_.encoder(), size, size);
     token_map_ = compute_.allocate({1, c.tokens(), c.token_width()});
-    compute_.upload(sdk::host_view(completion_->pixels.data(), {1, size, size, channels}),
-                    encoder_->input());
+    if (completion_->latents.empty()) {
+        encoder_ = std::make_unique<blocks::LayerRun>(compute_, codec_.encoder(), size, size);
+        compute_.upload(sdk::host_view(completion_->pixels.data(), {1, size, size, channels}),
+                        encoder_->input());
+    } else {
+        compute_.upload(
+            sdk::host_view(completion_->latents.data(), {1, side, side, c.latent_channels}),
+            latents_);
+    }
     const auto kept = static_cast<std::int64_t>(completion_->kept_pixels.size());
     if (kept > 0) {
         kept_values_ = compute_.to_device(
@@ -107,6 +114,7 @@ bool MarJob::run_unit() {
 bool MarJob::run_encode_unit() {
     encoder_->run(unit_);
     if (++unit_ < encoder_->size()) return false;
+    load_encoded_latents();
     give_latents();
     unit_ = 0;
     phase_ = Phase::kTokens;
@@ -114,8 +122,8 @@ bool MarJob::run_encode_unit() {
     return true;
 }
 
-// The mean of the posterior, scaled, as tokens; only the known ones are taken.
-void MarJob::give_latents() {
+// The mean of the posterior, scaled.
+void MarJob::load_encoded_latents() {
     const MarConfig &c = model_.config;
     const std::int64_t side = c.latent_side();
     const sdk::View mean =
@@ -124,6 +132,11 @@ void MarJob::give_latents() {
     const sdk::View latents = sdk::reshape(latents_, {side * side, c.latent_channels});
     compute_.copy(mean, latents);
     compute_.scale_offset(latents, static_cast<float>(c.latent_scale), 0.0f, latents);
+}
+
+// latents_ as tokens; only the known ones are taken.
+void MarJob::give_latents() {
+    const MarConfig &c = model_.config;
     compute_.pixel_unshuffle(latents_, static_cast<std::uint32_t>(c.patch),
                              sdk::reshape(token_map_, {1, c.side(), c.side(), c.token_width()}));
     tokens_.give(token_map_);

@@ -38,6 +38,7 @@ class MarJob {
     bool run_encode_unit();
     bool run_token_unit();
     bool run_decode_unit();
+    void load_encoded_latents();
     void give_latents();
     void start_pictures();
     void load_latents();
@@ -53,7 +54,7 @@ class MarJob {
     std::optional<Completion> completion_;
     int images_;
     TokenRun tokens_;
-    std::unique_ptr<blocks::LayerRun> encoder_; // only with given pixels
+    std::unique_ptr<blocks::LayerRun> encoder_; // only for given pixels without latents
     std::unique_ptr<blocks::LayerRun> decoder_;
     sdk::Tensor latents_;     // (1, h, w, C), times latent_scale
     sdk::Tensor token_map_;   // (1, S, d), given tokens

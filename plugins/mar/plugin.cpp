@@ -236,6 +236,10 @@ void Mar::describe_inputs() {
                        "Mask", "Which part to generate; the rest is kept.", size, size, side,
                        side});
     const std::int64_t latent = known ? config_.latent_side() : 0;
+    const auto latent_side = static_cast<std::uint32_t>(latent);
+    inputs_.push_back({sizeof(tessera_input_slot), TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS,
+                       "Latents", "Of an earlier picture: its kept tokens are taken exactly.",
+                       latent_side, latent_side, side, side});
     features_.push_back({sizeof(tessera_feature),
                          3,
                          TESSERA_FEATURE_LATENTS,
@@ -290,7 +294,7 @@ std::unique_ptr<MarJob> Mar::begin(const sdk::Request &request, sdk::Sink sink) 
     spec.preview_every = request.preview_every();
     spec.completion =
         read_completion(config_, codec_->image_channels(), request.input(TESSERA_INPUT_IMAGE),
-                        request.input(TESSERA_INPUT_MASK));
+                        request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
     if (spec.completion) spec.tokens.known = spec.completion->known;
     return std::make_unique<MarJob>(*compute_, *model_, *codec_, std::move(spec), sink);
 }

@@ -36,7 +36,7 @@ Result<InputSlot> read_slot(const tessera_input_slot *from) {
     InputSlot slot{local.type,  copy_text(local.key), copy_text(local.name), copy_text(local.help),
                    local.width, local.height,         local.cell_columns,    local.cell_rows};
     if (slot.key.empty()) return make_error(Status::kInvalidArgument, "has no key");
-    if (slot.type != TESSERA_INPUT_TYPE_RGBA8 && slot.type != TESSERA_INPUT_TYPE_MASK8) {
+    if (slot.type < TESSERA_INPUT_TYPE_RGBA8 || slot.type > TESSERA_INPUT_TYPE_F32) {
         return make_error(Status::kInvalidArgument, "('{}') has the unknown type {}", slot.key,
                           slot.type);
     }

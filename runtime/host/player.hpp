@@ -67,10 +67,12 @@ struct PlayerInfo {
     std::string model;             // absolute path; empty: none
 };
 
-// A picture for a slot: 4 channels for RGBA8, 1 for MASK8.
+// A picture for a slot: 4 channels for RGBA8, 1 for MASK8. For F32 the values are in `numbers` and
+// the image has their sizes but no pixels.
 struct RequestInput {
     std::string key;
     Image image;
+    std::vector<float> numbers = {}; // (height, width, channels)
 };
 
 // One thing to generate, apart from the parameter values.

@@ -104,15 +104,17 @@ Result<std::vector<tessera_input>> view_inputs(const PlayRequest &request,
             return make_error(Status::kUnsupported, "{}: takes no '{}' input", id, input.key);
         }
         const bool is_mask = slot->type == TESSERA_INPUT_TYPE_MASK8;
+        const bool is_tensor = slot->type == TESSERA_INPUT_TYPE_F32;
         const Image &image = input.image;
-        const std::uint32_t channels = is_mask ? 1 : 4;
-        if (image.channels != channels || image.width == 0 || image.height == 0 ||
-            image.pixels.size() != std::size_t{image.width} * image.height * channels) {
+        const std::uint32_t channels = is_tensor ? image.channels : is_mask ? 1 : 4;
+        const std::size_t stored = is_tensor ? input.numbers.size() : image.pixels.size();
+        if (image.channels != channels || image.width == 0 || image.height == 0 || channels == 0 ||
+            stored != std::size_t{image.width} * image.height * channels) {
             return make_error(Status::kInvalidArgument,
-                              "{}: input '{}' of {} x {} pixels with {} channels in {} bytes; "
-                              "expected {} channels",
-                              id, input.key, image.width, image.height, image.channels,
-                              image.pixels.size(), channels);
+                              "{}: input '{}' of {} x {} with {} channels in {} {}; expected {} "
+                              "channels",
+                              id, input.key, image.width, image.height, image.channels, stored,
+                              is_tensor ? "numbers" : "bytes", channels);
         }
         const bool fits_pixels = (slot->width == 0 || slot->width == image.width) &&
                                  (slot->height == 0 || slot->height == image.height);
@@ -128,9 +130,12 @@ Result<std::vector<tessera_input>> view_inputs(const PlayRequest &request,
                               image.width, image.height, slot->width, slot->height, cells);
         }
         // The type of the view has no const; plugins do not write to inputs.
-        void *const data = const_cast<std::uint8_t *>(image.pixels.data());
-        auto view = is_mask ? make_view(data, TESSERA_DTYPE_U8, {image.height, image.width})
-                            : make_view(data, TESSERA_DTYPE_U8, {image.height, image.width, 4});
+        void *const data = is_tensor
+                               ? static_cast<void *>(const_cast<float *>(input.numbers.data()))
+                               : const_cast<std::uint8_t *>(image.pixels.data());
+        const tessera_dtype dtype = is_tensor ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_U8;
+        auto view = is_mask ? make_view(data, dtype, {image.height, image.width})
+                            : make_view(data, dtype, {image.height, image.width, channels});
         if (!view) return view.error();
         inputs.push_back({input.key.c_str(), *view});
     }

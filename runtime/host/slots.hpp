@@ -15,7 +15,7 @@ struct InputSlot {
     std::string key;
     std::string name;
     std::string help;
-    std::uint32_t width = 0; // pixels; 0: any
+    std::uint32_t width = 0; // pixels, or elements of a tensor; 0: any
     std::uint32_t height = 0;
     std::uint32_t cell_columns = 0; // of the token grid; 0: none
     std::uint32_t cell_rows = 0;

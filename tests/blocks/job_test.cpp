@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace tessera::blocks {
@@ -251,6 +252,51 @@ TEST_F(JobTest, MasksInCellsAndNothingToGenerate) {
     EXPECT_EQ(none.final_pictures()[0], image);
 }
 
+TEST_F(JobTest, LatentsOfARunAreTakenBitByBit) {
+    RecordingSink first;
+    run(spec({1}), first, 0);
+    const std::vector<float> &latents = first.latents.back();
+    const auto channels = static_cast<std::int64_t>(latents.size()) / model_->config.latent_side() /
+                          model_->config.latent_side();
+    const sdk::View given = sdk::host_view(
+        latents.data(), {model_->config.latent_side(), model_->config.latent_side(), channels});
+    Picture mask(kSide * kSide, 0);
+    const sdk::View mask_view = sdk::host_view(mask.data(), {kSide, kSide});
+
+    mar::MarJob::Spec kept = spec({1});
+    kept.completion = mar::read_completion(model_->config, 3, nullptr, &mask_view, &given);
+    kept.tokens.known = kept.completion->known;
+    RecordingSink same;
+    run(kept, same, 0);
+    EXPECT_EQ(same.latents.back(), latents);
+    EXPECT_EQ(same.final_pictures(), first.final_pictures());
+
+    mask[5] = mask[6] = 1;
+    mar::MarJob::Spec part = spec({1});
+    part.tokens.seed = 4;
+    part.completion = mar::read_completion(model_->config, 3, nullptr, &mask_view, &given);
+    part.tokens.known = part.completion->known;
+    RecordingSink other;
+    run(part, other, 0);
+    const std::size_t width = latents.size() / (kSide * kSide);
+    for (std::size_t token = 0; token < mask.size(); ++token) {
+        const bool equal =
+            std::equal(latents.begin() + static_cast<std::ptrdiff_t>(token * width),
+                       latents.begin() + static_cast<std::ptrdiff_t>((token + 1) * width),
+                       other.latents.back().begin() + static_cast<std::ptrdiff_t>(token * width));
+        EXPECT_EQ(equal, mask[token] == 0) << token;
+    }
+
+    // Beside an image the tokens are the latents', and kept pixels the image's.
+    const Picture image = test_image();
+    const sdk::View image_view = sdk::host_view(image.data(), {kSize, kSize, 4});
+    part.completion = mar::read_completion(model_->config, 3, &image_view, &mask_view, &given);
+    RecordingSink both;
+    run(part, both, 0);
+    EXPECT_EQ(both.latents.back(), other.latents.back());
+    EXPECT_TRUE(std::equal(image.begin(), image.begin() + 4, both.final_pictures()[0].begin()));
+}
+
 TEST_F(JobTest, RejectsInputsThatDoNotFit) {
     const Picture image = test_image();
     const Picture mask(kSize * kSize, 0);
@@ -268,6 +314,21 @@ TEST_F(JobTest, RejectsInputsThatDoNotFit) {
     EXPECT_THAT(failure(&small, &good_mask), testing::HasSubstr("32 x 16"));
     EXPECT_THAT(failure(&good, &small_mask), testing::HasSubstr("16 x 16"));
     EXPECT_THAT(failure(&good_mask, &good_mask), testing::HasSubstr("dimensions"));
+    const auto latents_failure = [&](const sdk::View *m, const sdk::View *l) {
+        return failure_of(
+            [&] { static_cast<void>(mar::read_completion(model_->config, 3, nullptr, m, l)); });
+    };
+    const std::int64_t side = model_->config.latent_side();
+    std::vector<float> numbers(static_cast<std::size_t>(side * side) *
+                               static_cast<std::size_t>(model_->config.latent_channels));
+    const sdk::View latents =
+        sdk::host_view(numbers.data(), {side, side, model_->config.latent_channels});
+    const sdk::View flat = sdk::host_view(numbers.data(), {side, side});
+    EXPECT_EQ(latents_failure(&good_mask, &latents), "");
+    EXPECT_THAT(latents_failure(nullptr, &latents), testing::HasSubstr("without 'mask'"));
+    EXPECT_THAT(latents_failure(&good_mask, &flat), testing::HasSubstr("expected dense float32"));
+    numbers[3] = NAN;
+    EXPECT_THAT(latents_failure(&good_mask, &latents), testing::HasSubstr("not finite"));
 }
 
 // The device refuses allocations while a job steps.

@@ -67,7 +67,8 @@ TEST(Generator, CopiesSlotsAndTaps) {
     const auto host = test::make_host();
     const auto generator = test::make_generator(host, "test.good");
     ASSERT_TRUE(generator);
-    ASSERT_EQ((*generator)->inputs().size(), 2U);
+    ASSERT_EQ((*generator)->inputs().size(), 3U);
+    EXPECT_EQ((*generator)->inputs()[2].type, TESSERA_INPUT_TYPE_F32);
     EXPECT_EQ((*generator)->inputs()[1].key, "mask");
     EXPECT_EQ((*generator)->inputs()[1].cell_columns, 4U);
     ASSERT_EQ((*generator)->features().size(), 1U);

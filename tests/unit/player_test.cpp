@@ -94,7 +94,7 @@ TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
     const auto player = make("test.good");
     EXPECT_EQ(player->info().id, "test.good");
     EXPECT_EQ(player->params().descriptions().size(), 5U);
-    EXPECT_EQ(player->inputs().size(), 2U);
+    EXPECT_EQ(player->inputs().size(), 3U);
     EXPECT_EQ(player->features().size(), 1U);
     await(*player, Type::kActivated, 0);
     const PlayerState state = player->state();
@@ -218,6 +218,8 @@ TEST_F(PlayerTest, InputsReachTheGenerator) {
     EXPECT_EQ(frames_.seen().back().activations, 255);
     request.inputs = {{"mask", {4, 4, 1, std::vector<std::uint8_t>(16, 1)}}}; // in cells
     await(*player, Type::kFinished, player->submit(request));
+    request.inputs.push_back({"latents", {2, 2, 3, {}}, std::vector<float>(12, 0.5F)});
+    await(*player, Type::kFinished, player->submit(request));
 }
 
 TEST_F(PlayerTest, WrongInputsAreErrors) {
@@ -228,6 +230,8 @@ TEST_F(PlayerTest, WrongInputsAreErrors) {
         {{"image", {8, 8, 1, std::vector<std::uint8_t>(64)}}, "expected 4 channels"},
         {{"image", {8, 8, 4, {}}}, "in 0 bytes"},
         {{"mask", {5, 4, 1, std::vector<std::uint8_t>(20)}}, "or 4 x 4 cells"},
+        {{"latents", {2, 2, 3, {}}, std::vector<float>(11)}, "3 channels in 11 numbers"},
+        {{"latents", {3, 2, 3, {}}, std::vector<float>(18)}, "3 x 2; expected 2 x 2"},
     };
     for (const auto &[input, expected] : wrong) {
         PlayRequest request;

@@ -110,7 +110,7 @@ struct instance {
     enum fault fault;
     uint8_t activations;
     tessera_param params[5];
-    tessera_input_slot slots[2];
+    tessera_input_slot slots[3];
     tessera_feature tap;
 };
 
@@ -231,6 +231,15 @@ static void describe(struct instance *self) {
                                           SIZE,
                                           CELLS,
                                           CELLS};
+    self->slots[2] = (tessera_input_slot){sizeof(tessera_input_slot),
+                                          TESSERA_INPUT_TYPE_F32,
+                                          TESSERA_INPUT_LATENTS,
+                                          "Latents",
+                                          "",
+                                          2,
+                                          2,
+                                          CELLS,
+                                          CELLS};
     self->tap = (tessera_feature){sizeof(tessera_feature),
                                   1,
                                   self->fault == TAP_NO_NAME ? NULL : TESSERA_FEATURE_LATENTS,
@@ -247,7 +256,7 @@ static const tessera_param *param(const tessera_generator *generator, uint32_t i
 }
 static uint32_t slot_count(const tessera_generator *generator) {
     (void)generator;
-    return 2;
+    return 3;
 }
 static const tessera_input_slot *slot(const tessera_generator *generator, uint32_t index) {
     return &self_of(generator)->slots[index];

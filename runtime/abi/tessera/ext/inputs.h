@@ -13,13 +13,17 @@ extern "C" {
 /* Agreed keys. */
 #define TESSERA_INPUT_IMAGE "image" /* what the known part is taken from */
 #define TESSERA_INPUT_MASK "mask"   /* which part is to be generated */
+/* The tensor of a TESSERA_FEATURE_LATENTS event, given back: the known part is taken from it bit by
+ * bit, with nothing encoded. Beside an image it decides the tokens, and the image the kept pixels. */
+#define TESSERA_INPUT_LATENTS "latents"
 
 /* since 0.1 */
 typedef uint32_t tessera_input_type;
 enum {
     TESSERA_INPUT_TYPE_RGBA8 = 1, /* (height, width, 4) U8 on the host */
-    TESSERA_INPUT_TYPE_MASK8 = 2  /* (height, width) U8 on the host: 0 keep, other generate; either in
+    TESSERA_INPUT_TYPE_MASK8 = 2, /* (height, width) U8 on the host: 0 keep, other generate; either in
                                    * pixels or in token cells, told apart by the size */
+    TESSERA_INPUT_TYPE_F32 = 3    /* (height, width, channels) F32 on the host */
 };
 
 /* One slot. Growable. since 0.1 */
@@ -29,7 +33,7 @@ typedef struct tessera_input_slot {
     const char        *key;
     const char        *name;
     const char        *help;
-    uint32_t           width; /* of the image in pixels; 0: any */
+    uint32_t           width; /* of the image in pixels, of the tensor in elements; 0: any */
     uint32_t           height;
     uint32_t           cell_columns; /* of the token grid; 0: the generator has none */
     uint32_t           cell_rows;

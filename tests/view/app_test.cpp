@@ -1,12 +1,9 @@
 // The whole sandbox without a window: what the buttons and sliders do, seen in the picture.
 // Validation and synchronization validation are on; any message fails.
-#include "sandbox/app.hpp"
-
-#include <gtest/gtest.h>
+#include "tests/view/app_fixture.hpp"
 
 #include <array>
 #include <filesystem>
-#include <functional>
 
 namespace tessera {
 namespace {
@@ -21,65 +18,31 @@ Pixel at(const Image &image, std::uint32_t x, std::uint32_t y) {
     return {p[0], p[1], p[2]};
 }
 
-class AppTest : public testing::Test {
+class AppTest : public AppFixture {
   protected:
     static AppOptions options() {
-        AppOptions options;
-        options.plugin = TESSERA_SHOWCASE_PLUGIN;
+        AppOptions options = showcase_options();
         options.offscreen = true;
-        options.validation = true;
         options.fps = 0;
-        options.play_at_start = false;
         return options;
     }
     void open(const AppOptions &with) {
-        auto app = App::create(with);
-        if (!app && (app.error().status == Status::kNotFound)) GTEST_SKIP() << app.error().message;
-        ASSERT_TRUE(app.ok()) << app.error().message;
-        app_ = std::move(*app);
+        AppFixture::open(with);
+        if (!app_) return;
         app_->look().smooth = false;
         app_->look().shadow_radius = 0;
     }
-    void TearDown() override {
-        if (!app_) return;
-        for (const std::string &message : app_->validation_messages()) ADD_FAILURE() << message;
-        app_.reset();
-    }
-    // Frames until `done`; false after far too many.
-    bool frames_until(const std::function<bool()> &done) {
-        for (int i = 0; i < 20'000; ++i) {
-            if (done()) return true;
-            const auto drawn = app_->frame();
-            if (!drawn) {
-                ADD_FAILURE() << drawn.error().message;
-                return false;
-            }
-        }
-        return false;
-    }
-    bool play_to_end() {
-        const std::uint64_t before = app_->control().stats().finished;
-        app_->control().play();
-        return frames_until([&] {
-            return app_->control().stats().finished > before && app_->view().info() &&
-                   app_->view().info()->final &&
-                   app_->view().info()->job == app_->control().state().job;
-        });
-    }
     // Of the middle of the picture's upper and lower half.
     std::pair<Pixel, Pixel> halves() {
-        const auto image = app_->capture();
-        EXPECT_TRUE(image.ok()) << image.error().message;
-        if (!image) return {};
+        const Image image = capture();
+        if (image.pixels.empty()) return {};
         const Point corner = app_->transform().origin();
         const float side = 64 * app_->transform().scale();
         const auto x = static_cast<std::uint32_t>(corner.x + side / 2);
-        return {at(*image, x, static_cast<std::uint32_t>(corner.y + side * 0.02F)),
-                at(*image, x, static_cast<std::uint32_t>(corner.y + side * 0.98F))};
+        return {at(image, x, static_cast<std::uint32_t>(corner.y + side * 0.02F)),
+                at(image, x, static_cast<std::uint32_t>(corner.y + side * 0.98F))};
     }
     std::uint32_t id(const char *key) { return app_->control().player().params().find(key)->id; }
-
-    std::unique_ptr<App> app_;
 };
 
 TEST_F(AppTest, ShowsTheFinishedPicture) {

@@ -1,59 +1,22 @@
-// The real window on whatever display there is: window_test.sh starts this under Xvfb.
+// The real window on whatever display there is: under_xvfb.sh starts this under Xvfb.
 // Exit code 77 when there is no display or no Vulkan device.
-#include "sandbox/app.hpp"
-
-#include <gtest/gtest.h>
+#include "tests/view/app_fixture.hpp"
 
 #include <cstdio>
-#include <cstdlib>
-#include <functional>
 
 namespace tessera {
 namespace {
 
-AppOptions options() {
-    AppOptions options;
-    options.plugin = TESSERA_SHOWCASE_PLUGIN;
-    options.values = {{"steps", "1000000"}};
-    options.validation = true;
-    options.play_at_start = false;
-    return options;
-}
+class WindowTest : public AppFixture {
+  public:
+    static AppOptions options() {
+        AppOptions options = showcase_options();
+        options.values = {{"steps", "1000000"}};
+        return options;
+    }
 
-class WindowTest : public testing::Test {
   protected:
-    void SetUp() override {
-        auto app = App::create(options());
-        ASSERT_TRUE(app.ok()) << app.error().message;
-        app_ = std::move(*app);
-    }
-    void TearDown() override {
-        if (!app_) return;
-        for (const std::string &message : app_->validation_messages()) ADD_FAILURE() << message;
-        app_.reset();
-    }
-    bool frames_until(const std::function<bool()> &done) {
-        for (int i = 0; i < 5'000; ++i) {
-            if (done()) return true;
-            const auto drawn = app_->frame();
-            if (!drawn) {
-                ADD_FAILURE() << drawn.error().message;
-                return false;
-            }
-        }
-        return false;
-    }
-    void show_frames(int count) {
-        const std::uint64_t last = app_->frames() + static_cast<std::uint64_t>(count);
-        EXPECT_TRUE(frames_until([&] { return app_->frames() >= last; }));
-    }
-    Image capture() {
-        auto image = app_->capture();
-        EXPECT_TRUE(image.ok()) << image.error().message;
-        return image.ok() ? std::move(*image) : Image{};
-    }
-
-    std::unique_ptr<App> app_;
+    void SetUp() override { open(options()); }
 };
 
 // How many pixels right of the panel differ.
@@ -103,17 +66,15 @@ TEST_F(WindowTest, SurvivesBeingResizedWhileItGenerates) {
 TEST_F(WindowTest, OpensAndClosesManyTimes) {
     for (int i = 0; i < 3; ++i) {
         show_frames(2);
-        for (const std::string &message : app_->validation_messages()) ADD_FAILURE() << message;
-        app_.reset();
-        auto app = App::create(options());
-        ASSERT_TRUE(app.ok()) << app.error().message;
-        app_ = std::move(*app);
+        close();
+        open(options());
+        ASSERT_TRUE(app_);
     }
 }
 
 // Neither a display nor Vulkan is a fault of ours: such a machine skips.
 bool machine_can_show_windows() {
-    auto app = App::create(options());
+    auto app = App::create(WindowTest::options());
     if (app) return true;
     std::fprintf(stderr, "skipped: %s\n", app.error().message.c_str());
     return app.error().status != Status::kUnsupported && app.error().status != Status::kNotFound;

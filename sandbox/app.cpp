@@ -68,7 +68,16 @@ App::~App() {
 }
 
 Result<std::unique_ptr<App>> App::create(AppOptions options) {
+    std::optional<ScriptRunner> script;
+    if (!options.script.empty()) {
+        auto loaded = load_script(options.script);
+        if (!loaded) return loaded.error();
+        script.emplace(std::move(*loaded));
+        options.offscreen = true;
+        options.play_at_start = false;
+    }
     auto app = std::unique_ptr<App>(new App(std::move(options)));
+    app->script_ = std::move(script);
     if (auto opened = app->open_graphics(); !opened) return opened.error();
     if (auto opened = app->open_player(); !opened) return opened.error();
     return app;
@@ -107,6 +116,7 @@ Result<void> App::open_graphics() {
     }
     if (auto made = assign(view_, View::create(*device_, pass)); !made) return made;
     if (auto made = assign(ring_, StagingRing::create(*device_)); !made) return made;
+    recorded_ = std::make_unique<RecordingTarget>(*ring_);
     GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
     return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
 }
@@ -119,7 +129,8 @@ Result<void> App::open_player() {
     config.backend = options_.backend;
     config.precision = options_.precision;
     config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
-    config.frames = ring_.get();
+    config.frames = recorded_.get();
+    config.restart_on_change = false; // PlayControl decides that
     config.host = Host::create({.program = "tessera-sandbox",
                                 .plugin_dirs = options_.plugin_dirs,
                                 .model_dirs = options_.model_dirs});
@@ -128,7 +139,7 @@ Result<void> App::open_player() {
     for (const auto &[key, text] : options_.values) {
         if (auto set = (*player)->set_text(key, text); !set) return set.error();
     }
-    control_ = std::make_unique<PlayControl>(std::move(*player), now_us, options_.play);
+    control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
     if (options_.play_at_start) control_->play();
     return {};
 }
@@ -165,6 +176,10 @@ Result<void> App::frame() {
     last_start_us_ = start_us;
 
     control_->update();
+    if (script_) {
+        if (auto played = script_->before_frame(*this); !played) return played;
+        finished_ = script_->finished();
+    }
     build_interface();
     if (auto drawn = draw(); !drawn) return drawn;
     ++frame_count_;
@@ -190,7 +205,7 @@ void App::build_interface() {
 }
 
 void App::handle_keys() {
-    if (!window_ || ImGui::GetIO().WantTextInput || ImGui::IsAnyItemActive()) return;
+    if (ImGui::GetIO().WantTextInput || ImGui::IsAnyItemActive()) return;
     const auto pressed = [](int key) { return ImGui::IsKeyPressed(key, false); };
     if (pressed(GLFW_KEY_SPACE)) {
         if (control_->busy()) {
@@ -287,6 +302,19 @@ Result<Image> App::capture() {
     return (*target)->draw(*renderer_, scene());
 }
 
+Result<Image> App::capture_window() {
+    control_->update(); // the panel shows the same step as the picture
+    build_interface();
+    return capture();
+}
+
+std::shared_ptr<const Image> App::shown_picture() const {
+    const auto &shown = view_->info();
+    const RunRecord *const run = shown ? control_->history().find(shown->job) : nullptr;
+    const RunStep *const step = run != nullptr ? run->find(shown->step) : nullptr;
+    return step != nullptr ? step->picture : nullptr;
+}
+
 Result<void> App::take_screenshot_when_due() {
     if (options_.screenshot.empty() || screenshot_taken_) return {};
     const auto &shown = view_->info();
@@ -296,9 +324,7 @@ Result<void> App::take_screenshot_when_due() {
     if (failed) return make_error(Status::kFailed, "no screenshot: {}", control_->problem());
     if (!due) return {};
     screenshot_taken_ = true;
-    control_->update(); // the panel shows the same step as the picture
-    build_interface();
-    auto image = capture();
+    auto image = capture_window();
     if (!image) return image.error();
     if (auto written = write_png(options_.screenshot, *image); !written) return written;
     if (options_.exit_after_screenshot) finished_ = true;

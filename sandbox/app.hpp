@@ -9,6 +9,8 @@
 #include "sandbox/imgui_layer.hpp"
 #include "sandbox/offscreen.hpp"
 #include "sandbox/play_control.hpp"
+#include "sandbox/recording_target.hpp"
+#include "sandbox/script_runner.hpp"
 #include "sandbox/swapchain.hpp"
 #include "sandbox/window.hpp"
 
@@ -44,6 +46,8 @@ struct AppOptions {
     std::filesystem::path screenshot;
     std::uint32_t screenshot_step = 0; // take it at this step; 0: when the first picture is final
     bool exit_after_screenshot = false;
+    // Replays this and exits; offscreen, and with nothing playing at the start.
+    std::filesystem::path script;
 };
 
 class App {
@@ -61,6 +65,10 @@ class App {
 
     // What is on the screen now, panel included.
     [[nodiscard]] Result<Image> capture();
+    // The same with the panel brought up to date first.
+    [[nodiscard]] Result<Image> capture_window();
+    // The picture that the view shows; nullptr: none, or no longer kept.
+    [[nodiscard]] std::shared_ptr<const Image> shown_picture() const;
 
     [[nodiscard]] PlayControl &control() { return *control_; }
     [[nodiscard]] const View &view() const { return *view_; }
@@ -97,9 +105,11 @@ class App {
     std::unique_ptr<Offscreen> offscreen_;
     std::unique_ptr<View> view_;
     std::unique_ptr<StagingRing> ring_;
+    std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
-    std::unique_ptr<PlayControl> control_; // its worker writes to the ring
+    std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
 
+    std::optional<ScriptRunner> script_;
     ViewTransform transform_;
     ViewLook look_;
     FramePacer pacer_;

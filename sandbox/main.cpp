@@ -36,6 +36,9 @@ void describe(CLI::App &cli, AppOptions &options, std::vector<std::string> &sets
                    "Write the window as PNG when the first picture is final");
     cli.add_option("--screenshot-step", options.screenshot_step, "... or at this step already");
     cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot);
+    cli.add_option("--script", options.script, "Replay user actions from a JSON file, offscreen")
+        ->option_text("FILE.json");
+    cli.footer(tessera::script_help());
 }
 
 // Splits "key=value" texts; the answer is the first that is none.

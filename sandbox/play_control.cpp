@@ -1,8 +1,14 @@
 #include "sandbox/play_control.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace tessera {
+namespace {
+
+constexpr std::size_t kHistoryBytes = std::size_t{256} << 20; // a thousand pictures of 256 x 256
+
+} // namespace
 
 // splitmix64 (Steele, Lea and Flood 2014), folded to six digits.
 std::uint64_t next_seed(std::uint64_t seed) {
@@ -12,13 +18,18 @@ std::uint64_t next_seed(std::uint64_t seed) {
     return (z ^ (z >> 31)) % 1'000'000;
 }
 
-PlayControl::PlayControl(std::unique_ptr<Player> player, std::function<std::uint64_t()> now_us,
-                         const PlayOptions &initial)
-    : options(initial), player_(std::move(player)), now_us_(std::move(now_us)),
-      state_(player_->state()) {}
+PlayControl::PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
+                         std::function<std::uint64_t()> now_us, const PlayOptions &initial)
+    : options(initial), player_(std::move(player)), recorded_(recorded), history_(kHistoryBytes),
+      now_us_(std::move(now_us)), state_(player_->state()) {}
 
 void PlayControl::submit() {
-    player_->submit({.seed = options.seed, .preview_every = 1, .inputs = {}});
+    RunRecord run;
+    run.seed = options.seed;
+    run.values = player_->params().to_json();
+    job_ = player_->submit({.seed = options.seed, .preview_every = 1, .inputs = {}});
+    run.job = job_;
+    history_.begin(std::move(run));
     requested_us_ = now_us_();
     waiting_for_picture_ = true;
     played_ = true;
@@ -45,16 +56,19 @@ void PlayControl::roll() {
 void PlayControl::set_seed(std::uint64_t seed) {
     if (seed == options.seed) return;
     options.seed = seed;
+    play_changed();
+}
+
+void PlayControl::play_changed() {
     if (player_->busy() || (options.live && played_)) submit();
 }
 
 void PlayControl::set_value(std::uint32_t id, double value) {
-    const bool was_busy = player_->busy();
     const auto changed = player_->set_value(id, value);
     if (!changed) {
         problem_ = changed.error().message;
-    } else if (*changed && !was_busy && options.live && played_) {
-        submit();
+    } else if (*changed) {
+        play_changed();
     }
 }
 
@@ -63,12 +77,12 @@ void PlayControl::reset_value(std::uint32_t id) {
 }
 
 void PlayControl::reset_values() {
-    const bool was_busy = player_->busy();
     player_->reset_values();
-    if (!was_busy && options.live && played_) submit();
+    play_changed();
 }
 
 void PlayControl::note(const PlayerEvent &event) {
+    history_.note(event);
     switch (event.type) {
     case PlayerEvent::Type::kProgress:
         if (state_.last_step_us > 0) stats_.steps.push(state_.last_step_us);
@@ -80,13 +94,16 @@ void PlayControl::note(const PlayerEvent &event) {
         break;
     case PlayerEvent::Type::kFinished:
         ++stats_.finished;
+        settled_job_ = std::max(settled_job_, event.job);
         if (options.loop) play();
         break;
     case PlayerEvent::Type::kCancelled:
         ++stats_.cancelled;
+        settled_job_ = std::max(settled_job_, event.job);
         break;
     case PlayerEvent::Type::kFailed:
         ++stats_.failed;
+        settled_job_ = std::max(settled_job_, event.job);
         options.loop = false;
         problem_ = event.error.message;
         break;
@@ -100,6 +117,8 @@ void PlayControl::note(const PlayerEvent &event) {
 void PlayControl::update() {
     const auto events = player_->take_events();
     state_ = player_->state();
+    // Pictures first: a picture is published before its news, and a run that is over has all.
+    for (const RecordedPicture &picture : recorded_.take()) history_.add(picture);
     for (const PlayerEvent &event : events) note(event);
 }
 

@@ -5,12 +5,14 @@
 
 #include "host/player.hpp"
 #include "sandbox/duration_stats.hpp"
+#include "sandbox/run_history.hpp"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -33,9 +35,10 @@ struct PlayStats {
 
 class PlayControl {
   public:
-    // `now_us` is a monotonic clock.
-    PlayControl(std::unique_ptr<Player> player, std::function<std::uint64_t()> now_us,
-                const PlayOptions &options);
+    // The player must not restart on its own. `recorded` is where its pictures pass, and outlives
+    // this; `now_us` is a monotonic clock.
+    PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
+                std::function<std::uint64_t()> now_us, const PlayOptions &options);
 
     // ---- actions
     // Generates; with rolling on, from a new seed (but not the first time).
@@ -60,18 +63,28 @@ class PlayControl {
     [[nodiscard]] const PlayerState &state() const { return state_; }
     [[nodiscard]] const PlayStats &stats() const { return stats_; }
     [[nodiscard]] bool busy() const { return player_->busy(); }
+    // Of the run that was asked for last; 0: none yet.
+    [[nodiscard]] std::uint64_t job() const { return job_; }
+    // That run is over, and all its news were taken.
+    [[nodiscard]] bool settled() const { return settled_job_ == job_; }
+    [[nodiscard]] const RunHistory &history() const { return history_; }
     // The last thing that went wrong; empty when the last job went well.
     [[nodiscard]] const std::string &problem() const { return problem_; }
 
   private:
     void submit();
+    void play_changed();
     void note(const PlayerEvent &event);
 
     std::unique_ptr<Player> player_;
+    RecordingTarget &recorded_;
+    RunHistory history_;
     std::function<std::uint64_t()> now_us_;
     PlayerState state_;
     PlayStats stats_;
     std::string problem_;
+    std::uint64_t job_ = 0;
+    std::uint64_t settled_job_ = 0; // the last job that ended
     std::uint64_t requested_us_ = 0;
     bool waiting_for_picture_ = false;
     bool played_ = false;

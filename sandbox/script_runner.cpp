@@ -1,0 +1,231 @@
+#include "sandbox/script_runner.hpp"
+
+#include "sandbox/app.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <imgui.h>
+
+#define GLFW_INCLUDE_NONE
+#include <GLFW/glfw3.h>
+
+namespace tessera {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, int>, 14> kNamedKeys{{
+    {"space", GLFW_KEY_SPACE},
+    {"escape", GLFW_KEY_ESCAPE},
+    {"enter", GLFW_KEY_ENTER},
+    {"delete", GLFW_KEY_DELETE},
+    {"left", GLFW_KEY_LEFT},
+    {"right", GLFW_KEY_RIGHT},
+    {"up", GLFW_KEY_UP},
+    {"down", GLFW_KEY_DOWN},
+    {"home", GLFW_KEY_HOME},
+    {"end", GLFW_KEY_END},
+    {"plus", GLFW_KEY_EQUAL},
+    {"minus", GLFW_KEY_MINUS},
+    {"[", GLFW_KEY_LEFT_BRACKET},
+    {"]", GLFW_KEY_RIGHT_BRACKET},
+}};
+
+// GLFW's number of a key; 0: there is none of this name.
+int key_of(std::string_view name) {
+    for (const auto &[known, key] : kNamedKeys) {
+        if (known == name) return key;
+    }
+    if (name.size() != 1) return 0;
+    const char c = name[0];
+    if (c >= 'a' && c <= 'z') return GLFW_KEY_A + (c - 'a');
+    if (c >= '0' && c <= '9') return GLFW_KEY_0 + (c - '0');
+    return 0;
+}
+
+} // namespace
+
+void ScriptRunner::apply(const Input &input) {
+    ImGuiIO &io = ImGui::GetIO();
+    io.MousePos = {input.mouse.x, input.mouse.y};
+    io.MouseDown[ImGuiMouseButton_Left] = input.button;
+    io.MouseWheel = input.wheel;
+    io.KeyCtrl = input.control;
+    io.KeyShift = input.shift;
+    std::fill(std::begin(io.KeysDown), std::end(io.KeysDown), false);
+    if (input.key != 0) io.KeysDown[input.key] = true;
+}
+
+Result<void> ScriptRunner::before_frame(App &app) {
+    if (!inputs_.empty()) {
+        apply(inputs_.front());
+        inputs_.pop_front();
+        return {};
+    }
+    // What takes no frame happens at once, up to the first action that does.
+    while (next_ < script_.actions.size() && inputs_.empty()) {
+        const ScriptAction &action = script_.actions[next_];
+        auto progress = perform(app, action);
+        if (!progress) {
+            Error error = script_error(script_, action, progress.error().message);
+            error.status = progress.error().status;
+            return error;
+        }
+        if (*progress == Progress::kWait) {
+            ++frames_waited_;
+            return {};
+        }
+        frames_waited_ = 0;
+        ++next_;
+    }
+    return {};
+}
+
+Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptAction &action) {
+    PlayControl &control = app.control();
+    Result<void> done;
+    switch (action.kind) {
+    case ScriptAction::Kind::kSet:
+        done = set_values(app, action);
+        break;
+    case ScriptAction::Kind::kSeed:
+        control.options.seed = static_cast<std::uint64_t>(action.count);
+        break;
+    case ScriptAction::Kind::kPlay:
+        control.play();
+        break;
+    case ScriptAction::Kind::kCancel:
+        control.cancel();
+        break;
+    case ScriptAction::Kind::kRestart:
+        control.restart();
+        break;
+    case ScriptAction::Kind::kNewSeed:
+        control.roll();
+        break;
+    case ScriptAction::Kind::kWaitSteps:
+    case ScriptAction::Kind::kWaitDone:
+    case ScriptAction::Kind::kWaitFrames:
+        return wait(app, action);
+    case ScriptAction::Kind::kKey:
+        done = press_key(action);
+        break;
+    case ScriptAction::Kind::kClick:
+    case ScriptAction::Kind::kDrag:
+    case ScriptAction::Kind::kWheel:
+        move_mouse(action);
+        break;
+    case ScriptAction::Kind::kSaveView:
+    case ScriptAction::Kind::kSaveImage:
+        done = save(app, action);
+        break;
+    }
+    if (!done) return done.error();
+    return Progress::kDone;
+}
+
+Result<ScriptRunner::Progress> ScriptRunner::wait(App &app, const ScriptAction &action) {
+    if (action.kind == ScriptAction::Kind::kWaitFrames) {
+        return frames_waited_ < static_cast<std::uint64_t>(action.count) ? Progress::kWait
+                                                                         : Progress::kDone;
+    }
+    const PlayControl &control = app.control();
+    // Not `failures > 0`: an earlier failure may have been meant.
+    if (frames_waited_ == 0) failures_before_ = control.stats().failed;
+    const bool failed = control.stats().failed > failures_before_ ||
+                        (!control.busy() && control.state().phase == PlayerPhase::kFailed);
+    if (failed) {
+        return make_error(Status::kFailed, "the run failed: {}", control.state().error.message);
+    }
+    const auto &shown = app.view().info();
+    const bool is_current = shown && shown->job == control.job();
+    if (action.kind == ScriptAction::Kind::kWaitSteps) {
+        if (is_current && shown->step >= action.count) return Progress::kDone;
+        if (control.settled() && (!is_current || shown->final)) {
+            return make_error(Status::kFailed, "the run ended after {} steps",
+                              control.state().step);
+        }
+        return Progress::kWait;
+    }
+    if (control.job() == 0) return make_error(Status::kFailed, "nothing was played");
+    const RunRecord *const run = control.history().find(control.job());
+    const RunStep *const last = run != nullptr ? run->last_picture() : nullptr;
+    const bool shows_last = last == nullptr || (is_current && shown->step == last->step);
+    return control.settled() && shows_last ? Progress::kDone : Progress::kWait;
+}
+
+Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {
+    PlayControl &control = app.control();
+    for (const auto &[key, text] : action.values) {
+        const Param *const param = control.player().params().find(key);
+        if (param == nullptr) {
+            return make_error(Status::kNotFound, "{} has no parameter '{}'",
+                              control.player().info().id, key);
+        }
+        auto value = parse_value(*param, text);
+        if (!value) return value.error();
+        control.set_value(param->id, *value);
+    }
+    return {};
+}
+
+Result<void> ScriptRunner::save(App &app, const ScriptAction &action) {
+    if (action.kind == ScriptAction::Kind::kSaveView) {
+        auto image = app.capture_window();
+        if (!image) return image.error();
+        return write_png(action.text, *image);
+    }
+    const auto image = app.shown_picture();
+    if (image == nullptr) return make_error(Status::kFailed, "there is no picture yet");
+    return write_png(action.text, *image);
+}
+
+// A frame with the key down, a frame without.
+Result<void> ScriptRunner::press_key(const ScriptAction &action) {
+    Input input;
+    input.mouse = mouse_;
+    std::string_view name = action.text;
+    const auto take = [&name](std::string_view prefix) {
+        if (!name.starts_with(prefix)) return false;
+        name.remove_prefix(prefix.size());
+        return true;
+    };
+    input.control = take("ctrl+");
+    input.shift = take("shift+");
+    input.key = key_of(name);
+    if (input.key == 0) {
+        std::string known;
+        for (const auto &[named, key] : kNamedKeys) known += fmt::format(", {}", named);
+        return make_error(Status::kInvalidArgument,
+                          "'{}' is no key; expected [ctrl+][shift+] and a to z, 0 to 9{}",
+                          action.text, known);
+    }
+    inputs_.push_back(input);
+    Input released;
+    released.mouse = mouse_;
+    inputs_.push_back(released);
+    return {};
+}
+
+// To the first point, down, along the others, up.
+void ScriptRunner::move_mouse(const ScriptAction &action) {
+    Input input;
+    input.mouse = action.points.front();
+    inputs_.push_back(input);
+    if (action.kind == ScriptAction::Kind::kWheel) {
+        input.wheel = static_cast<float>(action.count);
+        inputs_.push_back(input);
+        input.wheel = 0;
+    } else {
+        input.button = true;
+        for (const Point &point : action.points) {
+            input.mouse = point;
+            inputs_.push_back(input);
+        }
+        input.button = false;
+    }
+    inputs_.push_back(input);
+    mouse_ = input.mouse;
+}
+
+} // namespace tessera

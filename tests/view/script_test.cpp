@@ -1,0 +1,189 @@
+// Scripts: strict reading with messages that name the line, and replay on the offscreen view.
+#include "tests/view/app_fixture.hpp"
+
+#include "sandbox/script.hpp"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace tessera {
+namespace {
+
+using testing::HasSubstr;
+
+std::string error_of(std::string_view text) {
+    const auto script = parse_script(text, "test.json");
+    return script ? "" : script.error().message;
+}
+
+TEST(Script, ReadsActionsWithTheirLines) {
+    const auto script = parse_script(R"([
+  {"set": {"class": "brick", "steps": 12, "flip": true, "a]\"[b": 0.5}}, "play",
+
+  {"drag": [[1, 2], [3.5, -4]]},
+  {"wheel": [10, 20, -3]}
+])",
+                                     "test.json");
+    ASSERT_TRUE(script.ok()) << script.error().message;
+    const auto &actions = script->actions;
+    ASSERT_EQ(actions.size(), 4U);
+    EXPECT_EQ(actions[0].kind, ScriptAction::Kind::kSet);
+    EXPECT_THAT(actions[0].values,
+                testing::ElementsAre(testing::Pair("class", "brick"), testing::Pair("steps", "12"),
+                                     testing::Pair("flip", "true"),
+                                     testing::Pair("a]\"[b", "0.5")));
+    EXPECT_EQ(actions[0].line, 2U);
+    EXPECT_EQ(actions[1].line, 2U);
+    EXPECT_EQ(actions[2].line, 4U);
+    EXPECT_EQ(actions[2].points[1].x, 3.5F);
+    EXPECT_EQ(actions[2].points[1].y, -4.0F);
+    EXPECT_EQ(actions[3].line, 5U);
+    EXPECT_EQ(actions[3].number, 4U);
+    EXPECT_EQ(actions[3].count, -3);
+}
+
+TEST(Script, MistakesAreNamedWithTheirLine) {
+    EXPECT_THAT(error_of("[\n\"play\"\n"), HasSubstr("test.json: line 3: this is no JSON"));
+    EXPECT_THAT(error_of("{}"), HasSubstr("a JSON array"));
+    EXPECT_THAT(error_of("[\n\"play\",\n{\"wait_steps\": -1}]"),
+                HasSubstr("line 3: action 2 (wait_steps): expected a whole number from 0"));
+    EXPECT_THAT(error_of("[3]"), HasSubstr("line 1: action 1: expected the name of an action"));
+    EXPECT_THAT(error_of(R"(["fly"])"), HasSubstr("(fly): no such action; expected one of set"));
+    EXPECT_THAT(error_of(R"([{"play": 1}])"), HasSubstr("expected nothing"));
+    EXPECT_THAT(error_of(R"(["seed"])"), HasSubstr("(seed): expected a whole number"));
+    EXPECT_THAT(error_of(R"([{"seed": 1.5}])"), HasSubstr("whole number"));
+    EXPECT_THAT(error_of(R"([{"seed": 18446744073709551615}])"), HasSubstr("whole number"));
+    EXPECT_THAT(error_of(R"([{"seed": 1, "play": 2}])"), HasSubstr("one member"));
+    EXPECT_THAT(error_of(R"([{"set": {}}])"), HasSubstr("object of parameters"));
+    EXPECT_THAT(error_of(R"([{"set": {"a": [1]}}])"), HasSubstr("object of parameters"));
+    EXPECT_THAT(error_of(R"([{"click": [1]}])"), HasSubstr("[x, y]"));
+    EXPECT_THAT(error_of(R"([{"click": [1e30, 0]}])"), HasSubstr("[x, y]"));
+    EXPECT_THAT(error_of(R"([{"drag": [[1, 2]]}])"), HasSubstr("two points"));
+    EXPECT_THAT(error_of(R"([{"save_view": ""}])"), HasSubstr("not empty"));
+    EXPECT_NE(error_of(std::string(2'000'000, ' ')), "");
+    EXPECT_NE(error_of(std::string(100'000, '[')), "");
+}
+
+TEST(Script, HelpNamesEveryAction) {
+    for (const char *name : {"set", "play", "wait_done", "drag", "save_image"}) {
+        EXPECT_THAT(script_help(), HasSubstr(name));
+    }
+}
+
+class ScriptRun : public AppFixture {
+  protected:
+    void SetUp() override {
+        folder_ = std::filesystem::path(testing::TempDir()) /
+                  testing::UnitTest::GetInstance()->current_test_info()->name();
+        std::filesystem::create_directories(folder_);
+    }
+    void TearDown() override {
+        AppFixture::TearDown();
+        std::filesystem::remove_all(folder_);
+    }
+    // Replays the actions; "@" in them stands for the folder of this test.
+    Result<void> run(std::string actions) {
+        for (auto at = actions.find('@'); at != std::string::npos; at = actions.find('@')) {
+            actions.replace(at, 1, folder_.string() + "/");
+        }
+        const auto file = folder_ / "script.json";
+        std::ofstream(file) << actions;
+        AppOptions options = showcase_options();
+        options.script = file;
+        options.fps = 0;
+        open(options);
+        if (!app_) return {};
+        return app_->run();
+    }
+    Image read(const char *name) {
+        auto image = read_image(folder_ / name, 3);
+        EXPECT_TRUE(image.ok()) << image.error().message;
+        return image.ok() ? std::move(*image) : Image{1, 1, 3, {0, 0, 0}};
+    }
+
+    std::filesystem::path folder_;
+};
+
+TEST_F(ScriptRun, PlaysAndSavesPictures) {
+    const auto ran = run(R"([
+        {"set": {"colour": "moss", "steps": 50}}, {"seed": 9}, "play", {"wait_steps": 20},
+        {"save_image": "@some.png"}, "wait_done", {"save_image": "@all.png"},
+        {"save_view": "@view.png"}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    const Image some = read("some.png");
+    EXPECT_EQ(some.width, 64U);
+    EXPECT_EQ(some.pixels[1], 160) << "the first stripe is painted";
+    const Image all = read("all.png");
+    EXPECT_EQ(all.pixels[all.pixels.size() - 2], 160) << "and in the end the last one";
+    EXPECT_EQ(read("view.png").width, 1280U);
+    EXPECT_EQ(app_->control().options.seed, 9U);
+}
+
+TEST_F(ScriptRun, KeysAndMouseAreAUsers) {
+    const auto ran = run(R"([
+        {"key": "space"}, {"wait_frames": 1}, "wait_done", {"key": "s"},
+        {"key": "1"}, {"wheel": [820, 360, 4]}, {"drag": [[820, 360], [860, 340]]}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    EXPECT_EQ(app_->control().stats().finished, 1U);
+    EXPECT_FALSE(app_->look().smooth);
+    EXPECT_EQ(app_->transform().scale(), 2.0F);
+    const Point middle = app_->transform().to_picture({820, 360});
+    EXPECT_NEAR(middle.x, 32 - 20, 1);
+    EXPECT_NEAR(middle.y, 32 + 10, 1);
+}
+
+TEST_F(ScriptRun, ClicksReachThePanel) {
+    const auto ran = run(R"([{"click": [180, 78]}, {"wait_frames": 1}, "wait_done"])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    EXPECT_EQ(app_->control().stats().finished, 1U) << "the button Restart";
+}
+
+TEST_F(ScriptRun, CancelAndRestart) {
+    const auto ran = run(R"([
+        {"set": {"steps": 1000000}}, "play", {"wait_steps": 10}, "cancel", "wait_done",
+        {"set": {"steps": 5}}, "restart", "wait_done", "new_seed", "wait_done"])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    EXPECT_GE(app_->control().stats().cancelled, 1U);
+    EXPECT_EQ(app_->control().options.seed, next_seed(1));
+}
+
+TEST_F(ScriptRun, FailuresNameTheAction) {
+    const auto ran = run("[\"play\", \"wait_done\",\n{\"set\": {\"colour\": \"mauve\"}}]");
+    if (!app_) return;
+    ASSERT_FALSE(ran.ok());
+    EXPECT_THAT(ran.error().message, HasSubstr("script.json: line 2: action 3 (set): "));
+    EXPECT_THAT(ran.error().message, HasSubstr("mauve"));
+}
+
+TEST_F(ScriptRun, AFailedRunEndsAWait) {
+    const auto ran = run(R"([{"set": {"fail_at": 3}}, "play", "wait_done"])");
+    if (!app_) return;
+    ASSERT_FALSE(ran.ok());
+    EXPECT_THAT(ran.error().message, HasSubstr("told to fail"));
+}
+
+TEST_F(ScriptRun, WaitingForAStepThatNeverComesIsAnError) {
+    const auto ran = run(R"([{"set": {"steps": 5}}, "play", {"wait_steps": 6}])");
+    if (!app_) return;
+    ASSERT_FALSE(ran.ok());
+    EXPECT_THAT(ran.error().message, HasSubstr("(wait_steps): the run ended after 5 steps"));
+}
+
+TEST_F(ScriptRun, NothingPlayedIsAnErrorToo) {
+    const auto ran = run(R"([{"key": "hyper"}])");
+    if (!app_) return;
+    EXPECT_THAT(ran.error().message, HasSubstr("'hyper' is no key"));
+    close();
+    EXPECT_THAT(run(R"(["wait_done"])").error().message, HasSubstr("nothing was played"));
+    close();
+    EXPECT_THAT(run(R"([{"save_image": "@x.png"}])").error().message, HasSubstr("no picture yet"));
+}
+
+} // namespace
+} // namespace tessera

@@ -61,6 +61,31 @@ Result<> block_layers(const tessera_denoise_block &block, std::uint32_t index, s
     return {};
 }
 
+// The optional numbers of each step.
+Result<> finite_options(const tessera_denoise_set &set) {
+    for (std::uint32_t i = 0; i < set.step_count; ++i) {
+        if (set.memory != nullptr) {
+            const tessera_denoise_memory &memory = set.memory[i];
+            for (const auto &[name, value] :
+                 {std::pair("kept_scale", memory.kept_scale), std::pair("keep_x", memory.keep_x),
+                  std::pair("keep_model", memory.keep_model)}) {
+                if (!std::isfinite(value)) {
+                    return invalid("step {}: {} is {}; expected a finite number", i, name, value);
+                }
+            }
+        }
+        if (set.step_guidance != nullptr && !std::isfinite(set.step_guidance[i])) {
+            return invalid("step {}: guidance is {}; expected a finite number", i,
+                           set.step_guidance[i]);
+        }
+    }
+    if (set.memory != nullptr && set.memory[0].kept_scale != 0.0F) {
+        return invalid("step 0: kept_scale is {}; expected 0, as nothing was kept yet",
+                       set.memory[0].kept_scale);
+    }
+    return {};
+}
+
 } // namespace
 
 Result<> denoise_network(const tessera_denoise_network *network) {
@@ -106,6 +131,7 @@ Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoi
             return invalid("step {}: {}", i, finite.error().message);
         }
     }
+    TESSERA_TRY(finite_options(given));
     const std::int64_t rows = given.rows;
     const std::int64_t width = network.input.weight->shape[0];
     const std::int64_t token_width = network.input.weight->shape[1];

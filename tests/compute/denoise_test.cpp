@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <deque>
+#include <limits>
 
 namespace tessera::testing {
 namespace {
@@ -143,6 +144,9 @@ reference::DenoiseResult run_chain(const tessera_compute &compute, const ChainCa
     begun.steps = set.steps.data();
     begun.noise = run.random == nullptr ? noise.view() : nullptr;
     begun.random = run.random;
+    begun.memory = set.memory.empty() ? nullptr : set.memory.data();
+    const std::vector<float> guidances(set.step_guidance.begin(), set.step_guidance.end());
+    begun.step_guidance = guidances.empty() ? nullptr : guidances.data();
     denoise.begin(&compute, chain, &begun);
     const std::vector<std::uint32_t> calls = c.calls.empty() ? std::vector{steps} : c.calls;
     std::uint32_t done = 0;
@@ -236,6 +240,94 @@ TEST_P(DenoiseTest, RowsDoNotDependOnEachOther) {
                              want, "one row alone");
         }
     }
+}
+
+// Steps that look back, and guidance that is off at some of them.
+reference::DenoiseSet rich_set(const ChainCase &c) {
+    reference::DenoiseSet set = random_set(c);
+    for (std::int64_t s = 0; s < c.steps; ++s) {
+        set.memory.push_back({s == 0 ? 0.0F : -0.35F, 1.1F, -0.4F});
+        set.step_guidance.push_back(s % 3 == 1 ? 1.0 : 2.0 + 0.25 * static_cast<double>(s));
+    }
+    return set;
+}
+
+TEST_P(DenoiseTest, LooksBackAndGuidesStepByStepLikeTheReference) {
+    for (const ChainCase &c : kCases) {
+        const reference::DenoiseSet set = rich_set(c);
+        const Array start = random_array({c.rows, c.token_width}, 8);
+        for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+            reference::DenoiseNetwork network = random_network(c);
+            round_weights(network, precision);
+            const auto want = reference::denoise_chain(network, set, start);
+            const auto got = run_chain(device(), c, network, set, precision, start);
+            const double tolerance = precision == TESSERA_DTYPE_F32 ? 2e-5 : 4e-2; // as above
+            expect_close(got.x, want.x, nullptr, tolerance, 0, "x after the chain");
+            ChainCase stepwise = c;
+            stepwise.calls.assign(static_cast<size_t>(c.steps), 1);
+            const auto steps = run_chain(device(), stepwise, network, set, precision, start);
+            expect_identical(steps.x, got.x, "one step a call");
+            const auto one = run_chain(device_with_threads(1), c, network, set, precision, start);
+            expect_identical(one.x, got.x, "one thread");
+        }
+    }
+}
+
+// Where guidance is 1 the unconditional rows are not even read.
+TEST_P(DenoiseTest, StepsWithoutGuidanceDoNotTouchUnconditionalRows) {
+    const ChainCase c{5, 6, 32, 16, 2, 4, true};
+    const reference::DenoiseNetwork network = random_network(c);
+    reference::DenoiseSet set = random_set(c);
+    set.step_guidance = {1.0, 1.0, 1.0, 1.0};
+    const Array start = random_array({c.rows, c.token_width}, 8);
+    const auto plain = run_chain(device(), c, network, set, TESSERA_DTYPE_F32, start);
+    for (std::int64_t i = 0; i < c.rows * c.condition_width; ++i)
+        set.condition[c.rows * c.condition_width + i] = std::nan("");
+    const auto poisoned = run_chain(device(), c, network, set, TESSERA_DTYPE_F32, start);
+    expect_identical(poisoned.x, plain.x, "unconditional rows that are not numbers");
+
+    ChainCase alone = c;
+    alone.guided = false;
+    reference::DenoiseSet unguided = random_set(alone);
+    unguided.noise = set.noise;
+    unguided.time = set.time;
+    for (std::int64_t i = 0; i < unguided.condition.size(); ++i)
+        unguided.condition[i] = set.condition[i];
+    const auto want = run_chain(device(), alone, network, unguided, TESSERA_DTYPE_F32, start);
+    expect_identical(plain.x, want.x, "a chain without guidance");
+}
+
+TEST_P(DenoiseTest, RefusesNumbersThatNoStepCanHave) {
+    const ChainCase c{2, 4, 16, 8, 1, 3, false};
+    const DeviceNetwork network(device(), random_network(c), TESSERA_DTYPE_F32);
+    const reference::DenoiseSet given = random_set(c);
+    const DeviceTensor condition(device(), given.condition);
+    const DeviceTensor time(device(), given.time);
+    const DeviceTensor noise(device(), given.noise);
+    tessera_denoise_chain *chain = nullptr;
+    ASSERT_EQ(denoise_of(device())->create(&device(), network.view(), 2, 3, 0, &chain), TESSERA_OK);
+    const auto begin = [&](const std::vector<tessera_denoise_memory> &memory,
+                           const std::vector<float> &guidance) {
+        tessera_denoise_set set{};
+        set.struct_size = sizeof set;
+        set.rows = 2;
+        set.step_count = 3;
+        set.condition = condition.view();
+        set.time = time.view();
+        set.steps = given.steps.data();
+        set.noise = noise.view();
+        set.memory = memory.empty() ? nullptr : memory.data();
+        set.step_guidance = guidance.empty() ? nullptr : guidance.data();
+        denoise_of(device())->begin(&device(), chain, &set);
+        return device().synchronize(&device());
+    };
+    EXPECT_EQ(begin({}, {}), TESSERA_OK);
+    EXPECT_EQ(begin({{0, 1, 1}, {0.5F, 1, 1}, {0.5F, 1, 1}}, {1, 1, 1}), TESSERA_OK);
+    const float infinite = std::numeric_limits<float>::infinity();
+    EXPECT_EQ(begin({{0.5F, 1, 1}, {0, 1, 1}, {0, 1, 1}}, {}), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(begin({{0, 1, 1}, {0, infinite, 1}, {0, 1, 1}}, {}), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(begin({}, {1, 1, std::nanf("")}), TESSERA_ERROR_INVALID_ARGUMENT);
+    denoise_of(device())->destroy(&device(), chain);
 }
 
 // Drawn noise is that of `normal`, step s from draw first + s ceil(d / 4) on.

@@ -141,7 +141,9 @@ struct DenoiseSet {
     Array condition; // (rows or 2 rows, condition width)
     Array time;      // (steps, width)
     std::vector<tessera_reverse_step> steps;
-    Array noise; // (steps, rows, token width)
+    Array noise;                                // (steps, rows, token width)
+    std::vector<tessera_denoise_memory> memory; // of the steps; empty: none looks back
+    std::vector<double> step_guidance;          // in place of guidance; 1: conditional rows alone
 };
 struct DenoiseResult {
     Array x;         // (rows, token width)

@@ -35,6 +35,18 @@ Array rows_twice(const Array &x) {
     return result;
 }
 
+// Adds what the step before left to x, and leaves what this one has for the next.
+void look_back(const tessera_denoise_memory &memory, const Array &before, const Array &model,
+               Array &kept, Array &x) {
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+        for (std::int64_t i = 0; i < x.width(); ++i) {
+            x.at(row, i) += memory.kept_scale * kept.at(row, i);
+            kept.at(row, i) =
+                memory.keep_x * before.at(row, i) + memory.keep_model * model.at(row, i);
+        }
+    }
+}
+
 } // namespace
 
 Array denoise(const DenoiseNetwork &network, const Array &x, const Array &time,
@@ -62,17 +74,25 @@ Array denoise(const DenoiseNetwork &network, const Array &x, const Array &time,
 DenoiseResult denoise_chain(const DenoiseNetwork &network, const DenoiseSet &set, const Array &x) {
     const std::int64_t count = x.rows();
     DenoiseResult result{x, Array({count, 2 * x.width()})};
+    Array kept({count, x.width()});
     for (size_t s = 0; s < set.steps.size(); ++s) {
         const auto step = static_cast<std::int64_t>(s);
         const Array time = rows(set.time, step, 1);
-        Array out =
-            denoise(network, set.guided ? rows_twice(result.x) : result.x, time, set.condition);
-        if (set.guided)
-            out = guide(rows(out, 0, count), rows(out, count, count), set.guidance, x.width());
+        const double guidance = set.step_guidance.empty() ? set.guidance : set.step_guidance[s];
+        const bool plain = !set.step_guidance.empty() && guidance == 1.0;
+        Array out;
+        if (!set.guided || plain) {
+            out = denoise(network, result.x, time, rows(set.condition, 0, count));
+        } else {
+            out = denoise(network, rows_twice(result.x), time, set.condition);
+            out = guide(rows(out, 0, count), rows(out, count, count), guidance, x.width());
+        }
         Array noise({count, x.width()});
         for (std::int64_t i = 0; i < noise.size(); ++i)
             noise[i] = set.noise[step * noise.size() + i];
-        result.x = reverse_step(result.x, out, &noise, set.steps[s]);
+        const Array before = result.x;
+        result.x = reverse_step(before, out, &noise, set.steps[s]);
+        if (!set.memory.empty()) look_back(set.memory[s], before, out, kept, result.x);
         result.model_out = out;
     }
     return result;

@@ -97,6 +97,7 @@ struct tessera_denoise_chain {
     struct Group {
         std::int64_t first = 0, count = 0;
         std::int64_t begin = 0, end = 0;
+        bool guided = false; // those steps have unconditional rows
     };
 
     explicit tessera_denoise_chain(Cpu &cpu)
@@ -111,7 +112,7 @@ struct tessera_denoise_chain {
     bool allocate(Rows &rows, std::int64_t count, std::int64_t width, bool bf16);
 
     [[nodiscard]] std::int64_t network_rows(const Group &group) const {
-        return set_.guided ? 2 * group.count : group.count;
+        return group.guided ? 2 * group.count : group.count;
     }
     // Row of the set's conditions for local row r of a group: conditional rows come first in both.
     [[nodiscard]] std::int64_t condition_row(const Group &group, std::int64_t r) const {
@@ -121,9 +122,15 @@ struct tessera_denoise_chain {
         return std::max<std::int64_t>(1, kChunkRows / (set_.guided ? 2 : 1));
     }
 
+    [[nodiscard]] bool is_guided(std::int64_t step) const {
+        return set_.guided &&
+               (guidances_.empty() || guidances_[static_cast<std::size_t>(step)] != 1.0F);
+    }
+
     GemmCall call(const Layer &layer, const Rows &a, std::int64_t rows, float *out,
                   std::int64_t out_stride) const;
     void to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const;
+    void open_chunk(Group &group, std::int64_t step, std::int64_t end) const;
     void modulations(Region &region, const Group &group);
     void run_step(Region &region, const Group &group, std::int64_t step, const tessera_tensor &x,
                   const tessera_tensor *model_out);
@@ -132,6 +139,8 @@ struct tessera_denoise_chain {
                    const float *beta, const Layer &next, bool first_block);
     void finish_row(std::int64_t token, const Group &group, std::int64_t step,
                     const tessera_tensor &x, const tessera_tensor *model_out, float *noise);
+    void reverse_row(std::int64_t token, std::int64_t step, float *x, const float *model,
+                     const float *noise);
 
     Cpu &cpu_;
     const GemmKernels &gemm_;
@@ -149,6 +158,8 @@ struct tessera_denoise_chain {
 
     Set set_;
     std::vector<tessera_reverse_step> steps_;
+    std::vector<tessera_denoise_memory> step_memory_; // empty: no step keeps anything
+    std::vector<float> guidances_;                    // of the steps; empty: set_.guidance
     std::uint32_t next_step_ = 0;
     bool begun_ = false;
     Group current_; // whose modulations are in modulation_
@@ -163,6 +174,7 @@ struct tessera_denoise_chain {
     Rows normal_;                    // (group rows, width): LN(h) (1 + scale) + shift
     Rows inner_;                     // (group rows, width): silu(mlp_in)
     float *output_ = nullptr;        // (group rows, 2 token_width)
+    float *kept_ = nullptr;          // (2, max rows, token_width): by odd and even steps
     float *noise_ = nullptr;         // (threads, token_width)
     std::int64_t stride_ = 0, output_stride_ = 0, modulation_stride_ = 0;
 };
@@ -249,6 +261,7 @@ Result<> tessera_denoise_chain::allocate_all() {
         allocate(normal_, group_rows, width_, next_bf16) &&
         allocate(inner_, group_rows, width_, inner_bf16) &&
         allocate(output_, group_rows * output_stride_) &&
+        allocate(kept_, 2 * std::int64_t{max_rows_} * padded_stride(token_width_)) &&
         allocate(noise_, cpu_.pool().thread_count() * padded_stride(token_width_));
     if (!enough) {
         return make_error(Status::kOutOfMemory,
@@ -256,6 +269,8 @@ Result<> tessera_denoise_chain::allocate_all() {
                           max_rows_, width_, blocks_.size());
     }
     steps_.reserve(max_steps_);
+    step_memory_.reserve(max_steps_);
+    guidances_.reserve(max_steps_);
     return {};
 }
 
@@ -288,6 +303,17 @@ GemmCall tessera_denoise_chain::call(const Layer &layer, const Rows &a, std::int
 
 void tessera_denoise_chain::to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const {
     gemm_.to_bf16(rows.f32 + r * rows.stride, width, rows.bf16 + r * rows.stride);
+}
+
+// The steps from `step` on that fit a chunk, all guided or none, at most up to `end`.
+void tessera_denoise_chain::open_chunk(Group &group, std::int64_t step, std::int64_t end) const {
+    group.guided = is_guided(step);
+    const std::int64_t most = std::max<std::int64_t>(1, kChunkRows / network_rows(group));
+    group.begin = step;
+    group.end = step + 1;
+    while (group.end < std::min(step + most, end) && is_guided(group.end) == group.guided) {
+        ++group.end;
+    }
 }
 
 // silu(time + cond_embed) for all steps and rows of the chunk, then all adaLN layers as one loop:
@@ -383,10 +409,11 @@ void tessera_denoise_chain::finish_row(std::int64_t r, const Group &group, std::
                                        float *noise) {
     const std::int64_t token = group.first + r;
     float *value = output_ + r * output_stride_;
-    const float *variance = value + token_width_;
-    if (set_.guided) {
+    if (group.guided) {
+        const float guidance =
+            guidances_.empty() ? set_.guidance : guidances_[static_cast<std::size_t>(step)];
         elementwise_.guide(value, output_ + (group.count + r) * output_stride_, token_width_,
-                           set_.guidance, value);
+                           guidance, value);
     }
     const tessera_reverse_step &coefficients = steps_[static_cast<std::size_t>(step)];
     const float *drawn = nullptr;
@@ -401,12 +428,30 @@ void tessera_denoise_chain::finish_row(std::int64_t r, const Group &group, std::
                    noise);
         drawn = noise;
     }
-    float *to = data_of(x) + token * operands::as_rows(x)->stride;
-    elementwise_.reverse_step(to, value, variance, drawn, coefficients, token_width_, to);
+    reverse_row(token, step, data_of(x) + token * operands::as_rows(x)->stride, value, drawn);
     if (model_out) {
         std::memcpy(data_of(*model_out) + token * operands::as_rows(*model_out)->stride, value,
                     static_cast<std::size_t>(2 * token_width_) * sizeof(float));
     }
+}
+
+// x of one token in place. What one step keeps and what the next reads lie in two halves that
+// change places at every step.
+void tessera_denoise_chain::reverse_row(std::int64_t token, std::int64_t step, float *x,
+                                        const float *model, const float *noise) {
+    const auto s = static_cast<std::size_t>(step);
+    const std::int64_t stride = padded_stride(token_width_);
+    const float *before = kept_ + ((step + 1) % 2 * max_rows_ + token) * stride;
+    if (!step_memory_.empty()) {
+        float *after = kept_ + (step % 2 * max_rows_ + token) * stride;
+        const tessera_denoise_memory &memory = step_memory_[s];
+        for (std::int64_t i = 0; i < token_width_; ++i) {
+            after[i] = memory.keep_x * x[i] + memory.keep_model * model[i];
+        }
+    }
+    elementwise_.reverse_step(x, model, model + token_width_, noise, steps_[s], token_width_, x);
+    if (step_memory_.empty() || step_memory_[s].kept_scale == 0) return;
+    for (std::int64_t i = 0; i < token_width_; ++i) x[i] += step_memory_[s].kept_scale * before[i];
 }
 
 // ---- a set ----
@@ -428,6 +473,12 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
             .random_index = {}};
     if (set_.draws) set_.random_index = *set_.random.index;
     steps_.assign(given.steps, given.steps + given.step_count);
+    step_memory_.clear();
+    if (given.memory) step_memory_.assign(given.memory, given.memory + given.step_count);
+    guidances_.clear();
+    if (given.step_guidance) {
+        guidances_.assign(given.step_guidance, given.step_guidance + given.step_count);
+    }
     next_step_ = 0;
     current_ = {};
     begun_ = true;
@@ -471,11 +522,9 @@ void tessera_denoise_chain::advance(std::int64_t first_step, std::int64_t count,
             if (!single || group.count == 0) group = {};
             group.first = token;
             group.count = std::min(group_size(), set_.rows - token);
-            const std::int64_t chunk = std::max<std::int64_t>(1, kChunkRows / network_rows(group));
             for (std::int64_t step = first_step; step < end_step; ++step) {
                 if (step < group.begin || step >= group.end) {
-                    group.begin = step;
-                    group.end = std::min(step + chunk, single ? set_.step_count : end_step);
+                    open_chunk(group, step, single ? set_.step_count : end_step);
                     modulations(region, group);
                 }
                 run_step(region, group, step, x, step + 1 == end_step ? model_out : nullptr);

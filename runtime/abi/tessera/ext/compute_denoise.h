@@ -8,6 +8,11 @@
  * mlp is linear, SiLU, linear; out has 2 token_width columns: noise estimate, variance value.
  * y does not depend on x, so a backend makes the modulations of many steps in one product before the
  * sequential part. Same results as the base operations, within rounding.
+ *
+ * A step, with m the guided value half of out, v its variance half, kept as the step before left it:
+ *   x <- x_scale x + model_scale m + noise_scale exp((logvar_base + logvar_slope v) / 2) noise
+ *        + kept_scale kept
+ *   kept <- keep_x x + keep_model m     (of the old x; multistep solvers: its estimate of x0)
  */
 #ifndef TESSERA_EXT_COMPUTE_DENOISE_H
 #define TESSERA_EXT_COMPUTE_DENOISE_H
@@ -48,20 +53,31 @@ typedef struct tessera_denoise_network {
     const tessera_denoise_block *blocks;
 } tessera_denoise_network;
 
+/* What a step takes over from the one before it and leaves to the next. Frozen. since 0.1 */
+typedef struct tessera_denoise_memory {
+    float kept_scale; /* 0: nothing is read, as at the first step */
+    float keep_x;
+    float keep_model;
+} tessera_denoise_memory;
+
 /* One chain: all steps for one set of tokens. Growable. since 0.1 */
 typedef struct tessera_denoise_set {
-    uint32_t                    struct_size;
-    uint32_t                    rows;       /* tokens of the set, over all images */
-    uint32_t                    step_count; /* reverse steps */
-    uint32_t                    guided;     /* not 0: `condition` has 2 rows x rows: conditional, then
-                                             * unconditional; only the value half is guided */
-    float                       guidance;
-    uint32_t                    reserved;
-    const tessera_tensor       *condition;  /* (rows or 2 rows, condition_width) */
-    const tessera_tensor       *time;       /* (step_count, width) time embeddings, in running order */
-    const tessera_reverse_step *steps;      /* step_count, in running order; copied by begin */
-    const tessera_tensor       *noise;      /* (step_count, rows, token_width), or NULL: drawn */
-    const tessera_random       *random;     /* when drawn: step s uses first_draw + s ceil(d / 4) */
+    uint32_t                      struct_size;
+    uint32_t                      rows;       /* tokens of the set, over all images */
+    uint32_t                      step_count; /* reverse steps */
+    uint32_t                      guided;     /* not 0: `condition` has 2 rows x rows: conditional, then
+                                               * unconditional; only the value half is guided */
+    float                         guidance;
+    uint32_t                      reserved;
+    const tessera_tensor         *condition; /* (rows or 2 rows, condition_width) */
+    const tessera_tensor         *time;      /* (step_count, width) time embeddings, in running order */
+    const tessera_reverse_step   *steps;     /* step_count, in running order; copied by begin */
+    const tessera_tensor         *noise;     /* (step_count, rows, token_width), or NULL: drawn */
+    const tessera_random         *random;    /* when drawn: step s uses first_draw + s ceil(d / 4) */
+    const tessera_denoise_memory *memory;    /* step_count, copied by begin; NULL: nothing is kept */
+    /* step_count, copied by begin: guidance of each step in place of `guidance`; where it is 1 the
+     * unconditional rows are not computed. NULL: `guidance` at every step. */
+    const float                  *step_guidance;
 } tessera_denoise_set;
 
 typedef struct tessera_denoise_chain tessera_denoise_chain; /* opaque */

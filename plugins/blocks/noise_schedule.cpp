@@ -9,9 +9,18 @@
 #include <numbers>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace tessera::blocks {
 namespace {
+
+constexpr std::string_view kWholeStride = "ddim";
+constexpr std::string_view kLogSnr = "logsnr";
+
+// Where even log-SNR begins and ends, as shares of the trained times. An estimate of noise says
+// nothing about x0 at the very noisy end, and a step below the clean one changes nothing to see.
+constexpr double kNoisiestShare = 0.95;
+constexpr double kCleanestShare = 0.0;
 
 [[noreturn]] void reject(const std::string &spec, const std::string &reason) {
     throw sdk::Failure(sdk::Status::kInvalidArgument, "denoising steps '" + spec + "': " + reason);
@@ -21,7 +30,7 @@ int parse_count(const std::string &spec, std::string_view text) {
     int value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size() || value < 1) {
-        reject(spec, "expected 'N', 'a,b,c' or 'ddimN' with whole positive numbers");
+        reject(spec, "expected 'N', 'a,b,c', 'ddimN' or 'logsnrN' with whole positive numbers");
     }
     return value;
 }
@@ -60,6 +69,41 @@ void keep_evenly(int start, int size, int count, std::set<std::int32_t> &kept) {
     }
 }
 
+// Share of the signal's energy at each time: the cumulative product of 1 - beta.
+std::vector<double> energy_levels(int steps) {
+    std::vector<double> levels;
+    levels.reserve(static_cast<std::size_t>(steps));
+    double product = 1.0;
+    for (const double beta : cosine_betas(steps)) levels.push_back(product *= 1.0 - beta);
+    return levels;
+}
+
+// Times nearest to even spacing of the log-SNR, ln(alpha / sigma), between two given ones. Where
+// whole times are sparser than the spacing (near the clean end) the next free one is taken.
+std::vector<std::int32_t> even_log_snr(const std::string &spec, int count, int train_steps) {
+    const std::vector<double> levels = energy_levels(train_steps);
+    const auto log_snr = [&](std::int32_t time) {
+        const double level = levels[static_cast<std::size_t>(time)];
+        return 0.5 * std::log(level / (1.0 - level));
+    };
+    const auto noisiest = static_cast<std::int32_t>(kNoisiestShare * train_steps);
+    const auto cleanest = static_cast<std::int32_t>(kCleanestShare * train_steps);
+    if (count < 2 || count > noisiest - cleanest + 1) {
+        reject(spec, "expected 2 to " + std::to_string(noisiest - cleanest + 1) + " times");
+    }
+    const double step = (log_snr(cleanest) - log_snr(noisiest)) / (count - 1);
+    std::vector<std::int32_t> times;
+    std::int32_t time = cleanest;
+    for (int i = 0; i < count; ++i) {
+        const double wanted = log_snr(cleanest) - step * i;
+        while (time < noisiest && log_snr(time) - wanted > wanted - log_snr(time + 1)) ++time;
+        const std::int32_t free = times.empty() ? cleanest : times.back() + 1;
+        times.push_back(std::clamp(time, free, noisiest - (count - 1 - i)));
+        time = times.back();
+    }
+    return times;
+}
+
 } // namespace
 
 std::vector<double> cosine_betas(int steps) {
@@ -78,11 +122,13 @@ std::vector<double> cosine_betas(int steps) {
 }
 
 std::vector<std::int32_t> respace(const std::string &spec, int train_steps) {
-    constexpr std::string_view kWholeStride = "ddim";
     std::vector<std::int32_t> result;
     if (spec.starts_with(kWholeStride)) {
         const int count = parse_count(spec, std::string_view(spec).substr(kWholeStride.size()));
         result = whole_stride(spec, count, train_steps);
+    } else if (spec.starts_with(kLogSnr)) {
+        const int count = parse_count(spec, std::string_view(spec).substr(kLogSnr.size()));
+        result = even_log_snr(spec, count, train_steps);
     } else {
         const std::vector<int> counts = parse_sections(spec);
         const int sections = static_cast<int>(counts.size());
@@ -103,19 +149,37 @@ std::vector<std::int32_t> respace(const std::string &spec, int train_steps) {
     return result;
 }
 
-NoiseTables cosine_tables(const std::string &spec) {
+std::vector<std::int32_t> respace_to(const std::string &spec, int count, int train_steps) {
+    const std::vector<std::int32_t> all = respace(spec, train_steps);
+    const auto size = static_cast<int>(all.size());
+    if (count >= size) return all;
+    if (count < 2) reject(spec, "at least 2 of its steps are needed");
+    if (spec.starts_with(kLogSnr)) {
+        return respace(std::string(kLogSnr) + std::to_string(count), train_steps);
+    }
+    if (spec.find_first_not_of("0123456789") == std::string::npos) {
+        return respace(std::to_string(count), train_steps);
+    }
+    std::vector<std::int32_t> kept; // of the list, evenly, with both of its ends
+    for (int i = 0; i < count; ++i) {
+        kept.push_back(
+            all[static_cast<std::size_t>((i * (size - 1) + (count - 1) / 2) / (count - 1))]);
+    }
+    return kept;
+}
+
+NoiseTables cosine_tables(const std::string &spec) { return cosine_tables(respace(spec)); }
+
+NoiseTables cosine_tables(std::vector<std::int32_t> times) {
     NoiseTables t;
-    t.timestep_map = respace(spec);
-    std::vector<double> level(kTrainSteps); // cumulative product of 1 - beta over all times
-    double product = 1.0;
-    const std::vector<double> betas = cosine_betas();
-    for (int i = 0; i < kTrainSteps; ++i) level[i] = product *= 1.0 - betas[i];
+    t.timestep_map = std::move(times);
+    const std::vector<double> level = energy_levels(kTrainSteps);
 
     double kept_before = 1.0; // of the full schedule
     double before = 1.0;      // of the respaced one
     for (const std::int32_t time : t.timestep_map) {
-        const double beta = 1.0 - level[time] / kept_before;
-        kept_before = level[time];
+        const double beta = 1.0 - level[static_cast<std::size_t>(time)] / kept_before;
+        kept_before = level[static_cast<std::size_t>(time)];
         const double now = before * (1.0 - beta);
         t.betas.push_back(beta);
         t.alphas_cumprod.push_back(now);

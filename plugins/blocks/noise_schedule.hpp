@@ -33,12 +33,18 @@ struct NoiseTables {
 [[nodiscard]] std::vector<double> cosine_betas(int steps = kTrainSteps);
 
 // The kept times of "N" (evenly spaced, 0 and the last included), "a,b,c" (equal sections, each
-// evenly spaced) or "ddimN" (a whole stride), in increasing order. Throws Failure on anything else
-// and on fewer than two kept times.
+// evenly spaced), "ddimN" (a whole stride) or "logsnrN" (evenly spaced in ln(alpha / sigma)), in
+// increasing order. Throws Failure on anything else and on fewer than two kept times.
 [[nodiscard]] std::vector<std::int32_t> respace(const std::string &spec,
                                                 int train_steps = kTrainSteps);
 
-// The cosine schedule over the times that `spec` keeps.
+// The same with `count` times, where that is fewer: numbers and log-SNR are spaced anew; of a list
+// or a stride some times are kept, evenly, with both ends, so that it still begins where it did.
+[[nodiscard]] std::vector<std::int32_t> respace_to(const std::string &spec, int count,
+                                                   int train_steps = kTrainSteps);
+
+// The cosine schedule over increasing times, or over those that `spec` keeps.
+[[nodiscard]] NoiseTables cosine_tables(std::vector<std::int32_t> times);
 [[nodiscard]] NoiseTables cosine_tables(const std::string &spec);
 
 } // namespace tessera::blocks

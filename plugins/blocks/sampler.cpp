@@ -1,6 +1,7 @@
 // Reverse diffusion steps as coefficients of compute's one formula.
 #include "blocks/sampler.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tessera::blocks {
@@ -26,6 +27,58 @@ std::vector<tessera_reverse_step> ancestral_steps(const NoiseTables &tables, dou
         steps.push_back(ancestral_step(tables, i, temperature));
     }
     return steps;
+}
+
+tessera_reverse_step ddim_step(const NoiseTables &tables, int i, double eta, double temperature) {
+    // x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise, x0 = (x - sigma eps) / alpha
+    const double now = tables.alphas_cumprod[i];
+    const double next = tables.alphas_cumprod_prev[i];
+    const double s = eta * std::sqrt((1.0 - next) / (1.0 - now)) * std::sqrt(1.0 - now / next);
+    const double direction = std::sqrt(std::max(0.0, 1.0 - next - s * s));
+    tessera_reverse_step step{};
+    step.x_scale = static_cast<float>(std::sqrt(next / now));
+    step.model_scale = static_cast<float>(direction - std::sqrt(next / now) * std::sqrt(1.0 - now));
+    if (s > 0.0) {
+        step.logvar_base = static_cast<float>(2.0 * std::log(s));
+        step.noise_scale = static_cast<float>(temperature);
+    }
+    return step;
+}
+
+ReverseSteps dpm2m_steps(const NoiseTables &tables) {
+    // D = x0 + w (x0 - x0 of the step before), w = h / (2 h before);
+    // x' = (sigma' / sigma) x + alpha' (1 - exp(-h)) D, with h the step in ln(alpha / sigma).
+    ReverseSteps result;
+    double h_before = 0.0;
+    for (int i = tables.size() - 1; i >= 0; --i) {
+        const double alpha = tables.sqrt_alphas_cumprod[i];
+        const double sigma = tables.sqrt_one_minus_alphas_cumprod[i];
+        const bool last = i == 0; // to alpha' = 1, sigma' = 0: h has no end
+        const double alpha_next = last ? 1.0 : tables.sqrt_alphas_cumprod[i - 1];
+        const double sigma_next = last ? 0.0 : tables.sqrt_one_minus_alphas_cumprod[i - 1];
+        const double h = last ? 0.0 : std::log(alpha_next / sigma_next) - std::log(alpha / sigma);
+        const double w = last || h_before == 0.0 ? 0.0 : h / (2.0 * h_before);
+        const double c = alpha_next * (last ? 1.0 : -std::expm1(-h));
+        tessera_reverse_step step{};
+        step.x_scale = static_cast<float>(sigma_next / sigma + c * (1.0 + w) / alpha);
+        step.model_scale = static_cast<float>(-c * (1.0 + w) * sigma / alpha);
+        result.steps.push_back(step);
+        result.memory.push_back({static_cast<float>(-c * w), static_cast<float>(1.0 / alpha),
+                                 static_cast<float>(-sigma / alpha)});
+        h_before = h;
+    }
+    return result;
+}
+
+ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables, double eta,
+                           double temperature) {
+    if (integrator == Integrator::kDpm2m) return dpm2m_steps(tables);
+    if (integrator == Integrator::kAncestral) return {ancestral_steps(tables, temperature), {}};
+    ReverseSteps result;
+    for (int i = tables.size() - 1; i >= 0; --i) {
+        result.steps.push_back(ddim_step(tables, i, eta, temperature));
+    }
+    return result;
 }
 
 } // namespace tessera::blocks

@@ -1,7 +1,8 @@
-// Reverse diffusion steps as coefficients of compute's one formula (`tessera_reverse_step`).
+// Reverse diffusion steps as coefficients of compute's one formula (`tessera_reverse_step`, and
+// `tessera_denoise_memory` for the solver that looks back).
 #pragma once
 
-#include <tessera/compute.h>
+#include <tessera/ext/compute_denoise.h>
 
 #include "blocks/noise_schedule.hpp"
 
@@ -9,13 +10,40 @@
 
 namespace tessera::blocks {
 
+// How x is taken from one kept time to the next. The model predicts noise; nothing is clipped.
+enum class Integrator {
+    kAncestral, // a draw from the learned reverse distribution
+    kDdim,      // arXiv 2010.02502
+    kDpm2m,     // DPM-Solver++(2M), arXiv 2211.01095
+};
+
+// All steps of one chain in running order, from the noisiest time down to 0 and then to x0.
+struct ReverseSteps {
+    std::vector<tessera_reverse_step> steps;
+    std::vector<tessera_denoise_memory> memory; // empty: no step looks back
+};
+
 // Ancestral step at index i with a learned variance (interpolation between the two posterior
-// bounds). The model predicts noise; nothing is clipped; the last step (i = 0) adds no noise.
+// bounds). The last step (i = 0) adds no noise.
 [[nodiscard]] tessera_reverse_step ancestral_step(const NoiseTables &tables, int i,
                                                   double temperature);
-
-// All steps in running order: from the noisiest time down to 0.
 [[nodiscard]] std::vector<tessera_reverse_step> ancestral_steps(const NoiseTables &tables,
                                                                 double temperature);
+
+// DDIM at index i. eta 0 is deterministic; eta 1 draws from the DDPM posterior.
+[[nodiscard]] tessera_reverse_step ddim_step(const NoiseTables &tables, int i, double eta,
+                                             double temperature);
+
+// Second order from the second step on; the last one, to x0 itself, is first order.
+[[nodiscard]] ReverseSteps dpm2m_steps(const NoiseTables &tables);
+
+[[nodiscard]] ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables,
+                                         double eta, double temperature);
+
+// What the first noise is multiplied by. Ancestral sampling forgets it and has its temperature in
+// the noise of the steps; the others carry it to the end.
+[[nodiscard]] constexpr double initial_noise_scale(Integrator integrator, double temperature) {
+    return integrator == Integrator::kAncestral ? 1.0 : temperature;
+}
 
 } // namespace tessera::blocks

@@ -82,6 +82,8 @@ DenoiseChain::DenoiseChain(const sdk::Compute &compute, const TokenHead &head,
     } else {
         create_base(max_rows);
         steps_.reserve(static_cast<std::size_t>(max_steps));
+        memory_.reserve(static_cast<std::size_t>(max_steps));
+        guidances_.reserve(static_cast<std::size_t>(max_steps));
     }
 }
 
@@ -120,6 +122,8 @@ void DenoiseChain::create_base(std::int64_t max_rows) {
     output_ = compute_.allocate({n, 2 * shape.token_width});
     guided_output_ = compute_.allocate({max_rows, 2 * shape.token_width});
     noise_ = compute_.allocate({max_rows, shape.token_width});
+    for (sdk::Tensor &kept : kept_) kept = compute_.allocate({max_rows, shape.token_width});
+    look_back_ = compute_.allocate({max_rows, shape.token_width});
 }
 
 void DenoiseChain::begin(const DenoiseSet &set, std::int64_t rows) {
@@ -141,6 +145,8 @@ void DenoiseChain::begin(const DenoiseSet &set, std::int64_t rows) {
     fused.steps = set.steps.data();
     fused.noise = set.noise;
     fused.random = set.noise == nullptr ? &set_.random : nullptr;
+    fused.memory = set.memory.empty() ? nullptr : set.memory.data();
+    fused.step_guidance = set.step_guidance.empty() ? nullptr : set.step_guidance.data();
     fused_->begin(compute_.table(), chain_, &fused);
 }
 
@@ -158,21 +164,32 @@ void DenoiseChain::advance(std::int64_t first, std::int64_t count, const sdk::Vi
 
 void DenoiseChain::base_begin() {
     steps_.assign(set_.steps.begin(), set_.steps.end());
+    memory_.assign(set_.memory.begin(), set_.memory.end());
+    guidances_.assign(set_.step_guidance.begin(), set_.step_guidance.end());
     const std::int64_t n = guided_ ? 2 * rows_ : rows_;
     apply(compute_, head_.condition(), set_.condition, cut(condition_embed_, n));
 }
 
-// Network output of x for both halves into output_ (n, 2 d).
+float DenoiseChain::guidance_of(std::int64_t step) const {
+    return guidances_.empty() ? set_.guidance : guidances_[static_cast<std::size_t>(step)];
+}
+
+bool DenoiseChain::is_guided_at(std::int64_t step) const {
+    return guided_ && (guidances_.empty() || guidance_of(step) != 1.0f);
+}
+
+// Network output of x for both halves (one when this step is not guided) into output_ (n, 2 d).
 void DenoiseChain::base_network(std::int64_t step, const sdk::View &x) {
     const std::int64_t width = head_.shape().width;
-    const std::int64_t n = guided_ ? 2 * rows_ : rows_;
+    const bool guided = is_guided_at(step);
+    const std::int64_t n = guided ? 2 * rows_ : rows_;
     const sdk::View y = cut(silu_, n);
     compute_.add(cut(condition_embed_, n), sdk::at(set_.time, step), y);
     compute_.activate(y, TESSERA_ACTIVATION_SILU, y);
 
     const sdk::View hidden = cut(hidden_, n);
     apply(compute_, head_.input(), x, cut(hidden_, rows_));
-    if (guided_) compute_.copy(cut(hidden_, rows_), sdk::slice(hidden, 0, rows_, rows_));
+    if (guided) compute_.copy(cut(hidden_, rows_), sdk::slice(hidden, 0, rows_, rows_));
     const sdk::View normed = cut(normed_, n);
     const sdk::View inner = cut(inner_, n);
     const sdk::View modulation = cut(modulation_, n);
@@ -200,14 +217,27 @@ void DenoiseChain::base_step(std::int64_t step, const sdk::View &x, const sdk::V
     const std::int64_t d = head_.shape().token_width;
     base_network(step, x);
     sdk::View model = cut(output_, rows_);
-    if (guided_) {
+    if (is_guided_at(step)) {
         const sdk::View guided = cut(guided_output_, rows_);
-        compute_.guide(model, sdk::slice(output_.view(), 0, rows_, rows_), set_.guidance,
+        compute_.guide(model, sdk::slice(output_.view(), 0, rows_, rows_), guidance_of(step),
                        static_cast<std::uint32_t>(d), guided);
         model = guided;
     }
     if (model_out != nullptr) compute_.copy(model, *model_out);
+    if (memory_.empty()) return base_reverse(step, x, model);
 
+    const tessera_denoise_memory &memory = memory_[static_cast<std::size_t>(step)];
+    compute_.reverse_step(x, model, nullptr, {memory.keep_x, memory.keep_model, 0.0f, 0.0f, 0.0f},
+                          cut(kept_[step % 2], rows_));
+    base_reverse(step, x, model);
+    if (memory.kept_scale == 0.0f) return;
+    const sdk::View look_back = cut(look_back_, rows_);
+    compute_.scale_offset(cut(kept_[(step + 1) % 2], rows_), memory.kept_scale, 0.0f, look_back);
+    compute_.add(x, look_back, x);
+}
+
+void DenoiseChain::base_reverse(std::int64_t step, const sdk::View &x, const sdk::View &model) {
+    const std::int64_t d = head_.shape().token_width;
     const tessera_reverse_step &coefficients = steps_[static_cast<std::size_t>(step)];
     if (coefficients.noise_scale == 0.0f) {
         compute_.reverse_step(x, model, nullptr, coefficients, x);

@@ -70,7 +70,9 @@ struct DenoiseSet {
         condition{};  // (rows, D), or (2 rows, D): conditional, then unconditional, when guided
     sdk::View time{}; // (steps, width), in running order
     std::span<const tessera_reverse_step> steps;
+    std::span<const tessera_denoise_memory> memory; // of the steps; empty: none looks back
     float guidance = 1.0f;
+    std::span<const float> step_guidance; // in its place; 1: no unconditional rows. Empty: none
     const sdk::View *noise = nullptr; // (steps, rows, d); NULL: drawn by `random`
     tessera_random random{};          // step s uses first_draw + s ceil(d / 4)
 };
@@ -102,6 +104,9 @@ class DenoiseChain {
     void base_begin();
     void base_network(std::int64_t step, const sdk::View &x);
     void base_step(std::int64_t step, const sdk::View &x, const sdk::View *model_out);
+    void base_reverse(std::int64_t step, const sdk::View &x, const sdk::View &model);
+    [[nodiscard]] float guidance_of(std::int64_t step) const;
+    [[nodiscard]] bool is_guided_at(std::int64_t step) const;
 
     sdk::Compute compute_;
     const TokenHead &head_;
@@ -122,9 +127,13 @@ class DenoiseChain {
     sdk::Tensor output_;          // (n, 2 d)
     sdk::Tensor guided_output_;   // (rows, 2 d)
     sdk::Tensor noise_;           // (rows, d)
+    sdk::Tensor kept_[2];         // (rows, d) by odd and even steps
+    sdk::Tensor look_back_;       // (rows, d)
 
     DenoiseSet set_;
     std::vector<tessera_reverse_step> steps_;
+    std::vector<tessera_denoise_memory> memory_;
+    std::vector<float> guidances_;
     std::int64_t rows_ = 0;
 };
 

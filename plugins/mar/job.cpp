@@ -16,14 +16,24 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+TokenRunSpec with_deadline(TokenRunSpec spec, blocks::Deadline *deadline,
+                           std::uint32_t preview_every) {
+    spec.deadline = deadline;
+    spec.preview_every = preview_every;
+    return spec;
+}
+
 } // namespace
 
 MarJob::MarJob(const sdk::Compute &compute, const MarModel &model, const blocks::LatentCodec &codec,
                Spec spec, sdk::Sink sink)
     : compute_(compute), model_(model), codec_(codec), sink_(sink),
       preview_every_(spec.preview_every), completion_(std::move(spec.completion)),
+      deadline_(std::move(spec.deadline)), report_(std::move(spec.report)),
       images_(static_cast<int>(spec.tokens.labels.size())),
-      tokens_(compute, model, std::move(spec.tokens)) {
+      tokens_(compute, model,
+              with_deadline(std::move(spec.tokens), deadline_ ? &*deadline_ : nullptr,
+                            spec.preview_every)) {
     create_buffers();
     if (encoder_) {
         phase_ = Phase::kEncode;
@@ -40,6 +50,11 @@ void MarJob::create_buffers() {
     const std::int64_t size = c.pixel_side();
     const std::int64_t channels = codec_.image_channels();
     decoder_ = std::make_unique<blocks::LayerRun>(compute_, codec_.decoder(), side, side);
+    if (deadline_) {
+        double flops = 0.0;
+        for (int unit = 0; unit < decoder_->size(); ++unit) flops += decoder_->flops(unit);
+        deadline_->expect_picture(flops);
+    }
     latents_ = compute_.allocate({1, side, side, c.latent_channels});
     latents_host_.resize(static_cast<std::size_t>(side * side * c.latent_channels));
     if (compute_.memory() != TESSERA_MEMORY_HOST) {
@@ -170,14 +185,19 @@ void MarJob::load_latents() {
 }
 
 bool MarJob::run_decode_unit() {
+    if (deadline_ && unit_ == 0) deadline_->start();
     decoder_->run(unit_);
     if (++unit_ < decoder_->size()) return false;
     emit_picture();
+    if (deadline_) deadline_->measured_picture();
     unit_ = 0;
     if (++image_ < images_) {
         load_latents();
     } else {
         phase_ = tokens_.is_done() ? Phase::kDone : Phase::kTokens;
+    }
+    if (phase_ == Phase::kDone && deadline_ && report_) {
+        report_(tokens_.plan(), *deadline_, progress());
     }
     return true;
 }

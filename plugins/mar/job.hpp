@@ -9,6 +9,7 @@
 
 #include <tessera/sdk/generator.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -21,6 +22,10 @@ class MarJob {
         TokenRunSpec tokens;
         std::uint32_t preview_every = 0;
         std::optional<Completion> completion;
+        std::optional<blocks::Deadline> deadline; // for all images together
+        // Called at the end of a run with a deadline.
+        std::function<void(const blocks::RunPlan &, const blocks::Deadline &, sdk::Progress)>
+            report;
     };
 
     MarJob(const sdk::Compute &compute, const MarModel &model, const blocks::LatentCodec &codec,
@@ -52,6 +57,8 @@ class MarJob {
     sdk::Sink sink_;
     std::uint32_t preview_every_;
     std::optional<Completion> completion_;
+    std::optional<blocks::Deadline> deadline_;
+    std::function<void(const blocks::RunPlan &, const blocks::Deadline &, sdk::Progress)> report_;
     int images_;
     TokenRun tokens_;
     std::unique_ptr<blocks::LayerRun> encoder_; // only for given pixels without latents

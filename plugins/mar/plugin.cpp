@@ -1,10 +1,14 @@
 // The MAR generator as a plugin: parameters, inputs, activation, jobs.
 #include "mar/job.hpp"
 
+#include "blocks/diffusion_params.hpp"
+
+#include <tessera/ext/features.h>
 #include <tessera/sdk/generator.hpp>
 
 #include <algorithm>
-#include <cmath>
+#include <chrono>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,64 +30,8 @@ sdk::IntParam steps_param() {
             .help = "Autoregressive steps: each one adds a group of tokens. More is slower and "
                     "usually better."};
 }
-sdk::FloatParam guidance_param() {
-    return {.id = 3,
-            .key = "guidance",
-            .name = "Guidance",
-            .group = "Sampling",
-            .min = 0.0,
-            .max = 20.0,
-            .initial = 1.0,
-            .help = "How strongly the picture is pushed towards its class. 1 is off, and twice as "
-                    "fast."};
-}
-sdk::ChoiceParam schedule_param() {
-    return {.id = 4,
-            .key = "guidance_schedule",
-            .name = "Guidance schedule",
-            .group = "Sampling",
-            .help = "Linear grows with the tokens already there; constant is the same throughout."};
-}
-sdk::FloatParam temperature_param() {
-    return {.id = 5,
-            .key = "temperature",
-            .name = "Temperature",
-            .group = "Sampling",
-            .min = 0.0,
-            .max = 2.0,
-            .initial = 1.0,
-            .help = "Scales the noise of every denoising step. Lower is smoother and less varied."};
-}
-sdk::IntParam denoise_param() {
-    return {.id = 6,
-            .key = "denoise_steps",
-            .name = "Denoising steps",
-            .group = "Sampling",
-            .min = 2,
-            .max = blocks::kTrainSteps,
-            .initial = 100,
-            .flags = TESSERA_PARAM_LOG_SCALE,
-            .help = "Reverse diffusion steps of each token."};
-}
-sdk::ChoiceParam spacing_param() {
-    return {.id = 7,
-            .key = "denoise_spacing",
-            .name = "Denoising times",
-            .group = "Sampling",
-            .flags = TESSERA_PARAM_ADVANCED,
-            .help =
-                "Even includes both ends; stride takes every k-th time, for counts that a whole "
-                "k gives; model uses the model's own list and its own number of steps."};
-}
-enum Spacing { kEven = 0, kStride = 1, kModelOwn = 2 };
-
 [[noreturn]] void fail(sdk::Status status, const std::string &message) {
     throw sdk::Failure(status, message);
-}
-
-bool is_whole_number(const std::string &text) {
-    return !text.empty() && text.size() < 6 &&
-           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
 class Mar {
@@ -115,28 +63,22 @@ class Mar {
 
   private:
     void open_model(const std::string &name);
-    void recommend_denoising(const std::string &spec);
     void read_defaults();
     void describe_params();
     void describe_inputs();
     void load_codec(const sdk::Activation &activation, sdk::Sink sink);
     [[nodiscard]] TokenRunSpec token_spec(const sdk::Request &request) const;
-    [[nodiscard]] std::string denoise_spec(const sdk::Request &request) const;
+    void set_deadline(const sdk::Request &request, sdk::Sink sink, MarJob::Spec &spec);
 
     sdk::Host host_;
     std::optional<sdk::Weights> weights_;
     MarConfig config_;
     std::vector<std::string> classes_;
-    std::string own_spacing_; // denoising times that no number and spacing describe; may be empty
 
     sdk::ChoiceParam class_{
         .id = 1, .key = "class", .name = "Class", .group = "Picture", .help = "What to generate."};
     sdk::IntParam steps_ = steps_param();
-    sdk::FloatParam guidance_ = guidance_param();
-    sdk::ChoiceParam schedule_ = schedule_param();
-    sdk::FloatParam temperature_ = temperature_param();
-    sdk::IntParam denoise_ = denoise_param();
-    sdk::ChoiceParam spacing_ = spacing_param();
+    blocks::DiffusionParams diffusion_;
     sdk::ParamList params_;
     sdk::InputList inputs_;
     sdk::FeatureList features_;
@@ -144,6 +86,7 @@ class Mar {
     std::optional<sdk::Compute> compute_;
     std::unique_ptr<MarModel> model_;
     std::unique_ptr<blocks::LatentCodec> codec_;
+    blocks::Paces paces_; // of this device, for deadlines
 };
 
 void Mar::open_model(const std::string &name) {
@@ -170,46 +113,14 @@ void Mar::open_model(const std::string &name) {
     read_defaults();
 }
 
-// "100" and "ddim25" become a number and a spacing that people can change; anything else is offered
-// as the model's own list.
-void Mar::recommend_denoising(const std::string &spec) {
-    constexpr std::string_view kStridePrefix = "ddim";
-    static_cast<void>(blocks::respace(spec)); // a bad one fails here
-    const bool stride = spec.starts_with(kStridePrefix);
-    const std::string count = stride ? spec.substr(kStridePrefix.size()) : spec;
-    if (is_whole_number(count)) {
-        denoise_.initial = std::stoll(count);
-        spacing_.initial = stride ? kStride : kEven;
-    } else {
-        own_spacing_ = spec;
-        spacing_.initial = kModelOwn;
-    }
-}
-
 // What the model's makers recommend; every value is optional.
 void Mar::read_defaults() {
-    recommend_denoising(config_.denoise_steps);
+    diffusion_.recommend_denoising(config_.denoise_steps);
     const std::optional<std::string> text = weights_->metadata("defaults");
     if (!text) return;
     const blocks::Config defaults = blocks::Config::parse(*text, weights_->path() + ": defaults");
     if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
-    if (defaults.has("guidance")) {
-        guidance_.initial = defaults.number("guidance", guidance_.min, guidance_.max);
-    }
-    if (defaults.has("guidance_schedule")) {
-        const std::string name = defaults.text("guidance_schedule");
-        if (name != "linear" && name != "constant") {
-            defaults.reject("guidance_schedule",
-                            "is '" + name + "', expected 'linear' or 'constant'");
-        }
-        schedule_.initial = name == "constant" ? 1 : 0;
-    }
-    if (defaults.has("temperature")) {
-        temperature_.initial = defaults.number("temperature", temperature_.min, temperature_.max);
-    }
-    if (defaults.has("denoise_steps")) {
-        recommend_denoising(defaults.text_or_integer("denoise_steps"));
-    }
+    diffusion_.read_defaults(defaults);
 }
 
 void Mar::describe_params() {
@@ -217,13 +128,7 @@ void Mar::describe_params() {
     labels.emplace_back("none");
     params_.add(class_, labels);
     params_.add(steps_);
-    params_.add(guidance_);
-    params_.add(schedule_, {"linear", "constant"});
-    params_.add(temperature_);
-    params_.add(denoise_);
-    std::vector<std::string> spacings = {"even", "stride"};
-    if (!own_spacing_.empty()) spacings.emplace_back("model");
-    params_.add(spacing_, spacings);
+    diffusion_.add_to(params_);
 }
 
 void Mar::describe_inputs() {
@@ -245,6 +150,11 @@ void Mar::describe_inputs() {
                          TESSERA_FEATURE_LATENTS,
                          "Latents of the tokens so far; unknown ones are 0.",
                          {latent, latent, known ? config_.latent_channels : 0, 0}});
+    features_.push_back({sizeof(tessera_feature),
+                         2,
+                         TESSERA_FEATURE_VALUES,
+                         "Parameters that make a run with a deadline again without one.",
+                         {1 + blocks::kHurryLevels, 2, 0, 0}});
 }
 
 void Mar::activate(const sdk::Activation &activation, sdk::Sink sink) {
@@ -253,6 +163,7 @@ void Mar::activate(const sdk::Activation &activation, sdk::Sink sink) {
              "no model was chosen: MAR needs the path of a generator.safetensors");
     }
     compute_ = activation.compute;
+    paces_ = {};
     const tessera_dtype precision = activation.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16;
     try {
         blocks::WeightLoader loader(*weights_, activation.compute,
@@ -291,6 +202,7 @@ std::unique_ptr<MarJob> Mar::begin(const sdk::Request &request, sdk::Sink sink) 
     }
     MarJob::Spec spec;
     spec.tokens = token_spec(request);
+    set_deadline(request, sink, spec);
     spec.preview_every = request.preview_every();
     spec.completion =
         read_completion(config_, codec_->image_channels(), request.input(TESSERA_INPUT_IMAGE),
@@ -309,33 +221,43 @@ TokenRunSpec Mar::token_spec(const sdk::Request &request) const {
     const bool has_class = label < config_.classes;
     spec.labels.assign(request.image_count(), has_class ? label : -1);
     spec.steps = request[steps_];
-    spec.guidance = request[guidance_];
+    spec.diffusion = diffusion_.read(request);
     // Without a class both rows would be equal, so guidance changes nothing.
-    if (!has_class) spec.guidance = 1.0;
-    spec.temperature = request[temperature_];
-    if (spec.steps < 1 || !std::isfinite(spec.guidance) || !(spec.temperature >= 0.0)) {
+    if (!has_class) spec.diffusion.guidance = 1.0;
+    if (spec.steps < 1) {
         fail(sdk::Status::kInvalidArgument,
-             "steps " + std::to_string(spec.steps) + ", guidance " + std::to_string(spec.guidance) +
-                 ", temperature " + std::to_string(spec.temperature) +
-                 ": expected at least 1 step, a finite guidance and no negative temperature");
+             "steps " + std::to_string(spec.steps) + ", expected at least 1");
     }
-    spec.schedule = request[schedule_] == 1 ? blocks::GuidanceSchedule::kConstant
-                                            : blocks::GuidanceSchedule::kLinear;
-    spec.denoise_steps = denoise_spec(request);
     spec.seed = request.seed();
     spec.first_image = request.first_image();
     return spec;
 }
 
-std::string Mar::denoise_spec(const sdk::Request &request) const {
-    switch (request[spacing_]) {
-    case kStride:
-        return "ddim" + std::to_string(request[denoise_]);
-    case kModelOwn:
-        return own_spacing_;
-    default:
-        return std::to_string(request[denoise_]);
-    }
+// The time of a deadline begins here. What it did goes to the log and, as values, to the host.
+void Mar::set_deadline(const sdk::Request &request, sdk::Sink sink, MarJob::Spec &spec) {
+    const double seconds = diffusion_.deadline(request) * request.image_count();
+    if (seconds == 0.0) return;
+    spec.deadline.emplace(
+        seconds,
+        [] {
+            return std::chrono::duration<double>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                .count();
+        },
+        paces_);
+    spec.report = [this, sink](const blocks::RunPlan &plan, const blocks::Deadline &deadline,
+                               sdk::Progress progress) {
+        const std::vector<double> values = diffusion_.values_of(plan.hurry_starts());
+        sink.features(
+            TESSERA_FEATURE_VALUES,
+            sdk::host_view(values.data(), {static_cast<std::int64_t>(values.size() / 2), 2}),
+            progress);
+        char times[64];
+        std::snprintf(times, sizeof times, "%.3f of %.3f s", deadline.elapsed(),
+                      deadline.seconds());
+        host_.info(std::string("deadline: ") + times + ", " + std::to_string(plan.size()) +
+                   " steps; the same again with " + diffusion_.text_of(plan.hurry_starts()));
+    };
 }
 
 } // namespace

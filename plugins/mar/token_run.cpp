@@ -1,8 +1,6 @@
 // One autoregressive run of MAR over the tokens of a few images.
 #include "mar/token_run.hpp"
 
-#include "blocks/sampler.hpp"
-
 #include <tessera/generator.h>
 
 #include <algorithm>
@@ -13,17 +11,40 @@ namespace {
 
 constexpr double kUnitFlops = 1e9;
 
+blocks::RunPlan make_plan(const TokenRunSpec &spec, std::int64_t tokens) {
+    const blocks::DiffusionSettings &d = spec.diffusion;
+    const auto given =
+        std::count_if(spec.known.begin(), spec.known.end(), [](auto k) { return k != 0; });
+    blocks::RunSettings settings;
+    settings.steps = spec.steps;
+    settings.denoise_steps = static_cast<int>(blocks::respace(d.denoise_steps).size());
+    settings.annealing = d.annealing;
+    settings.last_denoise_steps = d.last_denoise_steps;
+    settings.hurry = d.hurry;
+    return {settings, static_cast<int>(tokens - given)};
+}
+
+// Numbers of denoising steps that the run may come to use.
+std::vector<int> denoise_counts(const TokenRunSpec &spec, const blocks::RunPlan &plan) {
+    std::vector<int> counts;
+    int most = 0;
+    for (int k = 0; k < plan.size(); ++k) {
+        counts.push_back(plan[k].denoise_steps);
+        most = std::max(most, counts.back());
+    }
+    if (spec.deadline == nullptr) return counts;
+    for (int count = 2; count < most; ++count) counts.push_back(count);
+    return counts;
+}
+
 } // namespace
 
 TokenRun::TokenRun(const sdk::Compute &compute, const MarModel &model, TokenRunSpec spec)
     : compute_(compute), model_(model), spec_(std::move(spec)),
-      guided_(blocks::is_guided(spec_.guidance)) {
-    const MarConfig &c = model.config;
-    const auto tokens = static_cast<int>(c.tokens());
-    const int given = static_cast<int>(
-        std::count_if(spec_.known.begin(), spec_.known.end(), [](auto k) { return k != 0; }));
-    plan_ = blocks::cosine_plan(spec_.steps, tokens - given);
-
+      plan_(make_plan(spec_, model.config.tokens())), trial_(plan_),
+      tables_(compute, model.head, spec_.diffusion, denoise_counts(spec_, plan_)),
+      guided_(tables_.is_guided()) {
+    const auto tokens = static_cast<int>(model.config.tokens());
     if (spec_.orders.empty()) {
         for (std::int64_t image = 0; image < images(); ++image) {
             spec_.orders.push_back(blocks::random_order(
@@ -35,32 +56,34 @@ TokenRun::TokenRun(const sdk::Compute &compute, const MarModel &model, TokenRunS
     for (std::size_t i = 0; i < cells_.size() && !spec_.known.empty(); ++i) {
         if (spec_.known[i % spec_.known.size()] != 0) cells_[i] = TESSERA_CELL_GIVEN;
     }
+    allocate();
+    if (!is_done()) start_step();
+}
 
-    const blocks::NoiseTables tables = blocks::cosine_tables(spec_.denoise_steps);
-    reverse_steps_ = blocks::ancestral_steps(tables, spec_.temperature);
-    const std::vector<std::int32_t> times(tables.timestep_map.rbegin(), tables.timestep_map.rend());
-    time_table_ = model.head.time_table(compute_, times);
-
-    std::int64_t widest_step = 1;
-    for (const blocks::UnmaskStep &step : plan_) {
+void TokenRun::allocate() {
+    const MarConfig &c = model_.config;
+    const int unknown = plan_.size() == 0 ? 0 : plan_[0].tokens.unknown_before;
+    std::int64_t widest_step = spec_.deadline != nullptr ? std::max(unknown, 1) : 1;
+    for (int k = 0; k < plan_.size(); ++k) {
+        const blocks::UnmaskStep &step = plan_[k].tokens;
         widest_step = std::max<std::int64_t>(widest_step, step.unknown_before - step.first);
     }
     const std::int64_t max_rows = images() * widest_step;
     const std::int64_t batch = guided_ ? 2 * images() : images();
     tokens_ = compute_.allocate({images(), c.tokens(), c.token_width()});
     compute_.fill(0.0f, tokens_);
-    x_ = compute_.allocate({std::max(max_rows, images() * given) * c.token_width()});
-    towers_ = std::make_unique<Towers>(compute_, model, batch);
+    x_ = compute_.allocate(
+        {std::max(max_rows, images() * (c.tokens() - unknown)) * c.token_width()});
+    towers_ = std::make_unique<Towers>(compute_, model_, batch);
     for (std::int64_t image = 0; image < images(); ++image) {
         towers_->set_class(image, spec_.labels[image]);
         if (guided_) towers_->set_class(images() + image, -1);
     }
-    chain_ = std::make_unique<blocks::DenoiseChain>(compute_, model.head, max_rows, tables.size(),
-                                                    guided_, spec_.path);
-    known_.reserve(static_cast<std::size_t>(batch * tokens));
-    wanted_.reserve(static_cast<std::size_t>(batch * tokens));
+    chain_ = std::make_unique<blocks::DenoiseChain>(
+        compute_, model_.head, max_rows, std::max(tables_.most_steps(), 1), guided_, spec_.path);
+    known_.reserve(static_cast<std::size_t>(batch * c.tokens()));
+    wanted_.reserve(static_cast<std::size_t>(batch * c.tokens()));
     noise_index_.reserve(static_cast<std::size_t>(2 * max_rows));
-    if (!is_done()) start_step();
 }
 
 void TokenRun::give(const sdk::View &tokens) {
@@ -102,6 +125,7 @@ double TokenRun::next_flops() const {
 bool TokenRun::run_unit() {
     if (is_done()) return false;
     if (phase_ == Phase::kTowers) {
+        if (unit_ == 0 && spec_.deadline != nullptr) spec_.deadline->start();
         towers_->run_unit(unit_);
         if (++unit_ == towers_->unit_count()) start_denoise();
         return false;
@@ -111,14 +135,50 @@ bool TokenRun::run_unit() {
     chain_->advance(reverse_step_, count,
                     sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory()));
     reverse_step_ += count;
-    if (reverse_step_ < static_cast<int>(reverse_steps_.size())) return false;
+    if (reverse_step_ < reverse_count_) return false;
     finish_step();
     return true;
 }
 
+// Steps [first, end) of a plan, and the pictures from there on.
+blocks::Work TokenRun::work_of(const blocks::RunPlan &plan, int first, int end) const {
+    blocks::Work work;
+    for (int k = first; k < end; ++k) {
+        const blocks::UnmaskStep &step = plan[k].tokens;
+        const std::int64_t known = model_.config.tokens() - step.unknown_before;
+        const std::int64_t wanted = step.unknown_before - step.first;
+        work.tower += towers_->flops(known, wanted);
+        work.head += tables_.work(plan[k].denoise_steps, static_cast<double>(images() * wanted),
+                                  model_.head.flops(1.0));
+        const bool last = k + 1 == plan.size();
+        const bool shown = spec_.preview_every != 0 &&
+                           static_cast<std::uint32_t>(k + 1) % spec_.preview_every == 0;
+        if (last || shown) work.pictures += static_cast<double>(images());
+    }
+    return work;
+}
+
+// The lowest level at which this step still leaves time for the rest one level higher: what is
+// left out is left out late, where it changes least.
+void TokenRun::keep_deadline() {
+    for (int level = plan_.level(); level < blocks::kHurryLevels; ++level) {
+        trial_ = plan_;
+        trial_.hurry(step_, level);
+        blocks::Work work = work_of(trial_, step_, step_ + 1);
+        trial_.hurry(step_ + 1, level + 1);
+        const blocks::Work rest = work_of(trial_, step_ + 1, trial_.size());
+        work.tower += rest.tower;
+        work.head += rest.head;
+        work.pictures += rest.pictures;
+        if (spec_.deadline->fits(work)) return plan_.hurry(step_, level);
+    }
+    plan_.hurry(step_, blocks::kHurryLevels);
+}
+
 // Which tokens are known and which are wanted, in raster order for each image.
 void TokenRun::start_step() {
-    const blocks::UnmaskStep &step = plan_[step_];
+    if (spec_.deadline != nullptr) keep_deadline();
+    const blocks::UnmaskStep &step = plan_[step_].tokens;
     known_.clear();
     wanted_.clear();
     for (const std::vector<std::int32_t> &order : spec_.orders) {
@@ -153,6 +213,12 @@ void TokenRun::start_step() {
 
 void TokenRun::start_denoise() {
     const MarConfig &c = model_.config;
+    const blocks::DiffusionSettings &settings = spec_.diffusion;
+    if (spec_.deadline != nullptr) {
+        compute_.synchronize();
+        spec_.deadline->measured_tower(work_of(plan_, step_, step_ + 1).tower);
+        spec_.deadline->start();
+    }
     const std::int64_t shape[] = {rows_, c.token_width()};
     const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
     blocks::DenoiseSet set;
@@ -166,29 +232,37 @@ void TokenRun::start_denoise() {
         random.seed = spec_.seed;
         random.index = &noise_index_view_;
         compute_.normal(random, x);
+        const double scale = blocks::initial_noise_scale(settings.integrator, settings.temperature);
+        if (scale != 1.0) compute_.scale_offset(x, static_cast<float>(scale), 0.0f, x);
         set.random = random;
         set.random.stream = TESSERA_STREAM_STEP_NOISE;
     }
     const sdk::View conditions = towers_->conditions();
     set.condition =
         sdk::reshape(conditions, {conditions.shape[0] * conditions.shape[1], c.decoder.width});
-    set.time = time_table_;
-    set.steps = reverse_steps_;
-    set.guidance = static_cast<float>(blocks::guidance_at(
-        spec_.schedule, spec_.guidance, static_cast<int>(c.tokens()), plan_[step_].unknown_after));
+    tables_.prepare(plan_[step_].denoise_steps,
+                    blocks::guidance_at(settings.schedule, settings.guidance,
+                                        static_cast<int>(c.tokens()),
+                                        plan_[step_].tokens.unknown_after),
+                    set);
     chain_->begin(set, rows_);
     reverse_step_ = 0;
+    reverse_count_ = static_cast<int>(set.steps.size());
     phase_ = Phase::kDenoise;
 }
 
 int TokenRun::denoise_count() const {
     const double flops = model_.head.flops(static_cast<double>(guided_ ? 2 * rows_ : rows_));
-    const int rest = static_cast<int>(reverse_steps_.size()) - reverse_step_;
+    const int rest = reverse_count_ - reverse_step_;
     return std::clamp(static_cast<int>(std::min(kUnitFlops / flops, 1e6)), 1, rest);
 }
 
 void TokenRun::finish_step() {
     const MarConfig &c = model_.config;
+    if (spec_.deadline != nullptr) {
+        compute_.synchronize();
+        spec_.deadline->measured_head(work_of(plan_, step_, step_ + 1).head);
+    }
     const std::int64_t per_image = rows_ / images();
     const std::int64_t shape[] = {images(), per_image, c.token_width()};
     const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());

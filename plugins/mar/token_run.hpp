@@ -6,9 +6,9 @@
 #include "mar/model.hpp"
 #include "mar/towers.hpp"
 
-#include "blocks/guidance.hpp"
-#include "blocks/noise_schedule.hpp"
-#include "blocks/order.hpp"
+#include "blocks/deadline.hpp"
+#include "blocks/denoise_tables.hpp"
+#include "blocks/run_plan.hpp"
 #include "blocks/token_head.hpp"
 
 #include <cstdint>
@@ -28,16 +28,15 @@ struct StepNoise {
 struct TokenRunSpec {
     std::vector<std::int64_t> labels; // one an image; -1: no class
     int steps = 1;                    // more than unknown tokens count as that many
-    double guidance = 1.0;
-    blocks::GuidanceSchedule schedule = blocks::GuidanceSchedule::kLinear;
-    double temperature = 1.0;
-    std::string denoise_steps; // see blocks::respace
+    blocks::DiffusionSettings diffusion;
     std::uint64_t seed = 0;
     std::uint32_t first_image = 0;   // image i uses the random stream first_image + i
     std::vector<std::uint8_t> known; // (S) tokens that are given, the same in all images
     std::vector<std::vector<std::int32_t>> orders; // of the images; empty: drawn from the seed
     std::function<StepNoise(int step)> recorded;   // empty: drawn from the seed
     blocks::DenoiseChain::Path path = blocks::DenoiseChain::Path::kBest;
+    blocks::Deadline *deadline = nullptr; // measured and kept; NULL: none
+    std::uint32_t preview_every = 0;      // pictures that the deadline has to allow for
 };
 
 class TokenRun {
@@ -49,13 +48,16 @@ class TokenRun {
     // the spec calls known are read; no later unit writes to them.
     void give(const sdk::View &tokens);
 
-    [[nodiscard]] int step_count() const { return static_cast<int>(plan_.size()); }
+    [[nodiscard]] int step_count() const { return plan_.size(); }
     [[nodiscard]] int steps_done() const { return step_; }
     [[nodiscard]] bool is_done() const { return step_ == step_count(); }
 
     // The next unit: its work, and running it. True when it completed an autoregressive step.
     [[nodiscard]] double next_flops() const;
     bool run_unit();
+
+    // What the run does; with a deadline it may still change.
+    [[nodiscard]] const blocks::RunPlan &plan() const { return plan_; }
 
     // (images, S, d); unknown tokens are 0.
     [[nodiscard]] const sdk::View &tokens() const { return tokens_; }
@@ -65,6 +67,9 @@ class TokenRun {
   private:
     enum class Phase { kTowers, kDenoise };
 
+    void allocate();
+    void keep_deadline();
+    [[nodiscard]] blocks::Work work_of(const blocks::RunPlan &plan, int first, int end) const;
     void start_step();
     void start_denoise();
     [[nodiscard]] int denoise_count() const; // reverse steps of the next unit
@@ -76,12 +81,12 @@ class TokenRun {
     sdk::Compute compute_;
     const MarModel &model_;
     TokenRunSpec spec_;
+    blocks::RunPlan plan_;
+    blocks::RunPlan trial_; // scratch of keep_deadline
+    blocks::DenoiseTables tables_;
     bool guided_;
-    std::vector<blocks::UnmaskStep> plan_;
-    std::vector<tessera_reverse_step> reverse_steps_;
-    sdk::Tensor time_table_; // (T, w)
-    sdk::Tensor tokens_;     // (images, S, d)
-    sdk::Tensor x_;          // flat: tokens of the step (rows, d)
+    sdk::Tensor tokens_; // (images, S, d)
+    sdk::Tensor x_;      // flat: tokens of the step (rows, d)
     std::unique_ptr<Towers> towers_;
     std::unique_ptr<blocks::DenoiseChain> chain_;
 
@@ -96,6 +101,7 @@ class TokenRun {
     int step_ = 0;
     int unit_ = 0;         // of the towers
     int reverse_step_ = 0; // of the chain
+    int reverse_count_ = 0;
     std::int64_t rows_ = 0;
 };
 

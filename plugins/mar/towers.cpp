@@ -170,6 +170,29 @@ void Towers::plan_decoder() {
                       10.0 * static_cast<double>(wanted_rows()) * width});
 }
 
+// The products and attentions of the units above; the rest is small beside them.
+double Towers::flops(std::int64_t known, std::int64_t wanted) const {
+    const auto entries = static_cast<double>(batch_);
+    const auto seen = static_cast<double>(buffer_ + known); // of an entry
+    const auto all = static_cast<double>(buffer_ + tokens_);
+    const auto asked = static_cast<double>(wanted);
+    double sum = 0.0; // of an entry
+    for (const blocks::TransformerBlock &block : model_.encoder) {
+        sum +=
+            block.project_flops(seen) + block.attend_flops(seen, seen) + block.finish_flops(seen);
+    }
+    const auto last = model_.decoder.size() - 1;
+    for (std::size_t i = 0; i < last; ++i) {
+        const blocks::TransformerBlock &block = model_.decoder[i];
+        sum += block.project_flops(i == 0 ? seen : all) + block.attend_flops(all, all) +
+               block.finish_flops(all);
+    }
+    const blocks::TransformerBlock &block = model_.decoder[last];
+    sum += block.project_flops(all * 2.0 / 3.0) + block.project_flops(asked / 3.0) +
+           block.attend_flops(asked, all) + block.finish_flops(asked);
+    return entries * sum;
+}
+
 void Towers::run_unit(int index) {
     const Unit &unit = units_[index];
     if (unit.kind < Kind::kDecoderScatter) {

@@ -28,6 +28,9 @@ class Towers {
     // ascending, and are copied.
     void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted);
 
+    // Work of a pass that knows and wants so many tokens of each entry.
+    [[nodiscard]] double flops(std::int64_t known, std::int64_t wanted) const;
+
     [[nodiscard]] int unit_count() const { return static_cast<int>(units_.size()); }
     [[nodiscard]] int encoder_unit_count() const { return encoder_units_; }
     [[nodiscard]] double unit_flops(int index) const { return units_[index].flops; }

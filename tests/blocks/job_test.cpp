@@ -116,8 +116,8 @@ class JobTest : public testing::Test {
         mar::MarJob::Spec spec;
         spec.tokens.labels = std::move(labels);
         spec.tokens.steps = 5;
-        spec.tokens.guidance = 2.0;
-        spec.tokens.denoise_steps = "6";
+        spec.tokens.diffusion.guidance = 2.0;
+        spec.tokens.diffusion.denoise_steps = "6";
         spec.tokens.seed = 3;
         return spec;
     }

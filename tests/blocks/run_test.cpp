@@ -27,9 +27,9 @@ class RunTest : public testing::Test {
         mar::TokenRunSpec spec;
         spec.labels = std::move(labels);
         spec.steps = 6;
-        spec.guidance = 2.5;
-        spec.temperature = 0.9;
-        spec.denoise_steps = "7";
+        spec.diffusion.guidance = 2.5;
+        spec.diffusion.temperature = 0.9;
+        spec.diffusion.denoise_steps = "7";
         spec.seed = 42;
         return spec;
     }
@@ -82,7 +82,7 @@ TEST_F(RunTest, TheFusedChainAgreesWithBaseOperations) {
     const mar::MarModel model = load_mar(device, path_);
     for (const double guidance : {1.0, 2.5}) {
         mar::TokenRunSpec best = spec({1, 2});
-        best.guidance = guidance;
+        best.diffusion.guidance = guidance;
         best.steps = 1; // one chain for all tokens: later steps would amplify rounding
         mar::TokenRunSpec base = best;
         base.path = DenoiseChain::Path::kBaseOperations;
@@ -109,7 +109,7 @@ TEST_F(RunTest, SeedsStreamsAndSettingsMatter) {
     other = spec({2});
     EXPECT_NE(sample(device, model, other), reference);
     other = spec({1});
-    other.temperature = 0.5;
+    other.diffusion.temperature = 0.5;
     EXPECT_NE(sample(device, model, other), reference);
     other = spec({1});
     other.first_image = 1;
@@ -121,7 +121,7 @@ TEST_F(RunTest, WithoutAClassGuidanceChangesNothing) {
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec guided = spec({-1});
     mar::TokenRunSpec plain = guided;
-    plain.guidance = 1.0;
+    plain.diffusion.guidance = 1.0;
     EXPECT_EQ(sample(device, model, guided), sample(device, model, plain));
 }
 

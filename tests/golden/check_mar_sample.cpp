@@ -391,10 +391,10 @@ void SampleCheck::check_run() {
     mar::TokenRunSpec spec;
     spec.labels = labels_;
     spec.steps = call_.iterations;
-    spec.guidance = call_.guidance;
-    spec.schedule = call_.schedule;
-    spec.temperature = call_.temperature;
-    spec.denoise_steps = call_.denoise_steps;
+    spec.diffusion.guidance = call_.guidance;
+    spec.diffusion.schedule = call_.schedule;
+    spec.diffusion.temperature = call_.temperature;
+    spec.diffusion.denoise_steps = call_.denoise_steps;
     for (std::int64_t image = 0; image < call_.images; ++image) {
         const std::vector<std::int64_t> order = orders.at(image).data;
         spec.orders.emplace_back(order.begin(), order.end());

@@ -12,6 +12,9 @@ extern "C" {
 
 /* Agreed names. */
 #define TESSERA_FEATURE_LATENTS "latents" /* (height, width, channels) F32 on the host */
+/* (count, 2) F64 on the host: id and value of parameters. A job that had a choice (a deadline to keep)
+ * sends it once, with its last picture: a request with these values makes the same picture again. */
+#define TESSERA_FEATURE_VALUES "values"
 
 /* One tap. Growable. since 0.1 */
 typedef struct tessera_feature {

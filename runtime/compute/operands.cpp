@@ -330,10 +330,16 @@ Result<> conv2d(const tessera_tensor *x, const tessera_tensor *weight,
     }
     const std::int64_t height = (padded_height - weight->shape[2]) / stride + 1;
     const std::int64_t width = (padded_width - weight->shape[3]) / stride + 1;
-    if (out->shape[0] != x->shape[0] || out->shape[1] != height || out->shape[2] != width ||
+    const std::int64_t first_row = options.first_row;
+    const std::int64_t rows = options.row_count == 0 ? height : options.row_count;
+    if (first_row + rows > height) {
+        return invalid("first_row {} and row_count {}; expected rows out of {}", first_row,
+                       options.row_count, height);
+    }
+    if (out->shape[0] != x->shape[0] || out->shape[1] != rows || out->shape[2] != width ||
         out->shape[3] != weight->shape[0]) {
         return invalid("x {} with packed_weight {} into out {}; expected out ({}, {}, {}, {})",
-                       text(*x), shape_text(*weight), text(*out), x->shape[0], height, width,
+                       text(*x), shape_text(*weight), text(*out), x->shape[0], rows, width,
                        weight->shape[0]);
     }
     if (options.circular != 0) {

@@ -132,6 +132,15 @@ TEST_F(CheckedTest, ImagesAreChecked) {
     conv.struct_size = sizeof conv;
     expect_error([&] { c->conv2d(c, x.view(), weight.view(), &conv, out.view()); },
                  {"conv2d", "(1, 4, 4, 4)"}); // without padding
+    conv.pad_top = conv.pad_left = conv.pad_bottom = conv.pad_right = 1;
+    conv.first_row = 3;
+    conv.row_count = 4;
+    expect_error([&] { c->conv2d(c, x.view(), weight.view(), &conv, out.view()); },
+                 {"conv2d", "first_row 3", "row_count 4", "6"});
+    conv.row_count = 3;
+    expect_error([&] { c->conv2d(c, x.view(), weight.view(), &conv, out.view()); },
+                 {"conv2d", "(1, 6, 6, 4)", "(1, 3, 6, 4)"});
+    conv.first_row = conv.row_count = 0;
     conv.circular = 1;
     conv.pad_top = conv.pad_bottom = 7;
     conv.pad_left = conv.pad_right = 1;

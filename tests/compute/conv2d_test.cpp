@@ -17,6 +17,7 @@ struct ConvCase {
     tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
     bool bias = true, residual = false;
     std::int64_t gap = 0; // after the channels of x and out
+    bool exact = false;
 };
 
 constexpr auto kNone = TESSERA_ACTIVATION_NONE;
@@ -81,15 +82,7 @@ struct ConvOperands {
     Array x, weight, bias, residual;
 };
 
-Array run_conv(const tessera_compute &compute, const ConvCase &c, const ConvOperands &given,
-               tessera_dtype precision, bool residual_in_place = false) {
-    const PackedWeight weight(compute, given.weight, precision);
-    const DeviceTensor x(compute, given.x, c.gap);
-    const OptionalTensor bias = optional_tensor(compute, c.bias ? &given.bias : nullptr);
-    const OptionalTensor residual =
-        optional_tensor(compute, c.residual ? &given.residual : nullptr);
-    const DeviceTensor separate(compute, given.residual.shape, c.gap);
-    const DeviceTensor &out = residual_in_place ? *residual : separate;
+tessera_conv2d options_of(const ConvCase &c) {
     tessera_conv2d options{};
     options.struct_size = sizeof options;
     options.stride = static_cast<std::uint32_t>(c.stride == 1 ? 0 : c.stride); // 0 means 1
@@ -101,9 +94,44 @@ Array run_conv(const tessera_compute &compute, const ConvCase &c, const ConvOper
     options.pad_right = static_cast<std::uint32_t>(c.pad[3]);
     options.input_activation = c.input_activation;
     options.activation = c.activation;
+    options.exact = c.exact ? 1 : 0;
+    return options;
+}
+
+// Rows [first, first + count) of an image tensor.
+tessera_tensor rows_of(const tessera_tensor &tensor, std::int64_t first, std::int64_t count) {
+    tessera_tensor rows = tensor;
+    rows.data = static_cast<float *>(tensor.data) + first * tensor.stride[1];
+    rows.shape[1] = count;
+    return rows;
+}
+
+// In one call, or in parts of `part_rows` rows when that is not 0.
+Array run_conv(const tessera_compute &compute, const ConvCase &c, const ConvOperands &given,
+               tessera_dtype precision, bool residual_in_place = false,
+               std::int64_t part_rows = 0) {
+    const PackedWeight weight(compute, given.weight, precision);
+    const DeviceTensor x(compute, given.x, c.gap);
+    const OptionalTensor bias = optional_tensor(compute, c.bias ? &given.bias : nullptr);
+    const OptionalTensor residual =
+        optional_tensor(compute, c.residual ? &given.residual : nullptr);
+    const DeviceTensor separate(compute, given.residual.shape, c.gap);
+    const DeviceTensor &out = residual_in_place ? *residual : separate;
+    tessera_conv2d options = options_of(c);
     options.bias = view_of(bias);
     options.residual = view_of(residual);
-    compute.conv2d(&compute, x.view(), weight.view(), &options, out.view());
+    if (part_rows == 0) compute.conv2d(&compute, x.view(), weight.view(), &options, out.view());
+    const std::int64_t height = given.residual.shape[1];
+    for (std::int64_t first = 0; part_rows != 0 && first < height; first += part_rows) {
+        const std::int64_t count = std::min(part_rows, height - first);
+        options.first_row = static_cast<std::uint32_t>(first);
+        options.row_count = static_cast<std::uint32_t>(count);
+        const tessera_tensor part = rows_of(*out.view(), first, count);
+        const tessera_tensor part_residual =
+            residual ? rows_of(*residual->view(), first, count) : tessera_tensor{};
+        options.residual = residual ? &part_residual : nullptr;
+        compute.conv2d(&compute, x.view(), weight.view(), &options, &part);
+    }
     Array result = out.download();
     EXPECT_TRUE(out.gaps_untouched()) << c.name;
     return result;
@@ -127,6 +155,36 @@ TEST_P(ConvTest, EqualsReference) {
             expect_close(run_conv(device(), c, given, precision), want.value, &want.magnitude,
                          relative, largest * 2e-6, c.name);
         }
+    }
+}
+
+// The error of a plain sum is relative to the magnitude of its own terms.
+TEST_P(ConvTest, ExactSumsArePlain) {
+    for (ConvCase c : kCases) {
+        c.exact = true;
+        const ConvOperands given(c);
+        const Product want = reference::conv2d(given.x, given.weight, given.options_of(c));
+        const double relative =
+            product_tolerance(TESSERA_DTYPE_F32, c.in * c.kernel * c.kernel) + 1e-7;
+        expect_close(run_conv(device(), c, given, TESSERA_DTYPE_F32), want.value, &want.magnitude,
+                     relative, 0, c.name);
+    }
+}
+
+TEST_P(ConvTest, PartsHaveTheBytesOfTheWhole) {
+    for (ConvCase c : kCases) {
+        const ConvOperands given(c);
+        for (const bool exact : {false, true}) {
+            c.exact = exact;
+            const Array want = run_conv(device(), c, given, TESSERA_DTYPE_F32);
+            for (const std::int64_t part_rows : {1, 3, 8}) {
+                expect_identical(
+                    run_conv(device(), c, given, TESSERA_DTYPE_F32, c.residual, part_rows), want,
+                    c.name);
+            }
+        }
+        expect_identical(run_conv(device(), c, given, TESSERA_DTYPE_BF16, false, 5),
+                         run_conv(device(), c, given, TESSERA_DTYPE_BF16), c.name);
     }
 }
 

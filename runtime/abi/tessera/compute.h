@@ -77,7 +77,11 @@ typedef struct tessera_attention {
 } tessera_attention;
 
 /* Options of `conv2d`. Growable. since 0.1
- * The input is read through: silu (if asked), nearest upsampling, padding; then the kernel. */
+ * The input is read through: silu (if asked), nearest upsampling, padding; then the kernel.
+ * With F32 weights a backend may sum by a fast algorithm whose rounding errors are relative to the
+ * largest terms nearby (Winograd), unless `exact` asks for the plain sum.
+ * A large result can be made in parts, so that control can be given back between them: `out` and
+ * `residual` hold `row_count` rows from `first_row` on, with the bytes they have in the whole. */
 typedef struct tessera_conv2d {
     uint32_t                struct_size;
     uint32_t                stride;   /* 0 means 1 */
@@ -88,6 +92,10 @@ typedef struct tessera_conv2d {
     tessera_activation_kind activation;       /* of the result, before the residual */
     const tessera_tensor   *bias;             /* (out_channels) or NULL */
     const tessera_tensor   *residual;         /* shape of `out`, or NULL; may be `out` itself */
+    uint32_t                exact;            /* not 0: plain sums in float32 */
+    uint32_t                first_row;        /* of the result, with row_count */
+    uint32_t                row_count;        /* 0: all rows */
+    uint32_t                reserved;
 } tessera_conv2d;
 
 /* Where the numbers of `normal` come from (Philox 4x32-10, Box-Muller in float32). Growable. since 0.1

@@ -121,6 +121,14 @@ const PackedConv *packed_conv(const Cpu &cpu, const tessera_tensor &packed) {
     return ours ? header : nullptr;
 }
 
+std::int64_t whole_height(const tessera_tensor &x, const PackedConv &weight,
+                          const tessera_conv2d &options) {
+    const std::int64_t upsample = options.upsample == 0 ? 1 : options.upsample;
+    const std::int64_t stride = options.stride == 0 ? 1 : options.stride;
+    const std::int64_t padded = x.shape[1] * upsample + options.pad_top + options.pad_bottom;
+    return (padded - weight.kernel_height) / stride + 1;
+}
+
 } // namespace
 
 void conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &packed_weight,
@@ -144,6 +152,9 @@ void conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &packed_weig
                         .pad_top = options.pad_top,
                         .pad_left = options.pad_left,
                         .circular = options.circular != 0,
+                        .exact = options.exact != 0,
+                        .first_row = options.first_row,
+                        .height = whole_height(x, *weight, options),
                         .input_activation = options.input_activation,
                         .activation = options.activation};
     if (takes_winograd(call))

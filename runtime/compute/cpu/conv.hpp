@@ -45,6 +45,9 @@ struct ConvCall {
     std::int64_t pad_top;
     std::int64_t pad_left;
     bool circular;
+    bool exact;
+    std::int64_t first_row; // of the result: where `out` begins
+    std::int64_t height;    // of the whole result
     tessera_activation_kind input_activation;
     tessera_activation_kind activation;
 
@@ -68,7 +71,8 @@ struct ConvCall {
 // applied or in bf16.
 class ConvInput {
   public:
-    ConvInput(const ConvCall &call, bool as_bf16);
+    // For rows [first_row, first_row + row_count) of the result, which may reach beyond it.
+    ConvInput(const ConvCall &call, bool as_bf16, std::int64_t first_row, std::int64_t row_count);
 
     // False when memory is short, which has been reported then.
     [[nodiscard]] bool prepare(Cpu &cpu);
@@ -86,9 +90,17 @@ class ConvInput {
     [[nodiscard]] bool copies() const {
         return as_bf16_ || call_.input_activation != TESSERA_ACTIVATION_NONE;
     }
+    // The rows of x behind those of the result: `count` of them from `first` on, modulo the height.
+    struct Rows {
+        std::int64_t first;
+        std::int64_t count;
+    };
+    [[nodiscard]] Rows rows_read() const;
 
     const ConvCall &call_;
     bool as_bf16_;
+    std::int64_t first_row_;
+    std::int64_t row_count_;
     std::byte *copy_ = nullptr;
     const std::byte *source_;
     std::int64_t image_bytes_;
@@ -99,8 +111,8 @@ class ConvInput {
 // By gathering rows for the product core; every shape.
 void conv2d_direct(Cpu &cpu, const ConvCall &call);
 
-// By winograd.hpp's transforms. Which shapes take it depends on one image and the weight only, so
-// that an image's result does not depend on its batch.
+// By winograd.hpp's transforms, unless the call is exact. Which shapes take it depends on one whole
+// image and the weight only, so that a result depends neither on its batch nor on its part.
 [[nodiscard]] bool takes_winograd(const ConvCall &call);
 void conv2d_winograd(Cpu &cpu, const ConvCall &call);
 

@@ -23,7 +23,7 @@ struct DirectConv {
     std::int64_t width = call.out->shape[2];
     std::int64_t pixels = call.out->shape[0] * height * width;
 
-    ConvInput input{call, as_bf16};
+    ConvInput input{call, as_bf16, call.first_row, height};
 
     // Runs of output pixels that lie evenly spaced in out and residual.
     std::int64_t strip_pixels = 0;
@@ -72,7 +72,8 @@ void DirectConv::fill_table(std::int64_t first, std::int64_t count, std::int64_t
         const std::int64_t pixel = first + done;
         const std::int64_t x_begin = pixel % width;
         const std::int64_t run = std::min(width - x_begin, count - done);
-        const std::int64_t source_row = call.source_row(pixel / width % height * call.stride + ky);
+        const std::int64_t source_row =
+            call.source_row((call.first_row + pixel / width % height) * call.stride + ky);
         const std::byte *row = input.pixel(pixel / (height * width), source_row, 0);
         for (std::int64_t i = 0; i < run; ++i) {
             const std::int64_t column = call.source_column((x_begin + i) * call.stride + kx);
@@ -87,6 +88,7 @@ GemmCall DirectConv::product(std::int64_t first, std::int64_t count) const {
     GemmCall gemm;
     gemm.weight = weight;
     gemm.rows = count;
+    gemm.in_stretches = call.exact;
     gemm.a_rows = table;
     gemm.a_rows_stride = strip_pixels;
     gemm.out = pixel_of(*call.out, first);

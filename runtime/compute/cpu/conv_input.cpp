@@ -4,8 +4,10 @@
 
 namespace tessera::cpu {
 
-ConvInput::ConvInput(const ConvCall &call, bool as_bf16)
-    : call_(call), as_bf16_(as_bf16), source_(static_cast<const std::byte *>(call.x->data)),
+ConvInput::ConvInput(const ConvCall &call, bool as_bf16, std::int64_t first_row,
+                     std::int64_t row_count)
+    : call_(call), as_bf16_(as_bf16), first_row_(first_row), row_count_(row_count),
+      source_(static_cast<const std::byte *>(call.x->data)),
       image_bytes_(call.x->stride[0] * static_cast<std::int64_t>(sizeof(float))),
       row_bytes_(call.x->stride[1] * static_cast<std::int64_t>(sizeof(float))),
       pixel_bytes_(call.x->stride[2] * static_cast<std::int64_t>(sizeof(float))) {}
@@ -21,6 +23,23 @@ bool ConvInput::prepare(Cpu &cpu) {
     copy_ = cpu.scratch<std::byte>(Scratch::kA, x.shape[0] * image_bytes_);
     source_ = copy_;
     return copy_ != nullptr;
+}
+
+ConvInput::Rows ConvInput::rows_read() const {
+    const std::int64_t height = call_.x->shape[1];
+    const std::int64_t upsample = call_.upsample;
+    // In upsampled rows, padding included: the first may be negative, so a multiple of the height
+    // is added.
+    const std::int64_t offset = call_.circular ? height * upsample : 0;
+    std::int64_t first = first_row_ * call_.stride - call_.pad_top + offset;
+    std::int64_t end = first + (row_count_ - 1) * call_.stride + call_.weight->kernel_height;
+    if (!call_.circular) {
+        first = std::clamp<std::int64_t>(first, 0, height * upsample);
+        end = std::clamp<std::int64_t>(end, first, height * upsample);
+    }
+    first /= upsample;
+    end = (end + upsample - 1) / upsample;
+    return {first, std::min(end - first, height)};
 }
 
 void ConvInput::convert(Cpu &cpu, Region &region) const {
@@ -42,9 +61,10 @@ void ConvInput::convert(Cpu &cpu, Region &region) const {
                 kernels.gemm.to_bf16(values, n, reinterpret_cast<std::uint16_t *>(to) + c);
         }
     };
-    region.for_each(x.shape[0] * x.shape[1], [&](std::int64_t flat) {
-        const std::int64_t image = flat / x.shape[1];
-        const std::int64_t row = flat % x.shape[1];
+    const Rows rows = rows_read();
+    region.for_each(x.shape[0] * rows.count, [&](std::int64_t flat) {
+        const std::int64_t image = flat / rows.count;
+        const std::int64_t row = (rows.first + flat % rows.count) % x.shape[1];
         const float *from = data_of(x) + image * x.stride[0] + row * x.stride[1];
         std::byte *to = copy_ + image * image_bytes_ + row * row_bytes_;
         for (std::int64_t i = 0; i < x.shape[2]; ++i)

@@ -25,10 +25,14 @@ std::int64_t tiles_along(std::int64_t extent) { return (extent + kWinogradOut - 
 struct WinogradConv {
     Cpu &cpu;
     const ConvCall &call;
-    ConvInput input{call, false};
     std::int64_t in = call.weight->in_channels;
     std::int64_t out = call.weight->out_channels;
-    std::int64_t tile_rows = tiles_along(call.out->shape[1]);
+    // Tiles lie where they lie in the whole result, so that a part has its bytes.
+    std::int64_t first_tile_row = call.first_row / kWinogradOut;
+    std::int64_t tile_rows = tiles_along(call.first_row + call.out->shape[1]) - first_tile_row;
+    std::int64_t first_row = first_tile_row * kWinogradOut;
+    std::int64_t row_count = tile_rows * kWinogradOut;
+    ConvInput input{call, false, first_row, row_count};
     std::int64_t tile_columns = tiles_along(call.out->shape[2]);
     std::int64_t tiles = call.out->shape[0] * tile_rows * tile_columns;
     // One of the 36 weights, as the core wants it.
@@ -54,6 +58,13 @@ struct WinogradConv {
 
     bool prepare();
     void transform_weights(Region &region) const;
+    // Row and column of the result at the corner of a tile of the call.
+    [[nodiscard]] std::int64_t top_of(std::int64_t tile) const {
+        return first_row + tile / tile_columns % tile_rows * kWinogradOut;
+    }
+    [[nodiscard]] std::int64_t left_of(std::int64_t tile) const {
+        return tile % tile_columns * kWinogradOut;
+    }
     void transform_tile(std::int64_t tile, std::int64_t at) const;
     void finish_tile(std::int64_t tile, std::int64_t at) const;
     void multiply(Region &region, std::int64_t count) const;
@@ -91,8 +102,8 @@ void WinogradConv::transform_weights(Region &region) const {
 // Tile `tile` of the call into row `at` of the block.
 void WinogradConv::transform_tile(std::int64_t tile, std::int64_t at) const {
     const std::int64_t image = tile / (tile_rows * tile_columns);
-    const std::int64_t top = tile / tile_columns % tile_rows * kWinogradOut;
-    const std::int64_t left = tile % tile_columns * kWinogradOut;
+    const std::int64_t top = top_of(tile);
+    const std::int64_t left = left_of(tile);
     const float *pixels[kPixelsIn];
     std::int64_t columns[kWinogradIn];
     for (std::int64_t x = 0; x < kWinogradIn; ++x) columns[x] = call.source_column(left + x);
@@ -110,8 +121,8 @@ void WinogradConv::transform_tile(std::int64_t tile, std::int64_t at) const {
 
 void WinogradConv::finish_tile(std::int64_t tile, std::int64_t at) const {
     const std::int64_t image = tile / (tile_rows * tile_columns);
-    const std::int64_t top = tile / tile_columns % tile_rows * kWinogradOut;
-    const std::int64_t left = tile % tile_columns * kWinogradOut;
+    const std::int64_t top = top_of(tile);
+    const std::int64_t left = left_of(tile);
     float *pixels[kPixelsOut];
     const float *residual[kPixelsOut];
     const auto pixel_of = [&](const tessera_tensor &tensor, std::int64_t y, std::int64_t x) {
@@ -119,9 +130,9 @@ void WinogradConv::finish_tile(std::int64_t tile, std::int64_t at) const {
                x * tensor.stride[2];
     };
     for (std::int64_t i = 0; i < kPixelsOut; ++i) {
-        const std::int64_t y = top + i / kWinogradOut;
+        const std::int64_t y = top + i / kWinogradOut - call.first_row;
         const std::int64_t x = left + i % kWinogradOut;
-        const bool inside = y < call.out->shape[1] && x < call.out->shape[2];
+        const bool inside = y >= 0 && y < call.out->shape[1] && x < call.out->shape[2];
         pixels[i] = inside ? pixel_of(*call.out, y, x) : nullptr;
         residual[i] = inside && call.residual != nullptr ? pixel_of(*call.residual, y, x) : nullptr;
     }
@@ -170,13 +181,15 @@ void WinogradConv::run(Region &region) const {
 
 bool takes_winograd(const ConvCall &call) {
     const PackedConv &weight = *call.weight;
+    if (call.exact) return false;
     if (weight.kernel_height != 3 || weight.kernel_width != 3 || call.stride != 1) return false;
     if (weight.in_channels < 16 || weight.out_channels < 16) return false;
     // Products per channel pair; the transforms of weights and tiles cost about as much as `extra`
     // more tiles.
-    const std::int64_t tiles = tiles_along(call.out->shape[1]) * tiles_along(call.out->shape[2]);
+    const std::int64_t width = call.out->shape[2];
+    const std::int64_t tiles = tiles_along(call.height) * tiles_along(width);
     constexpr std::int64_t kExtraTiles = 12;
-    return kWinogradMatrices * (tiles + kExtraTiles) < 9 * call.out->shape[1] * call.out->shape[2];
+    return kWinogradMatrices * (tiles + kExtraTiles) < 9 * call.height * width;
 }
 
 void conv2d_winograd(Cpu &cpu, const ConvCall &call) {

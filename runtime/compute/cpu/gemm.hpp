@@ -54,6 +54,9 @@ struct GemmCall {
     const void *const *a_rows = nullptr;
     std::ptrdiff_t a_rows_stride = 0;
     std::int64_t rows = 0;
+    // f32 only: the inner index is summed in stretches of about kStretch, which are then added up.
+    // Rounding errors grow with the root of the longest sum.
+    bool in_stretches = false;
     // C: f32, or bf16 (zero-padding is the caller's) when out_bf16 is not NULL.
     float *out = nullptr;
     std::uint16_t *out_bf16 = nullptr;
@@ -64,6 +67,7 @@ struct GemmCall {
 // The per-level half. Function pointers; made by gemm_kernels.hpp.
 constexpr std::int64_t kMaxPanelColumns = 64; // of any level
 constexpr std::int64_t kMaxTileRows = 16;
+constexpr std::int64_t kStretch = 64; // terms
 struct GemmKernels {
     std::int64_t panel_columns; // columns of a panel
     std::int64_t tile_rows;     // rows of the largest register tile

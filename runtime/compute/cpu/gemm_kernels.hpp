@@ -82,6 +82,61 @@ struct Gemm {
     }
 
     template <int R, int V>
+    static void clear(Sums<R, V> &sums) {
+        TESSERA_UNROLL_ALL
+        for (int r = 0; r < R; ++r) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) sums.at[r][v] = S::zero();
+        }
+    }
+
+    // Sums of the stretches that are complete, in memory, and how long the one in registers is.
+    template <int R, int V>
+    struct Stretches {
+        float at[R * V * kLanes];
+        std::int64_t count = 0;
+        std::int64_t terms = 0;
+    };
+
+    // Adds the complete stretches to the one in registers.
+    template <int R, int V>
+    static void take(Sums<R, V> &sums, const Stretches<R, V> &total) {
+        TESSERA_UNROLL_ALL
+        for (int r = 0; r < R; ++r) {
+            TESSERA_UNROLL_ALL
+            for (int v = 0; v < V; ++v) {
+                sums.at[r][v] = S::add(S::load(total.at + (r * V + v) * kLanes), sums.at[r][v]);
+            }
+        }
+    }
+
+    template <int R, int V>
+    static void add_stretches(Sums<R, V> &sums, Stretches<R, V> &total, const float *const (&a)[R],
+                              const float *w, std::int64_t to_other_half, std::int64_t length) {
+        for (std::int64_t k = 0; k < length;) {
+            const std::int64_t left = length - k;
+            const std::int64_t n = left < kStretch ? left : kStretch;
+            const float *from[R];
+            for (int r = 0; r < R; ++r) from[r] = a[r] + k;
+            add_f32<R, V>(sums, from, w + k * kHalf, to_other_half, n);
+            k += n;
+            total.terms += n;
+            if (total.terms < kStretch) continue;
+            if (total.count > 0) take(sums, total);
+            TESSERA_UNROLL_ALL
+            for (int r = 0; r < R; ++r) {
+                TESSERA_UNROLL_ALL
+                for (int v = 0; v < V; ++v) {
+                    S::store(total.at + (r * V + v) * kLanes, sums.at[r][v]);
+                }
+            }
+            clear(sums);
+            ++total.count;
+            total.terms = 0;
+        }
+    }
+
+    template <int R, int V>
     static void add_widened(Sums<R, V> &sums, const float *const (&a)[R], const std::uint16_t *w,
                             std::int64_t to_other_half, std::int64_t length) {
         const std::uint16_t *other = w + to_other_half;
@@ -125,11 +180,8 @@ struct Gemm {
     __attribute__((noinline)) static void tile(const GemmCall &call, std::int64_t panel, int first,
                                                std::int64_t first_row) {
         Sums<R, V> sums;
-        TESSERA_UNROLL_ALL
-        for (int r = 0; r < R; ++r) {
-            TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) sums.at[r][v] = S::zero();
-        }
+        clear(sums);
+        Stretches<R, V> total;
         // Elements of a half panel, and of one segment of it.
         const std::int64_t length = call.weight.segment_length;
         const std::int64_t segment = (kKind == Kind::kF32 ? length : (length + 1) / 2 * 2) * kHalf;
@@ -141,10 +193,16 @@ struct Gemm {
             const A *a[R];
             for (int r = 0; r < R; ++r) a[r] = row<A>(call, s, first_row + r);
             const W *w = static_cast<const W *>(call.weight.data) + start + s * segment;
-            if constexpr (kKind == Kind::kF32) add_f32<R, V>(sums, a, w, half, length);
+            if constexpr (kKind == Kind::kF32) {
+                if (call.in_stretches)
+                    add_stretches<R, V>(sums, total, a, w, half, length);
+                else
+                    add_f32<R, V>(sums, a, w, half, length);
+            }
             if constexpr (kKind == Kind::kWiden) add_widened<R, V>(sums, a, w, half, length);
             if constexpr (kKind == Kind::kDot) add_dot<R, V>(sums, a, w, half, length);
         }
+        if (total.count > 0) take(sums, total);
         const Epilogue &e = call.epilogue;
         const std::int64_t column = panel * kPanel + first * kLanes;
         if (!e.bias && !e.activation && !e.gate && !e.residual && !call.out_bf16 &&

@@ -6,7 +6,7 @@
 
 namespace tessera::blocks {
 
-LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights) {
+LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights, bool exact) {
     const std::string kind = weights.metadata("kind").value_or("");
     const std::optional<std::string> text = weights.metadata("config");
     if (kind != kKlVaeKind && kind != kTextureVaeKind) {
@@ -35,6 +35,7 @@ LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights)
         codec.encoder_ = texture_vae_encoder(config, loader);
         codec.decoder_ = texture_vae_decoder(config, loader);
     }
+    codec.encoder_.exact = codec.decoder_.exact = exact;
     return codec;
 }
 

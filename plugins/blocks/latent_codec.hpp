@@ -11,8 +11,10 @@ namespace tessera::blocks {
 class LatentCodec {
   public:
     // Throws Failure when the file is neither kind, its config makes no sense or its tensors do not
-    // fit it. Always float32: quality is decided here and the cost is small.
-    [[nodiscard]] static LatentCodec load(WeightLoader &loader, const sdk::Weights &weights);
+    // fit it. Always float32: quality is decided here and the cost is small. `exact`, the precision
+    // of the activation, asks for plain sums in convolutions too.
+    [[nodiscard]] static LatentCodec load(WeightLoader &loader, const sdk::Weights &weights,
+                                          bool exact);
 
     [[nodiscard]] std::int64_t latent_channels() const { return latent_channels_; }
     [[nodiscard]] std::int64_t image_channels() const { return image_channels_; }

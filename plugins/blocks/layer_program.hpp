@@ -42,23 +42,29 @@ struct LayerProgram {
     int input = 0;
     int output = 0;
     std::int64_t input_channels = 0;
+    bool exact = false; // convolutions sum plainly
 };
 
 // Room to run a program on one input of (height, width); allocates everything at construction.
+// Operations are cut into units of about `unit_flops`, so that a job can give control back between
+// them; the cuts change no byte.
 class LayerRun {
   public:
+    static constexpr double kUnitFlops = 2e9; // some ten milliseconds on two cores
+
     LayerRun(const sdk::Compute &compute, const LayerProgram &program, std::int64_t height,
-             std::int64_t width);
+             std::int64_t width, double unit_flops = kUnitFlops);
 
     [[nodiscard]] const sdk::View &input() const { return input_; }   // (1, h, w, channels)
-    [[nodiscard]] const sdk::View &output() const { return output_; } // after the last operation
+    [[nodiscard]] const sdk::View &output() const { return output_; } // after the last unit
 
-    [[nodiscard]] int size() const { return static_cast<int>(steps_.size()); }
+    [[nodiscard]] int size() const { return static_cast<int>(units_.size()); }
     void run(int index) const;
-    [[nodiscard]] double flops(int index) const { return steps_[index].flops; }
-    [[nodiscard]] const std::string &name(int index) const { return program_.ops[index].name; }
-    // What operation `index` writes, valid right after it.
-    [[nodiscard]] const sdk::View &result(int index) const { return steps_[index].out; }
+    [[nodiscard]] double flops(int index) const { return units_[index].flops; }
+    // The layer that is complete after a unit; empty when none is.
+    [[nodiscard]] std::string name(int index) const;
+    // What the operation of unit `index` writes, valid right after the last unit of it.
+    [[nodiscard]] const sdk::View &result(int index) const { return steps_[units_[index].op].out; }
 
   private:
     // The views of one operation.
@@ -68,22 +74,36 @@ class LayerRun {
         sdk::View residual{};
         sdk::View key{};
         sdk::View value{};
-        double flops = 0.0;
+    };
+    // A part of an operation: groups of a kGroupNorm, rows of the input of a kShuffle, and rows of
+    // the result of all others.
+    struct Unit {
+        int op;
+        std::int64_t first;
+        std::int64_t count;
+        double flops;
     };
     struct MapShape {
         std::int64_t height = 0, width = 0, channels = 0;
     };
+    using Shapes = std::vector<MapShape>; // of each map, as far as the program has run
+
+    void allocate_maps(std::int64_t height, std::int64_t width);
+    void plan(int op, Shapes &shapes, double unit_flops);
     [[nodiscard]] MapShape result_shape(const LayerOp &op, const MapShape &in) const;
     [[nodiscard]] sdk::View map_view(int map, const MapShape &shape) const;
-    void run_conv(const LayerOp &op, const Step &step) const;
-    void run_linear(const LayerOp &op, const Step &step) const;
-    void run_attention(const Step &step) const;
-    void run_add(const LayerOp &op, const Step &step) const;
+    void run_conv(const LayerOp &op, const Step &step, const Unit &unit) const;
+    void run_linear(const LayerOp &op, const Step &step, const Unit &unit) const;
+    void run_group_norm(const LayerOp &op, const Step &step, const Unit &unit) const;
+    void run_attention(const Step &step, const Unit &unit) const;
+    void run_shuffle(const LayerOp &op, const Step &step, const Unit &unit) const;
+    void run_add(const LayerOp &op, const Step &step, const Unit &unit) const;
 
     sdk::Compute compute_;
     const LayerProgram &program_;
     std::vector<sdk::Tensor> maps_; // flat
-    std::vector<Step> steps_;
+    std::vector<Step> steps_;       // of each operation
+    std::vector<Unit> units_;
     sdk::View input_{};
     sdk::View output_{};
 };

@@ -182,8 +182,9 @@ void Mar::load_codec(const sdk::Activation &activation, sdk::Sink sink) {
     if (!name) return; // begin says so: features could still be of use one day
     const sdk::Weights file(host_, *name, &*weights_);
     blocks::WeightLoader loader(file, activation.compute, [sink] { return sink.should_stop(); });
-    codec_ = std::make_unique<blocks::LatentCodec>(
-        loader.run([&](blocks::WeightLoader &l) { return blocks::LatentCodec::load(l, file); }));
+    codec_ = std::make_unique<blocks::LatentCodec>(loader.run([&](blocks::WeightLoader &l) {
+        return blocks::LatentCodec::load(l, file, activation.exact);
+    }));
     if (codec_->latent_channels() != config_.latent_channels ||
         codec_->stride() != config_.latent_stride) {
         fail(sdk::Status::kInvalidArgument,

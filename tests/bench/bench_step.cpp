@@ -110,8 +110,10 @@ class Parts {
             [&](blocks::WeightLoader &l) { return mar::MarModel::load(config, l, precision); }));
         const sdk::Weights codec_weights(host, codec);
         blocks::WeightLoader codec_loader(codec_weights, compute);
-        codec_ = std::make_unique<blocks::LatentCodec>(codec_loader.run(
-            [&](blocks::WeightLoader &l) { return blocks::LatentCodec::load(l, codec_weights); }));
+        codec_ =
+            std::make_unique<blocks::LatentCodec>(codec_loader.run([&](blocks::WeightLoader &l) {
+                return blocks::LatentCodec::load(l, codec_weights, precision == TESSERA_DTYPE_F32);
+            }));
         towers_ = std::make_unique<mar::Towers>(compute, *model_, 2);
         towers_->set_class(0, 1);
         towers_->set_class(1, -1);

@@ -84,10 +84,11 @@ inline mar::MarModel load_mar(const TestDevice &device, const std::string &path,
     return loader.run([&](WeightLoader &l) { return mar::MarModel::load(config, l, precision); });
 }
 
-inline LatentCodec load_codec(const TestDevice &device, const std::string &path) {
+inline LatentCodec load_codec(const TestDevice &device, const std::string &path,
+                              bool exact = false) {
     const sdk::Weights weights(device.plugin_host, path);
     WeightLoader loader(weights, device.compute);
-    return loader.run([&](WeightLoader &l) { return LatentCodec::load(l, weights); });
+    return loader.run([&](WeightLoader &l) { return LatentCodec::load(l, weights, exact); });
 }
 
 inline std::vector<float> to_host(const sdk::Compute &compute, const sdk::View &view) {

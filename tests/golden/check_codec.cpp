@@ -60,8 +60,9 @@ std::vector<float> run_program(const CaseContext &context, const blocks::LayerPr
 
 blocks::LatentCodec load_codec(const CaseContext &context, const sdk::Weights &weights) {
     blocks::WeightLoader loader(weights, context.compute);
-    return loader.run(
-        [&](blocks::WeightLoader &l) { return blocks::LatentCodec::load(l, weights); });
+    return loader.run([&](blocks::WeightLoader &l) {
+        return blocks::LatentCodec::load(l, weights, context.exact);
+    });
 }
 
 // The first or second half of the channels of moments (batch, h, w, 2 c).

@@ -27,21 +27,26 @@ sdk::View as_head(const sdk::View &map) {
     return sdk::reshape(map, {1, map.shape[1] * map.shape[2], 1, map.shape[3]});
 }
 
-// Floating-point operations of `op`; those that memory bounds are given more than they have.
+// Products are made this many columns wide at least.
+constexpr double kLeastColumns = 16.0;
+// An element that is read and written costs as much as so many operations of a product.
+constexpr double kElementFlops = 100.0;
+
+// Work of `op` in floating-point operations of a product.
 double flops_of(const LayerOp &op, const sdk::View &in, const sdk::View &out) {
     const auto pixels = static_cast<double>(out.shape[1] * out.shape[2]);
     const auto in_channels = static_cast<double>(in.shape[3]);
     const auto out_channels = static_cast<double>(out.shape[3]);
+    const double columns = std::max(out_channels, kLeastColumns);
     switch (op.kind) {
     case LayerOp::Kind::kConv:
-        return 2.0 * pixels * in_channels * out_channels *
-               static_cast<double>(op.kernel * op.kernel);
+        return 2.0 * pixels * in_channels * columns * static_cast<double>(op.kernel * op.kernel);
     case LayerOp::Kind::kLinear:
-        return 2.0 * pixels * in_channels * out_channels;
+        return 2.0 * pixels * in_channels * columns;
     case LayerOp::Kind::kAttention:
         return 4.0 * pixels * pixels * out_channels;
     default:
-        return 30.0 * pixels * out_channels;
+        return kElementFlops * pixels * out_channels;
     }
 }
 

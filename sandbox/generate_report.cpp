@@ -35,6 +35,7 @@ Json jobs_json(const std::vector<JobRecord> &jobs) {
         json["total_steps"] = job.times.total_steps;
         json["step_calls"] = job.times.call_count;
         json["seconds"] = times_json(job.times);
+        for (const auto &[key, value] : job.values) json["values"][key] = value;
         list.push_back(std::move(json));
     }
     return list;

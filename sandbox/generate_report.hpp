@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -17,6 +18,8 @@ struct JobRecord {
     std::uint32_t image_count = 0;
     std::vector<std::string> files;
     RunReport times;
+    std::vector<std::pair<std::string, double>>
+        values; // that make it again: TESSERA_FEATURE_VALUES
 };
 
 // Collected while the program runs.

@@ -10,10 +10,15 @@
 #include "sandbox/generate_report.hpp"
 #include "sandbox/progress_bar.hpp"
 
+#include <tessera/ext/features.h>
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -52,6 +57,7 @@ class Run {
     Result<void> generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count);
     Result<void> take_frame(const tessera_tensor &frame, const FrameInfo &info);
     void take_event(const PlayerEvent &event);
+    void take_values(const PlayerEvent &event);
     Result<void> write_sheet();
     Result<void> write_report();
     PictureName name_of(std::uint32_t image) const;
@@ -73,6 +79,7 @@ class Run {
     const Variant *variant_ = nullptr;
     std::uint32_t first_ = 0;
     std::vector<Image> newest_; // per image of the job
+    std::vector<std::pair<std::string, double>> values_;
     std::uint64_t images_done_ = 0;
     std::vector<Image> sheet_;
 };
@@ -184,6 +191,9 @@ void Run::take_event(const PlayerEvent &event) {
     if (event.type == PlayerEvent::Type::kCells && event.shape.size() == 2) {
         record_.tokens = static_cast<std::uint64_t>(event.shape[0] * event.shape[1]);
     }
+    if (event.type == PlayerEvent::Type::kFeatures && event.name == TESSERA_FEATURE_VALUES) {
+        take_values(event);
+    }
     if (event.total_steps == 0 || variant_ == nullptr) return;
     const auto total = static_cast<double>(variants_.size() * options_.count);
     const double job =
@@ -192,10 +202,23 @@ void Run::take_event(const PlayerEvent &event) {
               fmt::format("{}  step {}/{}", variant_->label, event.step, event.total_steps));
 }
 
+// (count, 2): id and value of parameters.
+void Run::take_values(const PlayerEvent &event) {
+    std::array<double, 2> pair{};
+    if (event.dtype != TESSERA_DTYPE_F64 || event.shape.size() != 2 || event.shape[1] != 2) return;
+    for (std::size_t at = 0; at + sizeof pair <= event.bytes.size(); at += sizeof pair) {
+        std::memcpy(pair.data(), event.bytes.data() + at, sizeof pair);
+        if (!(pair[0] >= 0.0 && pair[0] <= std::numeric_limits<std::uint32_t>::max())) continue;
+        const Param *const param = player_->params().find(static_cast<std::uint32_t>(pair[0]));
+        if (param != nullptr) values_.emplace_back(param->key, pair[1]);
+    }
+}
+
 Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count) {
     variant_ = &variant;
     first_ = first;
     newest_.assign(count, Image());
+    values_.clear();
     PlayRequest request;
     request.seed = options_.seed;
     request.first_image = first;
@@ -206,7 +229,7 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
         request, [this](const PlayerEvent &event) { take_event(event); },
         [this] { return cancelled_.load(); });
     if (!report) return report.error();
-    JobRecord job{variant.label, first, count, {}, std::move(*report)};
+    JobRecord job{variant.label, first, count, {}, std::move(*report), std::move(values_)};
     for (std::uint32_t i = 0; i < count; ++i) {
         const auto path = output_->path_of(name_of(i));
         auto written = write_png(path, newest_[i]);

@@ -5,6 +5,7 @@
 #include "core/log.hpp"
 
 #include <tessera/entry.h>
+#include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>
 #include <tessera/ext/params.h>
 
@@ -40,6 +41,13 @@ class PluginTest : public testing::Test {
             auto &self = *static_cast<PluginTest *>(sink->sink_data);
             if (event->type == TESSERA_EVENT_IMAGE && (event->flags & TESSERA_EVENT_FINAL) != 0) {
                 ++self.final_images_;
+            }
+            if (event->type == TESSERA_EVENT_FEATURES &&
+                std::string(event->name) == TESSERA_FEATURE_VALUES) {
+                const auto *pairs = static_cast<const double *>(event->tensor->data);
+                for (std::int64_t i = 0; i < event->tensor->shape[0]; ++i) {
+                    self.used_[static_cast<std::uint32_t>(pairs[2 * i])] = pairs[2 * i + 1];
+                }
             }
             return TESSERA_OK;
         };
@@ -95,14 +103,15 @@ class PluginTest : public testing::Test {
         }
         return all;
     }
-    // Begins with one parameter changed, or with those of the model; runs to the end.
-    tessera_status run(const char *key = nullptr, double number = 0.0) {
+    // Begins with the model's parameters, some of them changed; runs to the end.
+    tessera_status run(const std::map<std::string, double> &changes = {}) {
         std::vector<tessera_value> values;
         for (const auto &[name, param] : params()) {
             tessera_value value{};
             value.id = param.id;
             value.type = param.type;
-            const double chosen = key != nullptr && name == key ? number : param.initial;
+            const auto changed = changes.find(name);
+            const double chosen = changed != changes.end() ? changed->second : param.initial;
             if (param.type == TESSERA_PARAM_FLOAT) {
                 value.as.number = chosen;
             } else {
@@ -135,6 +144,7 @@ class PluginTest : public testing::Test {
     tessera_sink sink_{};
     std::vector<std::uint8_t> frame_;
     int final_images_ = 0;
+    std::map<std::uint32_t, double> used_; // TESSERA_FEATURE_VALUES
 };
 
 TEST_F(PluginTest, WithoutAModelItListsParametersAndSaysWhatIsMissing) {
@@ -166,7 +176,7 @@ TEST_F(PluginTest, DescribesTheModel) {
     EXPECT_EQ(all.at("denoise_spacing").initial, 1.0);
     const auto *inputs = static_cast<const tessera_ext_inputs *>(
         generator_->get_extension(generator_, TESSERA_EXT_INPUTS));
-    ASSERT_EQ(inputs->get_count(generator_), 2u);
+    ASSERT_EQ(inputs->get_count(generator_), 3u);
     EXPECT_EQ(inputs->get(generator_, 1)->width, static_cast<std::uint32_t>(kSize));
     EXPECT_EQ(inputs->get(generator_, 1)->cell_rows, 4u);
 }
@@ -177,14 +187,75 @@ TEST_F(PluginTest, RunsAndRefusesWhatMakesNoSense) {
     ASSERT_EQ(activate(), TESSERA_OK);
     EXPECT_EQ(run(), TESSERA_OK);
     EXPECT_EQ(final_images_, 2);
-    EXPECT_EQ(run("class", 5), TESSERA_OK); // none
-    EXPECT_EQ(run("steps", 1000), TESSERA_OK);
+    EXPECT_EQ(run({{"class", 5}}), TESSERA_OK); // none
+    EXPECT_EQ(run({{"steps", 1000}}), TESSERA_OK);
     for (const auto &[key, value] : std::map<std::string, double>{
              {"class", 6}, {"class", -1}, {"steps", 0}, {"denoise_steps", 1}}) {
-        EXPECT_EQ(run(key.c_str(), value), TESSERA_ERROR_INVALID_ARGUMENT) << key;
+        EXPECT_EQ(run({{key, value}}), TESSERA_ERROR_INVALID_ARGUMENT) << key;
         EXPECT_NE(log::take_last_error(), "");
     }
-    EXPECT_EQ(run("temperature", -1.0), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(run({{"temperature", -1.0}}), TESSERA_ERROR_INVALID_ARGUMENT);
+    generator_->deactivate(generator_);
+}
+
+TEST_F(PluginTest, WhatADeadlineDidIsSaidAndCanBeAskedFor) {
+    file_.metadata["tokenizer"] = "codec.safetensors";
+    file_.metadata["defaults"] = R"({"steps": 8, "denoise_steps": "ddim25"})";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    ASSERT_EQ(run(), TESSERA_OK);
+    const std::vector<std::uint8_t> full = frame_;
+    EXPECT_TRUE(used_.empty());
+    ASSERT_EQ(run({{"deadline", 3600.0}}), TESSERA_OK);
+    EXPECT_EQ(frame_, full);
+    EXPECT_EQ(used_.size(), 7u);
+    ASSERT_EQ(run({{"deadline", 1e-4}}), TESSERA_OK); // which no machine keeps
+    const std::vector<std::uint8_t> hurried = frame_;
+    EXPECT_NE(hurried, full);
+    std::map<std::string, double> again;
+    for (const auto &[key, param] : params()) {
+        if (used_.count(param.id) != 0) again[key] = used_.at(param.id);
+    }
+    EXPECT_EQ(again.at("deadline"), 0.0);
+    EXPECT_EQ(again.at("hurry_6"), 1.0); // known from the run before
+    used_.clear();
+    ASSERT_EQ(run(again), TESSERA_OK);
+    EXPECT_EQ(frame_, hurried);
+    EXPECT_TRUE(used_.empty());
+    generator_->deactivate(generator_);
+}
+
+TEST_F(PluginTest, FasterSamplingHasParametersAndDefaults) {
+    file_.metadata["tokenizer"] = "codec.safetensors";
+    file_.metadata["defaults"] = R"({"integrator": "dpm++2m", "denoise_steps": 9,
+                                     "annealing": "cosine", "denoise_steps_last": 4,
+                                     "guidance_low": 0.1, "guidance_high": 0.7})";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    const auto all = params();
+    for (const auto &[key, value] : std::map<std::string, double>{{"integrator", 2},
+                                                                  {"denoise_steps", 9},
+                                                                  {"annealing", 2},
+                                                                  {"denoise_steps_last", 4},
+                                                                  {"guidance_low", 0.1},
+                                                                  {"guidance_high", 0.7},
+                                                                  {"ddim_eta", 0},
+                                                                  {"deadline", 0}}) {
+        ASSERT_EQ(all.count(key), 1u) << key;
+        EXPECT_EQ(all.at(key).initial, value) << key;
+        EXPECT_STREQ(all.at(key).group, key == "denoise_steps" ? "Sampling" : "Fast sampling");
+        EXPECT_NE(std::string(all.at(key).help), "");
+    }
+    EXPECT_NE(all.at("hurry_3").flags & TESSERA_PARAM_HIDDEN, 0u);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    EXPECT_EQ(run(), TESSERA_OK);
+    for (const double integrator : {0.0, 1.0, 2.0}) {
+        EXPECT_EQ(run({{"integrator", integrator}, {"denoise_steps", 2}}), TESSERA_OK);
+    }
+    EXPECT_EQ(run({{"integrator", 3}}), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(run({{"integrator", 2}, {"denoise_steps", 1000}}), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("expected 2 to 951 times"));
+    EXPECT_EQ(run({{"denoise_steps_last", 1}}), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(run({{"deadline", -1}}), TESSERA_ERROR_INVALID_ARGUMENT);
     generator_->deactivate(generator_);
 }
 
@@ -215,6 +286,8 @@ TEST_F(PluginTest, MetadataThatIsWrong) {
         {"defaults", R"({"steps": 99999})"},
         {"defaults", R"({"guidance_schedule": "zigzag"})"},
         {"defaults", R"({"denoise_steps": "ddim999"})"},
+        {"defaults", R"({"integrator": "euler"})"},
+        {"defaults", R"({"denoise_steps_last": 0})"},
     };
     for (const auto &[key, text] : wrong) {
         file_ = mar_file(shape_);

@@ -1,67 +1,59 @@
 #include "assets/jpeg.hpp"
 
-#include <limits>
-#include <memory>
+#include <turbojpeg.h>
 
-#define STBI_ONLY_JPEG
-#define STBI_NO_STDIO
-#define STBI_NO_LINEAR
-#define STB_IMAGE_STATIC
-#define STB_IMAGE_IMPLEMENTATION
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
-#endif
-#include <stb/stb_image.h>
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
+#include <memory>
 
 namespace tessera {
 namespace {
 
-Error jpeg_error() {
-    const char *const reason = stbi_failure_reason();
+struct CloseDecoder {
+    void operator()(void *decoder) const { tjDestroy(decoder); }
+};
+using Decoder = std::unique_ptr<void, CloseDecoder>;
+
+Error jpeg_error(const Decoder &decoder) {
     return make_error(Status::kInvalidArgument, "not a readable JPEG: {}",
-                      reason != nullptr ? reason : "no reason given");
+                      tjGetErrorStr2(decoder.get()));
 }
 
-// The library counts bytes in int.
-bool fits(std::span<const std::byte> bytes) {
-    return bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max());
+const unsigned char *jpeg_bytes(std::span<const std::byte> bytes) {
+    return reinterpret_cast<const unsigned char *>(bytes.data());
 }
 
-const stbi_uc *stbi_bytes(std::span<const std::byte> bytes) {
-    return reinterpret_cast<const stbi_uc *>(bytes.data());
+Result<JpegSize> read_size(const Decoder &decoder, std::span<const std::byte> bytes) {
+    int width = 0;
+    int height = 0;
+    int subsampling = 0;
+    int colors = 0;
+    if (tjDecompressHeader3(decoder.get(), jpeg_bytes(bytes), bytes.size(), &width, &height,
+                            &subsampling, &colors) != 0) {
+        return jpeg_error(decoder);
+    }
+    return JpegSize{static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height)};
 }
 
 } // namespace
 
 Result<JpegSize> read_jpeg_size(std::span<const std::byte> bytes) {
-    int width = 0;
-    int height = 0;
-    int channels = 0;
-    if (!fits(bytes) || stbi_info_from_memory(stbi_bytes(bytes), static_cast<int>(bytes.size()),
-                                              &width, &height, &channels) == 0) {
-        return jpeg_error();
-    }
-    return JpegSize{static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height)};
+    const Decoder decoder(tjInitDecompress());
+    return read_size(decoder, bytes);
 }
 
 Result<Image> decode_jpeg(std::span<const std::byte> bytes, std::uint32_t channels) {
-    if (!fits(bytes)) return jpeg_error();
-    int width = 0;
-    int height = 0;
-    int found = 0;
-    const std::unique_ptr<stbi_uc, void (*)(void *)> pixels(
-        stbi_load_from_memory(stbi_bytes(bytes), static_cast<int>(bytes.size()), &width, &height,
-                              &found, static_cast<int>(channels)),
-        stbi_image_free);
-    if (pixels == nullptr) return jpeg_error();
-    const auto count =
-        static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * channels;
-    return Image{static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height), channels,
-                 std::vector<std::uint8_t>(pixels.get(), pixels.get() + count)};
+    const Decoder decoder(tjInitDecompress());
+    auto size = read_size(decoder, bytes);
+    if (!size) return size.error();
+    const auto count = std::size_t{size->width} * size->height * channels;
+    Image image{size->width, size->height, channels, std::vector<std::uint8_t>(count)};
+    const TJPF format = channels == 1 ? TJPF_GRAY : channels == 3 ? TJPF_RGB : TJPF_RGBA;
+    // A warning means data that are damaged or missing: half a picture is not what was asked for.
+    if (tjDecompress2(decoder.get(), jpeg_bytes(bytes), bytes.size(), image.pixels.data(),
+                      static_cast<int>(size->width), 0, static_cast<int>(size->height), format,
+                      TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING) != 0) {
+        return jpeg_error(decoder);
+    }
+    return image;
 }
 
 } // namespace tessera

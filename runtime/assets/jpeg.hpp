@@ -1,4 +1,4 @@
-// JPEG decoding, over a header-only library that stays inside jpeg.cpp.
+// JPEG decoding, over libjpeg-turbo, which stays inside jpeg.cpp.
 #pragma once
 
 #include "assets/image_file.hpp"

@@ -3,16 +3,13 @@
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 #include "host/services.hpp"
-#include "sandbox/panel.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include <imgui.h>
-
-#define GLFW_INCLUDE_NONE
-#include <GLFW/glfw3.h>
 
 namespace tessera {
 namespace {
@@ -43,6 +40,11 @@ Result<void> assign(T &target, Result<T> made) {
 std::uint32_t threads_for_a_smooth_window() {
     const std::uint32_t cores = std::thread::hardware_concurrency();
     return cores > 2 ? cores - 1 : 1;
+}
+
+float pixels_per_unit() {
+    const float pixels = ImGui::GetIO().DisplayFramebufferScale.x;
+    return pixels > 0 ? pixels : 1;
 }
 
 // A backend that was asked for by name must be there; the player would only say so later.
@@ -116,6 +118,7 @@ Result<void> App::open_graphics() {
     }
     if (auto made = assign(view_, View::create(*device_, pass)); !made) return made;
     if (auto made = assign(ring_, StagingRing::create(*device_)); !made) return made;
+    if (auto made = assign(replay_ring_, StagingRing::create(*device_)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
     GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
     return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
@@ -140,6 +143,7 @@ Result<void> App::open_player() {
         if (auto set = (*player)->set_text(key, text); !set) return set.error();
     }
     control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
+    editor_ = std::make_unique<Editor>(*control_);
     if (options_.play_at_start) control_->play();
     return {};
 }
@@ -181,6 +185,8 @@ Result<void> App::frame() {
         finished_ = script_->finished();
     }
     build_interface();
+    editor_->update(start_us);
+    if (auto chosen = choose_picture(); !chosen) return chosen;
     if (auto drawn = draw(); !drawn) return drawn;
     ++frame_count_;
     if (auto taken = take_screenshot_when_due(); !taken) return taken;
@@ -195,30 +201,54 @@ void App::build_interface() {
             ? static_cast<float>(frame_times_.at(frame_times_.size() - 1)) * 1e-6F
             : 0;
     imgui_->begin_frame(extent(), elapsed_s);
-    const PanelContext context{control_.get(), &transform_,   &look_,
-                               view_.get(),    &frame_times_, device_->properties().deviceName,
-                               scale_};
+    transform_.set_region(region());
+    const PanelContext context = panel_context();
     draw_panel(context);
-    handle_view_input(context, scene().region);
-    handle_keys();
+    handle_view_input(context);
+    handle_shortcuts(context);
+    draw_overlay(context);
     imgui_->end_frame();
 }
 
-void App::handle_keys() {
-    if (ImGui::GetIO().WantTextInput || ImGui::IsAnyItemActive()) return;
-    const auto pressed = [](int key) { return ImGui::IsKeyPressed(key, false); };
-    if (pressed(GLFW_KEY_SPACE)) {
-        if (control_->busy()) {
-            control_->cancel();
-        } else {
-            control_->play();
-        }
-    }
-    if (pressed(GLFW_KEY_R)) control_->restart();
-    if (pressed(GLFW_KEY_N)) control_->roll();
-    if (pressed(GLFW_KEY_F)) transform_.fit(!look_.smooth);
-    if (pressed(GLFW_KEY_1)) transform_.set_scale(1);
-    if (pressed(GLFW_KEY_S)) look_.smooth = !look_.smooth;
+PanelContext App::panel_context() {
+    PanelContext context;
+    context.control = control_.get();
+    context.editor = editor_.get();
+    context.state = &panel_;
+    context.transform = &transform_;
+    context.look = &look_;
+    context.view = view_.get();
+    context.frames = &frame_times_;
+    context.graphics_device = device_->properties().deviceName;
+    context.scale = scale_;
+    context.to_pixels = pixels_per_unit();
+    context.region = region();
+    return context;
+}
+
+// Live, the view takes what the generator publishes; else the recorded picture that the editor
+// wants, once. A picture that is shown already stays.
+Result<void> App::choose_picture() {
+    shown_ring_ = editor_->is_live() ? ring_.get() : nullptr;
+    const RunRecord *const run = editor_->run();
+    const RunStep *const step = editor_->step();
+    if (step == nullptr || step->picture == nullptr) return {};
+    const auto &shown = view_->info();
+    // Of the live run only what the view missed while it showed something else.
+    if (editor_->is_live() && !shows_record_) return {};
+    shows_record_ = !editor_->is_live();
+    if (shown && shown->job == run->job && shown->step == step->step) return {};
+    const Image &image = *step->picture;
+    auto frame = replay_ring_->acquire(image.width, image.height);
+    if (!frame) return frame.error();
+    std::memcpy(frame->data, image.pixels.data(), image.pixels.size());
+    const FrameInfo info{.step = step->step,
+                         .total_steps = run->total_steps,
+                         .final = step->step == run->total_steps,
+                         .job = run->job};
+    if (auto published = replay_ring_->publish(*frame, info); !published) return published;
+    shown_ring_ = replay_ring_.get();
+    return {};
 }
 
 // A clear costs nothing; blending the panel's background over every pixel does, without a GPU.
@@ -231,20 +261,25 @@ void App::clear_panel(VkCommandBuffer commands, float width) const {
     device_->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
 }
 
-Scene App::scene() {
+ViewRegion App::region() const {
     // The panel's width is in window units; the picture gets the pixels beside it.
     const VkExtent2D pixels = extent();
-    const ImGuiIO &io = ImGui::GetIO();
-    const float to_pixels = io.DisplayFramebufferScale.x > 0 ? io.DisplayFramebufferScale.x : 1;
-    const float left = std::min(panel_width(scale_) * to_pixels, static_cast<float>(pixels.width));
+    const float to_pixels = pixels_per_unit();
+    const auto width = static_cast<float>(pixels.width);
+    const auto height = static_cast<float>(pixels.height);
+    const float left = std::min(panel_width(scale_) * to_pixels, width);
+    const float below = timeline_height(scale_, height / to_pixels) * to_pixels;
+    return {left, 0, width - left, height - below};
+}
+
+Scene App::scene() {
     Scene scene;
     scene.view = view_.get();
-    scene.ring = ring_.get();
-    scene.region = {left, 0, static_cast<float>(pixels.width) - left,
-                    static_cast<float>(pixels.height)};
+    scene.ring = shown_ring_;
+    scene.region = region();
     scene.transform = &transform_;
     scene.look = look_;
-    scene.overlay = [this, left](VkCommandBuffer commands) {
+    scene.overlay = [this, left = scene.region.x](VkCommandBuffer commands) {
         clear_panel(commands, left);
         imgui_->record(commands);
     };
@@ -304,6 +339,9 @@ Result<Image> App::capture() {
 
 Result<Image> App::capture_window() {
     control_->update(); // the panel shows the same step as the picture
+    editor_->update(now_us());
+    if (auto chosen = choose_picture(); !chosen) return chosen.error();
+    if (auto drawn = draw(); !drawn) return drawn.error();
     build_interface();
     return capture();
 }

@@ -5,10 +5,11 @@
 #include "core/result.hpp"
 #include "interop/staging_ring.hpp"
 #include "sandbox/duration_stats.hpp"
+#include "sandbox/editor.hpp"
 #include "sandbox/frame_pacer.hpp"
 #include "sandbox/imgui_layer.hpp"
 #include "sandbox/offscreen.hpp"
-#include "sandbox/play_control.hpp"
+#include "sandbox/panel.hpp"
 #include "sandbox/recording_target.hpp"
 #include "sandbox/script_runner.hpp"
 #include "sandbox/swapchain.hpp"
@@ -71,6 +72,8 @@ class App {
     [[nodiscard]] std::shared_ptr<const Image> shown_picture() const;
 
     [[nodiscard]] PlayControl &control() { return *control_; }
+    [[nodiscard]] Editor &editor() { return *editor_; }
+    [[nodiscard]] PanelState &panel() { return panel_; }
     [[nodiscard]] const View &view() const { return *view_; }
     [[nodiscard]] ViewTransform &transform() { return transform_; }
     [[nodiscard]] ViewLook &look() { return look_; }
@@ -87,9 +90,11 @@ class App {
     Result<void> rebuild_swapchain();
     void clear_panel(VkCommandBuffer commands, float width) const;
     void build_interface();
-    void handle_keys();
+    [[nodiscard]] PanelContext panel_context();
     [[nodiscard]] VkExtent2D extent() const;
+    [[nodiscard]] ViewRegion region() const;
     [[nodiscard]] Scene scene();
+    Result<void> choose_picture();
     Result<void> draw();
     Result<void> draw_in_window();
     Result<void> take_screenshot_when_due();
@@ -105,11 +110,16 @@ class App {
     std::unique_ptr<Offscreen> offscreen_;
     std::unique_ptr<View> view_;
     std::unique_ptr<StagingRing> ring_;
+    std::unique_ptr<StagingRing> replay_ring_;  // recorded pictures; this thread writes to it
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
 
+    std::unique_ptr<Editor> editor_;
     std::optional<ScriptRunner> script_;
+    FrameRing *shown_ring_ = nullptr; // what this frame may take its picture from
+    bool shows_record_ = false;       // the view left the live run
+    PanelState panel_;
     ViewTransform transform_;
     ViewLook look_;
     FramePacer pacer_;

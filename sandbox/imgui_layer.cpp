@@ -113,7 +113,6 @@ Result<void> ImGuiLayer::start(Renderer &renderer, VkRenderPass pass, float scal
     context_ = true;
     ImGuiIO &io = ImGui::GetIO();
     io.IniFilename = nullptr; // the layout is ours; nothing to keep
-    if (window_ != nullptr) io.ConfigFlags |= ImGuiConfigFlags_NavEnableKeyboard;
     load_font(15 * scale);
     set_style(scale);
 

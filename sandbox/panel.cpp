@@ -110,6 +110,8 @@ void draw_panel(const PanelContext &context) {
     draw_view_section(context);
     draw_stats_section(context);
     ImGui::End();
+    draw_timeline(context);
+    if (context.state->show_help) draw_shortcut_help(context);
 }
 
 } // namespace tessera

@@ -3,27 +3,40 @@
 #pragma once
 
 #include "sandbox/duration_stats.hpp"
-#include "sandbox/play_control.hpp"
+#include "sandbox/editor.hpp"
 #include "sandbox/view.hpp"
 
 #include <string>
 
 namespace tessera {
 
+// What is drawn over the picture.
+enum class Overlay { kNone, kTokens, kOrder };
+
+// Switches of the panel itself.
+struct PanelState {
+    Overlay overlay = Overlay::kNone;
+    bool show_help = false;
+};
+
 // Everything that the panel may read or change.
 struct PanelContext {
     PlayControl *control = nullptr;
+    Editor *editor = nullptr;
+    PanelState *state = nullptr;
     ViewTransform *transform = nullptr;
     ViewLook *look = nullptr;
     const View *view = nullptr;
     const DurationStats *frames = nullptr; // time between starts of frames
     std::string graphics_device;
-    float scale = 1; // of the user interface
+    float scale = 1;     // of the user interface
+    float to_pixels = 1; // pixels of the target per unit of the interface
+    ViewRegion region;   // of the picture, pixels of the target
 };
 
 [[nodiscard]] float panel_width(float scale);
 
-// The panel at the left edge, as high as the window; keyboard shortcuts too.
+// The panel at the left edge, as high as the window.
 void draw_panel(const PanelContext &context);
 
 // panel_player.cpp: play, seed, progress, what went wrong.
@@ -32,7 +45,15 @@ void draw_player_section(const PanelContext &context);
 void draw_params_section(const PanelContext &context);
 // panel_view.cpp: zoom, filter, background.
 void draw_view_section(const PanelContext &context);
-void handle_view_input(const PanelContext &context, const ViewRegion &region);
+void handle_view_input(const PanelContext &context);
+// panel_overlay.cpp: which tokens are known, and since when, over the picture.
+void draw_overlay(const PanelContext &context);
+// panel_timeline.cpp: the steps of the shown run, below the picture.
+[[nodiscard]] float timeline_height(float scale, float window_height);
+void draw_timeline(const PanelContext &context);
+// shortcuts.cpp: the keyboard, and the list of its keys.
+void handle_shortcuts(const PanelContext &context);
+void draw_shortcut_help(const PanelContext &context);
 // panel_stats.cpp: frame and step times.
 void draw_stats_section(const PanelContext &context);
 

@@ -1,7 +1,5 @@
-// Zoom, filter and background, by widgets, mouse and keyboard.
+// Zoom, filter, background and overlay, by widgets and mouse.
 #include "sandbox/panel.hpp"
-
-#include <cmath>
 
 #include <imgui.h>
 
@@ -16,29 +14,54 @@ void draw_view_section(const PanelContext &context) {
     ImGui::SameLine();
     if (ImGui::Button("1:1")) transform.set_scale(1);
     panel_tooltip("One screen pixel per pixel (1); the wheel zooms, dragging pans");
-    ImGui::SameLine(0, 18);
+    ImGui::SameLine();
     ImGui::Checkbox("Smooth", &look.smooth);
     panel_tooltip("Blend between pixels; off: every pixel as it is (S)");
-    ImGui::SameLine(0, 18);
+    ImGui::SameLine();
+    bool tiled = look.tiles > 1;
+    if (ImGui::Checkbox("Tiled", &tiled)) look.tiles = tiled ? 3 : 1;
+    panel_tooltip("The picture beside itself, three by three: seams show (T)");
+    ImGui::SameLine();
     ImGui::Checkbox("Checker", &look.checker);
-    panel_tooltip("A checkerboard behind the picture instead of grey");
+    panel_tooltip("A checkerboard behind the picture instead of grey (C)");
+
+    const RunRecord *const run = context.editor->run();
+    ImGui::BeginDisabled(run == nullptr || run->columns == 0);
+    int overlay = static_cast<int>(context.state->overlay);
+    ImGui::AlignTextToFramePadding();
+    ImGui::TextUnformatted("Tokens");
+    panel_tooltip("What is drawn over the picture (O)");
+    ImGui::SameLine(0, 18);
+    ImGui::RadioButton("off", &overlay, static_cast<int>(Overlay::kNone));
+    panel_tooltip("Only the picture (O)");
+    ImGui::SameLine();
+    ImGui::RadioButton("known", &overlay, static_cast<int>(Overlay::kTokens));
+    panel_tooltip("Tokens that are still unknown are dark, those of this step outlined, given ones "
+                  "have a corner (O)");
+    ImGui::SameLine();
+    ImGui::RadioButton("order", &overlay, static_cast<int>(Overlay::kOrder));
+    panel_tooltip("Colour and number: the step that made each token, from blue to yellow (O)");
+    context.state->overlay = static_cast<Overlay>(overlay);
+    ImGui::EndDisabled();
 }
 
-void handle_view_input(const PanelContext &context, const ViewRegion &region) {
+void handle_view_input(const PanelContext &context) {
     const ImGuiIO &io = ImGui::GetIO();
     if (io.WantCaptureMouse) return;
-    // ImGui counts in window units, the picture in pixels of the target.
-    const float to_pixels = io.DisplayFramebufferScale.x > 0 ? io.DisplayFramebufferScale.x : 1;
-    const Point mouse{io.MousePos.x * to_pixels, io.MousePos.y * to_pixels};
+    const ViewRegion &region = context.region;
+    const Point mouse{io.MousePos.x * context.to_pixels, io.MousePos.y * context.to_pixels};
     const bool inside = mouse.x >= region.x && mouse.y >= region.y &&
                         mouse.x < region.x + region.width && mouse.y < region.y + region.height;
     if (!inside) return;
-    if (io.MouseWheel != 0) context.transform->zoom_about(mouse, std::exp2(io.MouseWheel * 0.25F));
+    if (io.MouseWheel != 0) {
+        context.transform->zoom_by(mouse, io.MouseWheel, !context.look->smooth);
+    }
     if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
         context.transform->fit(!context.look->smooth);
     } else if (ImGui::IsMouseDragging(ImGuiMouseButton_Left, 2) ||
                ImGui::IsMouseDragging(ImGuiMouseButton_Middle, 2)) {
-        context.transform->pan_by(io.MouseDelta.x * to_pixels, io.MouseDelta.y * to_pixels);
+        context.transform->pan_by(io.MouseDelta.x * context.to_pixels,
+                                  io.MouseDelta.y * context.to_pixels);
     }
 }
 

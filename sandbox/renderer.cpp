@@ -171,6 +171,7 @@ void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
     const VolkDeviceTable &vk = device_.table();
     vk.vkCmdBeginRenderPass(commands, &info, VK_SUBPASS_CONTENTS_INLINE);
     scene.transform->set_region(scene.region);
+    scene.transform->set_tiles(scene.look.tiles);
     if (scene.view->has_picture()) {
         scene.transform->set_picture(static_cast<float>(scene.view->width()),
                                      static_cast<float>(scene.view->height()));

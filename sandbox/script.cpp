@@ -37,6 +37,8 @@ constexpr std::array kActionTypes{
     ActionType{"wait_steps", Kind::kWaitSteps, Argument::kCount, "number"},
     ActionType{"wait_done", Kind::kWaitDone, Argument::kNone, ""},
     ActionType{"wait_frames", Kind::kWaitFrames, Argument::kCount, "number"},
+    ActionType{"show_step", Kind::kShowStep, Argument::kCount, "number"},
+    ActionType{"replay", Kind::kReplay, Argument::kNone, ""},
     ActionType{"key", Kind::kKey, Argument::kText, R"("s" or "ctrl+z")"},
     ActionType{"click", Kind::kClick, Argument::kPoint, "[x, y]"},
     ActionType{"drag", Kind::kDrag, Argument::kPoints, "[[x, y], [x, y], ...]"},

@@ -30,6 +30,8 @@ struct ScriptAction {
         kWaitSteps,  // count: until the view shows this step of the run, or a later one
         kWaitDone,   // until nothing runs and the view shows the last picture
         kWaitFrames, // count
+        kShowStep,   // count: this step of the run that was shown last
+        kReplay,     // all steps of the shown run once more
         kKey,        // text: "s", "space", "ctrl+z"
         kClick,      // points[0], in pixels of the window
         kDrag,       // points, in pixels of the window

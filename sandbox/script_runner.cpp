@@ -107,6 +107,12 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kWaitDone:
     case ScriptAction::Kind::kWaitFrames:
         return wait(app, action);
+    case ScriptAction::Kind::kShowStep:
+        done = show_step(app, action);
+        break;
+    case ScriptAction::Kind::kReplay:
+        app.editor().replay();
+        break;
     case ScriptAction::Kind::kKey:
         done = press_key(action);
         break;
@@ -166,6 +172,19 @@ Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {
         if (!value) return value.error();
         control.set_value(param->id, *value);
     }
+    return {};
+}
+
+Result<void> ScriptRunner::show_step(App &app, const ScriptAction &action) {
+    Editor &editor = app.editor();
+    const RunRecord *const run = editor.run();
+    const RunStep *const step =
+        run != nullptr ? run->find(static_cast<std::uint32_t>(action.count)) : nullptr;
+    if (step == nullptr || step->picture == nullptr) {
+        return make_error(Status::kNotFound, "step {} of the shown run is not recorded",
+                          action.count);
+    }
+    editor.show(run->job, step->step);
     return {};
 }
 

@@ -25,12 +25,21 @@ struct Constants {
     float checker[4];
     float origin[2];
     float picture_size[2];
+    float all_origin[2];
+    float all_size[2];
     float scale;
     float shadow_radius;
 };
 
 // The parts of view.frag, in the order in which they are drawn.
-enum ViewPart : std::uint32_t { kGround = 0, kShadow = 1, kExact = 2, kSmooth = 3 };
+enum ViewPart : std::uint32_t {
+    kGround = 0,
+    kShadow = 1,
+    kExact = 2,
+    kSmooth = 3,
+    kExactTiled = 4,
+    kSmoothTiled = 5
+};
 
 // Whole pixels of the target: left and top inside, right and bottom outside.
 struct PixelRect {
@@ -56,7 +65,7 @@ PixelRect covered(float left, float top, float width, float height) {
     return {edge(left), edge(top), edge(left + width), edge(top + height)};
 }
 static_assert(sizeof(Constants) <= 128, "every device has this much");
-static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 48);
+static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 64);
 
 Result<VulkanHandle<VkShaderModule>> make_shader(const VulkanDevice &device,
                                                  std::span<const std::uint32_t> code) {
@@ -70,14 +79,15 @@ Result<VulkanHandle<VkShaderModule>> make_shader(const VulkanDevice &device,
     return device.own(module, device.table().vkDestroyShaderModule);
 }
 
-Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilter filter) {
+Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilter filter,
+                                             VkSamplerAddressMode mode) {
     VkSamplerCreateInfo info{VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO};
     info.magFilter = filter;
     info.minFilter = filter;
     info.mipmapMode = VK_SAMPLER_MIPMAP_MODE_NEAREST;
-    info.addressModeU = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
-    info.addressModeV = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
-    info.addressModeW = VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE;
+    info.addressModeU = mode;
+    info.addressModeV = mode;
+    info.addressModeW = mode;
     VkSampler sampler = VK_NULL_HANDLE;
     const VkResult result = device.table().vkCreateSampler(device.get(), &info, nullptr, &sampler);
     if (result < 0) return vulkan_error(result, "vkCreateSampler");
@@ -96,20 +106,24 @@ Result<std::unique_ptr<View>> View::create(VulkanDevice &device, VkRenderPass pa
 
 Result<void> View::make_layouts() {
     const VolkDeviceTable &vk = device_.table();
-    auto nearest = make_sampler(device_, VK_FILTER_NEAREST);
+    auto nearest = make_sampler(device_, VK_FILTER_NEAREST, VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE);
     if (!nearest) return nearest.error();
     nearest_ = std::move(*nearest);
-    auto linear = make_sampler(device_, VK_FILTER_LINEAR);
+    auto linear = make_sampler(device_, VK_FILTER_LINEAR, VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE);
     if (!linear) return linear.error();
     linear_ = std::move(*linear);
+    auto wrapping = make_sampler(device_, VK_FILTER_LINEAR, VK_SAMPLER_ADDRESS_MODE_REPEAT);
+    if (!wrapping) return wrapping.error();
+    wrapping_ = std::move(*wrapping);
 
-    std::array<VkDescriptorSetLayoutBinding, 2> bindings{};
+    const std::array samplers{nearest_.address(), linear_.address(), wrapping_.address()};
+    std::array<VkDescriptorSetLayoutBinding, 3> bindings{};
     for (std::uint32_t i = 0; i < bindings.size(); ++i) {
         bindings[i].binding = i;
         bindings[i].descriptorType = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
         bindings[i].descriptorCount = 1;
         bindings[i].stageFlags = VK_SHADER_STAGE_FRAGMENT_BIT;
-        bindings[i].pImmutableSamplers = i == 0 ? nearest_.address() : linear_.address();
+        bindings[i].pImmutableSamplers = samplers[i];
     }
     VkDescriptorSetLayoutCreateInfo set_info{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
     set_info.bindingCount = bindings.size();
@@ -120,7 +134,7 @@ Result<void> View::make_layouts() {
     if (result < 0) return vulkan_error(result, "vkCreateDescriptorSetLayout");
     set_layout_ = device_.own(set_layout, vk.vkDestroyDescriptorSetLayout);
 
-    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 2};
+    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 3};
     VkDescriptorPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
     pool_info.maxSets = 1;
     pool_info.poolSizeCount = 1;
@@ -164,9 +178,10 @@ Result<void> View::make_pipelines(VkRenderPass pass) {
     stages[1].stage = VK_SHADER_STAGE_FRAGMENT_BIT;
     stages[1].module = fragment->get();
     stages[1].pName = "main";
-    constexpr std::array<std::uint32_t, 4> kParts{kGround, kShadow, kExact, kSmooth};
+    constexpr std::array<std::uint32_t, 6> kParts{kGround, kShadow,     kExact,
+                                                  kSmooth, kExactTiled, kSmoothTiled};
     constexpr VkSpecializationMapEntry kPartEntry{0, 0, sizeof(std::uint32_t)};
-    std::array<VkSpecializationInfo, 4> specializations{};
+    std::array<VkSpecializationInfo, 6> specializations{};
 
     const VkPipelineVertexInputStateCreateInfo vertices{
         VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO};
@@ -242,8 +257,8 @@ Result<void> View::make_picture(std::uint32_t width, std::uint32_t height) {
 }
 
 void View::write_descriptors() {
-    std::array<VkDescriptorImageInfo, 2> images{};
-    std::array<VkWriteDescriptorSet, 2> writes{};
+    std::array<VkDescriptorImageInfo, 3> images{};
+    std::array<VkWriteDescriptorSet, 3> writes{};
     for (std::uint32_t i = 0; i < writes.size(); ++i) {
         images[i].imageView = i == 0 ? exact_view_.get() : smooth_view_.get();
         images[i].imageLayout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL;
@@ -307,10 +322,18 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
     const Colour &ground = look.background;
     const Colour &other = look.checker_colour;
     const float square = look.checker ? look.checker_size : 0;
+    // The picture and its copies round it.
+    const auto tiles = static_cast<float>(look.tiles);
+    const float beside = (tiles - 1) / 2;
+    const Point all_origin{origin.x - beside * picture_width * scale,
+                           origin.y - beside * picture_height * scale};
+    const Point all_size{tiles * picture_width * scale, tiles * picture_height * scale};
     const Constants constants{{ground.red, ground.green, ground.blue, 1},
                               {other.red, other.green, other.blue, square},
                               {origin.x, origin.y},
                               {picture_width, picture_height},
+                              {all_origin.x, all_origin.y},
+                              {all_size.x, all_size.y},
                               scale,
                               look.shadow_radius};
 
@@ -335,8 +358,7 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
 
     if (look.checker) draw_part(kGround, room); // plain ground is the pass's clear colour
     if (!has_picture()) return;
-    const PixelRect picture =
-        covered(origin.x, origin.y, picture_width * scale, picture_height * scale);
+    const PixelRect picture = covered(all_origin.x, all_origin.y, all_size.x, all_size.y);
     if (look.shadow_radius > 0) {
         const PixelRect outer = grown(picture, static_cast<std::int32_t>(look.shadow_radius));
         draw_part(kShadow, {outer.left, outer.top, outer.right, picture.top});
@@ -344,7 +366,11 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
         draw_part(kShadow, {outer.left, picture.top, picture.left, picture.bottom});
         draw_part(kShadow, {picture.right, picture.top, outer.right, picture.bottom});
     }
-    draw_part(look.smooth ? kSmooth : kExact, picture);
+    if (look.tiles > 1) {
+        draw_part(look.smooth ? kSmoothTiled : kExactTiled, picture);
+    } else {
+        draw_part(look.smooth ? kSmooth : kExact, picture);
+    }
 }
 
 } // namespace tessera

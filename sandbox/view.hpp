@@ -24,6 +24,7 @@ struct Colour {
 struct ViewLook {
     bool smooth = true; // false: exact pixels
     bool checker = false;
+    int tiles = 1; // how often the picture is repeated along each side; odd
     Colour background{0.102F, 0.106F, 0.114F};
     Colour checker_colour{0.137F, 0.141F, 0.149F};
     float checker_size = 12;  // screen pixels
@@ -60,9 +61,10 @@ class View {
     VulkanHandle<VkDescriptorSetLayout> set_layout_;
     VulkanHandle<VkDescriptorPool> pool_;
     VulkanHandle<VkPipelineLayout> pipeline_layout_;
-    std::array<VulkanHandle<VkPipeline>, 4> pipelines_; // one per part of view.frag
+    std::array<VulkanHandle<VkPipeline>, 6> pipelines_; // one per part of view.frag
     VulkanHandle<VkSampler> nearest_;
     VulkanHandle<VkSampler> linear_;
+    VulkanHandle<VkSampler> wrapping_; // linear, round the edges
     VkDescriptorSet set_ = VK_NULL_HANDLE;
 
     Image2d picture_; // 1 x 1 until there is one

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace tessera {
@@ -36,6 +37,9 @@ class ViewTransform {
         picture_ = {width, height};
     }
 
+    // How often the picture stands beside and above itself; odd, the picture is the middle one.
+    void set_tiles(int tiles) { tiles_ = static_cast<float>(tiles); }
+
     // Shows the whole picture, and goes on doing so when region or picture change. `whole_pixels`
     // enlarges by whole factors only, so that every picture pixel is the same square.
     void fit(bool whole_pixels) {
@@ -50,7 +54,7 @@ class ViewTransform {
         const float margin = std::min(32.0F, 0.05F * std::min(region_.width, region_.height));
         const float room_x = std::max(region_.width - 2 * margin, 1.0F);
         const float room_y = std::max(region_.height - 2 * margin, 1.0F);
-        const float exact = std::min(room_x / picture_.x, room_y / picture_.y);
+        const float exact = std::min(room_x / picture_.x, room_y / picture_.y) / tiles_;
         const float snapped = whole_pixels_ && exact > 1 ? std::floor(exact) : exact;
         return std::clamp(snapped, kMinScale, kMaxScale);
     }
@@ -77,6 +81,17 @@ class ViewTransform {
         keep_in_sight();
     }
 
+    // A little closer or, for negative notches, farther. With `whole_pixels` through factors that
+    // show every picture pixel alike.
+    void zoom_by(Point screen, float notches, bool whole_pixels) {
+        if (!whole_pixels) {
+            zoom_about(screen, std::exp2(notches * 0.25F));
+            return;
+        }
+        for (; notches >= 1; --notches) zoom_about(screen, neighbour(scale(), true) / scale());
+        for (; notches <= -1; ++notches) zoom_about(screen, neighbour(scale(), false) / scale());
+    }
+
     void set_scale(float scale) {
         leave_fit();
         scale_ = std::clamp(scale, kMinScale, kMaxScale);
@@ -89,22 +104,40 @@ class ViewTransform {
     }
 
   private:
+    // The next scale up or down among those that show every picture pixel alike.
+    static float neighbour(float scale, bool up) {
+        constexpr std::array kFactors{1.0F,  2.0F,  3.0F,  4.0F,  6.0F,  8.0F,
+                                      12.0F, 16.0F, 24.0F, 32.0F, 48.0F, 64.0F};
+        float best = scale;
+        const auto consider = [&](float candidate) {
+            const bool beyond = up ? candidate > scale * 1.01F : candidate < scale * 0.99F;
+            const bool nearer = best == scale || (up ? candidate < best : candidate > best);
+            if (beyond && nearer) best = candidate;
+        };
+        for (const float factor : kFactors) {
+            consider(factor);
+            consider(1 / factor);
+        }
+        return std::clamp(best, kMinScale, kMaxScale);
+    }
     void leave_fit() {
         if (!fitting_) return;
         scale_ = scale();
         centre_ = {picture_.x / 2, picture_.y / 2};
         fitting_ = false;
     }
-    // The middle of the region never leaves the picture: it cannot be lost.
+    // The middle of the region never leaves the pictures: they cannot be lost.
     void keep_in_sight() {
-        centre_ = {std::clamp(centre_.x, 0.0F, picture_.x),
-                   std::clamp(centre_.y, 0.0F, picture_.y)};
+        const float beside = (tiles_ - 1) / 2; // copies on each side
+        centre_ = {std::clamp(centre_.x, -beside * picture_.x, (beside + 1) * picture_.x),
+                   std::clamp(centre_.y, -beside * picture_.y, (beside + 1) * picture_.y)};
     }
 
     ViewRegion region_;
     Point picture_;
     Point centre_; // picture point in the middle of the region
     float scale_ = 1;
+    float tiles_ = 1;
     bool fitting_ = true;
     bool whole_pixels_ = false;
 };

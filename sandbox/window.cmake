@@ -16,9 +16,10 @@ endif()
 
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
-  ${_here}/app.cpp ${_here}/imgui_layer.cpp ${_here}/panel.cpp ${_here}/panel_params.cpp
-  ${_here}/panel_player.cpp ${_here}/panel_stats.cpp ${_here}/panel_view.cpp
-  ${_here}/play_control.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp
+  ${_here}/app.cpp ${_here}/editor.cpp ${_here}/imgui_layer.cpp ${_here}/panel.cpp
+  ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp ${_here}/panel_player.cpp
+  ${_here}/panel_stats.cpp ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp
+  ${_here}/shortcuts.cpp ${_here}/play_control.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp
   ${_here}/script.cpp ${_here}/script_runner.cpp ${_here}/swapchain.cpp ${_here}/window.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json

@@ -9,15 +9,20 @@ const int kGround = 0;
 const int kShadow = 1;
 const int kExact = 2;
 const int kSmooth = 3;
+const int kExactTiled = 4;
+const int kSmoothTiled = 5;
 
 layout(set = 0, binding = 0) uniform sampler2D exact_picture;  // UNORM view: encoded values
 layout(set = 0, binding = 1) uniform sampler2D smooth_picture; // sRGB view: linear light, filtered
+layout(set = 0, binding = 2) uniform sampler2D tiled_picture; // ... and round the edges
 
 layout(push_constant) uniform View {
     vec4 background;     // encoded; w is unused
     vec4 checker;        // encoded, the other squares; w is their side in screen pixels, 0: none
     vec2 origin;         // screen position of the picture's top left corner
     vec2 picture_size;   // picture pixels
+    vec2 all_origin;     // of the picture and its copies together, screen pixels
+    vec2 all_size;
     float scale;         // screen pixels per picture pixel
     float shadow_radius; // screen pixels
 }
@@ -46,20 +51,23 @@ void main() {
     if (kPart == kGround) {
         out_colour = vec4(ground(screen), 1.0);
     } else if (kPart == kShadow) {
-        const vec2 half_size = 0.5 * view.picture_size * view.scale;
-        const vec2 outside = abs(screen - view.origin - half_size) - half_size;
+        const vec2 half_size = 0.5 * view.all_size;
+        const vec2 outside = abs(screen - view.all_origin - half_size) - half_size;
         const float distance = length(max(outside, vec2(0.0)));
         const float fall = 1.0 - min(distance / view.shadow_radius, 1.0);
         out_colour = vec4(ground(screen) * (1.0 - 0.45 * fall * fall), 1.0);
     } else {
         const vec2 pixel = (screen - view.origin) / view.scale;
         vec4 colour;
-        if (kPart == kSmooth) {
-            const vec4 light = textureLod(smooth_picture, pixel / view.picture_size, 0.0);
+        if (kPart == kSmooth || kPart == kSmoothTiled) {
+            const vec2 place = pixel / view.picture_size;
+            const vec4 light = kPart == kSmooth ? textureLod(smooth_picture, place, 0.0)
+                                                : textureLod(tiled_picture, place, 0.0);
             colour = vec4(encode(light.rgb), light.a);
         } else {
+            const vec2 place = kPart == kExact ? pixel : mod(pixel, view.picture_size);
             const ivec2 last = ivec2(view.picture_size) - 1;
-            colour = texelFetch(exact_picture, clamp(ivec2(pixel), ivec2(0), last), 0);
+            colour = texelFetch(exact_picture, clamp(ivec2(place), ivec2(0), last), 0);
         }
         // Opaque pixels stay bit-exact: mix() with weight 1 might round.
         const vec3 over = mix(ground(screen), colour.rgb, colour.a);

@@ -175,6 +175,55 @@ TEST_F(RenderTest, TransparencyShowsTheChecker) {
     EXPECT_EQ(light, 32);
 }
 
+TEST_F(RenderTest, CopiesRepeatThePictureExactly) {
+    publish_frame(*ring_, 16, 16, {}, ramp);
+    transform_.set_picture(16, 16);
+    show_exactly(2);
+    scene_.look.tiles = 3;
+    const Image image = draw();
+    const Point corner = transform_.origin();
+    const auto left = static_cast<std::uint32_t>(corner.x) - 32;
+    const auto top = static_cast<std::uint32_t>(corner.y) - 32;
+    for (std::uint32_t y = 0; y < 96; ++y) {
+        for (std::uint32_t x = 0; x < 96; ++x) {
+            const std::uint32_t px = x / 2 % 16;
+            const std::uint32_t py = y / 2 % 16;
+            const Pixel expected{ramp(px, py, 0), ramp(px, py, 1), ramp(px, py, 2), 255};
+            ASSERT_EQ(at(image, left + x, top + y), expected) << x << ", " << y;
+        }
+    }
+    const Pixel background{26, 27, 29, 255};
+    EXPECT_EQ(at(image, left - 1, top), background);
+    EXPECT_EQ(at(image, left + 96, top), background);
+}
+
+TEST_F(RenderTest, SmoothCopiesBlendRoundTheEdges) {
+    // Black left half, white right half: the edge between copies is as soft as the one inside.
+    publish_frame(*ring_, 2, 1, {}, [](std::uint32_t x, std::uint32_t, std::uint32_t c) {
+        return c == 3 || x == 1 ? 255U : 0U;
+    });
+    transform_.set_picture(2, 1);
+    show_exactly(16);
+    scene_.look.smooth = true;
+    const auto row = [&] {
+        const Image image = draw();
+        const Point corner = transform_.origin();
+        std::vector<int> values;
+        for (std::uint32_t x = 0; x < 32; ++x) {
+            values.push_back(at(image, static_cast<std::uint32_t>(corner.x) + x,
+                                static_cast<std::uint32_t>(corner.y) + 8)[0]);
+        }
+        return values;
+    };
+    const std::vector<int> alone = row();
+    scene_.look.tiles = 3;
+    const std::vector<int> tiled = row();
+    EXPECT_EQ(alone[0], 0) << "alone, the edge is the pixel's own colour";
+    EXPECT_NEAR(tiled[0], 188, 8) << "half way to the white pixel of the copy";
+    EXPECT_NEAR(tiled[31], 188, 8);
+    for (int x = 0; x < 16; ++x) EXPECT_NEAR(tiled[8 + x], alone[8 + x], 1);
+}
+
 TEST_F(RenderTest, NothingIsDrawnOutsideTheRegion) {
     publish_frame(*ring_, 200, 200, {},
                   [](std::uint32_t, std::uint32_t, std::uint32_t) { return 255U; });

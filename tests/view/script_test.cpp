@@ -125,13 +125,13 @@ TEST_F(ScriptRun, PlaysAndSavesPictures) {
 TEST_F(ScriptRun, KeysAndMouseAreAUsers) {
     const auto ran = run(R"([
         {"key": "space"}, {"wait_frames": 1}, "wait_done", {"key": "s"},
-        {"key": "1"}, {"wheel": [820, 360, 4]}, {"drag": [[820, 360], [860, 340]]}])");
+        {"key": "1"}, {"wheel": [820, 332, 1]}, {"drag": [[820, 332], [860, 312]]}])");
     if (!app_) return;
     ASSERT_TRUE(ran.ok()) << ran.error().message;
     EXPECT_EQ(app_->control().stats().finished, 1U);
     EXPECT_FALSE(app_->look().smooth);
     EXPECT_EQ(app_->transform().scale(), 2.0F);
-    const Point middle = app_->transform().to_picture({820, 360});
+    const Point middle = app_->transform().to_picture({820, 332});
     EXPECT_NEAR(middle.x, 32 - 20, 1);
     EXPECT_NEAR(middle.y, 32 + 10, 1);
 }
@@ -159,6 +159,33 @@ TEST_F(ScriptRun, FailuresNameTheAction) {
     ASSERT_FALSE(ran.ok());
     EXPECT_THAT(ran.error().message, HasSubstr("script.json: line 2: action 3 (set): "));
     EXPECT_THAT(ran.error().message, HasSubstr("mauve"));
+}
+
+TEST_F(ScriptRun, ShowsAnyStepOfTheRunAgain) {
+    const auto ran = run(R"([
+        {"set": {"steps": 8}}, "play", "wait_done",
+        {"show_step": 4}, {"wait_frames": 2}, {"save_image": "@four.png"},
+        {"key": "left"}, {"wait_frames": 1}, {"save_image": "@three.png"},
+        {"key": "home"}, {"wait_frames": 1}, {"save_image": "@one.png"},
+        {"key": "end"}, {"wait_frames": 1}, {"save_image": "@eight.png"}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    const auto painted_rows = [](const Image &image) {
+        std::uint32_t rows = 0;
+        while (rows < 64 && image.pixels[std::size_t{rows} * 64 * 3] == 200) ++rows;
+        return rows;
+    };
+    EXPECT_EQ(painted_rows(read("four.png")), 32U);
+    EXPECT_EQ(painted_rows(read("three.png")), 24U);
+    EXPECT_EQ(painted_rows(read("one.png")), 8U);
+    EXPECT_EQ(painted_rows(read("eight.png")), 64U);
+}
+
+TEST_F(ScriptRun, AStepThatIsNotRecordedIsAnError) {
+    const auto ran = run(R"(["play", "wait_done", {"show_step": 99}])");
+    if (!app_) return;
+    ASSERT_FALSE(ran.ok());
+    EXPECT_THAT(ran.error().message, HasSubstr("step 99 of the shown run is not recorded"));
 }
 
 TEST_F(ScriptRun, AFailedRunEndsAWait) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 namespace tessera {
 namespace {
 
@@ -68,6 +70,49 @@ TEST(ViewTransform, PictureCannotBeLost) {
     EXPECT_EQ(transform.scale(), ViewTransform::kMaxScale);
     for (int i = 0; i < 100; ++i) transform.zoom_about({800, 360}, 0.5F);
     EXPECT_EQ(transform.scale(), ViewTransform::kMinScale);
+}
+
+TEST(ViewTransform, WithoutSmoothingItZoomsThroughWholeFactors) {
+    ViewTransform transform = fitted();
+    transform.set_scale(1);
+    std::vector<float> scales;
+    for (int i = 0; i < 12; ++i) {
+        transform.zoom_by({800, 360}, 1, true);
+        scales.push_back(transform.scale());
+        EXPECT_EQ(transform.scale(), std::round(transform.scale()));
+    }
+    EXPECT_EQ(scales[0], 2.0F);
+    EXPECT_EQ(scales[1], 3.0F);
+    EXPECT_EQ(scales.back(), ViewTransform::kMaxScale);
+    for (int i = 0; i < 30; ++i) {
+        const float before = transform.scale();
+        transform.zoom_by({800, 360}, -1, true);
+        const float factor = transform.scale() < 1 ? 1 / transform.scale() : transform.scale();
+        EXPECT_NEAR(factor, std::round(factor), 1e-3);
+        EXPECT_TRUE(transform.scale() < before || before == ViewTransform::kMinScale) << before;
+    }
+    EXPECT_EQ(transform.scale(), ViewTransform::kMinScale);
+    transform.zoom_by({800, 360}, 1, true);
+    EXPECT_GT(transform.scale(), ViewTransform::kMinScale);
+    transform.set_scale(0.5F);
+    transform.zoom_by({800, 360}, 1, true);
+    EXPECT_EQ(transform.scale(), 1.0F);
+    transform.set_scale(1.37F);
+    transform.zoom_by({800, 360}, 1, false);
+    EXPECT_GT(transform.scale(), 1.4F);
+    EXPECT_LT(transform.scale(), 2.0F);
+}
+
+TEST(ViewTransform, CopiesStandRoundThePicture) {
+    ViewTransform transform = fitted();
+    const float alone = transform.scale();
+    const Point middle = transform.to_picture({800, 360});
+    transform.set_tiles(3);
+    EXPECT_NEAR(transform.scale(), alone / 3, 1e-4) << "all copies fit";
+    EXPECT_NEAR(transform.to_picture({800, 360}).x, middle.x, 1);
+    transform.pan_by(1e7F, -1e7F);
+    EXPECT_NEAR(transform.to_picture({800, 360}).x, -256, 2);
+    EXPECT_NEAR(transform.to_picture({800, 360}).y, 512, 2);
 }
 
 TEST(ViewTransform, KeepsTheSpotWhenThePictureChangesSize) {

@@ -1,6 +1,6 @@
-// Only in builds with the address sanitizer, in every program that uses Vulkan: leaks of the software
-// driver and of the validation layer are not ours. Both are kept loaded, because a leak can be told
-// by its library only while that is there.
+// Only in builds with the address sanitizer, in every program that uses Vulkan: leaks of the
+// software driver and of the validation layer are not ours. Both are kept loaded, because a leak
+// can be told by its library only while that is there.
 #include <dlfcn.h>
 
 extern "C" [[gnu::visibility("default")]] const char *__lsan_default_suppressions();

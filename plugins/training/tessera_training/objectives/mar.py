@@ -16,10 +16,10 @@ from ..mar import Mar
 Draws = dict[str, torch.Tensor]
 
 
-def mask_rate(generator: torch.Generator, low: float) -> float:
-    """Truncated normal: mean 1, deviation 0.25, support [low, 1]."""
+def mask_rate(generator: torch.Generator, low: float, deviation: float = 0.25) -> float:
+    """Truncated normal: mean 1, support [low, 1]."""
     while True:
-        rate = 1 - abs(float(torch.randn((), generator=generator))) * 0.25
+        rate = 1 - abs(float(torch.randn((), generator=generator))) * deviation
         if rate >= low:
             return rate
 
@@ -37,6 +37,8 @@ class MarObjective(nn.Module):
         self.model, self.pack, self.settings = model, pack, config
         self.table = diffusion.tables()
         self.weight: torch.Tensor | None = None  # [d], mean 1
+        # Guesses tokens straight from the conditions: for training only, exported models do not have it.
+        self.guess = nn.Linear(model.config.decoder_embed_dim, model.config.token_width) if config.guess_weight else None
         if config.smooth_channel_weight:
             weight = 1 + config.smooth_channel_weight * pack.smoothness()
             self.weight = (weight / weight.mean()).repeat_interleave(model.config.patch_size**2)
@@ -45,7 +47,8 @@ class MarObjective(nn.Module):
         config, batch = self.model.config, len(ids)
         tokens = patchify(self.pack.draw(ids, generator), config.patch_size)
         orders = torch.rand(batch, config.tokens, generator=generator).argsort(1)
-        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min))
+        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min,
+                                                     self.settings.mask_ratio_std))
         copies = self.settings.diffusion_batch_mul
         return {
             "tokens": tokens, "labels": self.pack.labels[ids], "mask": mask_of(orders, masked),
@@ -67,4 +70,17 @@ class MarObjective(nn.Module):
         net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
         mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
-        return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}
+        loss = parts["mse"] + parts["vb"]
+        if self.guess is not None:
+            parts["guess"] = self._guess_error(z[mask], tokens[mask])
+            loss = loss + self.settings.guess_weight * parts["guess"]
+        return loss, {name: value.detach() for name, value in parts.items()}
+
+    def _guess_error(self, z: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Squared error of the tokens' conditional mean, read off z [N,D] by one linear layer.
+
+        It tells the transformer what neighbours say about a token without the noise of random times.
+        """
+        assert self.guess is not None
+        error = (self.guess(z).float() - tokens) ** 2
+        return (error if self.weight is None else error * self.weight).mean()

@@ -8,7 +8,7 @@ import torch
 
 from tessera_training.config import GeneratorConfig
 from tessera_training.mar import Mar, MarConfig, start_local, torus_positions
-from tessera_training.objectives.mar import MarObjective
+from tessera_training.objectives.mar import GUESS_MOST_UNKNOWN, MarObjective, mask_rate
 
 SMALL = MarConfig(img_size=48, vae_stride=8, patch_size=1, vae_embed_dim=3, encoder_embed_dim=40, encoder_depth=1,
                   encoder_num_heads=2, decoder_embed_dim=40, decoder_depth=1, decoder_num_heads=2, class_num=2,
@@ -22,6 +22,9 @@ class _Noise:
 
     def draw(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(len(ids), 3, 6, 6, generator=generator)
+
+    def variance_within(self) -> torch.Tensor:
+        return torch.tensor([0.2, 0.5, 1.0])
 
 
 def test_positions_depend_on_the_wrapped_offset_only() -> None:
@@ -55,19 +58,28 @@ def test_a_local_start_attends_to_neighbours() -> None:
 
 def test_the_guess_teaches_the_transformer_and_is_not_exported() -> None:
     torch.manual_seed(0)
-    objective = MarObjective(Mar(SMALL), _Noise(), GeneratorConfig(guess_weight=1.0))  # type: ignore[arg-type]
-    loss, parts = objective(objective.draw(torch.arange(8), torch.Generator().manual_seed(3)))
-    torch.testing.assert_close(loss.detach(), parts["mse"] + parts["vb"] + parts["guess"])
-    loss.backward()
-    assert objective.guess is not None and objective.guess.weight.grad is not None
-    assert float(objective.model.decoder_blocks[0].attn.qkv.weight.grad.abs().max()) > 0
+    config = GeneratorConfig(guess_weight=0.5, mask_ratio_min=0.1, mask_ratio_std=0.6)
+    objective = MarObjective(Mar(SMALL), _Noise(), config)  # type: ignore[arg-type]
+    counted = set()
+    for seed in range(12):
+        draws = objective.draw(torch.arange(8), torch.Generator().manual_seed(seed))
+        loss, parts = objective(draws)
+        counts = float(draws["mask"].float().mean()) <= GUESS_MOST_UNKNOWN
+        torch.testing.assert_close(loss.detach(), parts["mse"] + parts["vb"] + 0.5 * counts * parts["guess"])
+        objective.zero_grad()
+        loss.backward()
+        assert objective.guess is not None and objective.guess.weight.grad is not None
+        assert bool(objective.guess.weight.grad.abs().max() > 0) == counts
+        # The denoiser starts at zero, so in the first step only the guess reaches the transformer.
+        assert bool(objective.model.decoder_blocks[0].attn.qkv.weight.grad.abs().max() > 0) == counts
+        counted.add(counts)
+    assert counted == {False, True}
     assert not [name for name in objective.model.state_dict() if "guess" in name]
     plain = MarObjective(objective.model, _Noise(), GeneratorConfig())  # type: ignore[arg-type]
     assert plain.guess is None and "guess" not in plain(plain.draw(torch.arange(8), torch.Generator()))[1]
 
 
 def test_mask_rates_reach_down_to_the_least() -> None:
-    from tessera_training.objectives.mar import mask_rate
     generator = torch.Generator().manual_seed(1)
     rates = torch.tensor([mask_rate(generator, 0.1, 0.6) for _ in range(2000)])
     assert 0.1 <= float(rates.min()) < 0.15 and float(rates.max()) <= 1

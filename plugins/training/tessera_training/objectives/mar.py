@@ -15,6 +15,8 @@ from ..mar import Mar
 
 Draws = dict[str, torch.Tensor]
 
+GUESS_MOST_UNKNOWN = 0.85  # share of unknown tokens up to which they are guessed
+
 
 def mask_rate(generator: torch.Generator, low: float, deviation: float = 0.25) -> float:
     """Truncated normal: mean 1, support [low, 1]."""
@@ -38,7 +40,10 @@ class MarObjective(nn.Module):
         self.table = diffusion.tables()
         self.weight: torch.Tensor | None = None  # [d], mean 1
         # Guesses tokens straight from the conditions: for training only, exported models do not have it.
-        self.guess = nn.Linear(model.config.decoder_embed_dim, model.config.token_width) if config.guess_weight else None
+        self.guess: nn.Linear | None = None
+        if config.guess_weight:
+            self.guess = nn.Linear(model.config.decoder_embed_dim, model.config.token_width)
+            self.guess_scale = 1 / pack.variance_within().repeat_interleave(model.config.patch_size**2)
         if config.smooth_channel_weight:
             weight = 1 + config.smooth_channel_weight * pack.smoothness()
             self.weight = (weight / weight.mean()).repeat_interleave(model.config.patch_size**2)
@@ -73,14 +78,16 @@ class MarObjective(nn.Module):
         loss = parts["mse"] + parts["vb"]
         if self.guess is not None:
             parts["guess"] = self._guess_error(z[mask], tokens[mask])
-            loss = loss + self.settings.guess_weight * parts["guess"]
+            counts = mask[0].sum() <= GUESS_MOST_UNKNOWN * mask.shape[1]
+            loss = loss + self.settings.guess_weight * counts * parts["guess"]
         return loss, {name: value.detach() for name, value in parts.items()}
 
     def _guess_error(self, z: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Squared error of the tokens' conditional mean, read off z [N,D] by one linear layer.
+        """Squared error of the tokens' conditional mean, read off z [N,D] by one linear layer; 1 is no better
+        than the mean of the image.
 
-        It tells the transformer what neighbours say about a token without the noise of random times.
+        It tells the transformer what neighbours say about a token, without the noise of random times, and on the
+        scale of differences inside an image. Where nearly nothing is known it would only tell images apart.
         """
         assert self.guess is not None
-        error = (self.guess(z).float() - tokens) ** 2
-        return (error if self.weight is None else error * self.weight).mean()
+        return ((self.guess(z).float() - tokens) ** 2 * self.guess_scale).mean()

@@ -30,6 +30,9 @@ namespace {
 struct Options {
     std::string isa;
     int rounds = 15;
+    std::string only; // one kind of operation; empty: all
+
+    [[nodiscard]] bool runs(const std::string &kind) const { return only.empty() || only == kind; }
 };
 
 double now_us(bool cpu_time) {
@@ -214,8 +217,12 @@ void bench_attention(const Options &options, unsigned threads) {
         const tessera_tensor *k = device.tensor(shape);
         const tessera_tensor *v = device.tensor(shape);
         const tessera_tensor *out = device.tensor(shape);
+        tessera_attention causal{};
+        causal.struct_size = sizeof causal;
+        causal.rule = TESSERA_RANK_LESS_OR_EQUAL;
         std::vector<Contestant> contestants{
-            {"f32", [&] { table.attention(&table, q, k, v, nullptr, out); }}};
+            {"f32", [&] { table.attention(&table, q, k, v, nullptr, out); }},
+            {"causal", [&] { table.attention(&table, q, k, v, &causal, out); }}};
 #ifdef TESSERA_BENCH_ONEDNN
         OneDnn one;
         OneDnn::set_threads(static_cast<int>(threads));
@@ -362,17 +369,20 @@ int run(int argc, char **argv) {
             options.isa = argv[++i];
         } else if (std::strcmp(argv[i], "--rounds") == 0 && has_value) {
             options.rounds = std::max(1, std::atoi(argv[++i]));
+        } else if (std::strcmp(argv[i], "--only") == 0 && has_value) {
+            options.only = argv[++i];
         } else {
-            std::fprintf(stderr, "usage: bench_ops [--isa NAME] [--rounds N]\n");
+            std::fprintf(stderr, "usage: bench_ops [--isa NAME] [--rounds N] "
+                                 "[--only linear|attention|denoise]\n");
             return 2;
         }
     }
     for (const unsigned threads : {1u, 2u}) {
         const Device device(options, threads);
         std::printf("== %s\n", device.table().info->device);
-        bench_linear(options, threads);
-        bench_attention(options, threads);
-        bench_denoise(options, threads);
+        if (options.runs("linear")) bench_linear(options, threads);
+        if (options.runs("attention")) bench_attention(options, threads);
+        if (options.runs("denoise")) bench_denoise(options, threads);
     }
     return 0;
 }

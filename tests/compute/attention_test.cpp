@@ -2,6 +2,11 @@
 #include "devices.hpp"
 #include "harness.hpp"
 
+#include <cmath>
+#include <iterator>
+#include <limits>
+#include <vector>
+
 namespace tessera::testing {
 namespace {
 
@@ -32,6 +37,17 @@ const AttentionCase kCases[] = {
     {1, 20, 20, 1, 64, TESSERA_RANK_ALL, AttentionCase::kIndex, 4, true},
     {1, 65, 130, 1, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kIndex},
     {1, 12, 300, 1, 64},
+};
+
+// Long enough for blocks of keys that a tile of queries does not see.
+const AttentionCase kMaskedCases[] = {
+    {2, 100, 100, 1, 24, TESSERA_RANK_LESS_OR_EQUAL},
+    {2, 70, 90, 2, 16, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kPermuted},
+    {2, 80, 80, 1, 16, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kPermutedPerBatch},
+    {1, 140, 140, 1, 16, TESSERA_RANK_EQUAL, AttentionCase::kBlocks},
+    {1, 140, 140, 1, 16, TESSERA_RANK_LESS, AttentionCase::kIndex, 9},
+    {1, 70, 70, 2, 16, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kBlocks, 5, true},
+    {1, 70, 70, 1, 16, TESSERA_RANK_ALL, AttentionCase::kIndex, 5, true},
 };
 
 Indices ranks_of(const AttentionCase &c, std::int64_t count) {
@@ -122,7 +138,9 @@ class AttentionTest : public DeviceTest {};
 TESSERA_ON_ALL_DEVICES(AttentionTest);
 
 TEST_P(AttentionTest, EqualsReference) {
-    for (const AttentionCase &c : kCases) {
+    std::vector<AttentionCase> cases(std::begin(kCases), std::end(kCases));
+    cases.insert(cases.end(), std::begin(kMaskedCases), std::end(kMaskedCases));
+    for (const AttentionCase &c : cases) {
         const AttentionOperands given(c);
         const Product want = want_attention(c, given);
         // Scores of size |q||k| scale carry float32 rounding; the softmax turns that into a
@@ -160,6 +178,75 @@ TEST_P(AttentionTest, HiddenKeysChangeNothing) {
     }
     const Array after = run_attention(device(), c, given);
     for (std::int64_t i = 0; i < 15 * c.heads * c.width; ++i) ASSERT_EQ(before[i], after[i]) << i;
+}
+
+bool sees(const AttentionCase &c, const AttentionOperands &given, std::int64_t image,
+          std::int64_t query, std::int64_t key) {
+    if (key < c.sinks) return true;
+    if (c.isolated && query < c.sinks) return false;
+    const auto rank = [&](const Indices &ranks, std::int64_t count, std::int64_t i) {
+        if (c.ranks == AttentionCase::kIndex) return static_cast<std::int32_t>(i);
+        const bool per_batch = c.ranks == AttentionCase::kPermutedPerBatch;
+        return ranks[static_cast<std::size_t>((per_batch ? image * count : 0) + i)];
+    };
+    const std::int32_t q = rank(given.query_rank, c.queries, query);
+    const std::int32_t k = rank(given.key_rank, c.keys, key);
+    switch (c.rule) {
+    case TESSERA_RANK_LESS_OR_EQUAL:
+        return k <= q;
+    case TESSERA_RANK_LESS:
+        return k < q;
+    case TESSERA_RANK_EQUAL:
+        return k == q;
+    default:
+        return true;
+    }
+}
+
+// A key that is not a number reaches the queries that see it, and changes no bit of the others.
+TEST_P(AttentionTest, HiddenKeysMayBeAnything) {
+    const double kInfinity = std::numeric_limits<double>::infinity();
+    const double kNan = std::numeric_limits<double>::quiet_NaN();
+    for (const AttentionCase &c : kMaskedCases) {
+        const AttentionOperands given(c);
+        const Array before = run_attention(device(), c, given);
+        for (std::int64_t key = 0; key < c.keys; key += 7) {
+            for (const double poison : {kNan, kInfinity, -kInfinity}) {
+                AttentionOperands poisoned = given;
+                const std::int64_t row = c.heads * c.width;
+                for (std::int64_t i = 0; i < row; ++i) {
+                    poisoned.key[key * row + i] = poison; // of image 0
+                    poisoned.value[key * row + i] = poison;
+                }
+                const Array after = run_attention(device(), c, poisoned);
+                std::int64_t wrong = 0;
+                for (std::int64_t i = 0; i < after.size(); ++i) {
+                    const std::int64_t query = i / row % c.queries;
+                    const std::int64_t image = i / row / c.queries;
+                    const bool reached = image == 0 && sees(c, given, image, query, key);
+                    if (reached ? std::isfinite(after[i]) : after[i] != before[i]) ++wrong;
+                }
+                EXPECT_EQ(wrong, 0) << "rule " << c.rule << ", key " << key << " is " << poison;
+            }
+        }
+    }
+}
+
+// Keys beyond every query's rank: the same bits as without them, whatever block they end in.
+TEST_P(AttentionTest, KeysThatNobodySeesAreAsIfAbsent) {
+    for (const std::int64_t visible : {1, 31, 32, 33, 64, 100}) {
+        AttentionCase c{1, visible, 150, 2, 32, TESSERA_RANK_LESS_OR_EQUAL};
+        const AttentionOperands given(c);
+        const Array want = run_attention(device(), c, given);
+        AttentionCase few = c;
+        few.keys = visible;
+        AttentionOperands alone = given;
+        for (Array *rows : {&alone.key, &alone.value}) {
+            rows->shape[1] = visible;
+            rows->values.resize(static_cast<std::size_t>(visible * c.heads * c.width));
+        }
+        expect_identical(run_attention(device(), few, alone), want, "without hidden keys");
+    }
 }
 
 TEST_P(AttentionTest, QueriesBatchesAndThreadsDoNotMatter) {

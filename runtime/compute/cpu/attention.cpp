@@ -1,6 +1,8 @@
 // attention: softmax(q k^T) v per head. Keys and values are packed once per head; then each piece
 // takes a few queries through scores, softmax and sum, with the scores of a tile in the nearest
-// cache.
+// cache. Under a mask, keys come in blocks (the panels of the packed keys), and blocks that no
+// query of a tile sees are left out.
+#include "compute/cpu/attention_mask.hpp"
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
@@ -12,6 +14,12 @@ namespace {
 
 constexpr std::int64_t kTilesOfPiece = 4;
 
+bool all_finite(const float *values, std::int64_t n) {
+    bool finite = true;
+    for (std::int64_t i = 0; i < n; ++i) finite &= std::isfinite(values[i]);
+    return finite;
+}
+
 // One call, with everything that does not change inside it.
 class AttentionCall {
   public:
@@ -19,15 +27,17 @@ class AttentionCall {
                   const tessera_tensor &value, const tessera_attention &options,
                   const tessera_tensor &out)
         : cpu_(cpu), gemm_(cpu.kernels().gemm), kernels_(cpu.kernels().attention), query_(query),
-          key_(key), value_(value), out_(out), options_(options), queries_(query.shape[1]),
+          key_(key), value_(value), out_(out),
+          mask_(options, key.shape[1], cpu.kernels().gemm.panel_columns), queries_(query.shape[1]),
           keys_(key.shape[1]), heads_(query.shape[2]), width_(query.shape[3]),
+          padded_keys_(mask_.hides() ? mask_.blocks() * gemm_.panel_columns : keys_),
           rows_of_piece_(gemm_.tile_rows * kTilesOfPiece),
           blocks_((queries_ + rows_of_piece_ - 1) / rows_of_piece_),
-          score_stride_(padded_stride(keys_)), query_stride_(padded_stride(width_)) {
+          score_stride_(padded_stride(padded_keys_)), query_stride_(padded_stride(width_)) {
         key_matrix_.columns = keys_;
         key_matrix_.segment_length = width_;
         value_matrix_.columns = width_;
-        value_matrix_.segment_length = keys_;
+        value_matrix_.segment_length = padded_keys_;
         key_bytes_ = packed_bytes(gemm_, key_matrix_);
         value_bytes_ = packed_bytes(gemm_, value_matrix_);
         scale_ = options.scale != 0 ? options.scale : 1.0f / std::sqrt(static_cast<float>(width_));
@@ -38,7 +48,8 @@ class AttentionCall {
         const unsigned threads = cpu_.pool().thread_count();
         packed_ = cpu_.scratch<std::byte>(Scratch::kA, heads * (key_bytes_ + value_bytes_));
         scores_ = cpu_.scratch<float>(Scratch::kB, threads * tile_floats());
-        if (!packed_ || !scores_ || !make_ranks()) return;
+        finite_ = cpu_.scratch<std::uint8_t>(Scratch::kD, heads);
+        if (!packed_ || !scores_ || !finite_ || !mask_.prepare(cpu_)) return;
         cpu_.pool().run([&](Region &region) {
             region.for_each(heads, [&](std::int64_t head) { pack(head); });
             region.for_each(heads * blocks_, [&](std::int64_t piece) {
@@ -49,30 +60,8 @@ class AttentionCall {
 
   private:
     [[nodiscard]] std::int64_t tile_floats() const {
-        return gemm_.tile_rows * (score_stride_ + query_stride_);
-    }
-
-    // Key ranks lie side by side for the kernels: (batch or 1, keys).
-    bool make_ranks() {
-        if (options_.rule == TESSERA_RANK_ALL) return true;
-        const tessera_tensor *given = options_.key_rank;
-        rank_batches_ = given && given->rank == 2 ? given->shape[0] : 1;
-        key_ranks_ = cpu_.scratch<std::int32_t>(Scratch::kC, rank_batches_ * keys_);
-        if (!key_ranks_) return false;
-        for (std::int64_t b = 0; b < rank_batches_; ++b) {
-            for (std::int64_t k = 0; k < keys_; ++k)
-                key_ranks_[b * keys_ + k] = rank_of(given, b, k);
-        }
-        return true;
-    }
-
-    static std::int32_t rank_of(const tessera_tensor *ranks, std::int64_t batch, std::int64_t i) {
-        if (!ranks) return static_cast<std::int32_t>(i);
-        const std::int64_t at =
-            ranks->rank == 2
-                ? (ranks->shape[0] == 1 ? 0 : batch) * ranks->stride[0] + i * ranks->stride[1]
-                : i * ranks->stride[0];
-        return static_cast<const std::int32_t *>(ranks->data)[at];
+        const std::int64_t skip_floats = padded_stride(padded_keys_) / 4;
+        return gemm_.tile_rows * (score_stride_ + query_stride_) + skip_floats;
     }
 
     // Row i of a head; head counts (batch, head).
@@ -91,8 +80,12 @@ class AttentionCall {
             gemm_.pack_panel(columns, count, 1, width_, false, to);
             to += panel_bytes(gemm_, key_matrix_);
         }
-        kernels_.pack_values(row(value_, head, 0), value_.stride[1], keys_, width_,
+        kernels_.pack_values(row(value_, head, 0), value_.stride[1], keys_, padded_keys_, width_,
                              reinterpret_cast<float *>(to));
+        bool finite = true;
+        for (std::int64_t k = 0; k < keys_ && mask_.hides(); ++k)
+            finite &= all_finite(row(value_, head, k), width_);
+        finite_[head] = finite ? 1 : 0;
     }
 
     void run_piece(std::int64_t piece, float *own) {
@@ -100,74 +93,134 @@ class AttentionCall {
         const std::int64_t begin = piece % blocks_ * rows_of_piece_;
         const std::int64_t end = std::min(queries_, begin + rows_of_piece_);
         for (std::int64_t first = begin; first < end; first += gemm_.tile_rows) {
-            run_tile(head, first, std::min(gemm_.tile_rows, end - first), own);
+            const std::int64_t count = std::min(gemm_.tile_rows, end - first);
+            if (mask_.hides())
+                run_masked_tile(head, first, count, own);
+            else
+                run_tile(head, first, count, own);
         }
     }
 
-    void run_tile(std::int64_t head, std::int64_t first, std::int64_t count, float *scores) {
+    float *scale_queries(std::int64_t head, std::int64_t first, std::int64_t count,
+                         float *scores) const {
         float *queries = scores + gemm_.tile_rows * score_stride_;
         for (std::int64_t i = 0; i < count; ++i) {
             kernels_.scale(row(query_, head, first + i), width_, scale_,
                            queries + i * query_stride_);
         }
-        const std::byte *packed = packed_ + head * (key_bytes_ + value_bytes_);
-        multiply(key_matrix_, packed, queries, query_stride_, count, scores, score_stride_);
+        return queries;
+    }
 
-        float factors[kMaxTileRows];
+    void scale_outputs(std::int64_t head, std::int64_t first, std::int64_t count,
+                       const float *factors) const {
         for (std::int64_t i = 0; i < count; ++i) {
-            factors[i] =
-                kernels_.softmax(scores + i * score_stride_, keys_, filter(head, first + i));
-        }
-        float *out = row(out_, head, first);
-        multiply(value_matrix_, packed + key_bytes_, scores, score_stride_, count, out,
-                 out_.stride[1]);
-        for (std::int64_t i = 0; i < count; ++i) {
-            float *to = out + i * out_.stride[1];
+            float *to = row(out_, head, first + i);
             kernels_.scale(to, width_, factors[i], to);
         }
     }
 
-    void multiply(PackedMatrix matrix, const std::byte *data, const float *a, std::int64_t a_stride,
-                  std::int64_t rows, float *out, std::int64_t out_stride) const {
-        matrix.data = data;
-        const GemmCall call{.weight = matrix,
-                            .a = a,
-                            .a_stride = a_stride,
-                            .rows = rows,
-                            .out = out,
-                            .out_stride = out_stride,
-                            .epilogue = {}};
-        const std::int64_t panels = panel_count(gemm_, matrix);
-        for (std::int64_t panel = 0; panel < panels; ++panel) gemm_.panel(call, panel, 0, rows);
+    void run_tile(std::int64_t head, std::int64_t first, std::int64_t count, float *scores) const {
+        const float *queries = scale_queries(head, first, count, scores);
+        const std::byte *packed = packed_ + head * (key_bytes_ + value_bytes_);
+        multiply(
+            product(key_matrix_, packed, queries, query_stride_, count, scores, score_stride_));
+        float factors[kMaxTileRows];
+        for (std::int64_t i = 0; i < count; ++i)
+            factors[i] = kernels_.softmax(scores + i * score_stride_, keys_, KeyFilter{});
+        multiply(product(value_matrix_, packed + key_bytes_, scores, score_stride_, count,
+                         row(out_, head, first), out_.stride[1]));
+        scale_outputs(head, first, count, factors);
     }
 
-    [[nodiscard]] KeyFilter filter(std::int64_t head, std::int64_t query) const {
-        KeyFilter filter;
-        filter.rule = options_.rule;
-        filter.sink_count = options_.sink_count;
-        filter.sinks_only = options_.sink_isolated != 0 && query < filter.sink_count;
-        if (filter.rule != TESSERA_RANK_ALL) {
-            const std::int64_t batch = head / heads_;
-            filter.query_rank = rank_of(options_.query_rank, batch, query);
-            filter.key_rank = key_ranks_ + (rank_batches_ == 1 ? 0 : batch) * keys_;
+    void run_masked_tile(std::int64_t head, std::int64_t first, std::int64_t count,
+                         float *scores) const {
+        const float *queries = scale_queries(head, first, count, scores);
+        auto *skip = reinterpret_cast<std::uint8_t *>(scores + gemm_.tile_rows *
+                                                                   (score_stride_ + query_stride_));
+        const std::int64_t image = head / heads_;
+        const AttentionMask::Blocks seen = mask_.visible(image, first, count, skip);
+        const std::byte *packed = packed_ + head * (key_bytes_ + value_bytes_);
+        const GemmCall score_call =
+            product(key_matrix_, packed, queries, query_stride_, count, scores, score_stride_);
+        for (std::int64_t block = seen.begin; block < seen.end; ++block)
+            if (skip[block] == 0) gemm_.panel(score_call, block, 0, count);
+
+        const std::int64_t begin = seen.begin * gemm_.panel_columns;
+        const std::int64_t end = std::min(keys_, seen.end * gemm_.panel_columns);
+        float factors[kMaxTileRows] = {};
+        for (std::int64_t i = 0; i < count && begin < end; ++i) {
+            float *row_scores = scores + i * score_stride_;
+            factors[i] = kernels_.softmax(row_scores + begin, end - begin,
+                                          mask_.filter(image, first + i, begin));
+            std::fill(row_scores + keys_, row_scores + padded_keys_, 0.0f);
         }
-        return filter;
+        sum_values(head, first, count, scores, skip);
+        scale_outputs(head, first, count, factors);
+    }
+
+    // Probabilities times values, without the blocks to skip. A value that is not finite would
+    // reach queries that do not see it, as 0 times it: then every query leaves out its own keys, in
+    // the same order of sums. `skip` is overwritten.
+    void sum_values(std::int64_t head, std::int64_t first, std::int64_t count, const float *scores,
+                    std::uint8_t *skip) const {
+        const std::byte *packed = packed_ + head * (key_bytes_ + value_bytes_) + key_bytes_;
+        PackedMatrix values = value_matrix_;
+        if (finite_[head] != 0) {
+            values.segments = mask_.blocks();
+            values.segment_length = gemm_.panel_columns;
+            GemmCall call = product(values, packed, scores, score_stride_, count,
+                                    row(out_, head, first), out_.stride[1]);
+            call.skip = skip;
+            return multiply(call);
+        }
+        values.segments = padded_keys_;
+        values.segment_length = 1;
+        for (std::int64_t i = 0; i < count; ++i) {
+            for (std::int64_t k = 0; k < padded_keys_; ++k) {
+                const bool seen = k < keys_ && mask_.sees(head / heads_, first + i, k);
+                skip[k] = seen ? 0 : 1;
+            }
+            GemmCall call = product(values, packed, scores + i * score_stride_, score_stride_, 1,
+                                    row(out_, head, first + i), out_.stride[1]);
+            call.skip = skip;
+            multiply(call);
+        }
+    }
+
+    static GemmCall product(PackedMatrix matrix, const std::byte *data, const float *a,
+                            std::int64_t a_stride, std::int64_t rows, float *out,
+                            std::int64_t out_stride) {
+        GemmCall call;
+        call.weight = matrix;
+        call.weight.data = data;
+        call.a = a;
+        call.a_stride = a_stride;
+        call.rows = rows;
+        call.out = out;
+        call.out_stride = out_stride;
+        return call;
+    }
+
+    void multiply(const GemmCall &call) const {
+        const std::int64_t panels = panel_count(gemm_, call.weight);
+        for (std::int64_t panel = 0; panel < panels; ++panel)
+            gemm_.panel(call, panel, 0, call.rows);
     }
 
     Cpu &cpu_;
     const GemmKernels &gemm_;
     const AttentionKernels &kernels_;
     const tessera_tensor &query_, &key_, &value_, &out_;
-    const tessera_attention &options_;
+    AttentionMask mask_;
     const std::int64_t queries_, keys_, heads_, width_;
+    const std::int64_t padded_keys_; // whole blocks under a mask
     const std::int64_t rows_of_piece_, blocks_;
     const std::int64_t score_stride_, query_stride_;
     PackedMatrix key_matrix_, value_matrix_;
     std::int64_t key_bytes_ = 0, value_bytes_ = 0;
-    std::byte *packed_ = nullptr;       // (batch * heads): keys, then values
-    float *scores_ = nullptr;           // per thread: a tile's scores, then its queries
-    std::int32_t *key_ranks_ = nullptr; // (batch or 1, keys)
-    std::int64_t rank_batches_ = 1;
+    std::byte *packed_ = nullptr;    // (batch * heads): keys, then values
+    float *scores_ = nullptr;        // per thread: a tile's scores, its queries, blocks to skip
+    std::uint8_t *finite_ = nullptr; // (batch * heads): whether all values are; under a mask
     float scale_ = 1;
 };
 

@@ -24,9 +24,9 @@ struct AttentionKernels {
     // out[i] = x[i] * factor; in place allowed.
     void (*scale)(const float *x, std::int64_t n, float factor, float *out);
     // Rows (keys, width), `stride` apart, as the packed matrix with `width` columns and inner index
-    // key: probabilities times it are the output.
+    // key: probabilities times it are the output. Zeros follow up to `padded_keys`.
     void (*pack_values)(const float *values, std::ptrdiff_t stride, std::int64_t keys,
-                        std::int64_t width, float *out);
+                        std::int64_t padded_keys, std::int64_t width, float *out);
 };
 
 } // namespace tessera::cpu

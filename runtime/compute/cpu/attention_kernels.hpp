@@ -89,7 +89,7 @@ struct Attention {
     }
 
     static void pack_values(const float *values, std::ptrdiff_t stride, std::int64_t keys,
-                            std::int64_t width, float *out) {
+                            std::int64_t padded_keys, std::int64_t width, float *out) {
         constexpr std::int64_t kHalf = Gemm<S>::kHalf;
         const std::int64_t halves = (width + 2 * kHalf - 1) / (2 * kHalf) * 2;
         for (std::int64_t half = 0; half < halves; ++half) {
@@ -104,6 +104,9 @@ struct Attention {
                         out[c] = first + c < width ? row[c] : 0;
                 }
             }
+            const std::int64_t rest = (padded_keys - keys) * kHalf;
+            for (std::int64_t i = 0; i < rest; ++i) out[i] = 0;
+            out += rest;
         }
     }
 };

@@ -47,13 +47,16 @@ struct Epilogue {
 // to an even length, zero-padded (`to_bf16` makes such rows).
 struct GemmCall {
     PackedMatrix weight;
-    // A: either rows at a + r * a_stride (elements, one segment) ...
+    // A: either rows at a + r * a_stride (elements; segments follow each other) ...
     const void *a = nullptr;
     std::ptrdiff_t a_stride = 0;
     // ... or a table of row pointers, a_rows[segment * a_rows_stride + r]; wins when not NULL.
     const void *const *a_rows = nullptr;
     std::ptrdiff_t a_rows_stride = 0;
     std::int64_t rows = 0;
+    // Segments whose entry is not 0 are left out of the sums, and not read; NULL: none. f32 rows
+    // without a table only.
+    const std::uint8_t *skip = nullptr;
     // f32 only: the inner index is summed in stretches of about kStretch, which are then added up.
     // Rounding errors grow with the root of the longest sum.
     bool in_stretches = false;

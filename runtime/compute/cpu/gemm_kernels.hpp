@@ -53,7 +53,8 @@ struct Gemm {
     static const T *row(const GemmCall &call, std::int64_t segment, std::int64_t r) {
         if (call.a_rows)
             return static_cast<const T *>(call.a_rows[segment * call.a_rows_stride + r]);
-        return static_cast<const T *>(call.a) + r * call.a_stride;
+        return static_cast<const T *>(call.a) + r * call.a_stride +
+               segment * call.weight.segment_length;
     }
 
     template <int R, int V>
@@ -188,6 +189,7 @@ struct Gemm {
         const std::int64_t half = call.weight.segments * segment;
         const std::int64_t start = (2 * panel + first / 2) * half;
         for (std::int64_t s = 0; s < call.weight.segments; ++s) {
+            if (call.skip && call.skip[s]) continue;
             using A = typename Choose<kKind == Kind::kDot, std::uint16_t, float>::Type;
             using W = typename Choose<kKind == Kind::kF32, float, std::uint16_t>::Type;
             const A *a[R];

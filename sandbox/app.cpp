@@ -42,6 +42,8 @@ std::uint32_t threads_for_a_smooth_window() {
     return cores > 2 ? cores - 1 : 1;
 }
 
+using Paths = std::vector<std::filesystem::path>;
+
 float pixels_per_unit() {
     const float pixels = ImGui::GetIO().DisplayFramebufferScale.x;
     return pixels > 0 ? pixels : 1;
@@ -144,6 +146,8 @@ Result<void> App::open_player() {
     }
     control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
     editor_ = std::make_unique<Editor>(*control_);
+    presets_ = std::make_unique<PresetShelf>(
+        options_.preset_dir.empty() ? PresetShelf::default_folder() : options_.preset_dir);
     if (options_.play_at_start) control_->play();
     return {};
 }
@@ -180,6 +184,9 @@ Result<void> App::frame() {
     last_start_us_ = start_us;
 
     control_->update();
+    for (const auto &path : window_ ? window_->take_dropped() : Paths()) {
+        if (auto opened = open_file(path); !opened) control_->report(opened.error().message);
+    }
     if (script_) {
         if (auto played = script_->before_frame(*this); !played) return played;
         finished_ = script_->finished();
@@ -195,6 +202,18 @@ Result<void> App::frame() {
     return {};
 }
 
+Result<void> App::open_file(const std::filesystem::path &path) {
+    if (path.extension() == ".json") {
+        auto preset = load_preset(path);
+        if (!preset) return preset.error();
+        control_->apply(*preset);
+        return {};
+    }
+    auto image = read_image(path, 4);
+    if (!image) return image.error();
+    return editor_->start_from(*image);
+}
+
 void App::build_interface() {
     const float elapsed_s =
         frame_times_.size() > 0
@@ -207,6 +226,7 @@ void App::build_interface() {
     handle_view_input(context);
     handle_shortcuts(context);
     draw_overlay(context);
+    draw_marks(context);
     imgui_->end_frame();
 }
 
@@ -214,6 +234,7 @@ PanelContext App::panel_context() {
     PanelContext context;
     context.control = control_.get();
     context.editor = editor_.get();
+    context.presets = presets_.get();
     context.state = &panel_;
     context.transform = &transform_;
     context.look = &look_;

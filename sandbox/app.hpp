@@ -10,6 +10,7 @@
 #include "sandbox/imgui_layer.hpp"
 #include "sandbox/offscreen.hpp"
 #include "sandbox/panel.hpp"
+#include "sandbox/preset_shelf.hpp"
 #include "sandbox/recording_target.hpp"
 #include "sandbox/script_runner.hpp"
 #include "sandbox/swapchain.hpp"
@@ -34,6 +35,7 @@ struct AppOptions {
     std::vector<std::filesystem::path> plugin_dirs;
     std::vector<std::filesystem::path> model_dirs;
     std::vector<std::pair<std::string, std::string>> values; // key, text
+    std::filesystem::path preset_dir;                        // empty: PresetShelf::default_folder()
     PlayOptions play;
     bool play_at_start = true;
 
@@ -58,6 +60,8 @@ class App {
     App(const App &) = delete;
     App &operator=(const App &) = delete;
 
+    // A picture to start from, or a preset (.json), as if it were dropped on the window.
+    [[nodiscard]] Result<void> open_file(const std::filesystem::path &path);
     // Until the window closes or the options say so.
     [[nodiscard]] Result<void> run();
     // One turn of the loop: waits for its time, takes news, draws.
@@ -116,6 +120,7 @@ class App {
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
 
     std::unique_ptr<Editor> editor_;
+    std::unique_ptr<PresetShelf> presets_;
     std::optional<ScriptRunner> script_;
     FrameRing *shown_ring_ = nullptr; // what this frame may take its picture from
     bool shows_record_ = false;       // the view left the live run

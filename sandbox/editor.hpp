@@ -1,19 +1,29 @@
-// What the user looks at: the run that grows, or any step of a recorded one. Calls PlayControl and
-// reads its history; knows no ImGui and no view. Control thread only.
+// What the user looks at and works on: any step of a recorded run, tokens marked for the next one,
+// undo and redo. Calls PlayControl and reads its history; knows no ImGui and no view. Everything is
+// told by the generator's inputs: without a mask slot there is nothing to mark. Control thread
+// only.
 #pragma once
 
 #include "sandbox/play_control.hpp"
+#include "sandbox/token_marks.hpp"
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace tessera {
 
+enum class Tool { kHand, kBrush, kRectangle };
+
 class Editor {
   public:
-    explicit Editor(PlayControl &control) : control_(control) {}
+    // Decides from now on what `control` gives its runs.
+    explicit Editor(PlayControl &control);
+    Editor(const Editor &) = delete;
+    Editor &operator=(const Editor &) = delete;
 
-    // Once per frame, after PlayControl::update: follows a new run, advances a replay.
+    // Once per frame, after PlayControl::update: follows a new run, advances a replay, remembers
+    // results for undo.
     void update(std::uint64_t now_us);
 
     // ---- the timeline: pictures of one run
@@ -31,16 +41,70 @@ class Editor {
     [[nodiscard]] const RunRecord *run() const;
     [[nodiscard]] const RunStep *step() const;
 
+    // ---- marks: with any, runs keep the other tokens of what is shown
+    Tool tool = Tool::kHand; // plain switches: the panel may flip them
+    Mark paint = Mark::kRegenerate;
+    int brush_size = 1; // tokens
+    [[nodiscard]] bool can_mark() const { return mask_slot() != nullptr && marks_.columns() > 0; }
+    [[nodiscard]] const TokenMarks &marks() const { return marks_; }
+    // A stroke of the tool; points in tokens. What it would paint is in marks() at once.
+    void begin_stroke(Point at, Mark mark);
+    void stroke_to(Point at);
+    void end_stroke();
+    [[nodiscard]] bool in_stroke() const { return stroke_.has_value(); }
+    void clear_marks();
+    // How many tokens the next run makes; 0 when there are no marks.
+    [[nodiscard]] std::size_t wanted_count() const;
+
+    // ---- undo over marks and results, with the seed and the values that made them
+    void undo();
+    void redo();
+    [[nodiscard]] bool can_undo() const;
+    [[nodiscard]] bool can_redo() const { return now_ + 1 < states_.size(); }
+
+    // ---- a picture from outside becomes the result to work on
+    [[nodiscard]] bool can_start_from_image() const { return slot(TESSERA_INPUT_IMAGE) != nullptr; }
+    [[nodiscard]] Result<void> start_from(const Image &image);
+
   private:
     struct Cursor {
         std::uint64_t job = 0;
         std::uint32_t step = 0;
     };
+    // One point of the undo history.
+    struct State {
+        TokenMarks marks;
+        std::uint64_t job = 0; // whose last picture is shown
+        std::uint64_t seed = 0;
+        std::string values;
+    };
+    struct Stroke {
+        TokenMarks before;
+        Point first;
+        Point last;
+        Mark mark = Mark::kRegenerate;
+    };
+    [[nodiscard]] const InputSlot *slot(std::string_view key) const;
+    [[nodiscard]] const InputSlot *mask_slot() const;
+    [[nodiscard]] PlayInputs next_inputs();
+    [[nodiscard]] PlayInputs inputs_from(const RunRecord &run, const RunStep &step) const;
+    [[nodiscard]] bool is_complete(std::uint64_t job) const;
+    void remember(std::uint64_t job);
+    void restore(std::size_t index);
+
     PlayControl &control_;
     std::optional<Cursor> cursor_;
     std::uint64_t followed_job_ = 0;
     bool replaying_ = false;
     std::uint64_t next_replay_us_ = 0;
+
+    TokenMarks marks_;
+    std::optional<Stroke> stroke_;
+    std::optional<Cursor> base_;       // what the running run keeps tokens of
+    std::optional<PlayInputs> given_;  // instead, for one run
+    std::uint64_t remembered_job_ = 0; // the last run that is in states_, or is not to be
+    std::vector<State> states_;
+    std::size_t now_ = 0; // in states_
 };
 
 } // namespace tessera

@@ -19,6 +19,7 @@ void describe(CLI::App &cli, AppOptions &options, std::vector<std::string> &sets
     cli.add_flag("--exact", exact, "float32 throughout");
     cli.add_option("--plugin-dir", options.plugin_dirs, "More folders to look for plugins in");
     cli.add_option("--model-dir", options.model_dirs, "More folders to look for models in");
+    cli.add_option("--preset-dir", options.preset_dir, "Where presets are kept");
     cli.add_option("--set", sets, "A parameter: key=value; may be repeated");
     cli.add_option("--seed", options.play.seed, "Seed of the first picture");
     cli.add_flag("--roll", options.play.rolling, "Every play takes a new seed");

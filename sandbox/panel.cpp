@@ -107,7 +107,9 @@ void draw_panel(const PanelContext &context) {
     draw_title(context.control->player().info());
     draw_player_section(context);
     draw_params_section(context);
+    draw_edit_section(context);
     draw_view_section(context);
+    draw_presets_section(context);
     draw_stats_section(context);
     ImGui::End();
     draw_timeline(context);

@@ -4,8 +4,10 @@
 
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/editor.hpp"
+#include "sandbox/preset_shelf.hpp"
 #include "sandbox/view.hpp"
 
+#include <array>
 #include <string>
 
 namespace tessera {
@@ -17,12 +19,14 @@ enum class Overlay { kNone, kTokens, kOrder };
 struct PanelState {
     Overlay overlay = Overlay::kNone;
     bool show_help = false;
+    std::array<char, 101> preset_name{}; // as typed
 };
 
 // Everything that the panel may read or change.
 struct PanelContext {
     PlayControl *control = nullptr;
     Editor *editor = nullptr;
+    PresetShelf *presets = nullptr;
     PanelState *state = nullptr;
     ViewTransform *transform = nullptr;
     ViewLook *look = nullptr;
@@ -46,6 +50,14 @@ void draw_params_section(const PanelContext &context);
 // panel_view.cpp: zoom, filter, background.
 void draw_view_section(const PanelContext &context);
 void handle_view_input(const PanelContext &context);
+// panel_edit.cpp: tools, marks, undo; the marks over the picture.
+void draw_edit_section(const PanelContext &context);
+void draw_marks(const PanelContext &context);
+// The tool under the mouse; false when there is none and the mouse moves the picture.
+bool handle_tool_input(const PanelContext &context, Point mouse);
+void next_paint(Editor &editor);
+// panel_presets.cpp: settings by name.
+void draw_presets_section(const PanelContext &context);
 // panel_overlay.cpp: which tokens are known, and since when, over the picture.
 void draw_overlay(const PanelContext &context);
 // panel_timeline.cpp: the steps of the shown run, below the picture.
@@ -56,6 +68,14 @@ void handle_shortcuts(const PanelContext &context);
 void draw_shortcut_help(const PanelContext &context);
 // panel_stats.cpp: frame and step times.
 void draw_stats_section(const PanelContext &context);
+
+// Where a token of the shown picture is, in units of the interface, on whole pixels.
+struct TokenRect {
+    Point low;
+    Point high;
+};
+[[nodiscard]] TokenRect token_rect(const PanelContext &context, std::uint32_t columns,
+                                   std::uint32_t rows, std::size_t index);
 
 // Parts that sections share (panel.cpp).
 void panel_heading(const char *text);

@@ -10,37 +10,23 @@
 namespace tessera {
 namespace {
 
-// Where a token is, in units of the interface, on whole pixels.
-struct CellRect {
+struct TokenBox {
     ImVec2 low;
     ImVec2 high;
 };
 
 class Grid {
   public:
-    Grid(const PanelContext &context, const RunRecord &run)
-        : context_(context), run_(run), origin_(context.transform->origin()),
-          scale_(context.transform->scale()) {}
+    Grid(const PanelContext &context, const RunRecord &run) : context_(context), run_(run) {}
 
-    [[nodiscard]] CellRect cell(std::size_t index) const {
-        const auto column = static_cast<float>(index % run_.columns);
-        const auto row = static_cast<float>(index / run_.columns);
-        return {corner(column, row), corner(column + 1, row + 1)};
+    [[nodiscard]] TokenBox cell(std::size_t index) const {
+        const TokenRect rect = token_rect(context_, run_.columns, run_.rows, index);
+        return {{rect.low.x, rect.low.y}, {rect.high.x, rect.high.y}};
     }
 
   private:
-    [[nodiscard]] ImVec2 corner(float column, float row) const {
-        const float x = static_cast<float>(context_.view->width()) * column /
-                        static_cast<float>(run_.columns) * scale_;
-        const float y = static_cast<float>(context_.view->height()) * row /
-                        static_cast<float>(run_.rows) * scale_;
-        return {std::round(origin_.x + x) / context_.to_pixels,
-                std::round(origin_.y + y) / context_.to_pixels};
-    }
     const PanelContext &context_;
     const RunRecord &run_;
-    Point origin_;
-    float scale_;
 };
 
 // From early to late: dark blue, teal, green, yellow. Evenly lighter, so that order reads without
@@ -63,7 +49,7 @@ ImU32 order_colour(float place, float alpha) {
 void draw_lines(ImDrawList &list, const Grid &grid, std::size_t count) {
     const ImU32 line = IM_COL32(0, 0, 0, 56);
     for (std::size_t i = 0; i < count; ++i) {
-        const CellRect rect = grid.cell(i);
+        const TokenBox rect = grid.cell(i);
         list.AddRectFilled(rect.low, {rect.high.x, rect.low.y + 1}, line);
         list.AddRectFilled(rect.low, {rect.low.x + 1, rect.high.y}, line);
     }
@@ -72,7 +58,7 @@ void draw_lines(ImDrawList &list, const Grid &grid, std::size_t count) {
 void draw_tokens(ImDrawList &list, const Grid &grid, const std::vector<std::uint8_t> &cells,
                  float scale) {
     for (std::size_t i = 0; i < cells.size(); ++i) {
-        const CellRect rect = grid.cell(i);
+        const TokenBox rect = grid.cell(i);
         if (cells[i] == TESSERA_CELL_UNKNOWN) {
             list.AddRectFilled(rect.low, rect.high, IM_COL32(12, 13, 15, 130));
         } else if (cells[i] == TESSERA_CELL_CHANGED) {
@@ -90,7 +76,7 @@ void draw_tokens(ImDrawList &list, const Grid &grid, const std::vector<std::uint
 void draw_order(ImDrawList &list, const Grid &grid, const RunRecord &run, const RunStep &step) {
     const auto last = static_cast<float>(std::max(run.total_steps, 2U) - 1);
     for (std::size_t i = 0; i < step.cells.size(); ++i) {
-        const CellRect rect = grid.cell(i);
+        const TokenBox rect = grid.cell(i);
         if (step.cells[i] == TESSERA_CELL_UNKNOWN || i >= run.made_at.size()) continue;
         const std::uint32_t made_at = run.made_at[i];
         const bool given = made_at == RunRecord::kGiven;
@@ -109,6 +95,23 @@ void draw_order(ImDrawList &list, const Grid &grid, const RunRecord &run, const 
 }
 
 } // namespace
+
+TokenRect token_rect(const PanelContext &context, std::uint32_t columns, std::uint32_t rows,
+                     std::size_t index) {
+    const Point origin = context.transform->origin();
+    const float scale = context.transform->scale();
+    const auto corner = [&](std::size_t column, std::size_t row) {
+        const float x = static_cast<float>(context.view->width()) * static_cast<float>(column) /
+                        static_cast<float>(columns) * scale;
+        const float y = static_cast<float>(context.view->height()) * static_cast<float>(row) /
+                        static_cast<float>(rows) * scale;
+        return Point{std::round(origin.x + x) / context.to_pixels,
+                     std::round(origin.y + y) / context.to_pixels};
+    };
+    const std::size_t column = index % columns;
+    const std::size_t row = index / columns;
+    return {corner(column, row), corner(column + 1, row + 1)};
+}
 
 void draw_overlay(const PanelContext &context) {
     const auto &shown = context.view->info();

@@ -21,7 +21,7 @@ void draw_stats_section(const PanelContext &context) {
     const DurationStats &frames = *context.frames;
     const PlayStats &play = context.control->stats();
     const PlayerState &state = context.control->state();
-    if (!panel_fold("Timing", true)) return;
+    if (!panel_fold("Timing", false)) return;
     const double p99 = milliseconds(frames.percentile_us(0.99));
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {0, 2});
     // PlotLines reads only; its interface has no const.

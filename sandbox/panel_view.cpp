@@ -4,6 +4,11 @@
 #include <imgui.h>
 
 namespace tessera {
+namespace {
+
+constexpr float kGap = 6; // the row is as wide as the panel
+
+} // namespace
 
 void draw_view_section(const PanelContext &context) {
     ViewTransform &transform = *context.transform;
@@ -11,17 +16,17 @@ void draw_view_section(const PanelContext &context) {
     panel_heading("View");
     if (ImGui::Button("Fit")) transform.fit(!look.smooth);
     panel_tooltip("The whole picture (F)");
-    ImGui::SameLine();
+    ImGui::SameLine(0, kGap);
     if (ImGui::Button("1:1")) transform.set_scale(1);
     panel_tooltip("One screen pixel per pixel (1); the wheel zooms, dragging pans");
-    ImGui::SameLine();
+    ImGui::SameLine(0, kGap);
     ImGui::Checkbox("Smooth", &look.smooth);
     panel_tooltip("Blend between pixels; off: every pixel as it is (S)");
-    ImGui::SameLine();
+    ImGui::SameLine(0, kGap);
     bool tiled = look.tiles > 1;
     if (ImGui::Checkbox("Tiled", &tiled)) look.tiles = tiled ? 3 : 1;
     panel_tooltip("The picture beside itself, three by three: seams show (T)");
-    ImGui::SameLine();
+    ImGui::SameLine(0, kGap);
     ImGui::Checkbox("Checker", &look.checker);
     panel_tooltip("A checkerboard behind the picture instead of grey (C)");
 
@@ -47,15 +52,18 @@ void draw_view_section(const PanelContext &context) {
 
 void handle_view_input(const PanelContext &context) {
     const ImGuiIO &io = ImGui::GetIO();
-    if (io.WantCaptureMouse) return;
     const ViewRegion &region = context.region;
     const Point mouse{io.MousePos.x * context.to_pixels, io.MousePos.y * context.to_pixels};
+    const bool painting = context.editor->in_stroke();
+    if (painting && handle_tool_input(context, mouse)) return; // also beside the picture
+    if (io.WantCaptureMouse) return;
     const bool inside = mouse.x >= region.x && mouse.y >= region.y &&
                         mouse.x < region.x + region.width && mouse.y < region.y + region.height;
     if (!inside) return;
     if (io.MouseWheel != 0) {
         context.transform->zoom_by(mouse, io.MouseWheel, !context.look->smooth);
     }
+    if (handle_tool_input(context, mouse)) return;
     if (ImGui::IsMouseDoubleClicked(ImGuiMouseButton_Left)) {
         context.transform->fit(!context.look->smooth);
     } else if (ImGui::IsMouseDragging(ImGuiMouseButton_Left, 2) ||

@@ -27,7 +27,10 @@ void PlayControl::submit() {
     RunRecord run;
     run.seed = options.seed;
     run.values = player_->params().to_json();
-    job_ = player_->submit({.seed = options.seed, .preview_every = 1, .inputs = {}});
+    PlayInputs given = inputs ? inputs() : PlayInputs{};
+    run.keeps_pixels = given.keeps_pixels;
+    job_ = player_->submit(
+        {.seed = options.seed, .preview_every = 1, .inputs = std::move(given.list)});
     run.job = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
@@ -79,6 +82,39 @@ void PlayControl::reset_value(std::uint32_t id) {
 void PlayControl::reset_values() {
     player_->reset_values();
     play_changed();
+}
+
+void PlayControl::adopt(std::uint64_t seed, const std::string &values_json) {
+    options.seed = seed;
+    if (const auto unused = player_->load_values(values_json); !unused) {
+        problem_ = unused.error().message;
+    }
+}
+
+Preset PlayControl::preset() const {
+    return {player_->info().id, player_->info().model, options.seed, player_->params().to_json()};
+}
+
+void PlayControl::apply(const Preset &preset) {
+    if (preset.plugin != player_->info().id) {
+        problem_ =
+            fmt::format("the preset is for '{}'; this is '{}'", preset.plugin, player_->info().id);
+        return;
+    }
+    options.seed = preset.seed;
+    auto unused = player_->load_values(preset.values);
+    if (!unused) {
+        problem_ = unused.error().message;
+        return;
+    }
+    std::erase_if(*unused, [this](const std::string &key) {
+        const Param *const param = player_->params().find(key);
+        return param != nullptr && param->has(TESSERA_PARAM_READ_ONLY);
+    });
+    play_changed();
+    if (unused->empty()) return;
+    problem_ = fmt::format("the preset sets what {} does not have: {}", player_->info().name,
+                           fmt::join(*unused, ", "));
 }
 
 void PlayControl::note(const PlayerEvent &event) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "host/player.hpp"
+#include "host/preset.hpp"
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/run_history.hpp"
 
@@ -33,6 +34,12 @@ struct PlayStats {
     std::uint64_t pictures = 0;
 };
 
+// What a run is given beside seed and values.
+struct PlayInputs {
+    std::vector<RequestInput> list;
+    bool keeps_pixels = false; // of a picture in the list, as it is
+};
+
 class PlayControl {
   public:
     // The player must not restart on its own. `recorded` is where its pictures pass, and outlives
@@ -54,11 +61,20 @@ class PlayControl {
     void reset_value(std::uint32_t id);
     void reset_values();
 
+    // Takes them over for the next run; starts none.
+    void adopt(std::uint64_t seed, const std::string &values_json);
+    // Values and seed as a preset and back; a running job starts anew.
+    [[nodiscard]] Preset preset() const;
+    void apply(const Preset &preset);
+    // Shows what went wrong outside a run.
+    void report(std::string problem) { problem_ = std::move(problem); }
+
     // Once per frame: takes the news and keeps looping.
     void update();
 
     // ---- state
-    PlayOptions options; // plain switches: the panel may flip them
+    std::function<PlayInputs()> inputs; // asked before every run; empty: none
+    PlayOptions options;                // plain switches: the panel may flip them
     [[nodiscard]] const Player &player() const { return *player_; }
     [[nodiscard]] const PlayerState &state() const { return state_; }
     [[nodiscard]] const PlayStats &stats() const { return stats_; }

@@ -18,7 +18,7 @@ using Kind = ScriptAction::Kind;
 constexpr std::size_t kMaxScriptBytes = 1 << 20;
 constexpr std::size_t kMaxPoints = 10'000;
 
-enum class Argument { kNone, kValues, kCount, kText, kPoint, kPoints, kPointAndCount };
+enum class Argument { kNone, kValues, kCount, kText, kPoint, kTwoPoints, kPoints, kPointAndCount };
 
 struct ActionType {
     std::string_view name;
@@ -39,6 +39,12 @@ constexpr std::array kActionTypes{
     ActionType{"wait_frames", Kind::kWaitFrames, Argument::kCount, "number"},
     ActionType{"show_step", Kind::kShowStep, Argument::kCount, "number"},
     ActionType{"replay", Kind::kReplay, Argument::kNone, ""},
+    ActionType{"paint", Kind::kPaint, Argument::kText, R"("regenerate", "lock" or "erase")"},
+    ActionType{"brush", Kind::kBrush, Argument::kPoints, "[[x, y], [x, y], ...] of the picture"},
+    ActionType{"rectangle", Kind::kRectangle, Argument::kTwoPoints,
+               "[[x, y], [x, y]] of the picture"},
+    ActionType{"open", Kind::kOpen, Argument::kText, R"("photo.jpg" or "preset.json")"},
+    ActionType{"save_preset", Kind::kSavePreset, Argument::kText, R"("preset.json")"},
     ActionType{"key", Kind::kKey, Argument::kText, R"("s" or "ctrl+z")"},
     ActionType{"click", Kind::kClick, Argument::kPoint, "[x, y]"},
     ActionType{"drag", Kind::kDrag, Argument::kPoints, "[[x, y], [x, y], ...]"},
@@ -59,6 +65,8 @@ std::string_view argument_words(Argument argument) {
         return "a text that is not empty";
     case Argument::kPoint:
         return "[x, y]";
+    case Argument::kTwoPoints:
+        return "two points: [[x, y], [x, y]]";
     case Argument::kPoints:
         return "at least two points: [[x, y], [x, y], ...]";
     case Argument::kPointAndCount:
@@ -152,6 +160,8 @@ bool read_argument(const Json &json, Argument argument, ScriptAction &action) {
     case Argument::kPoint:
         action.points.resize(1);
         return read_point(json, 2, action.points[0]);
+    case Argument::kTwoPoints:
+        return read_points(json, action) && action.points.size() == 2;
     case Argument::kPoints:
         return read_points(json, action);
     case Argument::kPointAndCount:

@@ -32,6 +32,11 @@ struct ScriptAction {
         kWaitFrames, // count
         kShowStep,   // count: this step of the run that was shown last
         kReplay,     // all steps of the shown run once more
+        kPaint,      // text: what strokes paint: regenerate, lock or erase
+        kBrush,      // points of a stroke, in pixels of the picture
+        kRectangle,  // points[0] and points[1], corners in pixels of the picture
+        kOpen,       // text: a file, as if it were dropped on the window
+        kSavePreset, // text: a file
         kKey,        // text: "s", "space", "ctrl+z"
         kClick,      // points[0], in pixels of the window
         kDrag,       // points, in pixels of the window

@@ -113,13 +113,26 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kReplay:
         app.editor().replay();
         break;
+    case ScriptAction::Kind::kPaint:
+        done = choose_paint(app, action);
+        break;
+    case ScriptAction::Kind::kBrush:
+    case ScriptAction::Kind::kRectangle:
+        done = stroke(app, action);
+        break;
+    case ScriptAction::Kind::kOpen:
+        done = app.open_file(action.text);
+        break;
+    case ScriptAction::Kind::kSavePreset:
+        done = save_preset(action.text, control.preset());
+        break;
     case ScriptAction::Kind::kKey:
         done = press_key(action);
         break;
     case ScriptAction::Kind::kClick:
     case ScriptAction::Kind::kDrag:
     case ScriptAction::Kind::kWheel:
-        move_mouse(action);
+        move_mouse(action, action.points);
         break;
     case ScriptAction::Kind::kSaveView:
     case ScriptAction::Kind::kSaveImage:
@@ -145,19 +158,20 @@ Result<ScriptRunner::Progress> ScriptRunner::wait(App &app, const ScriptAction &
     }
     const auto &shown = app.view().info();
     const bool is_current = shown && shown->job == control.job();
+    const RunRecord *const run = control.history().find(control.job());
+    const RunStep *const last = run != nullptr ? run->last_picture() : nullptr;
     if (action.kind == ScriptAction::Kind::kWaitSteps) {
         if (is_current && shown->step >= action.count) return Progress::kDone;
-        if (control.settled() && (!is_current || shown->final)) {
-            return make_error(Status::kFailed, "the run ended after {} steps",
-                              control.state().step);
+        const std::uint32_t made = last != nullptr ? last->step : 0;
+        if (control.settled() && made < action.count) {
+            return make_error(Status::kFailed, "the run ended after {} steps", made);
         }
         return Progress::kWait;
     }
     if (control.job() == 0) return make_error(Status::kFailed, "nothing was played");
-    const RunRecord *const run = control.history().find(control.job());
-    const RunStep *const last = run != nullptr ? run->last_picture() : nullptr;
     const bool shows_last = last == nullptr || (is_current && shown->step == last->step);
-    return control.settled() && shows_last ? Progress::kDone : Progress::kWait;
+    const bool shows_it = shows_last || !app.editor().is_live();
+    return control.settled() && shows_it ? Progress::kDone : Progress::kWait;
 }
 
 Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {
@@ -226,10 +240,37 @@ Result<void> ScriptRunner::press_key(const ScriptAction &action) {
     return {};
 }
 
+Result<void> ScriptRunner::choose_paint(App &app, const ScriptAction &action) {
+    constexpr std::array<std::pair<std::string_view, Mark>, 3> kPaints{
+        {{"regenerate", Mark::kRegenerate}, {"lock", Mark::kLocked}, {"erase", Mark::kNone}}};
+    for (const auto &[name, mark] : kPaints) {
+        if (action.text != name) continue;
+        app.editor().paint = mark;
+        return {};
+    }
+    return make_error(Status::kInvalidArgument, "'{}'; expected regenerate, lock or erase",
+                      action.text);
+}
+
+// With the mouse, where the picture is on the screen.
+Result<void> ScriptRunner::stroke(App &app, const ScriptAction &action) {
+    if (!app.editor().can_mark()) {
+        return make_error(Status::kUnsupported, "{} has no tokens to mark",
+                          app.control().player().info().name);
+    }
+    if (!app.view().has_picture()) return make_error(Status::kFailed, "there is no picture yet");
+    const bool is_brush = action.kind == ScriptAction::Kind::kBrush;
+    app.editor().tool = is_brush ? Tool::kBrush : Tool::kRectangle;
+    std::vector<Point> points;
+    for (const Point &point : action.points) points.push_back(app.transform().to_screen(point));
+    move_mouse(action, points);
+    return {};
+}
+
 // To the first point, down, along the others, up.
-void ScriptRunner::move_mouse(const ScriptAction &action) {
+void ScriptRunner::move_mouse(const ScriptAction &action, const std::vector<Point> &points) {
     Input input;
-    input.mouse = action.points.front();
+    input.mouse = points.front();
     inputs_.push_back(input);
     if (action.kind == ScriptAction::Kind::kWheel) {
         input.wheel = static_cast<float>(action.count);
@@ -237,7 +278,7 @@ void ScriptRunner::move_mouse(const ScriptAction &action) {
         input.wheel = 0;
     } else {
         input.button = true;
-        for (const Point &point : action.points) {
+        for (const Point &point : points) {
             input.mouse = point;
             inputs_.push_back(input);
         }

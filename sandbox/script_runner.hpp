@@ -41,7 +41,9 @@ class ScriptRunner {
     static Result<void> show_step(App &app, const ScriptAction &action);
     Result<void> save(App &app, const ScriptAction &action);
     Result<void> press_key(const ScriptAction &action);
-    void move_mouse(const ScriptAction &action);
+    Result<void> stroke(App &app, const ScriptAction &action);
+    static Result<void> choose_paint(App &app, const ScriptAction &action);
+    void move_mouse(const ScriptAction &action, const std::vector<Point> &points);
     void apply(const Input &input);
 
     Script script_;

@@ -1,6 +1,7 @@
 // The keyboard: one table of keys, what they do, and what the help says of them.
 #include "sandbox/panel.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include <imgui.h>
@@ -75,6 +76,21 @@ constexpr std::array kShortcuts{
     Shortcut{GLFW_KEY_KP_ADD, false, true, "", nullptr, [](C c) { zoom(c, 1); }},
     Shortcut{GLFW_KEY_MINUS, false, true, "", nullptr, [](C c) { zoom(c, -1); }},
     Shortcut{GLFW_KEY_KP_SUBTRACT, false, true, "", nullptr, [](C c) { zoom(c, -1); }},
+    Shortcut{GLFW_KEY_V, false, false, "V, B, M", "Hand, brush, rectangle",
+             [](C c) { c.editor->tool = Tool::kHand; }},
+    Shortcut{GLFW_KEY_B, false, false, "", nullptr, [](C c) { c.editor->tool = Tool::kBrush; }},
+    Shortcut{GLFW_KEY_M, false, false, "", nullptr, [](C c) { c.editor->tool = Tool::kRectangle; }},
+    Shortcut{GLFW_KEY_X, false, false, "X", "Paint: regenerate, lock, erase",
+             [](C c) { next_paint(*c.editor); }},
+    Shortcut{GLFW_KEY_LEFT_BRACKET, false, true, "[, ]", "Smaller and larger brush",
+             [](C c) { c.editor->brush_size = std::max(c.editor->brush_size - 1, 1); }},
+    Shortcut{GLFW_KEY_RIGHT_BRACKET, false, true, "", nullptr,
+             [](C c) { c.editor->brush_size = std::min(c.editor->brush_size + 1, 16); }},
+    Shortcut{GLFW_KEY_ESCAPE, false, false, "Escape", "Clear the marks",
+             [](C c) { c.editor->clear_marks(); }},
+    Shortcut{GLFW_KEY_Z, true, true, "Ctrl+Z, Ctrl+Y", "Undo and redo marks, pictures, settings",
+             [](C c) { c.editor->undo(); }},
+    Shortcut{GLFW_KEY_Y, true, true, "", nullptr, [](C c) { c.editor->redo(); }},
     Shortcut{GLFW_KEY_H, false, false, "H", "This list",
              [](C c) { c.state->show_help = !c.state->show_help; }},
 };

@@ -71,6 +71,11 @@ class ViewTransform {
         return {(screen.x - corner.x) / scale(), (screen.y - corner.y) / scale()};
     }
 
+    [[nodiscard]] Point to_screen(Point picture) const {
+        const Point corner = origin();
+        return {corner.x + picture.x * scale(), corner.y + picture.y * scale()};
+    }
+
     // The picture point under `screen` stays there.
     void zoom_about(Point screen, float factor) {
         const Point fixed = to_picture(screen);

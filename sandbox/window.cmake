@@ -16,11 +16,13 @@ endif()
 
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
-  ${_here}/app.cpp ${_here}/editor.cpp ${_here}/imgui_layer.cpp ${_here}/panel.cpp
-  ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp ${_here}/panel_player.cpp
-  ${_here}/panel_stats.cpp ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp
-  ${_here}/shortcuts.cpp ${_here}/play_control.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp
-  ${_here}/script.cpp ${_here}/script_runner.cpp ${_here}/swapchain.cpp ${_here}/window.cpp)
+  ${_here}/app.cpp ${_here}/editor.cpp ${_here}/fit_image.cpp ${_here}/imgui_layer.cpp
+  ${_here}/panel.cpp ${_here}/panel_edit.cpp ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp
+  ${_here}/panel_player.cpp ${_here}/panel_presets.cpp ${_here}/panel_stats.cpp
+  ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp ${_here}/play_control.cpp
+  ${_here}/preset_shelf.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp
+  ${_here}/script.cpp ${_here}/script_runner.cpp ${_here}/shortcuts.cpp ${_here}/swapchain.cpp
+  ${_here}/window.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
                       PUBLIC tessera_view tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)

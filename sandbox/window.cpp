@@ -57,8 +57,15 @@ Result<std::unique_ptr<Window>> Window::create(const std::string &title, int wid
     if (window->window_ == nullptr) {
         return make_error(Status::kFailed, "window of {} x {}: {}", width, height, glfw_problem());
     }
+    glfwSetWindowUserPointer(window->window_, window.get());
+    glfwSetDropCallback(window->window_, [](GLFWwindow *glfw, int path_count, const char **paths) {
+        auto *const self = static_cast<Window *>(glfwGetWindowUserPointer(glfw));
+        self->dropped_.insert(self->dropped_.end(), paths, paths + path_count);
+    });
     return window;
 }
+
+std::vector<std::filesystem::path> Window::take_dropped() { return std::exchange(dropped_, {}); }
 
 Window::~Window() {
     if (window_ != nullptr) glfwDestroyWindow(window_);

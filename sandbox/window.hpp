@@ -4,9 +4,11 @@
 #include "core/result.hpp"
 #include "interop/vulkan_api.hpp"
 
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 struct GLFWwindow;
 
@@ -44,6 +46,8 @@ class Window {
     void wait(double timeout_s) const; // for events
     [[nodiscard]] bool should_close() const;
     [[nodiscard]] VkExtent2D pixels() const; // 0 x 0 while minimised
+    // Files that were dropped on the window since the last call.
+    [[nodiscard]] std::vector<std::filesystem::path> take_dropped();
     void resize(int width, int height) const;
     [[nodiscard]] float content_scale() const;
     [[nodiscard]] GLFWwindow *glfw() const { return window_; }
@@ -51,6 +55,7 @@ class Window {
   private:
     Window() = default;
     GLFWwindow *window_ = nullptr;
+    std::vector<std::filesystem::path> dropped_;
     bool initialized_ = false;
     std::span<const char *const> extensions_;
 };

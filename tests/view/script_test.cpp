@@ -188,6 +188,37 @@ TEST_F(ScriptRun, AStepThatIsNotRecordedIsAnError) {
     EXPECT_THAT(ran.error().message, HasSubstr("step 99 of the shown run is not recorded"));
 }
 
+TEST_F(ScriptRun, MarksUndoesAndOpensFiles) {
+    const auto ran = run(R"([
+        {"set": {"steps": 8}}, "play", "wait_done", {"save_image": "@first.png"},
+        {"rectangle": [[0, 0], [20, 63]]}, {"paint": "lock"}, {"brush": [[60, 4], [60, 60]]},
+        {"set": {"colour": "moss"}}, "wait_done", {"save_image": "@second.png"},
+        {"save_preset": "@moss.json"},
+        {"key": "ctrl+z"}, {"wait_frames": 2}, {"save_image": "@undone.png"},
+        {"key": "escape"}, {"open": "@second.png"}, "wait_done", {"save_image": "@opened.png"},
+        {"open": "@moss.json"}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    const Image second = read("second.png");
+    EXPECT_EQ(second.pixels[1], 160) << "left: moss";
+    EXPECT_EQ(second.pixels[63 * 3 + 1], 40) << "right: ember as before";
+    EXPECT_EQ(read("undone.png").pixels, read("first.png").pixels);
+    EXPECT_EQ(read("opened.png").pixels, second.pixels);
+    EXPECT_EQ(app_->control().player().params().value_of("colour", -1), 1);
+}
+
+TEST_F(ScriptRun, FilesThatCannotBeOpenedAreErrors) {
+    EXPECT_THAT(run(R"([{"open": "@nothing.png"}])").error().message, HasSubstr("nothing.png"));
+    if (!app_) return;
+    close();
+    EXPECT_THAT(run(R"([{"open": "@script.json"}])").error().message, HasSubstr("preset"));
+    close();
+    EXPECT_THAT(run(R"([{"paint": "pink"}])").error().message, HasSubstr("'pink'; expected"));
+    close();
+    EXPECT_THAT(run(R"([{"brush": [[1, 1], [2, 2]]}])").error().message,
+                HasSubstr("no picture yet"));
+}
+
 TEST_F(ScriptRun, AFailedRunEndsAWait) {
     const auto ran = run(R"([{"set": {"fail_at": 3}}, "play", "wait_done"])");
     if (!app_) return;

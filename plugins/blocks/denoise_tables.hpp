@@ -24,7 +24,7 @@ struct DiffusionSettings {
     double temperature = 1.0;
     std::string denoise_steps; // see respace
     Integrator integrator = Integrator::kAncestral;
-    double eta = 0.0; // of DDIM
+    double eta = 0.0; // noise of the steps, but for ancestral ones
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
     HurryStarts hurry{};

@@ -121,16 +121,16 @@ DiffusionParams::DiffusionParams()
                   .key = "integrator",
                   .name = "Integrator",
                   .group = kFast,
-                  .help = "How a token is denoised. Ancestral draws new noise at each step; ddim "
-                          "and dpm++2m follow a curve and need fewer steps: dpm++2m is second "
-                          "order, always with log-snr times, and good from 6 to 10 steps on."},
+                  .help = "How a token is denoised. Ancestral draws from what the model learnt "
+                          "for each step; ddim and dpm++2m follow a curve and need fewer "
+                          "steps: dpm++2m is second order, always with log-snr times."},
       eta_{.id = 9,
-           .key = "ddim_eta",
-           .name = "DDIM noise",
+           .key = "eta",
+           .name = "Step noise",
            .group = kFast,
-           .flags = TESSERA_PARAM_ADVANCED,
-           .help = "Noise of the steps of ddim: 0 is none, 1 as much as ancestral sampling has at "
-                   "least."},
+           .help =
+               "New noise in each step of ddim and dpm++2m: 0 is none, 1 as much as sampling by "
+               "chance has. It mends errors of a model, and makes finer grain."},
       annealing_{.id = 10,
                  .key = "annealing",
                  .name = "Annealing",
@@ -201,7 +201,7 @@ void DiffusionParams::read_defaults(const Config &defaults) {
         recommend_denoising(defaults.text_or_integer("denoise_steps"));
     }
     read_choice(defaults, "integrator", kIntegrators, integrator_);
-    read_number(defaults, "ddim_eta", eta_);
+    read_number(defaults, "eta", eta_);
     read_choice(defaults, "annealing", kAnnealings, annealing_);
     if (defaults.has("denoise_steps_last")) {
         last_denoise_.initial =
@@ -248,7 +248,7 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
             sdk::Status::kInvalidArgument,
             "guidance " + std::to_string(s.guidance) + " from " + std::to_string(s.guidance_low) +
                 " to " + std::to_string(s.guidance_high) + ", temperature " +
-                std::to_string(s.temperature) + ", ddim_eta " + std::to_string(s.eta) +
+                std::to_string(s.temperature) + ", eta " + std::to_string(s.eta) +
                 ", denoise_steps_last " + std::to_string(s.last_denoise_steps) +
                 ": expected a finite guidance, no negative temperature, an eta of 0 to 1 and at "
                 "least 2 denoising steps");

@@ -5,6 +5,16 @@
 #include <cmath>
 
 namespace tessera::blocks {
+namespace {
+
+// Noise of a deviation that the model has no say in.
+void add_noise(tessera_reverse_step &step, double deviation, double temperature) {
+    if (deviation <= 0.0) return;
+    step.logvar_base = static_cast<float>(2.0 * std::log(deviation));
+    step.noise_scale = static_cast<float>(temperature);
+}
+
+} // namespace
 
 tessera_reverse_step ancestral_step(const NoiseTables &tables, int i, double temperature) {
     // x0 = a x - b eps; mean = c1 x0 + c2 x; logvar = f log(beta) + (1 - f) bound, f = (v + 1) / 2
@@ -38,16 +48,14 @@ tessera_reverse_step ddim_step(const NoiseTables &tables, int i, double eta, dou
     tessera_reverse_step step{};
     step.x_scale = static_cast<float>(std::sqrt(next / now));
     step.model_scale = static_cast<float>(direction - std::sqrt(next / now) * std::sqrt(1.0 - now));
-    if (s > 0.0) {
-        step.logvar_base = static_cast<float>(2.0 * std::log(s));
-        step.noise_scale = static_cast<float>(temperature);
-    }
+    add_noise(step, s, temperature);
     return step;
 }
 
-ReverseSteps dpm2m_steps(const NoiseTables &tables) {
-    // D = x0 + w (x0 - x0 of the step before), w = h / (2 h before);
-    // x' = (sigma' / sigma) x + alpha' (1 - exp(-h)) D, with h the step in ln(alpha / sigma).
+ReverseSteps dpm2m_steps(const NoiseTables &tables, double eta, double temperature) {
+    // D = x0 + w (x0 - x0 of the step before), w = h / (2 h before), h the step in ln(alpha /
+    // sigma); x' = sigma' / sigma exp(-eta h) x + alpha' (1 - exp(-(1 + eta) h)) D
+    //      + sigma' sqrt(1 - exp(-2 eta h)) noise
     ReverseSteps result;
     double h_before = 0.0;
     for (int i = tables.size() - 1; i >= 0; --i) {
@@ -58,10 +66,13 @@ ReverseSteps dpm2m_steps(const NoiseTables &tables) {
         const double sigma_next = last ? 0.0 : tables.sqrt_one_minus_alphas_cumprod[i - 1];
         const double h = last ? 0.0 : std::log(alpha_next / sigma_next) - std::log(alpha / sigma);
         const double w = last || h_before == 0.0 ? 0.0 : h / (2.0 * h_before);
-        const double c = alpha_next * (last ? 1.0 : -std::expm1(-h));
+        const double c = alpha_next * (last ? 1.0 : -std::expm1(-(1.0 + eta) * h));
+        const double noise = sigma_next * std::sqrt(-std::expm1(-2.0 * eta * h));
         tessera_reverse_step step{};
-        step.x_scale = static_cast<float>(sigma_next / sigma + c * (1.0 + w) / alpha);
+        step.x_scale =
+            static_cast<float>(sigma_next / sigma * std::exp(-eta * h) + c * (1.0 + w) / alpha);
         step.model_scale = static_cast<float>(-c * (1.0 + w) * sigma / alpha);
+        add_noise(step, noise, temperature);
         result.steps.push_back(step);
         result.memory.push_back({static_cast<float>(-c * w), static_cast<float>(1.0 / alpha),
                                  static_cast<float>(-sigma / alpha)});
@@ -72,7 +83,7 @@ ReverseSteps dpm2m_steps(const NoiseTables &tables) {
 
 ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables, double eta,
                            double temperature) {
-    if (integrator == Integrator::kDpm2m) return dpm2m_steps(tables);
+    if (integrator == Integrator::kDpm2m) return dpm2m_steps(tables, eta, temperature);
     if (integrator == Integrator::kAncestral) return {ancestral_steps(tables, temperature), {}};
     ReverseSteps result;
     for (int i = tables.size() - 1; i >= 0; --i) {

@@ -34,8 +34,9 @@ struct ReverseSteps {
 [[nodiscard]] tessera_reverse_step ddim_step(const NoiseTables &tables, int i, double eta,
                                              double temperature);
 
-// Second order from the second step on; the last one, to x0 itself, is first order.
-[[nodiscard]] ReverseSteps dpm2m_steps(const NoiseTables &tables);
+// Second order from the second step on; the last one, to x0 itself, is first order. eta 0 is
+// deterministic, eta 1 solves the reverse diffusion equation, with its noise.
+[[nodiscard]] ReverseSteps dpm2m_steps(const NoiseTables &tables, double eta, double temperature);
 
 [[nodiscard]] ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables,
                                          double eta, double temperature);

@@ -44,6 +44,7 @@ class FastRunTest : public testing::Test {
     // All that this file is about at once.
     static mar::TokenRunSpec everything(std::vector<std::int64_t> labels) {
         mar::TokenRunSpec all = fast(Integrator::kDpm2m, "logsnr12", std::move(labels));
+        all.diffusion.eta = 0.5;
         all.diffusion.annealing = Annealing::kCosine;
         all.diffusion.last_denoise_steps = 4;
         all.diffusion.guidance_low = 0.1;
@@ -61,11 +62,13 @@ TEST_F(FastRunTest, TheFusedChainAgreesWithBaseOperations) {
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec noisy = fast(Integrator::kDdim, "ddim10");
     noisy.diffusion.eta = 0.5;
+    mar::TokenRunSpec noisy_dpm = fast(Integrator::kDpm2m, "logsnr10");
+    noisy_dpm.diffusion.eta = 1.0;
     mar::TokenRunSpec half = spec();
     half.diffusion.guidance_low = 0.3;
     half.diffusion.guidance_high = 0.7;
-    for (mar::TokenRunSpec best :
-         {fast(Integrator::kDdim, "ddim10"), noisy, fast(Integrator::kDpm2m, "logsnr10"), half}) {
+    for (mar::TokenRunSpec best : {fast(Integrator::kDdim, "ddim10"), noisy,
+                                   fast(Integrator::kDpm2m, "logsnr10"), noisy_dpm, half}) {
         best.steps = 1; // one chain for all tokens: later steps would amplify rounding
         mar::TokenRunSpec base = best;
         base.path = DenoiseChain::Path::kBaseOperations;
@@ -102,7 +105,7 @@ TEST_F(FastRunTest, SettingsThatSayNothingChangeNothing) {
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> reference = sample(device, model, spec());
     mar::TokenRunSpec same = spec();
-    same.diffusion.eta = 0.7; // of DDIM only
+    same.diffusion.eta = 0.7; // not of ancestral steps
     same.diffusion.annealing = Annealing::kLinear;
     same.diffusion.last_denoise_steps = 20; // down to as many as there are
     EXPECT_EQ(sample(device, model, same), reference);

@@ -238,7 +238,7 @@ TEST_F(PluginTest, FasterSamplingHasParametersAndDefaults) {
                                                                   {"denoise_steps_last", 4},
                                                                   {"guidance_low", 0.1},
                                                                   {"guidance_high", 0.7},
-                                                                  {"ddim_eta", 0},
+                                                                  {"eta", 0},
                                                                   {"deadline", 0}}) {
         ASSERT_EQ(all.count(key), 1u) << key;
         EXPECT_EQ(all.at(key).initial, value) << key;

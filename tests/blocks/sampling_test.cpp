@@ -9,6 +9,7 @@
 #include <functional>
 #include <numbers>
 #include <string>
+#include <utility>
 
 namespace tessera::blocks {
 namespace {
@@ -125,10 +126,24 @@ TEST(Dpm2m, EqualsTheAlgorithmStepByStep) {
         const NoiseTables tables = cosine_tables(spec);
         for (const double x : {-2.0, 0.3, 1.1}) {
             // The coefficients are rounded to float32 and the model amplifies that a little.
-            EXPECT_NEAR(run(tables, dpm2m_steps(tables), model, x),
+            EXPECT_NEAR(run(tables, dpm2m_steps(tables, 0.0, 1.0), model, x),
                         dpm_reference(tables.timestep_map, model, x), 2e-4)
                 << spec;
         }
+    }
+}
+
+// With one step to go by, the solver is DDIM of the same noise at both ends of eta.
+TEST(Dpm2m, BeginsLikeDdim) {
+    const NoiseTables tables = cosine_tables("logsnr12");
+    const int first = tables.size() - 1;
+    for (const double eta : {0.0, 1.0}) {
+        const tessera_reverse_step ddim = ddim_step(tables, first, eta, 0.8);
+        const tessera_reverse_step dpm = dpm2m_steps(tables, eta, 0.8).steps[0];
+        EXPECT_NEAR(dpm.x_scale, ddim.x_scale, 1e-6 * ddim.x_scale);
+        EXPECT_NEAR(dpm.model_scale, ddim.model_scale, 2e-6);
+        EXPECT_NEAR(dpm.logvar_base, ddim.logvar_base, 1e-5);
+        EXPECT_EQ(dpm.noise_scale, ddim.noise_scale);
     }
 }
 
@@ -172,6 +187,48 @@ TEST(Integrators, ConvergeWithTheirOrder) {
     }
     EXPECT_GT(second[2] / second[3], 3.5); // a quarter, once steps are small
     EXPECT_LT(second[2], first[4]);        // 20 steps do what takes the other more than 80
+}
+
+// The spread of samples from Gaussian data, to the last digit: a linear model makes x and what is
+// kept linear in all noise, so their covariance can be carried along.
+double final_deviation(const Gaussian &data, const std::string &spec, Integrator integrator,
+                       double eta) {
+    const NoiseTables tables = cosine_tables(spec);
+    const ReverseSteps chain = reverse_steps(integrator, tables, eta, 1.0);
+    double xx = std::pow(data.spread(level(tables.timestep_map.back())), 2);
+    double xk = 0.0, kk = 0.0; // with what is kept
+    for (int j = 0; j < tables.size(); ++j) {
+        const tessera_reverse_step &step = chain.steps[j];
+        const Level l = level(tables.timestep_map[tables.size() - 1 - j]);
+        const double slope = l.sigma / std::pow(data.spread(l), 2); // of the model in x
+        const bool keeps = !chain.memory.empty();
+        const double a = step.x_scale + step.model_scale * slope;
+        const double b = keeps ? chain.memory[j].kept_scale : 0.0;
+        const double k = keeps ? chain.memory[j].keep_x + chain.memory[j].keep_model * slope : 0.0;
+        const double noise = step.noise_scale != 0.0f ? std::exp(step.logvar_base) : 0.0;
+        const double next_xk = k * (a * xx + b * xk);
+        kk = std::exchange(xx, a * a * xx + 2 * a * b * xk + b * b * kk + noise) * k * k;
+        xk = next_xk;
+    }
+    return std::sqrt(xx);
+}
+
+TEST(Integrators, WithNoiseKeepTheSpreadOfTheData) {
+    const Gaussian data{0.4, 0.5};
+    for (const double eta : {0.0, 0.5, 1.0}) {
+        double before = 1.0;
+        for (const int steps : {10, 20, 40}) {
+            const std::string spec = "logsnr" + std::to_string(steps);
+            const double error =
+                std::abs(final_deviation(data, spec, Integrator::kDpm2m, eta) - data.deviation);
+            EXPECT_LT(error, 0.6 * before) << eta << " " << steps;
+            EXPECT_LT(error, 0.5 * std::abs(final_deviation(data, spec, Integrator::kDdim, eta) -
+                                            data.deviation))
+                << eta << " " << steps;
+            before = error;
+        }
+        EXPECT_LT(before, 0.01 * data.deviation) << eta;
+    }
 }
 
 TEST(Integrators, EvenTimesDoNotSuitTheSecondOrder) {

@@ -17,10 +17,9 @@ namespace {
 constexpr std::string_view kWholeStride = "ddim";
 constexpr std::string_view kLogSnr = "logsnr";
 
-// Where even log-SNR begins and ends, as shares of the trained times. An estimate of noise says
-// nothing about x0 at the very noisy end, and a step below the clean one changes nothing to see.
+// Where even log-SNR begins, as a share of the trained times: beyond that an estimate of the noise
+// says nothing about x0, which is it divided by almost 0.
 constexpr double kNoisiestShare = 0.95;
-constexpr double kCleanestShare = 0.0;
 
 [[noreturn]] void reject(const std::string &spec, const std::string &reason) {
     throw sdk::Failure(sdk::Status::kInvalidArgument, "denoising steps '" + spec + "': " + reason);
@@ -78,8 +77,8 @@ std::vector<double> energy_levels(int steps) {
     return levels;
 }
 
-// Times nearest to even spacing of the log-SNR, ln(alpha / sigma), between two given ones. Where
-// whole times are sparser than the spacing (near the clean end) the next free one is taken.
+// Times nearest to even spacing of the log-SNR, ln(alpha / sigma), down to 0. Where whole times are
+// sparser than the spacing (near the clean end) the next free one is taken.
 std::vector<std::int32_t> even_log_snr(const std::string &spec, int count, int train_steps) {
     const std::vector<double> levels = energy_levels(train_steps);
     const auto log_snr = [&](std::int32_t time) {
@@ -87,17 +86,16 @@ std::vector<std::int32_t> even_log_snr(const std::string &spec, int count, int t
         return 0.5 * std::log(level / (1.0 - level));
     };
     const auto noisiest = static_cast<std::int32_t>(kNoisiestShare * train_steps);
-    const auto cleanest = static_cast<std::int32_t>(kCleanestShare * train_steps);
-    if (count < 2 || count > noisiest - cleanest + 1) {
-        reject(spec, "expected 2 to " + std::to_string(noisiest - cleanest + 1) + " times");
+    if (count < 2 || count > noisiest + 1) {
+        reject(spec, "expected 2 to " + std::to_string(noisiest + 1) + " times");
     }
-    const double step = (log_snr(cleanest) - log_snr(noisiest)) / (count - 1);
+    const double step = (log_snr(0) - log_snr(noisiest)) / (count - 1);
     std::vector<std::int32_t> times;
-    std::int32_t time = cleanest;
+    std::int32_t time = 0;
     for (int i = 0; i < count; ++i) {
-        const double wanted = log_snr(cleanest) - step * i;
+        const double wanted = log_snr(0) - step * i;
         while (time < noisiest && log_snr(time) - wanted > wanted - log_snr(time + 1)) ++time;
-        const std::int32_t free = times.empty() ? cleanest : times.back() + 1;
+        const std::int32_t free = times.empty() ? 0 : times.back() + 1;
         times.push_back(std::clamp(time, free, noisiest - (count - 1 - i)));
         time = times.back();
     }

@@ -87,8 +87,7 @@ bool overlaps(const tessera_tensor &a, const tessera_tensor &b) {
     return false;
 }
 
-// ---- state
-// ---------------------------------------------------------------------------------------
+// ---- state ----
 
 namespace {
 
@@ -282,8 +281,7 @@ void CheckedState::remember(const void *data, const char *made_by, std::string w
 
 bool CheckedState::forget(const void *data) { return live.erase(data) != 0; }
 
-// ---- the wrapper
-// ---------------------------------------------------------------------------------
+// ---- the wrapper ----
 
 CheckedCompute::CheckedCompute(const tessera_compute &inner)
     : state_(std::make_unique<CheckedState>(inner)) {}

@@ -44,8 +44,8 @@ struct PlayerConfig {
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0;     // for computing; 0: one per core
     FrameTarget *frames = nullptr; // where pictures go; outlives the player; nullptr: dropped
-    std::uint32_t step_budget_us =
-        4000;                      // how long a step may take before it looks for news; 0: one unit
+    // How long a step may take before it looks for news; 0: one unit.
+    std::uint32_t step_budget_us = 4000;
     bool restart_on_change = true; // a value changed while a job runs starts that job anew
     bool worker_thread = true;     // false: no thread; `run` does everything on the caller's
 
@@ -157,14 +157,15 @@ class Player {
     [[nodiscard]] const std::vector<InputSlot> &inputs() const;
     [[nodiscard]] const std::vector<FeatureTap> &features() const;
 
-    // ---- values; a change restarts a running job when the config says so ------------------------
+    // ---- values; a change restarts a running job when the config says so ----
+
     Result<bool> set_value(std::uint32_t id, double value); // conformed; true when it changed
     Result<bool> set_text(std::string_view key, std::string_view text);
     void reset_values();
     Result<std::vector<std::string>> load_values(std::string_view json); // as Params::load_json
 
-    // ---- jobs
-    // ------------------------------------------------------------------------------------
+    // ---- jobs ----
+
     // Generates with a snapshot of the values. A running job ends at its next step boundary; of
     // several submits in a row only the last one runs. Returns the job's number.
     std::uint64_t submit(PlayRequest request);
@@ -182,9 +183,9 @@ class Player {
     // old kProgress, kImage, kCells and kFeatures events are dropped, never the others.
     [[nodiscard]] std::vector<PlayerEvent> take_events();
 
-    // ---- without a thread
-    // ------------------------------------------------------------------------ Activates if need
-    // be. Only when config.worker_thread is false.
+    // ---- without a thread, when config.worker_thread is false ----
+
+    // Activates if need be.
     Result<void> activate();
     // Runs one job to its end here. `on_event` gets kProgress, kImage, kCells and kFeatures as they
     // happen; `should_stop` is polled between steps and by the generator; either may be empty.

@@ -2,6 +2,7 @@
 
 #include "core/log.hpp"
 #include "core/tensor.hpp"
+#include "host/input_views.hpp"
 #include "host/job.hpp"
 
 #include <algorithm>
@@ -88,58 +89,6 @@ PlayerEvent copy_event(const tessera_event &from, std::uint64_t job) {
         copy_elements(tensor, event.bytes);
     }
     return event;
-}
-
-// Views of the request's pictures for their slots, checked against what the generator says of them.
-Result<std::vector<tessera_input>> view_inputs(const PlayRequest &request,
-                                               const Generator &generator) {
-    std::vector<tessera_input> inputs;
-    for (const RequestInput &input : request.inputs) {
-        const auto &slots = generator.inputs();
-        const auto slot = std::find_if(slots.begin(), slots.end(), [&](const InputSlot &candidate) {
-            return candidate.key == input.key;
-        });
-        const std::string &id = generator.descriptor().id;
-        if (slot == slots.end()) {
-            return make_error(Status::kUnsupported, "{}: takes no '{}' input", id, input.key);
-        }
-        const bool is_mask = slot->type == TESSERA_INPUT_TYPE_MASK8;
-        const bool is_tensor = slot->type == TESSERA_INPUT_TYPE_F32;
-        const Image &image = input.image;
-        const std::uint32_t channels = is_tensor ? image.channels : is_mask ? 1 : 4;
-        const std::size_t stored = is_tensor ? input.numbers.size() : image.pixels.size();
-        if (image.channels != channels || image.width == 0 || image.height == 0 || channels == 0 ||
-            stored != std::size_t{image.width} * image.height * channels) {
-            return make_error(Status::kInvalidArgument,
-                              "{}: input '{}' of {} x {} with {} channels in {} {}; expected {} "
-                              "channels",
-                              id, input.key, image.width, image.height, image.channels, stored,
-                              is_tensor ? "numbers" : "bytes", channels);
-        }
-        const bool fits_pixels = (slot->width == 0 || slot->width == image.width) &&
-                                 (slot->height == 0 || slot->height == image.height);
-        const bool fits_cells =
-            is_mask && slot->cell_columns == image.width && slot->cell_rows == image.height;
-        if (!fits_pixels && !fits_cells) {
-            const std::string cells =
-                is_mask && slot->cell_columns != 0
-                    ? fmt::format(" pixels or {} x {} cells", slot->cell_columns, slot->cell_rows)
-                    : std::string(" pixels");
-            return make_error(Status::kInvalidArgument,
-                              "{}: input '{}' is {} x {}; expected {} x {}{}", id, input.key,
-                              image.width, image.height, slot->width, slot->height, cells);
-        }
-        // The type of the view has no const; plugins do not write to inputs.
-        void *const data = is_tensor
-                               ? static_cast<void *>(const_cast<float *>(input.numbers.data()))
-                               : const_cast<std::uint8_t *>(image.pixels.data());
-        const tessera_dtype dtype = is_tensor ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_U8;
-        auto view = is_mask ? make_view(data, dtype, {image.height, image.width})
-                            : make_view(data, dtype, {image.height, image.width, channels});
-        if (!view) return view.error();
-        inputs.push_back({input.key.c_str(), *view});
-    }
-    return inputs;
 }
 
 } // namespace

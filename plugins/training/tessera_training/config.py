@@ -78,11 +78,8 @@ class GeneratorConfig:
     objective: str = "mar"
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
-    mask_ratio_min: float = 0.7  # least share of unknown tokens; 1 is the most likely
-    mask_ratio_std: float = 0.25
-    local_start: bool = False  # begin with attention to neighbours (`mar.start_local`) instead of the reference's start
+    mask_ratio_min: float = 0.7
     smooth_channel_weight: float = 0.0  # extra loss on latent channels in the measure that neighbours agree in them
-    guess_weight: float = 0.0  # of an extra loss: tokens guessed from the conditions by a linear layer
     time_power: float = 1.0  # times are 1000 u^power, u uniform: below 1 more of the noisy ones
     tileable_only: bool = False  # learn only from images that tile, so that every sample does
     latent_versions: int = 8  # augmented copies of each image encoded ahead

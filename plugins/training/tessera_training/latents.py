@@ -54,10 +54,6 @@ class LatentPack:
         products = [(z * torch.roll(z, 1, axis)).mean((0, 2, 3)) for axis in (2, 3)]
         return ((products[0] + products[1]) / 2 / (z**2).mean((0, 2, 3))).clamp(0, 1)
 
-    def variance_within(self) -> torch.Tensor:
-        """Mean variance of each channel inside an image, [C]; that of all images together is 1."""
-        return (self.mean[:, 0].float().var((2, 3)).mean(0) / self.channel_std**2).clamp(min=1e-3)
-
     def __len__(self) -> int:
         return len(self.labels)
 

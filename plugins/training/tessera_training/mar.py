@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -143,42 +142,6 @@ class Mar(nn.Module):
         return torch.cat([buffer, ~mask.bool()], 1)
 
 
-def torus_positions(side: int, width: int, generator: torch.Generator, radius: float = 2.0) -> torch.Tensor:
-    """[side^2,width], mean square 1: places on a grid that wraps around.
-
-    Inner products depend on the offset between two places only and fall off with their distance: waves with
-    whole numbers of periods, the slow ones stronger, turned at random into `width` numbers.
-    """
-    place = torch.arange(side).float() / side
-    waves = []
-    for row in range(side):
-        for column in range(side):
-            steps = [min(k, side - k) for k in (row, column)]
-            phase = 2 * math.pi * (row * place[:, None] + column * place[None, :]).flatten()
-            strength = math.exp(-(steps[0] ** 2 + steps[1] ** 2) / (2 * radius**2))
-            if strength > 1e-3 and (row or column):
-                waves.append(strength * (phase.cos() + phase.sin()))  # a Hartley basis: real and complete
-    basis = torch.stack(waves, 1) if waves else torch.zeros(side**2, 1)
-    turn = torch.linalg.qr(torch.randn(max(width, basis.shape[1]), width, generator=generator))[0]
-    positions = basis @ turn[:basis.shape[1]]
-    return positions / positions.square().mean().sqrt().clamp(min=1e-6)
-
-
-@torch.no_grad()
-def start_local(model: Mar, generator: torch.Generator) -> None:
-    """Start values with which every token attends to its neighbours on the torus from the first step on.
-
-    Positions get `torus_positions`, keys the weights of the queries. From the reference's start, in which places
-    tell nothing, a training of an hour finds out what a class looks like but never that neighbours matter.
-    """
-    side, buffer = model.config.side, model.config.buffer_size
-    for table, scale in ((model.encoder_pos_embed_learned, 0.5), (model.decoder_pos_embed_learned, 1.0)):
-        table[0, buffer:] = scale * torus_positions(side, table.shape[-1], generator)
-    for block in (*model.encoder_blocks, *model.decoder_blocks):
-        query, key, _ = cast(Block, block).attn.qkv.weight.chunk(3)
-        key.copy_(query)
-
-
 def masked_after(step: int, steps: int, tokens: int, masked: int) -> int:
     """Tokens still unknown after autoregressive step `step` (cosine schedule, float64, left to right)."""
     return max(1, min(masked - 1, math.floor(tokens * math.cos(math.pi / 2 * (step + 1) / steps))))
@@ -270,4 +233,4 @@ def seeded_noise(seed: int, width: int) -> Noise:
     return lambda step, draw, rows: torch.randn(rows, width, generator=generator)
 
 
-__all__ = ["Mar", "MarConfig", "SampleSettings", "guidance_at", "masked_after", "patchify", "sample", "seeded_noise", "start_local"]
+__all__ = ["Mar", "MarConfig", "SampleSettings", "guidance_at", "masked_after", "patchify", "sample", "seeded_noise"]

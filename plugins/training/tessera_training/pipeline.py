@@ -15,7 +15,7 @@ from .config import Config, TrainConfig
 from .data import ImagePack, pack
 from .errors import UserError
 from .latents import LatentPack
-from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise, start_local
+from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .objectives.mar import MarObjective
 from .objectives.realism import RealismObjective
 from .objectives.tokenizer import TokenizerObjective, test_psnr
@@ -77,7 +77,7 @@ class Run:
             raise UserError(f"{self.dir}: no trained generator yet (stage 'generator')")
         state = torch.load(path, map_location="cpu")
         model = Mar(mar_config(self.config, classes))
-        model.load_state_dict({name[6:]: value for name, value in state["ema"].items() if name.startswith("model.")})
+        model.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
         return model.eval(), state
 
     def latents(self) -> LatentPack:
@@ -114,8 +114,6 @@ class Run:
         images, encoded, vae = self.pack(), self.latents(), self.tokenizer()
         torch.manual_seed(self.config.seed)
         model = Mar(mar_config(self.config, len(images.classes)), self.config.generator.dropout)
-        if self.config.generator.local_start:
-            start_local(model, torch.Generator().manual_seed(self.config.seed))
         kind = OBJECTIVES.get(self.config.generator.objective)
         if kind is None:
             raise UserError(f"generator.objective = '{self.config.generator.objective}': "

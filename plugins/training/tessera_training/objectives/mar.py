@@ -15,13 +15,11 @@ from ..mar import Mar
 
 Draws = dict[str, torch.Tensor]
 
-GUESS_MOST_UNKNOWN = 0.85  # share of unknown tokens up to which they are guessed
 
-
-def mask_rate(generator: torch.Generator, low: float, deviation: float = 0.25) -> float:
-    """Truncated normal: mean 1, support [low, 1]."""
+def mask_rate(generator: torch.Generator, low: float) -> float:
+    """Truncated normal: mean 1, deviation 0.25, support [low, 1]."""
     while True:
-        rate = 1 - abs(float(torch.randn((), generator=generator))) * deviation
+        rate = 1 - abs(float(torch.randn((), generator=generator))) * 0.25
         if rate >= low:
             return rate
 
@@ -39,11 +37,6 @@ class MarObjective(nn.Module):
         self.model, self.pack, self.settings = model, pack, config
         self.table = diffusion.tables()
         self.weight: torch.Tensor | None = None  # [d], mean 1
-        # Guesses tokens straight from the conditions: for training only, exported models do not have it.
-        self.guess: nn.Linear | None = None
-        if config.guess_weight:
-            self.guess = nn.Linear(model.config.decoder_embed_dim, model.config.token_width)
-            self.guess_scale = 1 / pack.variance_within().repeat_interleave(model.config.patch_size**2)
         if config.smooth_channel_weight:
             weight = 1 + config.smooth_channel_weight * pack.smoothness()
             self.weight = (weight / weight.mean()).repeat_interleave(model.config.patch_size**2)
@@ -52,8 +45,7 @@ class MarObjective(nn.Module):
         config, batch = self.model.config, len(ids)
         tokens = patchify(self.pack.draw(ids, generator), config.patch_size)
         orders = torch.rand(batch, config.tokens, generator=generator).argsort(1)
-        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min,
-                                                     self.settings.mask_ratio_std))
+        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min))
         copies = self.settings.diffusion_batch_mul
         return {
             "tokens": tokens, "labels": self.pack.labels[ids], "mask": mask_of(orders, masked),
@@ -75,19 +67,4 @@ class MarObjective(nn.Module):
         net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
         mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
-        loss = parts["mse"] + parts["vb"]
-        if self.guess is not None:
-            parts["guess"] = self._guess_error(z[mask], tokens[mask])
-            counts = mask[0].sum() <= GUESS_MOST_UNKNOWN * mask.shape[1]
-            loss = loss + self.settings.guess_weight * counts * parts["guess"]
-        return loss, {name: value.detach() for name, value in parts.items()}
-
-    def _guess_error(self, z: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Squared error of the tokens' conditional mean, read off z [N,D] by one linear layer; 1 is no better
-        than the mean of the image.
-
-        It tells the transformer what neighbours say about a token, without the noise of random times, and on the
-        scale of differences inside an image. Where nearly nothing is known it would only tell images apart.
-        """
-        assert self.guess is not None
-        return ((self.guess(z).float() - tokens) ** 2 * self.guess_scale).mean()
+        return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}

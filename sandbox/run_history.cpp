@@ -159,8 +159,8 @@ void RunHistory::shrink() {
         if (long_one != newest) {
             bytes_ -= bytes_of(*long_one);
             const RunStep *const last = long_one->last_picture();
-            RunStep kept = last != nullptr ? *last : long_one->steps.back();
-            long_one->steps.assign(1, std::move(kept));
+            const RunStep kept = last != nullptr ? *last : long_one->steps.back();
+            long_one->steps.assign(1, kept);
             bytes_ += bytes_of(*long_one);
         } else if (runs_.size() > 1) {
             bytes_ -= bytes_of(runs_.front());

@@ -93,8 +93,9 @@ class ViewTransform {
             zoom_about(screen, std::exp2(notches * 0.25F));
             return;
         }
-        for (; notches >= 1; --notches) zoom_about(screen, neighbour(scale(), true) / scale());
-        for (; notches <= -1; ++notches) zoom_about(screen, neighbour(scale(), false) / scale());
+        for (int i = 0; i < static_cast<int>(std::abs(notches)); ++i) {
+            zoom_about(screen, neighbour(scale(), notches > 0) / scale());
+        }
     }
 
     void set_scale(float scale) {

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include <sys/wait.h>
@@ -65,6 +67,17 @@ TEST(SandboxProgram, RefusesBadOptions) {
     const Outcome help = run("", "--help");
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_NE(help.output.find("--screenshot"), std::string::npos);
+}
+
+TEST(SandboxProgram, BadScriptsAreNamed) {
+    expect_failure(run("", "--script /nonexistent/script.json"), "/nonexistent/script.json");
+    const std::string path = testing::TempDir() + "tessera_bad_script.json";
+    std::ofstream(path) << "[\"play\",\n\"fly\"]";
+    expect_failure(run("", "--script " + path + " " + kShowcase),
+                   "tessera_bad_script.json: line 2: action 2 (fly): no such action");
+    std::filesystem::remove(path);
+    const Outcome help = run("", "--help");
+    EXPECT_NE(help.output.find("save_image"), std::string::npos);
 }
 
 TEST(SandboxProgram, StopsAfterTheFramesItWasGiven) {

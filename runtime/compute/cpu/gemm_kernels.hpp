@@ -35,6 +35,13 @@ struct Gemm {
     // What is read: f32 weights, bf16 weights widened to f32, or bf16 products.
     enum class Kind { kF32, kWiden, kDot };
 
+    // What a tile fetches of the next panel. The last two tiles of a panel, which is near by then,
+    // take every other line each: one f32 tile alone would ask for more than memory gives. bf16
+    // panels have half the lines; the last tile takes them all. Panels of longer columns would push
+    // each other out of the cache.
+    enum class Ahead { kNone, kEven, kOdd };
+    static constexpr std::int64_t kAheadColumnBytes = 4096;
+
     template <bool kFirst, class First, class Second>
     struct Choose {
         using Type = First;
@@ -70,16 +77,36 @@ struct Gemm {
     }
 
     template <int R, int V>
+    static void step_f32(Sums<R, V> &sums, const float *const (&a)[R], std::int64_t k,
+                         const float *w, const float *other) {
+        F weight[V];
+        TESSERA_UNROLL_ALL
+        for (int v = 0; v < V; ++v) weight[v] = S::load((v < 2 ? w : other) + v % 2 * kLanes);
+        step(sums, a, k, weight);
+    }
+
+    template <int R, int V>
     static void add_f32(Sums<R, V> &sums, const float *const (&a)[R], const float *w,
                         std::int64_t to_other_half, std::int64_t length) {
         const float *other = w + to_other_half;
         TESSERA_UNROLL_2
         for (std::int64_t k = 0; k < length; ++k, w += kHalf, other += kHalf) {
-            F weight[V];
-            TESSERA_UNROLL_ALL
-            for (int v = 0; v < V; ++v) weight[v] = S::load((v < 2 ? w : other) + v % 2 * kLanes);
-            step(sums, a, k, weight);
+            step_f32(sums, a, k, w, other);
         }
+    }
+
+    // The same; of every two lines of weights, the one at `next` is fetched along the way.
+    template <int R, int V>
+    static void add_f32_ahead(Sums<R, V> &sums, const float *const (&a)[R], const float *w,
+                              std::int64_t to_other_half, std::int64_t length, const float *next) {
+        const float *other = w + to_other_half;
+        std::int64_t k = 0;
+        for (; k + 2 <= length; k += 2, w += 2 * kHalf, other += 2 * kHalf, next += 2 * kHalf) {
+            __builtin_prefetch(next, 0, 2);
+            step_f32(sums, a, k, w, other);
+            step_f32(sums, a, k + 1, w + kHalf, other + kHalf);
+        }
+        if (k < length) step_f32(sums, a, k, w, other);
     }
 
     template <int R, int V>
@@ -119,7 +146,7 @@ struct Gemm {
             const std::int64_t n = left < kStretch ? left : kStretch;
             const float *from[R];
             for (int r = 0; r < R; ++r) from[r] = a[r] + k;
-            add_f32<R, V>(sums, from, w + k * kHalf, to_other_half, n);
+            add_f32(sums, from, w + k * kHalf, to_other_half, n);
             k += n;
             total.terms += n;
             if (total.terms < kStretch) continue;
@@ -137,12 +164,14 @@ struct Gemm {
         }
     }
 
-    template <int R, int V>
+    template <bool kAhead = false, int R, int V>
     static void add_widened(Sums<R, V> &sums, const float *const (&a)[R], const std::uint16_t *w,
-                            std::int64_t to_other_half, std::int64_t length) {
+                            std::int64_t to_other_half, std::int64_t length,
+                            std::int64_t ahead = 0) {
         const std::uint16_t *other = w + to_other_half;
         F weight[V];
         for (std::int64_t k = 0; k < length; k += 2, w += 2 * kHalf, other += 2 * kHalf) {
+            if constexpr (kAhead) __builtin_prefetch(w + ahead, 0, 2);
             TESSERA_UNROLL_ALL
             for (int v = 0; v < V; ++v) weight[v] = S::even(load_pairs(w, other, v));
             step(sums, a, k, weight);
@@ -179,7 +208,7 @@ struct Gemm {
     // R rows from `first_row` times V vectors from vector `first` of the panel.
     template <Kind kKind, int R, int V>
     __attribute__((noinline)) static void tile(const GemmCall &call, std::int64_t panel, int first,
-                                               std::int64_t first_row) {
+                                               std::int64_t first_row, Ahead ahead) {
         Sums<R, V> sums;
         clear(sums);
         Stretches<R, V> total;
@@ -198,10 +227,18 @@ struct Gemm {
             if constexpr (kKind == Kind::kF32) {
                 if (call.in_stretches)
                     add_stretches<R, V>(sums, total, a, w, half, length);
+                else if (ahead != Ahead::kNone)
+                    add_f32_ahead(sums, a, w, half, length,
+                                  w + 2 * half + (ahead == Ahead::kOdd ? kHalf : 0));
                 else
-                    add_f32<R, V>(sums, a, w, half, length);
+                    add_f32(sums, a, w, half, length);
             }
-            if constexpr (kKind == Kind::kWiden) add_widened<R, V>(sums, a, w, half, length);
+            if constexpr (kKind == Kind::kWiden) {
+                if (ahead == Ahead::kOdd)
+                    add_widened<true>(sums, a, w, half, length, 2 * half);
+                else
+                    add_widened(sums, a, w, half, length);
+            }
             if constexpr (kKind == Kind::kDot) add_dot<R, V>(sums, a, w, half, length);
         }
         if (total.count > 0) take(sums, total);
@@ -277,9 +314,9 @@ struct Gemm {
     // Calls the tile for `rows` rows, which is at most R.
     template <Kind kKind, int R, int V>
     static void tile_of(int rows, const GemmCall &call, std::int64_t panel, int first,
-                        std::int64_t first_row) {
-        if (rows == R) return tile<kKind, R, V>(call, panel, first, first_row);
-        if constexpr (R > 1) tile_of<kKind, R - 1, V>(rows, call, panel, first, first_row);
+                        std::int64_t first_row, Ahead ahead) {
+        if (rows == R) return tile<kKind, R, V>(call, panel, first, first_row, ahead);
+        if constexpr (R > 1) tile_of<kKind, R - 1, V>(rows, call, panel, first, first_row, ahead);
     }
 
     template <Kind kKind>
@@ -288,14 +325,21 @@ struct Gemm {
         const std::int64_t rows = end - begin;
         const bool narrow = call.weight.columns - panel * kPanel <= 2 * kLanes;
         if (rows <= S::kWideRows && !narrow) {
-            return tile_of<kKind, S::kWideRows, 4>(static_cast<int>(rows), call, panel, 0, begin);
+            return tile_of<kKind, S::kWideRows, 4>(static_cast<int>(rows), call, panel, 0, begin,
+                                                   Ahead::kNone);
         }
         const std::int64_t tiles = (rows + S::kMaxRows - 1) / S::kMaxRows;
+        const std::int64_t column_bytes =
+            call.weight.segments * call.weight.segment_length * (kKind == Kind::kF32 ? 4 : 2);
+        const bool fetches = tiles > 1 && column_bytes <= kAheadColumnBytes;
         for (std::int64_t t = 0; t < tiles; ++t) { // of nearly equal height
             const std::int64_t first_row = begin + rows * t / tiles;
             const int height = static_cast<int>(begin + rows * (t + 1) / tiles - first_row);
+            const Ahead ahead = !fetches || t + 2 < tiles ? Ahead::kNone
+                                : t + 1 < tiles           ? Ahead::kEven
+                                                          : Ahead::kOdd;
             for (int first = 0; first < (narrow ? 2 : 4); first += 2) {
-                tile_of<kKind, S::kMaxRows, 2>(height, call, panel, first, first_row);
+                tile_of<kKind, S::kMaxRows, 2>(height, call, panel, first, first_row, ahead);
             }
         }
     }

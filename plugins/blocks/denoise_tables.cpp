@@ -21,14 +21,16 @@ DenoiseTables::DenoiseTables(const sdk::Compute &compute, const TokenHead &head,
     const bool wanted = blocks::is_guided(settings.guidance);
     for (auto &[count, times] : kept) {
         Table &table = tables_[count];
-        for (auto time = times.rbegin(); time != times.rend(); ++time) {
-            const double share = static_cast<double>(*time) / (kTrainSteps - 1);
+        std::reverse(times.begin(), times.end()); // running order
+        for (const std::int32_t time : times) {
+            const double share = static_cast<double>(time) / (kTrainSteps - 1);
             const bool inside = share >= settings.guidance_low && share <= settings.guidance_high;
             table.rows.push_back(static_cast<std::int32_t>(
-                std::lower_bound(all.begin(), all.end(), *time) - all.begin()));
+                std::lower_bound(all.begin(), all.end(), time) - all.begin()));
             table.guided.push_back(inside);
             table.guided_count += wanted && inside ? 1 : 0;
         }
+        std::reverse(times.begin(), times.end());
         guided_ = guided_ || table.guided_count > 0;
         most_steps_ = std::max(most_steps_, table.size());
         table.reverse = reverse_steps(settings.integrator, cosine_tables(std::move(times)),

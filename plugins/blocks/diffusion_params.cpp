@@ -266,7 +266,7 @@ double DiffusionParams::deadline(const sdk::Request &request) const {
 }
 
 std::string DiffusionParams::denoise_spec(const sdk::Request &request) const {
-    const std::string count = std::to_string(request[denoise_]);
+    std::string count = std::to_string(request[denoise_]);
     if (static_cast<Integrator>(request[integrator_]) == Integrator::kDpm2m) {
         return "logsnr" + count;
     }

@@ -148,7 +148,7 @@ std::vector<std::int32_t> respace(const std::string &spec, int train_steps) {
 }
 
 std::vector<std::int32_t> respace_to(const std::string &spec, int count, int train_steps) {
-    const std::vector<std::int32_t> all = respace(spec, train_steps);
+    std::vector<std::int32_t> all = respace(spec, train_steps);
     const auto size = static_cast<int>(all.size());
     if (count >= size) return all;
     if (count < 2) reject(spec, "at least 2 of its steps are needed");
@@ -159,6 +159,7 @@ std::vector<std::int32_t> respace_to(const std::string &spec, int count, int tra
         return respace(std::to_string(count), train_steps);
     }
     std::vector<std::int32_t> kept; // of the list, evenly, with both of its ends
+    kept.reserve(static_cast<std::size_t>(count));
     for (int i = 0; i < count; ++i) {
         kept.push_back(
             all[static_cast<std::size_t>((i * (size - 1) + (count - 1) / 2) / (count - 1))]);

@@ -63,12 +63,12 @@ void RunPlan::hurry(int k, int level) {
     const int rest = size() - k;
     const int count = fewer_steps(rest, level_, level);
     if (count < rest) {
-        int now = steps_[static_cast<std::size_t>(k)].tokens.unknown_before;
+        int now = (*this)[k].tokens.unknown_before;
         const double done = std::acos(static_cast<double>(now) / unknown_) * 2 / std::numbers::pi;
-        steps_.resize(static_cast<std::size_t>(k + count));
+        steps_.erase(steps_.begin() + k, steps_.end());
         for (int j = 0; j < count; ++j) {
             const UnmaskStep step = rest_step(unknown_, done, now, j, count);
-            steps_[static_cast<std::size_t>(k + j)].tokens = step;
+            steps_.push_back({step});
             now = step.unknown_after;
         }
     }

@@ -36,8 +36,8 @@ struct Gemm {
     enum class Kind { kF32, kWiden, kDot };
 
     // What a tile fetches of the next panel. The last two tiles of a panel, which is near by then,
-    // take every other line each: one f32 tile alone would ask for more than memory gives. bf16
-    // panels have half the lines; the last tile takes them all. Panels of longer columns would push
+    // take every other row each: one f32 tile alone would ask for more than memory gives. bf16
+    // panels have half the bytes; the last tile takes them all. Panels of longer columns would push
     // each other out of the cache.
     enum class Ahead { kNone, kEven, kOdd };
     static constexpr std::int64_t kAheadColumnBytes = 4096;
@@ -95,14 +95,22 @@ struct Gemm {
         }
     }
 
-    // The same; of every two lines of weights, the one at `next` is fetched along the way.
+    // Fetches a row of a half panel: kHalf floats, or as many pairs.
+    static void fetch(const void *row) {
+        constexpr std::int64_t kLine = 64;
+        for (std::int64_t at = 0; at < kHalf * static_cast<std::int64_t>(sizeof(float));
+             at += kLine)
+            __builtin_prefetch(static_cast<const char *>(row) + at, 0, 2);
+    }
+
+    // The same; of every two rows of weights, the one at `next` is fetched along the way.
     template <int R, int V>
     static void add_f32_ahead(Sums<R, V> &sums, const float *const (&a)[R], const float *w,
                               std::int64_t to_other_half, std::int64_t length, const float *next) {
         const float *other = w + to_other_half;
         std::int64_t k = 0;
         for (; k + 2 <= length; k += 2, w += 2 * kHalf, other += 2 * kHalf, next += 2 * kHalf) {
-            __builtin_prefetch(next, 0, 2);
+            fetch(next);
             step_f32(sums, a, k, w, other);
             step_f32(sums, a, k + 1, w + kHalf, other + kHalf);
         }
@@ -171,7 +179,7 @@ struct Gemm {
         const std::uint16_t *other = w + to_other_half;
         F weight[V];
         for (std::int64_t k = 0; k < length; k += 2, w += 2 * kHalf, other += 2 * kHalf) {
-            if constexpr (kAhead) __builtin_prefetch(w + ahead, 0, 2);
+            if constexpr (kAhead) fetch(w + ahead);
             TESSERA_UNROLL_ALL
             for (int v = 0; v < V; ++v) weight[v] = S::even(load_pairs(w, other, v));
             step(sums, a, k, weight);

@@ -1,4 +1,5 @@
-// What tessera-generate reports of a deadline makes the same image again.
+// Faster sampling from the command line: what is reported of a deadline makes the same image again,
+// and the presets of the bundled model say nothing that it does not know.
 #include "tests/cli/program.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
@@ -44,6 +45,35 @@ TEST(GenerateDeadline, TheReportMakesTheImageAgain) {
     EXPECT_EQ(settings.size(), 16U); // the deadline and six levels
     ASSERT_EQ(with(settings), 0);
     EXPECT_EQ(bytes("again.png"), bytes("late.png"));
+}
+
+TEST(ModelPresets, AreUnderstoodAsAWhole) {
+    const fs::path presets = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials/presets";
+    if (!fs::exists(presets.parent_path() / "generator.safetensors")) {
+        GTEST_SKIP() << "no bundled model";
+    }
+    const test::TemporaryFolder folder;
+    test::ProgramOptions options;
+    options.folder = folder.path();
+    int count = 0;
+    for (const fs::directory_entry &preset : fs::directory_iterator(presets)) {
+        const std::string name = preset.path().stem().string();
+        const auto outcome = test::run_program(
+            TESSERA_GENERATE,
+            {"--preset", preset.path().string(), "-m", presets.parent_path().string(), "--steps",
+             "2", "-q", "-o", name + ".png", "--json", name + ".json"},
+            options);
+        EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+        EXPECT_EQ(outcome.err, "") << name;
+        const auto given = nlohmann::json::parse(test::read_text(preset.path()))["values"];
+        const auto used =
+            nlohmann::json::parse(test::read_text(folder.path() / (name + ".json")))["values"];
+        for (const auto &[key, value] : given.items()) {
+            EXPECT_TRUE(key == "steps" || used[key] == value) << name << ": " << key;
+        }
+        ++count;
+    }
+    EXPECT_GE(count, 3);
 }
 
 } // namespace

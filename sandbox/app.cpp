@@ -225,8 +225,8 @@ void App::build_interface() {
     draw_panel(context);
     handle_view_input(context);
     handle_shortcuts(context);
-    draw_overlay(context);
     draw_marks(context);
+    draw_overlay(context);
     imgui_->end_frame();
 }
 

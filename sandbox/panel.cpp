@@ -21,7 +21,6 @@ void panel_heading(const char *text) {
 }
 
 bool panel_fold(const char *text, bool open_at_first) {
-    ImGui::Dummy({0, 0});
     ImGui::PushStyleColor(ImGuiCol_Text, ImGui::GetStyleColorVec4(ImGuiCol_TextDisabled));
     ImGui::PushStyleVar(ImGuiStyleVar_FramePadding, {2, 0});
     ImGuiTreeNodeFlags flags =

@@ -83,12 +83,13 @@ void draw_order(ImDrawList &list, const Grid &grid, const RunRecord &run, const 
         const float place = given ? 0 : static_cast<float>(made_at - 1) / last;
         list.AddRectFilled(rect.low, rect.high,
                            given ? IM_COL32(128, 128, 132, 120) : order_colour(place, 0.62F));
-        const std::string text = given ? "given" : std::to_string(made_at);
+        if (given) continue;
+        const std::string text = std::to_string(made_at);
         const ImVec2 size = ImGui::CalcTextSize(text.c_str());
         if (size.x + 6 > rect.high.x - rect.low.x || size.y > rect.high.y - rect.low.y) continue;
         const ImVec2 at{std::round((rect.low.x + rect.high.x - size.x) / 2),
                         std::round((rect.low.y + rect.high.y - size.y) / 2)};
-        const bool bright = !given && place > 0.55F;
+        const bool bright = place > 0.55F;
         list.AddText(at, bright ? IM_COL32(20, 24, 20, 255) : IM_COL32(240, 244, 246, 255),
                      text.c_str());
     }

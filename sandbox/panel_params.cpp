@@ -150,6 +150,8 @@ void draw_reset(PlayControl &control, float heading_y) {
     ImGui::SetCursorPos(next);
 }
 
+constexpr std::size_t kOpenGroups = 2; // the others open on a click: tools stay in sight
+
 // All shown parameters of one kind: those without a group, then group by group in the order in
 // which groups first appear.
 void draw_groups(PlayControl &control, bool advanced) {
@@ -166,9 +168,15 @@ void draw_groups(PlayControl &control, bool advanced) {
             groups.emplace_back(param.group);
         }
     }
-    for (const std::string_view group : groups) {
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        const std::string_view group = groups[g];
         const float heading_y = ImGui::GetCursorPosY() + ImGui::GetStyle().ItemSpacing.y;
-        panel_heading(group.empty() ? "Parameters" : std::string(group).c_str());
+        const std::string title = group.empty() ? "Parameters" : std::string(group);
+        if (!advanced && g >= kOpenGroups) {
+            if (!panel_fold(title.c_str(), false)) continue;
+        } else {
+            panel_heading(title.c_str());
+        }
         if (!advanced && group == groups.front()) draw_reset(control, heading_y);
         if (!begin_panel_table(group.empty() ? "##parameters" : std::string(group).c_str()))
             continue;

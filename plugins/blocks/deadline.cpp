@@ -6,8 +6,11 @@
 namespace tessera::blocks {
 namespace {
 
-constexpr double kUsable = 0.95;   // of the time; the rest is for what was measured too low
-constexpr double kNewWeight = 0.5; // of a new measurement against all before it
+constexpr double kUsable = 0.95; // of the time; the rest is for what was measured too low
+
+// A faster pace counts at once, a slower one by this weight: what was left out for a hiccup of the
+// machine does not come back, while hurry can still be raised at the next step.
+constexpr double kSlowerWeight = 0.4;
 
 } // namespace
 
@@ -21,7 +24,8 @@ void Deadline::measure(double &pace, double work) {
     const double now = clock_();
     if (work <= 0.0) return;
     const double measured = (now - part_began_) / work;
-    pace = pace == 0.0 ? measured : pace + kNewWeight * (measured - pace);
+    const bool faster = pace == 0.0 || measured < pace;
+    pace = faster ? measured : pace + kSlowerWeight * (measured - pace);
 }
 
 bool Deadline::fits(const Work &work) const {

@@ -188,7 +188,11 @@ TEST(Deadline, KnowsOnlyWhatItMeasured) {
     deadline.start();
     now += 1.0;
     deadline.measured_picture();
-    EXPECT_EQ(paces.picture, 1.5); // half way to the new measurement
+    EXPECT_EQ(paces.picture, 1.0); // faster: at once
+    deadline.start();
+    now += 2.0;
+    deadline.measured_picture();
+    EXPECT_NEAR(paces.picture, 1.4, 1e-12); // slower: bit by bit
     // The next run begins with what this one learnt.
     const Deadline next(
         1.0, [&] { return now; }, paces);

@@ -1,6 +1,6 @@
 // Whatever a user does: thousands of random keys, strokes, clicks and calls, one or more a frame.
-// Nothing may crash, hang, leak a frame or make the validation layers speak. Another sequence:
-// --gtest_random_seed=N; more of them: --gtest_repeat=N.
+// Nothing may crash, hang, leak a frame or make the validation layers speak. Other sequences:
+// --gtest_shuffle --gtest_random_seed=N --gtest_repeat=N.
 #include "tests/view/app_fixture.hpp"
 
 #include <algorithm>

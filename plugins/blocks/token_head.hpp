@@ -73,8 +73,8 @@ struct DenoiseSet {
     std::span<const tessera_denoise_memory> memory; // of the steps; empty: none looks back
     float guidance = 1.0f;
     std::span<const float> step_guidance; // in its place; 1: no unconditional rows. Empty: none
-    const sdk::View *noise = nullptr; // (steps, rows, d); NULL: drawn by `random`
-    tessera_random random{};          // step s uses first_draw + s ceil(d / 4)
+    const sdk::View *noise = nullptr;     // (steps, rows, d); NULL: drawn by `random`
+    tessera_random random{};              // step s uses first_draw + s ceil(d / 4)
 };
 
 // Room for sets of up to `max_rows` tokens. The device's fused chain when it has one, else the same

@@ -87,6 +87,14 @@ class Peer:
         return time.perf_counter() - start
 
 
+def capability() -> str:
+    """The vector instructions PyTorch uses; 1.x does not say it by itself."""
+    if hasattr(torch.backends, "cpu"):
+        return torch.backends.cpu.get_cpu_capability()
+    found = re.search(r"CPU capability usage: (\S+)", torch.__config__.show())
+    return found.group(1) if found else "unknown instructions"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, required=True)
@@ -99,7 +107,7 @@ def main() -> None:
     found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
     blas = found.group(1) if found else "unknown"
     peer = Peer(MarConfig.from_json(arguments.config), arguments.steps)
-    print(f"PyTorch {torch.__version__}, BLAS {blas}, {torch.backends.cpu.get_cpu_capability()}, "
+    print(f"PyTorch {torch.__version__}, BLAS {blas}, {capability()}, "
           f"{torch.get_num_threads()} threads", file=answers, flush=True)
     with torch.inference_mode():
         for line in sys.stdin:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fails on a clang-tidy finding in a source file that was built. Usage: tidy.sh SOURCE_DIR BUILD_DIR
+# Fails on a clang-tidy finding in a source file that was built.
+#   tidy.sh SOURCE_DIR BUILD_DIR [--analyze]     --analyze: the path-sensitive checks too, thrice as long
 set -euo pipefail
 command -v run-clang-tidy >/dev/null || { echo "clang-tidy is not installed"; exit 77; }
 cd "$1"
@@ -8,4 +9,6 @@ cd "$1"
 database=$(mktemp -d)
 trap 'rm -rf "$database"' EXIT
 sed 's/ -fno-gnu-unique//g; s/ -Wno-maybe-uninitialized//g' "$2/compile_commands.json" > "$database/compile_commands.json"
-run-clang-tidy -quiet -p "$database" -j "$(nproc)" "^$1/(runtime|plugins|interop|sandbox)/.*"
+checks=-clang-analyzer-*
+[ "${3:-}" != --analyze ] || checks=
+run-clang-tidy -quiet -p "$database" -j "$(nproc)" -checks="$checks" "^$1/(runtime|plugins|interop|sandbox)/.*"

@@ -1,8 +1,6 @@
 // Faster sampling in whole runs: integrators on both paths, annealing, the guidance interval, and
 // deadlines against a clock that only the work moves.
-#include "test_model.hpp"
-
-#include "mar/token_run.hpp"
+#include "run_checks.hpp"
 
 #include <cmath>
 
@@ -35,12 +33,6 @@ class FastRunTest : public testing::Test {
         fast.diffusion.denoise_steps = steps;
         return fast;
     }
-    static std::vector<float> sample(const TestDevice &device, const mar::MarModel &model,
-                                     const mar::TokenRunSpec &spec) {
-        mar::TokenRun run(device.compute, model, spec);
-        while (!run.is_done()) run.run_unit();
-        return to_host(device.compute, run.tokens());
-    }
     // All that this file is about at once.
     static mar::TokenRunSpec everything(std::vector<std::int64_t> labels) {
         mar::TokenRunSpec all = fast(Integrator::kDpm2m, "logsnr12", std::move(labels));
@@ -67,20 +59,9 @@ TEST_F(FastRunTest, TheFusedChainAgreesWithBaseOperations) {
     mar::TokenRunSpec half = spec();
     half.diffusion.guidance_low = 0.3;
     half.diffusion.guidance_high = 0.7;
-    for (mar::TokenRunSpec best : {fast(Integrator::kDdim, "ddim10"), noisy,
-                                   fast(Integrator::kDpm2m, "logsnr10"), noisy_dpm, half}) {
-        best.steps = 1; // one chain for all tokens: later steps would amplify rounding
-        mar::TokenRunSpec base = best;
-        base.path = DenoiseChain::Path::kBaseOperations;
-        const std::vector<float> fused = sample(device, model, best);
-        const std::vector<float> plain = sample(device, model, base);
-        double largest = 0.0, difference = 0.0;
-        for (std::size_t i = 0; i < fused.size(); ++i) {
-            largest = std::max(largest, std::abs(static_cast<double>(plain[i])));
-            difference = std::max(difference, std::abs(static_cast<double>(fused[i]) - plain[i]));
-        }
-        EXPECT_GT(largest, 0.0);
-        EXPECT_LT(difference, 2e-3 * largest);
+    for (const mar::TokenRunSpec &best : {fast(Integrator::kDdim, "ddim10"), noisy,
+                                          fast(Integrator::kDpm2m, "logsnr10"), noisy_dpm, half}) {
+        expect_paths_agree(device, model, best);
     }
 }
 

@@ -1,7 +1,5 @@
 // Invariants of sampling runs: batching, threads, paths, step budgets, given tokens.
-#include "test_model.hpp"
-
-#include "mar/token_run.hpp"
+#include "run_checks.hpp"
 
 #include <gmock/gmock.h>
 
@@ -32,15 +30,6 @@ class RunTest : public testing::Test {
         spec.diffusion.denoise_steps = "7";
         spec.seed = 42;
         return spec;
-    }
-    static std::vector<float> finish(const TestDevice &device, mar::TokenRun &run) {
-        while (!run.is_done()) run.run_unit();
-        return to_host(device.compute, run.tokens());
-    }
-    static std::vector<float> sample(const TestDevice &device, const mar::MarModel &model,
-                                     const mar::TokenRunSpec &spec) {
-        mar::TokenRun run(device.compute, model, spec);
-        return finish(device, run);
     }
 
     TemporaryDirectory directory_;
@@ -83,18 +72,7 @@ TEST_F(RunTest, TheFusedChainAgreesWithBaseOperations) {
     for (const double guidance : {1.0, 2.5}) {
         mar::TokenRunSpec best = spec({1, 2});
         best.diffusion.guidance = guidance;
-        best.steps = 1; // one chain for all tokens: later steps would amplify rounding
-        mar::TokenRunSpec base = best;
-        base.path = DenoiseChain::Path::kBaseOperations;
-        const std::vector<float> fused = sample(device, model, best);
-        const std::vector<float> plain = sample(device, model, base);
-        double largest = 0.0, difference = 0.0;
-        for (std::size_t i = 0; i < fused.size(); ++i) {
-            largest = std::max(largest, std::abs(static_cast<double>(plain[i])));
-            difference = std::max(difference, std::abs(static_cast<double>(fused[i]) - plain[i]));
-        }
-        EXPECT_GT(largest, 0.0);
-        EXPECT_LT(difference, 2e-3 * largest) << "guidance " << guidance;
+        expect_paths_agree(device, model, best);
     }
 }
 

@@ -169,6 +169,21 @@ class DenoiseTest : public DeviceTest {
 };
 TESSERA_ON_ALL_DEVICES(DenoiseTest);
 
+// Runs the chain and compares it with the reference; returns what it gave.
+reference::DenoiseResult expect_reference(const tessera_compute &device, const ChainCase &c,
+                                          const reference::DenoiseSet &set, const Array &start,
+                                          const reference::DenoiseNetwork &network,
+                                          tessera_dtype precision) {
+    const auto want = reference::denoise_chain(network, set, start);
+    auto got = run_chain(device, c, network, set, precision, start);
+    // Some ten layers of float32 rounding a step; bf16 adds 2^-9 to each activation that enters a
+    // product and to stored modulations, and steps of the chain feed on each other.
+    const double tolerance = precision == TESSERA_DTYPE_F32 ? 2e-5 : 4e-2;
+    expect_close(got.x, want.x, nullptr, tolerance, 0, "x after the chain");
+    expect_close(got.model_out, want.model_out, nullptr, tolerance, 0, "model output");
+    return got;
+}
+
 TEST_P(DenoiseTest, EqualsReference) {
     for (const ChainCase &c : kCases) {
         const reference::DenoiseSet set = random_set(c);
@@ -176,14 +191,7 @@ TEST_P(DenoiseTest, EqualsReference) {
         for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
             reference::DenoiseNetwork network = random_network(c);
             round_weights(network, precision);
-            const auto want = reference::denoise_chain(network, set, start);
-            const auto got = run_chain(device(), c, network, set, precision, start);
-            // Some ten layers of float32 rounding a step; bf16 adds 2^-9 to each activation that
-            // enters a product and to stored modulations, and steps of the chain feed on each
-            // other.
-            const double tolerance = precision == TESSERA_DTYPE_F32 ? 2e-5 : 4e-2;
-            expect_close(got.x, want.x, nullptr, tolerance, 0, "x after the chain");
-            expect_close(got.model_out, want.model_out, nullptr, tolerance, 0, "model output");
+            expect_reference(device(), c, set, start, network, precision);
         }
     }
 }
@@ -259,10 +267,7 @@ TEST_P(DenoiseTest, LooksBackAndGuidesStepByStepLikeTheReference) {
         for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
             reference::DenoiseNetwork network = random_network(c);
             round_weights(network, precision);
-            const auto want = reference::denoise_chain(network, set, start);
-            const auto got = run_chain(device(), c, network, set, precision, start);
-            const double tolerance = precision == TESSERA_DTYPE_F32 ? 2e-5 : 4e-2; // as above
-            expect_close(got.x, want.x, nullptr, tolerance, 0, "x after the chain");
+            const auto got = expect_reference(device(), c, set, start, network, precision);
             ChainCase stepwise = c;
             stepwise.calls.assign(static_cast<size_t>(c.steps), 1);
             const auto steps = run_chain(device(), stepwise, network, set, precision, start);

@@ -161,6 +161,7 @@ bool MarJob::run_token_unit() {
     if (!tokens_.run_unit()) return false;
     sink_.progress(progress(), tokens_.is_done() ? "decoding" : "sampling");
     emit_cells();
+    emit_chain();
     const bool preview = preview_every_ != 0 &&
                          static_cast<std::uint32_t>(tokens_.steps_done()) % preview_every_ == 0;
     if (preview || tokens_.is_done()) start_pictures();
@@ -234,6 +235,13 @@ void MarJob::emit_cells() {
     for (int image = 0; image < images_; ++image) {
         sink_.cells(sdk::host_view(tokens_.cells(image).data(), {side, side}), progress(image));
     }
+}
+
+void MarJob::emit_chain() {
+    const sdk::View chain = tokens_.watched_chain();
+    if (chain.data == nullptr) return;
+    compute_.synchronize();
+    sink_.features(TESSERA_FEATURE_CHAIN, chain, progress());
 }
 
 // A run with nothing to generate counts as one step that is done.

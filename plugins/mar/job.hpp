@@ -49,6 +49,7 @@ class MarJob {
     void load_latents();
     void emit_picture();
     void emit_cells();
+    void emit_chain();
     [[nodiscard]] sdk::Progress progress(int image = 0) const;
 
     sdk::Compute compute_;

@@ -77,7 +77,28 @@ class Mar {
 
     sdk::ChoiceParam class_{
         .id = 1, .key = "class", .name = "Class", .group = "Picture", .help = "What to generate."};
+    sdk::ChoiceParam mix_class_{.id = 30,
+                                .key = "mix_class",
+                                .name = "Mix with",
+                                .group = "Picture",
+                                .flags = TESSERA_PARAM_ADVANCED,
+                                .help = "A second class that takes the first one's place in part."};
+    sdk::FloatParam mix_{.id = 31,
+                         .key = "mix",
+                         .name = "Mix",
+                         .group = "Picture",
+                         .flags = TESSERA_PARAM_ADVANCED,
+                         .help = "How much of the second class: 0 is none of it, 1 is it alone."};
     sdk::IntParam steps_ = steps_param();
+    sdk::IntParam watch_{.id = 32,
+                         .key = "watch_token",
+                         .name = "Watched token",
+                         .group = "Inspect",
+                         .min = -1,
+                         .initial = -1,
+                         .flags = TESSERA_PARAM_ADVANCED,
+                         .help = "Keeps every denoising step of this token, counted by rows from "
+                                 "0, to look at. -1 is none."};
     blocks::DiffusionParams diffusion_;
     sdk::ParamList params_;
     sdk::InputList inputs_;
@@ -127,8 +148,12 @@ void Mar::describe_params() {
     std::vector<std::string> labels = classes_;
     labels.emplace_back("none");
     params_.add(class_, labels);
+    params_.add(mix_class_, labels);
+    params_.add(mix_);
     params_.add(steps_);
     diffusion_.add_to(params_);
+    watch_.max = weights_ ? config_.tokens() - 1 : kMaxSteps - 1;
+    params_.add(watch_);
 }
 
 void Mar::describe_inputs() {
@@ -155,6 +180,11 @@ void Mar::describe_inputs() {
                          TESSERA_FEATURE_VALUES,
                          "Parameters that make a run with a deadline again without one.",
                          {1 + blocks::kHurryLevels, 2, 0, 0}});
+    features_.push_back({sizeof(tessera_feature),
+                         2,
+                         TESSERA_FEATURE_CHAIN,
+                         "The watched token before its first and after every denoising step.",
+                         {0, known ? config_.token_width() : 0, 0, 0}});
 }
 
 void Mar::activate(const sdk::Activation &activation, sdk::Sink sink) {
@@ -219,8 +249,17 @@ TokenRunSpec Mar::token_spec(const sdk::Request &request) const {
         fail(sdk::Status::kInvalidArgument, "class " + std::to_string(label) + ", expected 0 to " +
                                                 std::to_string(config_.classes));
     }
-    const bool has_class = label < config_.classes;
-    spec.labels.assign(request.image_count(), has_class ? label : -1);
+    const int mix_label = request[mix_class_];
+    const double mix = request[mix_];
+    if (mix_label < 0 || mix_label > config_.classes || !(mix >= 0.0 && mix <= 1.0)) {
+        fail(sdk::Status::kInvalidArgument,
+             "mix " + std::to_string(mix) + " with class " + std::to_string(mix_label) +
+                 ", expected 0 to 1 with 0 to " + std::to_string(config_.classes));
+    }
+    spec.mix = {mix_label < config_.classes ? mix_label : -1, static_cast<float>(mix)};
+    const bool has_class =
+        (label < config_.classes && mix < 1.0) || (spec.mix.label >= 0 && mix > 0.0);
+    spec.labels.assign(request.image_count(), label < config_.classes ? label : -1);
     spec.steps = request[steps_];
     spec.diffusion = diffusion_.read(request);
     // Without a class both rows would be equal, so guidance changes nothing.
@@ -229,6 +268,7 @@ TokenRunSpec Mar::token_spec(const sdk::Request &request) const {
         fail(sdk::Status::kInvalidArgument,
              "steps " + std::to_string(spec.steps) + ", expected at least 1");
     }
+    spec.watched = static_cast<std::int32_t>(request[watch_]);
     spec.seed = request.seed();
     spec.first_image = request.first_image();
     return spec;

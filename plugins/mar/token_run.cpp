@@ -76,7 +76,7 @@ void TokenRun::allocate() {
         {std::max(max_rows, images() * (c.tokens() - unknown)) * c.token_width()});
     towers_ = std::make_unique<Towers>(compute_, model_, batch);
     for (std::int64_t image = 0; image < images(); ++image) {
-        towers_->set_class(image, spec_.labels[image]);
+        towers_->set_class(image, spec_.labels[image], spec_.mix);
         if (guided_) towers_->set_class(images() + image, -1);
     }
     chain_ = std::make_unique<blocks::DenoiseChain>(
@@ -84,6 +84,9 @@ void TokenRun::allocate() {
     known_.reserve(static_cast<std::size_t>(batch * c.tokens()));
     wanted_.reserve(static_cast<std::size_t>(batch * c.tokens()));
     noise_index_.reserve(static_cast<std::size_t>(2 * max_rows));
+    if (spec_.watched >= 0) {
+        trace_.resize(static_cast<std::size_t>((tables_.most_steps() + 1) * c.token_width()));
+    }
 }
 
 void TokenRun::give(const sdk::View &tokens) {
@@ -131,9 +134,8 @@ bool TokenRun::run_unit() {
         return false;
     }
     const int count = denoise_count();
-    const std::int64_t shape[] = {rows_, model_.config.token_width()};
-    chain_->advance(reverse_step_, count,
-                    sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory()));
+    chain_->advance(reverse_step_, count, step_tokens());
+    watch();
     reverse_step_ += count;
     if (reverse_step_ < reverse_count_) return false;
     finish_step();
@@ -219,8 +221,7 @@ void TokenRun::start_denoise() {
         spec_.deadline->measured_tower(work_of(plan_, step_, step_ + 1).tower);
         spec_.deadline->start();
     }
-    const std::int64_t shape[] = {rows_, c.token_width()};
-    const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+    const sdk::View x = step_tokens();
     blocks::DenoiseSet set;
     if (spec_.recorded) {
         noise_ = spec_.recorded(step_);
@@ -249,9 +250,34 @@ void TokenRun::start_denoise() {
     reverse_step_ = 0;
     reverse_count_ = static_cast<int>(set.steps.size());
     phase_ = Phase::kDenoise;
+    const auto first_image = wanted_.begin() + rows_ / images();
+    const auto found = std::find(wanted_.begin(), first_image, spec_.watched);
+    watched_row_ = found == first_image ? -1 : found - wanted_.begin();
+    traced_ = 0;
+    watch();
+}
+
+// The watched token as it is now.
+void TokenRun::watch() {
+    if (watched_row_ < 0) return;
+    const std::int64_t width = model_.config.token_width();
+    compute_.download(sdk::slice(step_tokens(), 0, watched_row_, 1),
+                      sdk::host_view(trace_.data() + traced_ * width, {1, width}));
+    ++traced_;
+}
+
+sdk::View TokenRun::watched_chain() const {
+    if (watched_row_ < 0) return {};
+    return sdk::host_view(trace_.data(), {traced_, model_.config.token_width()});
+}
+
+sdk::View TokenRun::step_tokens() const {
+    const std::int64_t shape[] = {rows_, model_.config.token_width()};
+    return sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
 }
 
 int TokenRun::denoise_count() const {
+    if (watched_row_ >= 0) return 1; // every one is looked at
     const double flops = model_.head.flops(static_cast<double>(guided_ ? 2 * rows_ : rows_));
     const int rest = reverse_count_ - reverse_step_;
     return std::clamp(static_cast<int>(std::min(kUnitFlops / flops, 1e6)), 1, rest);

@@ -27,6 +27,7 @@ struct StepNoise {
 
 struct TokenRunSpec {
     std::vector<std::int64_t> labels; // one an image; -1: no class
+    ClassMix mix;                     // of every image
     int steps = 1;                    // more than unknown tokens count as that many
     blocks::DiffusionSettings diffusion;
     std::uint64_t seed = 0;
@@ -37,6 +38,7 @@ struct TokenRunSpec {
     blocks::DenoiseChain::Path path = blocks::DenoiseChain::Path::kBest;
     blocks::Deadline *deadline = nullptr; // measured and kept; NULL: none
     std::uint32_t preview_every = 0;      // pictures that the deadline has to allow for
+    std::int32_t watched = -1;            // token of the first image whose chain is kept; -1: none
 };
 
 class TokenRun {
@@ -61,6 +63,10 @@ class TokenRun {
 
     // (images, S, d); unknown tokens are 0.
     [[nodiscard]] const sdk::View &tokens() const { return tokens_; }
+    // (reverse steps + 1, d) on the host: the watched token before the first reverse step of the
+    // last completed step and after each one. Without data when that step did not make it. Filled
+    // when the device is synchronized; valid until the next unit.
+    [[nodiscard]] sdk::View watched_chain() const;
     // TESSERA_CELL_* of each token of an image, after the last completed step.
     [[nodiscard]] std::span<const std::uint8_t> cells(int image) const;
 
@@ -73,6 +79,8 @@ class TokenRun {
     void start_step();
     void start_denoise();
     [[nodiscard]] int denoise_count() const; // reverse steps of the next unit
+    void watch();
+    [[nodiscard]] sdk::View step_tokens() const; // (rows, d), of x_
     void finish_step();
     [[nodiscard]] std::int64_t images() const {
         return static_cast<std::int64_t>(spec_.labels.size());
@@ -96,6 +104,9 @@ class TokenRun {
     sdk::View noise_index_view_{};
     StepNoise noise_;
     std::vector<std::uint8_t> cells_; // (images, S)
+    std::vector<float> trace_;        // (most reverse steps + 1, d) of the watched token
+    std::int64_t traced_ = 0;         // rows of it that this step filled
+    std::int64_t watched_row_ = -1;   // of x_ in this step; -1: not among them
 
     Phase phase_ = Phase::kTowers;
     int step_ = 0;

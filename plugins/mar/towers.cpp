@@ -52,9 +52,22 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
     plan();
 }
 
-void Towers::set_class(std::int64_t entry, std::int64_t label) {
-    const sdk::View vector =
-        label >= 0 ? sdk::at(model_.class_table.view(), label) : sdk::at(model_.no_class.view(), 0);
+void Towers::set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix) {
+    const auto embedding = [this](std::int64_t index) {
+        return index >= 0 ? sdk::at(model_.class_table.view(), index)
+                          : sdk::at(model_.no_class.view(), 0);
+    };
+    sdk::View vector = embedding(label);
+    if (mix.weight != 0.0f) {
+        const std::int64_t width = model_.config.encoder.width;
+        const sdk::View first = rows_of(normed_, 1, width);
+        const sdk::View second = rows_of(heads_, 1, width);
+        compute_.scale_offset(sdk::reshape(vector, {1, width}), 1.0f - mix.weight, 0.0f, first);
+        compute_.scale_offset(sdk::reshape(embedding(mix.label), {1, width}), mix.weight, 0.0f,
+                              second);
+        compute_.add(first, second, first);
+        vector = sdk::at(first, 0);
+    }
     const sdk::View rows = sdk::slice(sdk::at(embedded_.view(), entry), 0, 0, buffer_);
     compute_.add(sdk::slice(model_.encoder_positions.view(), 0, 0, buffer_), vector, rows);
     model_.token_norm.apply(compute_, rows, rows);

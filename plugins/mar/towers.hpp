@@ -10,6 +10,12 @@
 
 namespace tessera::mar {
 
+// A second class in the place of the first, in part: the embedding is a straight line between them.
+struct ClassMix {
+    std::int64_t label = -1; // -1: none
+    float weight = 0.0f;     // of this class; 0: only the first, 1: only this one
+};
+
 class Towers {
   public:
     // Room for `batch` entries (twice the images when guided), all tokens known or wanted.
@@ -17,8 +23,8 @@ class Towers {
     Towers(const Towers &) = delete;
     Towers &operator=(const Towers &) = delete;
 
-    // The class of an entry, or -1 for none: fills its buffer rows.
-    void set_class(std::int64_t entry, std::int64_t label);
+    // The class of an entry, or -1 for none, and what is mixed in: fills its buffer rows.
+    void set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix = {});
 
     // Embeds tokens (images, n, d) at `positions` (images x n) into entries first, first + 1, ...
     void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,

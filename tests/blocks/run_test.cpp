@@ -185,5 +185,57 @@ TEST_F(RunTest, ADecoderOfOneBlock) {
     for (const float value : sample(device, model, spec({0}))) ASSERT_TRUE(std::isfinite(value));
 }
 
+TEST_F(RunTest, AMixOfClassesGoesFromOneToTheOther) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    const auto mixed = [&](std::int64_t label, mar::ClassMix mix) {
+        mar::TokenRunSpec run = spec({label});
+        run.mix = mix;
+        return sample(device, model, run);
+    };
+    EXPECT_EQ(mixed(1, {.label = 3, .weight = 0.0f}), mixed(1, {}));
+    EXPECT_EQ(mixed(1, {.label = 3, .weight = 1.0f}), mixed(3, {}));
+    EXPECT_EQ(mixed(1, {.label = -1, .weight = 1.0f}), mixed(-1, {}));
+    EXPECT_EQ(mixed(1, {.label = 3, .weight = 0.25f}), mixed(3, {.label = 1, .weight = 0.75f}));
+    EXPECT_NE(mixed(1, {.label = 3, .weight = 0.25f}), mixed(1, {}));
+    EXPECT_NE(mixed(1, {.label = 3, .weight = 0.25f}), mixed(1, {.label = 3, .weight = 0.5f}));
+}
+
+TEST_F(RunTest, AWatchedTokenShowsItsChainAndChangesNothing) {
+    const TestDevice device(1);
+    const mar::MarModel model = load_mar(device, path_);
+    const std::vector<float> expected = sample(device, model, spec({1, 2}));
+    const std::int64_t width = model.config.token_width();
+    for (const std::int32_t watched : {0, 7, 24}) {
+        mar::TokenRunSpec watching = spec({1, 2});
+        watching.watched = watched;
+        mar::TokenRun run(device.compute, model, watching);
+        int chains = 0;
+        while (!run.is_done()) {
+            if (!run.run_unit()) continue;
+            const sdk::View chain = run.watched_chain();
+            const bool made =
+                run.cells(0)[static_cast<std::size_t>(watched)] == TESSERA_CELL_CHANGED;
+            ASSERT_EQ(chain.data != nullptr, made) << "after step " << run.steps_done();
+            if (!made) continue;
+            ++chains;
+            ASSERT_EQ(chain.shape[0], 7 + 1);
+            ASSERT_EQ(chain.shape[1], width);
+            device.compute.synchronize();
+            const auto *values = static_cast<const float *>(chain.data);
+            const std::vector<float> last(values + 7 * width, values + 8 * width);
+            const float *const token = expected.data() + watched * width;
+            EXPECT_EQ(last, std::vector<float>(token, token + width));
+            for (std::int64_t k = 0; k < 7; ++k) {
+                EXPECT_FALSE(std::equal(values + k * width, values + (k + 1) * width,
+                                        values + (k + 1) * width))
+                    << "reverse step " << k;
+            }
+        }
+        EXPECT_EQ(chains, 1);
+        EXPECT_EQ(to_host(device.compute, run.tokens()), expected);
+    }
+}
+
 } // namespace
 } // namespace tessera::blocks

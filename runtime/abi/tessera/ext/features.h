@@ -15,6 +15,9 @@ extern "C" {
 /* (count, 2) F64 on the host: id and value of parameters. A job that had a choice (a deadline to keep)
  * sends it once, with its last picture: a request with these values makes the same picture again. */
 #define TESSERA_FEATURE_VALUES "values"
+/* (denoising steps + 1, width) F32 on the host: one token of the first image from its first noise on, after
+ * every denoising step. Sent after the step that made the token. */
+#define TESSERA_FEATURE_CHAIN "chain"
 
 /* One tap. Growable. since 0.1 */
 typedef struct tessera_feature {

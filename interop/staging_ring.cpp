@@ -9,8 +9,7 @@ Result<std::unique_ptr<StagingRing>> StagingRing::create(const VulkanDevice &dev
     auto release = device.make_timeline(0);
     if (!release) return release.error();
     ring->release_ = std::move(*release);
-    device.name(VK_OBJECT_TYPE_SEMAPHORE, reinterpret_cast<std::uint64_t>(ring->release_.get()),
-                "frame ring: released");
+    device.name(VK_OBJECT_TYPE_SEMAPHORE, ring->release_.get(), "staging ring: released");
     return ring;
 }
 
@@ -37,9 +36,8 @@ Result<tessera_tensor> StagingRing::acquire(std::uint32_t width, std::uint32_t h
                               buffer.error().message);
         }
         slot.buffer = std::move(*buffer);
-        device_.name(VK_OBJECT_TYPE_BUFFER,
-                     reinterpret_cast<std::uint64_t>(slot.buffer.buffer.get()),
-                     fmt::format("frame slot {}", *index));
+        device_.name(VK_OBJECT_TYPE_BUFFER, slot.buffer.buffer.get(),
+                     fmt::format("staging ring: slot {}", *index));
     }
     slot.width = width;
     slot.height = height;

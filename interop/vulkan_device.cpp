@@ -1,12 +1,15 @@
 #include "interop/vulkan_device.hpp"
 
 #include "core/log.hpp"
+#include "interop/vulkan_requirements.hpp"
 #include "interop/vulkan_result.hpp"
 
 #include <algorithm>
 #include <optional>
 #include <string_view>
 #include <vector>
+
+#include <fmt/ranges.h>
 
 namespace tessera {
 namespace {
@@ -15,6 +18,7 @@ struct Candidate {
     VkPhysicalDevice device = VK_NULL_HANDLE;
     std::uint32_t queue_family = 0;
     int rank = 0; // smaller is better
+    VulkanRequirements requirements;
 };
 
 int rank_of(VkPhysicalDeviceType type) {
@@ -32,14 +36,13 @@ int rank_of(VkPhysicalDeviceType type) {
     }
 }
 
-bool has_swapchain(VkPhysicalDevice device) {
-    std::uint32_t count = 0;
-    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, nullptr);
-    std::vector<VkExtensionProperties> extensions(count);
-    vkEnumerateDeviceExtensionProperties(device, nullptr, &count, extensions.data());
-    return std::any_of(extensions.begin(), extensions.end(), [](const VkExtensionProperties &e) {
-        return std::string_view(e.extensionName) == VK_KHR_SWAPCHAIN_EXTENSION_NAME;
-    });
+DeviceUuid uuid_of(VkPhysicalDevice device) {
+    VkPhysicalDeviceIDProperties id{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &id};
+    vkGetPhysicalDeviceProperties2(device, &properties);
+    DeviceUuid uuid{};
+    std::copy(std::begin(id.deviceUUID), std::end(id.deviceUUID), uuid.begin());
+    return uuid;
 }
 
 std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfaceKHR surface) {
@@ -59,36 +62,27 @@ std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfac
 
 // The candidate, or why the device cannot be used.
 Result<Candidate> examine(VkPhysicalDevice device, const VkPhysicalDeviceProperties &properties,
-                          VkSurfaceKHR surface) {
-    if (properties.apiVersion < VK_API_VERSION_1_3) {
-        return make_error(Status::kUnsupported, "Vulkan {}.{}, 1.3 is needed",
-                          VK_API_VERSION_MAJOR(properties.apiVersion),
-                          VK_API_VERSION_MINOR(properties.apiVersion));
+                          const VulkanDeviceConfig &config) {
+    auto requirements = vulkan_requirements(device);
+    if (!requirements) return requirements.error();
+    if (config.uuid && *config.uuid != uuid_of(device)) {
+        return make_error(Status::kUnsupported, "UUID {}, not {}", uuid_text(uuid_of(device)),
+                          uuid_text(*config.uuid));
     }
-    VkPhysicalDeviceVulkan13Features features13{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
-    VkPhysicalDeviceVulkan12Features features12{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, &features13};
-    VkPhysicalDeviceFeatures2 features{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, &features12};
-    vkGetPhysicalDeviceFeatures2(device, &features);
-    if (!features12.timelineSemaphore) {
-        return make_error(Status::kUnsupported, "no timeline semaphores");
-    }
-    if (!features13.synchronization2) {
-        return make_error(Status::kUnsupported, "no synchronization2");
-    }
-    if (surface != VK_NULL_HANDLE && !has_swapchain(device)) {
+    const bool shows = config.surface != VK_NULL_HANDLE;
+    if (shows && !has_device_extension(device, VK_KHR_SWAPCHAIN_EXTENSION_NAME)) {
         return make_error(Status::kUnsupported, "no {}", VK_KHR_SWAPCHAIN_EXTENSION_NAME);
     }
-    const auto family = find_queue_family(device, surface);
+    if (shows) requirements->extensions.push_back(VK_KHR_SWAPCHAIN_EXTENSION_NAME);
+    const auto family = find_queue_family(device, config.surface);
     if (!family) {
         return make_error(Status::kUnsupported, "no graphics queue{}",
-                          surface == VK_NULL_HANDLE ? "" : " that can show this window");
+                          shows ? " that can show this window" : "");
     }
-    return Candidate{device, *family, rank_of(properties.deviceType)};
+    return Candidate{device, *family, rank_of(properties.deviceType), std::move(*requirements)};
 }
 
-Result<Candidate> choose(VkInstance instance, VkSurfaceKHR surface) {
+Result<Candidate> choose(VkInstance instance, const VulkanDeviceConfig &config) {
     std::uint32_t count = 0;
     auto counted = vulkan_check(vkEnumeratePhysicalDevices(instance, &count, nullptr),
                                 "vkEnumeratePhysicalDevices");
@@ -102,7 +96,7 @@ Result<Candidate> choose(VkInstance instance, VkSurfaceKHR surface) {
     for (std::size_t i = 0; i < devices.size(); ++i) {
         VkPhysicalDeviceProperties properties;
         vkGetPhysicalDeviceProperties(devices[i], &properties);
-        const auto candidate = examine(devices[i], properties, surface);
+        const auto candidate = examine(devices[i], properties, config);
         if (!candidate) {
             reasons += fmt::format("{}device {} ({}): {}", reasons.empty() ? "" : "; ", i,
                                    properties.deviceName, candidate.error().message);
@@ -120,23 +114,66 @@ Result<Candidate> choose(VkInstance instance, VkSurfaceKHR surface) {
 
 } // namespace
 
+std::string uuid_text(const DeviceUuid &uuid) { return fmt::format("{:02x}", fmt::join(uuid, "")); }
+
 Result<std::unique_ptr<VulkanDevice>> VulkanDevice::create(const VulkanInstance &instance,
                                                            const VulkanDeviceConfig &config) {
     auto device = std::unique_ptr<VulkanDevice>(new VulkanDevice);
     device->instance_ = instance.get();
-    device->debug_names_ = instance.validation();
     const auto opened = device->open(config);
     if (!opened) return opened.error();
     return device;
 }
 
+Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &instance,
+                                                          GivenDevice given) {
+    TESSERA_ASSERT(given.physical != VK_NULL_HANDLE && given.device != VK_NULL_HANDLE);
+    TESSERA_ASSERT(given.queue != VK_NULL_HANDLE);
+    TESSERA_ASSERT(!given.lock_queue == !given.unlock_queue);
+    if (auto fits = vulkan_requirements(given.physical); !fits) {
+        return make_error(fits.error().status, "the application's Vulkan device: {}",
+                          fits.error().message);
+    }
+    auto device = std::unique_ptr<VulkanDevice>(new VulkanDevice);
+    device->instance_ = instance.get();
+    device->owned_ = false;
+    device->physical_ = given.physical;
+    device->device_ = given.device;
+    device->queue_family_ = given.queue_family;
+    device->queue_ = given.queue;
+    device->queue_lock_.use(std::move(given.lock_queue), std::move(given.unlock_queue));
+    device->load(instance.get());
+    // The features cannot be asked for afterwards, but what belongs to them can.
+    if (device->table_.vkQueueSubmit2 == nullptr ||
+        device->table_.vkGetSemaphoreCounterValue == nullptr) {
+        return make_error(Status::kUnsupported,
+                          "the application's Vulkan device on {} was made without Vulkan 1.3",
+                          device->properties_.deviceName);
+    }
+    log::info("vulkan", "using the application's {}", device->properties_.deviceName);
+    return device;
+}
+
+void VulkanDevice::load(VkInstance instance) {
+    vkGetPhysicalDeviceProperties(physical_, &properties_);
+    vkGetPhysicalDeviceMemoryProperties(physical_, &memory_);
+    uuid_ = uuid_of(physical_);
+    volkLoadDeviceTable(&table_, device_);
+    const auto find = [&](const char *name) { return vkGetInstanceProcAddr(instance, name); };
+    set_name_ =
+        reinterpret_cast<PFN_vkSetDebugUtilsObjectNameEXT>(find("vkSetDebugUtilsObjectNameEXT"));
+    begin_label_ =
+        reinterpret_cast<PFN_vkCmdBeginDebugUtilsLabelEXT>(find("vkCmdBeginDebugUtilsLabelEXT"));
+    end_label_ =
+        reinterpret_cast<PFN_vkCmdEndDebugUtilsLabelEXT>(find("vkCmdEndDebugUtilsLabelEXT"));
+}
+
 Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
-    const auto chosen = choose(instance_, config.surface);
+    auto chosen = choose(instance_, config);
     if (!chosen) return chosen.error();
     physical_ = chosen->device;
     queue_family_ = chosen->queue_family;
-    vkGetPhysicalDeviceProperties(physical_, &properties_);
-    vkGetPhysicalDeviceMemoryProperties(physical_, &memory_);
+    VulkanRequirements &requirements = chosen->requirements;
 
     const float priority = 1.0F;
     VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
@@ -144,49 +181,42 @@ Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
     queue.queueCount = 1;
     queue.pQueuePriorities = &priority;
 
-    VkPhysicalDeviceVulkan13Features features13{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
-    features13.synchronization2 = VK_TRUE;
-    VkPhysicalDeviceVulkan12Features features12{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, &features13};
-    features12.timelineSemaphore = VK_TRUE;
-
-    const char *swapchain = VK_KHR_SWAPCHAIN_EXTENSION_NAME;
-    VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &features12};
+    requirements.features12.pNext = &requirements.features13;
+    VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &requirements.features12};
     info.queueCreateInfoCount = 1;
     info.pQueueCreateInfos = &queue;
-    info.enabledExtensionCount = config.surface == VK_NULL_HANDLE ? 0 : 1;
-    info.ppEnabledExtensionNames = &swapchain;
+    info.enabledExtensionCount = static_cast<std::uint32_t>(requirements.extensions.size());
+    info.ppEnabledExtensionNames = requirements.extensions.data();
     auto made = vulkan_check(vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
     if (!made) {
         device_ = VK_NULL_HANDLE;
         return made;
     }
-    volkLoadDeviceTable(&table_, device_);
+    load(instance_);
     table_.vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
     log::info("vulkan", "using {}", properties_.deviceName);
     return {};
 }
 
 VulkanDevice::~VulkanDevice() {
-    if (device_ == VK_NULL_HANDLE) return;
+    if (device_ == VK_NULL_HANDLE || !owned_) return;
     table_.vkDeviceWaitIdle(device_);
     table_.vkDestroyDevice(device_, nullptr);
 }
 
 Result<void> VulkanDevice::submit(const VkSubmitInfo2 &info, VkFence fence) {
-    const std::lock_guard lock(queue_mutex_);
+    const auto lock = lock_queue();
     return vulkan_check(table_.vkQueueSubmit2(queue_, 1, &info, fence), "vkQueueSubmit2");
 }
 
 VkResult VulkanDevice::present(const VkPresentInfoKHR &info) {
-    const std::lock_guard lock(queue_mutex_);
+    const auto lock = lock_queue();
     return table_.vkQueuePresentKHR(queue_, &info);
 }
 
 Result<void> VulkanDevice::wait_idle() {
-    const std::lock_guard lock(queue_mutex_);
-    return vulkan_check(table_.vkDeviceWaitIdle(device_), "vkDeviceWaitIdle");
+    const auto lock = lock_queue();
+    return vulkan_check(table_.vkQueueWaitIdle(queue_), "vkQueueWaitIdle");
 }
 
 Result<VulkanHandle<VkSemaphore>> VulkanDevice::make_timeline(std::uint64_t initial) const {
@@ -215,13 +245,25 @@ Result<std::uint64_t> VulkanDevice::timeline_value(VkSemaphore timeline) const {
     return value;
 }
 
-void VulkanDevice::name(VkObjectType type, std::uint64_t handle, const std::string &text) const {
-    if (!debug_names_ || vkSetDebugUtilsObjectNameEXT == nullptr) return;
+void VulkanDevice::set_name(VkObjectType type, std::uint64_t handle,
+                            const std::string &text) const {
+    if (set_name_ == nullptr) return;
     VkDebugUtilsObjectNameInfoEXT info{VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT};
     info.objectType = type;
     info.objectHandle = handle;
     info.pObjectName = text.c_str();
-    vkSetDebugUtilsObjectNameEXT(device_, &info);
+    set_name_(device_, &info);
+}
+
+void VulkanDevice::begin_label(VkCommandBuffer commands, const char *text) const {
+    if (begin_label_ == nullptr) return;
+    VkDebugUtilsLabelEXT label{VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT};
+    label.pLabelName = text;
+    begin_label_(commands, &label);
+}
+
+void VulkanDevice::end_label(VkCommandBuffer commands) const {
+    if (end_label_ != nullptr) end_label_(commands);
 }
 
 } // namespace tessera

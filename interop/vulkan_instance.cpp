@@ -29,6 +29,35 @@ bool has_validation_layer() {
     });
 }
 
+bool offers(const char *extension) {
+    std::uint32_t count = 0;
+    vkEnumerateInstanceExtensionProperties(nullptr, &count, nullptr);
+    std::vector<VkExtensionProperties> offered(count);
+    vkEnumerateInstanceExtensionProperties(nullptr, &count, offered.data());
+    return std::any_of(offered.begin(), offered.end(), [&](const VkExtensionProperties &each) {
+        return std::string_view(each.extensionName) == extension;
+    });
+}
+
+// Finds the loader; the caller holds its mutex.
+Result<void> open_loader() {
+    if (volkInitialize() != VK_SUCCESS) {
+        return make_error(Status::kNotFound,
+                          "Vulkan loader: libvulkan.so.1 not found (Debian package libvulkan1)");
+    }
+    const std::uint32_t version = volkGetInstanceVersion();
+    if (version < VK_API_VERSION_1_3) {
+        return make_error(Status::kUnsupported, "Vulkan loader: version {}.{}; 1.3 is needed",
+                          VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version));
+    }
+    return {};
+}
+
+std::vector<const char *> offered_extensions() {
+    if (!offers(VK_EXT_DEBUG_UTILS_EXTENSION_NAME)) return {};
+    return {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
+}
+
 } // namespace
 
 struct VulkanInstance::Messages {
@@ -39,9 +68,8 @@ struct VulkanInstance::Messages {
 VulkanInstance::VulkanInstance() : messages_(std::make_unique<Messages>()) {}
 
 VulkanInstance::~VulkanInstance() {
-    if (messenger_ != VK_NULL_HANDLE)
-        vkDestroyDebugUtilsMessengerEXT(instance_, messenger_, nullptr);
-    if (instance_ != VK_NULL_HANDLE) vkDestroyInstance(instance_, nullptr);
+    if (messenger_ != VK_NULL_HANDLE) destroy_messenger_(instance_, messenger_, nullptr);
+    if (owned_ && instance_ != VK_NULL_HANDLE) vkDestroyInstance(instance_, nullptr);
 }
 
 VkBool32 VulkanInstance::on_message(VkDebugUtilsMessageSeverityFlagBitsEXT severity,
@@ -68,17 +96,26 @@ std::vector<std::string> VulkanInstance::validation_messages() const {
     return messages_->lines;
 }
 
+Result<std::vector<const char *>> VulkanInstance::wanted_extensions() {
+    const std::lock_guard lock(loader_mutex());
+    if (auto opened = open_loader(); !opened) return opened.error();
+    return offered_extensions();
+}
+
+Result<std::unique_ptr<VulkanInstance>> VulkanInstance::adopt(VkInstance instance) {
+    TESSERA_ASSERT(instance != VK_NULL_HANDLE);
+    const std::lock_guard lock(loader_mutex());
+    if (auto opened = open_loader(); !opened) return opened.error();
+    auto adopted = std::unique_ptr<VulkanInstance>(new VulkanInstance);
+    adopted->instance_ = instance;
+    adopted->owned_ = false;
+    volkLoadInstanceOnly(instance);
+    return adopted;
+}
+
 Result<std::unique_ptr<VulkanInstance>> VulkanInstance::create(const VulkanInstanceConfig &config) {
     const std::lock_guard lock(loader_mutex());
-    if (volkInitialize() != VK_SUCCESS) {
-        return make_error(Status::kNotFound,
-                          "Vulkan loader: libvulkan.so.1 not found (Debian package libvulkan1)");
-    }
-    if (volkGetInstanceVersion() < VK_API_VERSION_1_3) {
-        return make_error(Status::kUnsupported, "Vulkan loader: version {}.{}; 1.3 is needed",
-                          VK_API_VERSION_MAJOR(volkGetInstanceVersion()),
-                          VK_API_VERSION_MINOR(volkGetInstanceVersion()));
-    }
+    if (auto opened = open_loader(); !opened) return opened.error();
     if (config.validation && !has_validation_layer()) {
         return make_error(Status::kNotFound,
                           "validation was asked for, but layer {} is not installed "
@@ -88,7 +125,10 @@ Result<std::unique_ptr<VulkanInstance>> VulkanInstance::create(const VulkanInsta
 
     auto instance = std::unique_ptr<VulkanInstance>(new VulkanInstance);
     std::vector<const char *> extensions(config.extensions.begin(), config.extensions.end());
-    if (config.validation) extensions.push_back(VK_EXT_DEBUG_UTILS_EXTENSION_NAME);
+    // The validation layer brings this one, should the loader not.
+    auto debug = offered_extensions();
+    if (debug.empty() && config.validation) debug = {VK_EXT_DEBUG_UTILS_EXTENSION_NAME};
+    extensions.insert(extensions.end(), debug.begin(), debug.end());
 
     VkApplicationInfo application{VK_STRUCTURE_TYPE_APPLICATION_INFO};
     application.pApplicationName = "Tessera";
@@ -130,6 +170,7 @@ Result<std::unique_ptr<VulkanInstance>> VulkanInstance::create(const VulkanInsta
         const VkResult made = vkCreateDebugUtilsMessengerEXT(instance->instance_, &messenger,
                                                              nullptr, &instance->messenger_);
         if (made < 0) return vulkan_error(made, "vkCreateDebugUtilsMessengerEXT");
+        instance->destroy_messenger_ = vkDestroyDebugUtilsMessengerEXT;
     }
     return instance;
 }

@@ -1,4 +1,5 @@
-// The Vulkan instance, with the validation layers on demand. Needs no window and no display.
+// The Vulkan instance, with the validation layers on demand: our own, or one that an application
+// made. Needs no window and no display.
 #pragma once
 
 #include "core/result.hpp"
@@ -23,6 +24,12 @@ class VulkanInstance {
     // NotFound when there is no loader, no driver or no validation layer: the text says which.
     [[nodiscard]] static Result<std::unique_ptr<VulkanInstance>>
     create(const VulkanInstanceConfig &config);
+    // An instance of the application, of Vulkan 1.3 at least, which outlives this. It may have made
+    // it with or without wanted_extensions(). Its validation messages are its own.
+    [[nodiscard]] static Result<std::unique_ptr<VulkanInstance>> adopt(VkInstance instance);
+    // Instance extensions that this machine offers and that Tessera makes use of: names and labels
+    // in captures. None is a must.
+    [[nodiscard]] static Result<std::vector<const char *>> wanted_extensions();
     ~VulkanInstance();
     VulkanInstance(const VulkanInstance &) = delete;
     VulkanInstance &operator=(const VulkanInstance &) = delete;
@@ -42,7 +49,10 @@ class VulkanInstance {
 
     std::unique_ptr<Messages> messages_;
     VkInstance instance_ = VK_NULL_HANDLE;
+    bool owned_ = true;
     VkDebugUtilsMessengerEXT messenger_ = VK_NULL_HANDLE;
+    // Of this instance: volk's global may be that of another one, without the extension.
+    PFN_vkDestroyDebugUtilsMessengerEXT destroy_messenger_ = nullptr;
 };
 
 } // namespace tessera

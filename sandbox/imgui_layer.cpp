@@ -1,6 +1,7 @@
 #include "sandbox/imgui_layer.hpp"
 
 #include "core/log.hpp"
+#include "interop/debug_label.hpp"
 #include "interop/vulkan_result.hpp"
 
 #include <array>
@@ -132,6 +133,7 @@ Result<void> ImGuiLayer::start(Renderer &renderer, VkRenderPass pass, float scal
     const VkResult result = vk.vkCreateDescriptorPool(device_.get(), &pool_info, nullptr, &pool);
     if (result < 0) return vulkan_error(result, "vkCreateDescriptorPool (ImGui)");
     pool_ = device_.own(pool, vk.vkDestroyDescriptorPool);
+    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_POOL, pool, "ImGui");
 
     ImGui_ImplVulkan_InitInfo info{};
     info.Instance = device_.instance();
@@ -150,7 +152,8 @@ Result<void> ImGuiLayer::start(Renderer &renderer, VkRenderPass pass, float scal
     if (!backend_) return make_error(Status::kFailed, "ImGui: Vulkan backend did not start");
 
     bool uploaded = false;
-    auto ran = renderer.run_once([&uploaded](VkCommandBuffer commands) {
+    auto ran = renderer.run_once([&](VkCommandBuffer commands) {
+        const DebugLabel label(device_, commands, "ImGui: font upload");
         uploaded = ImGui_ImplVulkan_CreateFontsTexture(commands);
     });
     if (!ran) return ran;
@@ -181,6 +184,7 @@ void ImGuiLayer::begin_frame(VkExtent2D extent, float elapsed_s) {
 void ImGuiLayer::end_frame() { ImGui::Render(); }
 
 void ImGuiLayer::record(VkCommandBuffer commands) {
+    const DebugLabel label(device_, commands, "ImGui");
     ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), commands);
 }
 

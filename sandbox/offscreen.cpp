@@ -56,6 +56,10 @@ Result<std::unique_ptr<Offscreen>> Offscreen::create(VulkanDevice &device, std::
                                      VK_BUFFER_USAGE_TRANSFER_DST_BIT, true);
     if (!pixels) return pixels.error();
     target->pixels_ = std::move(*pixels);
+    device.name(VK_OBJECT_TYPE_IMAGE, target->image_.image.get(), "offscreen");
+    device.name(VK_OBJECT_TYPE_IMAGE_VIEW, target->view_.get(), "offscreen");
+    device.name(VK_OBJECT_TYPE_FRAMEBUFFER, target->framebuffer_.get(), "offscreen");
+    device.name(VK_OBJECT_TYPE_BUFFER, target->pixels_.buffer.get(), "offscreen: read back");
     return target;
 }
 

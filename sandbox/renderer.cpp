@@ -1,5 +1,6 @@
 #include "sandbox/renderer.hpp"
 
+#include "interop/debug_label.hpp"
 #include "interop/vulkan_result.hpp"
 
 namespace tessera {
@@ -33,10 +34,15 @@ Result<std::unique_ptr<Renderer>> Renderer::create(VulkanDevice &device) {
         info.commandBufferCount = 1;
         result = vk.vkAllocateCommandBuffers(device.get(), &info, &frame.commands);
         if (result < 0) return vulkan_error(result, "vkAllocateCommandBuffers");
+        const auto number = &frame - renderer->frames_.data();
+        device.name(VK_OBJECT_TYPE_COMMAND_POOL, pool, fmt::format("renderer: frame {}", number));
+        device.name(VK_OBJECT_TYPE_COMMAND_BUFFER, frame.commands,
+                    fmt::format("renderer: frame {}", number));
     }
     auto done = device.make_timeline(0);
     if (!done) return done.error();
     renderer->done_ = std::move(*done);
+    device.name(VK_OBJECT_TYPE_SEMAPHORE, renderer->done_.get(), "renderer: submissions done");
     return renderer;
 }
 
@@ -87,6 +93,7 @@ Result<VulkanHandle<VkRenderPass>> Renderer::make_pass(const VulkanDevice &devic
     VkRenderPass pass = VK_NULL_HANDLE;
     const VkResult result = device.table().vkCreateRenderPass(device.get(), &info, nullptr, &pass);
     if (result < 0) return vulkan_error(result, "vkCreateRenderPass");
+    device.name(VK_OBJECT_TYPE_RENDER_PASS, pass, "renderer: colour");
     return device.own(pass, device.table().vkDestroyRenderPass);
 }
 
@@ -168,6 +175,7 @@ void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
     info.renderArea.extent = target.extent;
     info.clearValueCount = 1;
     info.pClearValues = &clear;
+    const DebugLabel label(device_, commands, "renderer: pass");
     const VolkDeviceTable &vk = device_.table();
     vk.vkCmdBeginRenderPass(commands, &info, VK_SUBPASS_CONTENTS_INLINE);
     scene.transform->set_region(scene.region);
@@ -177,7 +185,10 @@ void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
                                      static_cast<float>(scene.view->height()));
     }
     scene.view->draw(commands, target.extent, scene.region, *scene.transform, scene.look);
-    if (scene.overlay) scene.overlay(commands);
+    if (scene.overlay) {
+        const DebugLabel overlay(device_, commands, "renderer: overlay");
+        scene.overlay(commands);
+    }
     vk.vkCmdEndRenderPass(commands);
 }
 
@@ -193,14 +204,20 @@ Result<void> Renderer::draw(const RenderTarget &target, const Scene &scene,
         return recorded;
     }
     record_pass(*commands, target, scene);
-    if (after) after(*commands);
+    if (after) {
+        const DebugLabel label(device_, *commands, "renderer: after the pass");
+        after(*commands);
+    }
     return submit(*commands, semaphores, scene.ring, frame);
 }
 
 Result<void> Renderer::run_once(const std::function<void(VkCommandBuffer)> &record) {
     auto commands = begin();
     if (!commands) return commands.error();
-    record(*commands);
+    {
+        const DebugLabel label(device_, *commands, "renderer: once");
+        record(*commands);
+    }
     if (auto submitted = submit(*commands, {}, nullptr, std::nullopt); !submitted) return submitted;
     return finish();
 }

@@ -89,6 +89,7 @@ Result<void> Swapchain::rebuild(VkExtent2D extent) {
     images_.clear();
     device_.table().vkDestroySwapchainKHR(device_.get(), swapchain_, nullptr);
     swapchain_ = next;
+    device_.name(VK_OBJECT_TYPE_SWAPCHAIN_KHR, swapchain_, "window");
     return make_images();
 }
 
@@ -112,12 +113,18 @@ Result<void> Swapchain::make_images() {
         auto finished = device_.make_semaphore();
         if (!finished) return finished.error();
         image.finished = std::move(*finished);
+        const std::string name = fmt::format("window: image {}", images_.size());
+        device_.name(VK_OBJECT_TYPE_IMAGE, handle, name);
+        device_.name(VK_OBJECT_TYPE_IMAGE_VIEW, image.view.get(), name);
+        device_.name(VK_OBJECT_TYPE_FRAMEBUFFER, image.framebuffer.get(), name);
+        device_.name(VK_OBJECT_TYPE_SEMAPHORE, image.finished.get(), name + " finished");
         images_.push_back(std::move(image));
     }
     for (auto &semaphore : available_) {
         auto made = device_.make_semaphore();
         if (!made) return made.error();
         semaphore = std::move(*made);
+        device_.name(VK_OBJECT_TYPE_SEMAPHORE, semaphore.get(), "window: image available");
     }
     return {};
 }

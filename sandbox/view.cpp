@@ -1,5 +1,6 @@
 #include "sandbox/view.hpp"
 
+#include "interop/debug_label.hpp"
 #include "interop/vulkan_result.hpp"
 
 #include <algorithm>
@@ -40,6 +41,8 @@ enum ViewPart : std::uint32_t {
     kExactTiled = 4,
     kSmoothTiled = 5
 };
+constexpr std::array<const char *, 6> kPartNames{"ground", "shadow",       "exact",
+                                                 "smooth", "exact, tiled", "smooth, tiled"};
 
 // Whole pixels of the target: left and top inside, right and bottom outside.
 struct PixelRect {
@@ -161,6 +164,13 @@ Result<void> View::make_layouts() {
     result = vk.vkCreatePipelineLayout(device_.get(), &layout_info, nullptr, &layout);
     if (result < 0) return vulkan_error(result, "vkCreatePipelineLayout");
     pipeline_layout_ = device_.own(layout, vk.vkDestroyPipelineLayout);
+    device_.name(VK_OBJECT_TYPE_SAMPLER, nearest_.get(), "view: nearest");
+    device_.name(VK_OBJECT_TYPE_SAMPLER, linear_.get(), "view: linear");
+    device_.name(VK_OBJECT_TYPE_SAMPLER, wrapping_.get(), "view: linear, wrapping");
+    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_SET_LAYOUT, set_layout, "view");
+    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_POOL, pool, "view");
+    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_SET, set_, "view");
+    device_.name(VK_OBJECT_TYPE_PIPELINE_LAYOUT, layout, "view");
     return {};
 }
 
@@ -230,6 +240,8 @@ Result<void> View::make_pipelines(VkRenderPass pass) {
             device_.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
         if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
         pipelines_[i] = device_.own(pipeline, device_.table().vkDestroyPipeline);
+        device_.name(VK_OBJECT_TYPE_PIPELINE, pipeline,
+                     fmt::format("view: {}", kPartNames.at(kParts[i])));
     }
     return {};
 }
@@ -250,8 +262,9 @@ Result<void> View::make_picture(std::uint32_t width, std::uint32_t height) {
     smooth_view_ = std::move(*smooth);
     picture_ = std::move(*image);
     picture_is_new_ = true;
-    device_.name(VK_OBJECT_TYPE_IMAGE, reinterpret_cast<std::uint64_t>(picture_.image.get()),
-                 "view picture");
+    device_.name(VK_OBJECT_TYPE_IMAGE, picture_.image.get(), "view: picture");
+    device_.name(VK_OBJECT_TYPE_IMAGE_VIEW, exact_view_.get(), "view: picture, exact");
+    device_.name(VK_OBJECT_TYPE_IMAGE_VIEW, smooth_view_.get(), "view: picture, smooth");
     write_descriptors();
     return {};
 }
@@ -277,6 +290,8 @@ Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFram
         if (auto made = make_picture(frame->width, frame->height); !made) return made;
     }
     const VkImage image = picture_.image.get();
+    if (!frame && !picture_is_new_) return {};
+    const DebugLabel label(device_, commands, "view: new picture");
     if (frame) {
         // After the last frame's reads; the ring's bytes are visible through the submission.
         record_barrier(device_, commands, image,
@@ -298,7 +313,7 @@ Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFram
                         .from_layout = VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL,
                         .to_layout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL});
         info_ = frame->info;
-    } else if (picture_is_new_) {
+    } else {
         record_barrier(device_, commands, image,
                        {.to_stage = VK_PIPELINE_STAGE_2_FRAGMENT_SHADER_BIT,
                         .to_access = VK_ACCESS_2_SHADER_SAMPLED_READ_BIT,
@@ -337,6 +352,7 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
                               scale,
                               look.shadow_radius};
 
+    const DebugLabel label(device_, commands, "view");
     const VolkDeviceTable &vk = device_.table();
     const VkViewport viewport{
         0, 0, static_cast<float>(target.width), static_cast<float>(target.height), 0, 1};

@@ -53,8 +53,8 @@ double flops_of(const LayerOp &op, const sdk::View &in, const sdk::View &out) {
 } // namespace
 
 LayerRun::LayerRun(const sdk::Compute &compute, const LayerProgram &program, std::int64_t height,
-                   std::int64_t width, double unit_flops)
-    : compute_(compute), program_(program) {
+                   std::int64_t width, double unit_flops, bool wrap)
+    : compute_(compute), program_(program), wrap_(wrap) {
     allocate_maps(height, width);
     Shapes shapes(static_cast<std::size_t>(program.maps));
     shapes[program.input] = {height, width, program.input_channels};
@@ -167,7 +167,7 @@ void LayerRun::run_conv(const LayerOp &op, const Step &step, const Unit &unit) c
     tessera_conv2d options{};
     options.stride = op.stride;
     options.upsample = op.factor;
-    options.circular = op.circular ? 1u : 0u;
+    options.circular = op.circular || (wrap_ && !op.pad_after_only) ? 1u : 0u;
     const auto pad = static_cast<std::uint32_t>(op.kernel / 2);
     options.pad_top = options.pad_left = op.pad_after_only ? 0 : pad;
     options.pad_bottom = options.pad_right = op.pad_after_only ? 1 : pad;

@@ -47,13 +47,15 @@ struct LayerProgram {
 
 // Room to run a program on one input of (height, width); allocates everything at construction.
 // Operations are cut into units of about `unit_flops`, so that a job can give control back between
-// them; the cuts change no byte.
+// them; the cuts change no byte. With `wrap` every convolution wraps around but those that halve
+// the size: what comes out is a period of what the program would make of the input repeated without
+// end.
 class LayerRun {
   public:
     static constexpr double kUnitFlops = 2e9; // some ten milliseconds on two cores
 
     LayerRun(const sdk::Compute &compute, const LayerProgram &program, std::int64_t height,
-             std::int64_t width, double unit_flops = kUnitFlops);
+             std::int64_t width, double unit_flops = kUnitFlops, bool wrap = false);
 
     [[nodiscard]] const sdk::View &input() const { return input_; }   // (1, h, w, channels)
     [[nodiscard]] const sdk::View &output() const { return output_; } // after the last unit
@@ -101,6 +103,7 @@ class LayerRun {
 
     sdk::Compute compute_;
     const LayerProgram &program_;
+    bool wrap_;
     std::vector<sdk::Tensor> maps_; // flat
     std::vector<Step> steps_;       // of each operation
     std::vector<Unit> units_;

@@ -30,7 +30,7 @@ MarJob::MarJob(const sdk::Compute &compute, const MarModel &model, const blocks:
     : compute_(compute), model_(model), codec_(codec), sink_(sink),
       preview_every_(spec.preview_every), completion_(std::move(spec.completion)),
       deadline_(std::move(spec.deadline)), report_(std::move(spec.report)),
-      images_(static_cast<int>(spec.tokens.labels.size())),
+      images_(static_cast<int>(spec.tokens.labels.size())), seamless_(spec.tokens.seamless),
       tokens_(compute, model,
               with_deadline(std::move(spec.tokens), deadline_ ? &*deadline_ : nullptr,
                             spec.preview_every)) {
@@ -49,7 +49,8 @@ void MarJob::create_buffers() {
     const std::int64_t side = c.latent_side();
     const std::int64_t size = c.pixel_side();
     const std::int64_t channels = codec_.image_channels();
-    decoder_ = std::make_unique<blocks::LayerRun>(compute_, codec_.decoder(), side, side);
+    decoder_ = std::make_unique<blocks::LayerRun>(compute_, codec_.decoder(), side, side,
+                                                  blocks::LayerRun::kUnitFlops, seamless_);
     if (deadline_) {
         double flops = 0.0;
         for (int unit = 0; unit < decoder_->size(); ++unit) flops += decoder_->flops(unit);

@@ -61,6 +61,7 @@ class MarJob {
     std::optional<blocks::Deadline> deadline_;
     std::function<void(const blocks::RunPlan &, const blocks::Deadline &, sdk::Progress)> report_;
     int images_;
+    bool seamless_;
     TokenRun tokens_;
     std::unique_ptr<blocks::LayerRun> encoder_; // only for given pixels without latents
     std::unique_ptr<blocks::LayerRun> decoder_;

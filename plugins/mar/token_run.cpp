@@ -56,16 +56,38 @@ TokenRun::TokenRun(const sdk::Compute &compute, const MarModel &model, TokenRunS
     for (std::size_t i = 0; i < cells_.size() && !spec_.known.empty(); ++i) {
         if (spec_.known[i % spec_.known.size()] != 0) cells_[i] = TESSERA_CELL_GIVEN;
     }
+    if (spec_.seamless) plan_rounds();
     allocate();
     if (!is_done()) start_step();
+}
+
+// The orders of the rounds come after those of the plan, image by image.
+void TokenRun::plan_rounds() {
+    const MarConfig &c = model_.config;
+    rounds_ = blocks::seam_rounds(static_cast<int>(c.side()), spec_.steps, spec_.known);
+    std::vector<std::uint8_t> known(static_cast<std::size_t>(c.tokens()));
+    for (int round = 0; round < static_cast<int>(rounds_.size()); ++round) {
+        for (const blocks::UnmaskStep &step : rounds_[round].steps) {
+            seam_steps_.push_back({round, step});
+        }
+        std::transform(rounds_[round].wanted.begin(), rounds_[round].wanted.end(), known.begin(),
+                       [](std::uint8_t wanted) { return static_cast<std::uint8_t>(wanted == 0); });
+        for (std::int64_t image = 0; image < images(); ++image) {
+            spec_.orders.push_back(blocks::random_order(
+                spec_.seed, spec_.first_image + static_cast<std::uint32_t>(image),
+                static_cast<int>(c.tokens()), known));
+        }
+    }
+    places_.resize(static_cast<std::size_t>(images() * c.tokens()));
+    token_at_.resize(static_cast<std::size_t>(c.tokens()));
 }
 
 void TokenRun::allocate() {
     const MarConfig &c = model_.config;
     const int unknown = plan_.size() == 0 ? 0 : plan_[0].tokens.unknown_before;
     std::int64_t widest_step = spec_.deadline != nullptr ? std::max(unknown, 1) : 1;
-    for (int k = 0; k < plan_.size(); ++k) {
-        const blocks::UnmaskStep &step = plan_[k].tokens;
+    for (int k = 0; k < step_count(); ++k) {
+        const blocks::UnmaskStep step = step_of(plan_, k).tokens;
         widest_step = std::max<std::int64_t>(widest_step, step.unknown_before - step.first);
     }
     const std::int64_t max_rows = images() * widest_step;
@@ -83,6 +105,7 @@ void TokenRun::allocate() {
         compute_, model_.head, max_rows, std::max(tables_.most_steps(), 1), guided_, spec_.path);
     known_.reserve(static_cast<std::size_t>(batch * c.tokens()));
     wanted_.reserve(static_cast<std::size_t>(batch * c.tokens()));
+    wanted_tokens_.reserve(static_cast<std::size_t>(images() * c.tokens()));
     noise_index_.reserve(static_cast<std::size_t>(2 * max_rows));
     if (spec_.watched >= 0) {
         trace_.resize(static_cast<std::size_t>((tables_.most_steps() + 1) * c.token_width()));
@@ -142,17 +165,24 @@ bool TokenRun::run_unit() {
     return true;
 }
 
+// Step k of the run when `plan` is what it does at first; the seam is denoised as its last step is.
+blocks::RunStep TokenRun::step_of(const blocks::RunPlan &plan, int k) const {
+    if (k < plan.size()) return plan[k];
+    return {seam_steps_[static_cast<std::size_t>(k - plan.size())].tokens,
+            plan[plan.size() - 1].denoise_steps};
+}
+
 // Steps [first, end) of a plan, and the pictures from there on.
 blocks::Work TokenRun::work_of(const blocks::RunPlan &plan, int first, int end) const {
     blocks::Work work;
     for (int k = first; k < end; ++k) {
-        const blocks::UnmaskStep &step = plan[k].tokens;
+        const blocks::UnmaskStep step = step_of(plan, k).tokens;
         const std::int64_t known = model_.config.tokens() - step.unknown_before;
         const std::int64_t wanted = step.unknown_before - step.first;
         work.tower += towers_->flops(known, wanted);
-        work.head += tables_.work(plan[k].denoise_steps, static_cast<double>(images() * wanted),
-                                  model_.head.flops(1.0));
-        const bool last = k + 1 == plan.size();
+        work.head += tables_.work(step_of(plan, k).denoise_steps,
+                                  static_cast<double>(images() * wanted), model_.head.flops(1.0));
+        const bool last = k + 1 == plan.size() + static_cast<int>(seam_steps_.size());
         const bool shown = spec_.preview_every != 0 &&
                            static_cast<std::uint32_t>(k + 1) % spec_.preview_every == 0;
         if (last || shown) work.pictures += static_cast<double>(images());
@@ -168,7 +198,8 @@ void TokenRun::keep_deadline() {
         trial_.hurry(step_, level);
         blocks::Work work = work_of(trial_, step_, step_ + 1);
         trial_.hurry(step_ + 1, level + 1);
-        const blocks::Work rest = work_of(trial_, step_ + 1, trial_.size());
+        const blocks::Work rest =
+            work_of(trial_, step_ + 1, trial_.size() + static_cast<int>(seam_steps_.size()));
         work.tower += rest.tower;
         work.head += rest.head;
         work.pictures += rest.pictures;
@@ -177,29 +208,65 @@ void TokenRun::keep_deadline() {
     plan_.hurry(step_, blocks::kHurryLevels);
 }
 
-// Which tokens are known and which are wanted, in raster order for each image.
 void TokenRun::start_step() {
-    if (spec_.deadline != nullptr) keep_deadline();
-    const blocks::UnmaskStep &step = plan_[step_].tokens;
+    if (spec_.deadline != nullptr && step_ < plan_.size()) keep_deadline();
+    if (step_ >= plan_.size()) {
+        const int round = seam_steps_[static_cast<std::size_t>(step_ - plan_.size())].round;
+        if (round != round_) {
+            round_ = round;
+            start_round();
+        }
+    }
+    choose_tokens(step_of(plan_, step_).tokens);
+    towers_->start(known_, wanted_);
+    unit_ = 0;
+    phase_ = Phase::kTowers;
+}
+
+// All tokens as they are seen in the round.
+void TokenRun::start_round() {
+    const auto side = static_cast<int>(model_.config.side());
+    const auto tokens = static_cast<std::int32_t>(model_.config.tokens());
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+        const std::int32_t token = static_cast<std::int32_t>(i) % tokens;
+        places_[i] = blocks::rolled(token, side, rounds_[static_cast<std::size_t>(round_)]);
+        token_at_[static_cast<std::size_t>(places_[i])] = token;
+    }
+    towers_->embed(tokens_, places_, images(), 0);
+    if (guided_) towers_->embed(tokens_, places_, images(), images());
+}
+
+// Which tokens are known and which are wanted, by where they are seen, in raster order for each
+// image.
+void TokenRun::choose_tokens(const blocks::UnmaskStep &step) {
+    const auto tokens = static_cast<std::int32_t>(model_.config.tokens());
+    const auto add = [&](std::span<const std::int32_t> order, std::vector<std::int32_t> &out) {
+        const auto begin = static_cast<std::ptrdiff_t>(out.size());
+        for (const std::int32_t token : order) {
+            out.push_back(round_ < 0 ? token : places_[static_cast<std::size_t>(token)]);
+        }
+        std::sort(out.begin() + begin, out.end());
+    };
     known_.clear();
     wanted_.clear();
-    for (const std::vector<std::int32_t> &order : spec_.orders) {
-        const auto known_begin = known_.size();
-        const auto wanted_begin = wanted_.size();
-        known_.insert(known_.end(), order.begin() + step.unknown_before, order.end());
-        wanted_.insert(wanted_.end(), order.begin() + step.first,
-                       order.begin() + step.unknown_before);
-        std::sort(known_.begin() + static_cast<std::ptrdiff_t>(known_begin), known_.end());
-        std::sort(wanted_.begin() + static_cast<std::ptrdiff_t>(wanted_begin), wanted_.end());
+    for (std::int64_t image = 0; image < images(); ++image) {
+        const std::span<const std::int32_t> order = spec_.orders[(round_ + 1) * images() + image];
+        add(order.subspan(static_cast<std::size_t>(step.unknown_before)), known_);
+        add(order.subspan(static_cast<std::size_t>(step.first),
+                          static_cast<std::size_t>(step.unknown_before - step.first)),
+            wanted_);
     }
     rows_ = static_cast<std::int64_t>(wanted_.size());
     const std::int64_t per_image = rows_ / images();
+    wanted_tokens_.clear();
     noise_index_.clear();
     for (std::int64_t row = 0; row < rows_; ++row) {
+        const std::int32_t token = round_ < 0 ? wanted_[row] : token_at_[wanted_[row]];
         const std::uint32_t stream =
             spec_.first_image + static_cast<std::uint32_t>(row / per_image);
+        wanted_tokens_.push_back(token);
         noise_index_.push_back(static_cast<std::int32_t>(stream));
-        noise_index_.push_back(wanted_[row]);
+        noise_index_.push_back(token + (round_ + 1) * tokens); // every round has noise of its own
     }
     noise_index_view_ = sdk::host_view(noise_index_.data(), {rows_, 2});
     if (guided_) { // the unconditional half sees the same tokens
@@ -208,9 +275,6 @@ void TokenRun::start_step() {
         wanted_.resize(2 * wanted_.size());
         std::copy_n(wanted_.begin(), wanted_.size() / 2, wanted_.begin() + wanted_.size() / 2);
     }
-    towers_->start(known_, wanted_);
-    unit_ = 0;
-    phase_ = Phase::kTowers;
 }
 
 void TokenRun::start_denoise() {
@@ -241,18 +305,18 @@ void TokenRun::start_denoise() {
     const sdk::View conditions = towers_->conditions();
     set.condition =
         sdk::reshape(conditions, {conditions.shape[0] * conditions.shape[1], c.decoder.width});
-    tables_.prepare(plan_[step_].denoise_steps,
+    const blocks::RunStep step = step_of(plan_, step_);
+    tables_.prepare(step.denoise_steps,
                     blocks::guidance_at(settings.schedule, settings.guidance,
-                                        static_cast<int>(c.tokens()),
-                                        plan_[step_].tokens.unknown_after),
+                                        static_cast<int>(c.tokens()), step.tokens.unknown_after),
                     set);
     chain_->begin(set, rows_);
     reverse_step_ = 0;
     reverse_count_ = static_cast<int>(set.steps.size());
     phase_ = Phase::kDenoise;
-    const auto first_image = wanted_.begin() + rows_ / images();
-    const auto found = std::find(wanted_.begin(), first_image, spec_.watched);
-    watched_row_ = found == first_image ? -1 : found - wanted_.begin();
+    const auto first_image = wanted_tokens_.begin() + rows_ / images();
+    const auto found = std::find(wanted_tokens_.begin(), first_image, spec_.watched);
+    watched_row_ = found == first_image ? -1 : found - wanted_tokens_.begin();
     traced_ = 0;
     watch();
 }
@@ -293,7 +357,7 @@ void TokenRun::finish_step() {
     const std::int64_t shape[] = {images(), per_image, c.token_width()};
     const sdk::View x = sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
     const std::span<const std::int32_t> wanted(wanted_.data(), static_cast<std::size_t>(rows_));
-    compute_.scatter_rows(x, sdk::host_view(wanted_.data(), {images(), per_image}), tokens_);
+    compute_.scatter_rows(x, sdk::host_view(wanted_tokens_.data(), {images(), per_image}), tokens_);
     towers_->embed(x, wanted, images(), 0);
     if (guided_) towers_->embed(x, wanted, images(), images());
 
@@ -301,7 +365,7 @@ void TokenRun::finish_step() {
         if (cell == TESSERA_CELL_CHANGED) cell = TESSERA_CELL_KNOWN;
     }
     for (std::int64_t row = 0; row < rows_; ++row) {
-        cells_[(row / per_image) * c.tokens() + wanted_[row]] = TESSERA_CELL_CHANGED;
+        cells_[(row / per_image) * c.tokens() + wanted_tokens_[row]] = TESSERA_CELL_CHANGED;
     }
     if (++step_ < step_count()) start_step();
 }

@@ -9,6 +9,7 @@
 #include "blocks/deadline.hpp"
 #include "blocks/denoise_tables.hpp"
 #include "blocks/run_plan.hpp"
+#include "blocks/seam.hpp"
 #include "blocks/token_head.hpp"
 
 #include <cstdint>
@@ -39,6 +40,7 @@ struct TokenRunSpec {
     blocks::Deadline *deadline = nullptr; // measured and kept; NULL: none
     std::uint32_t preview_every = 0;      // pictures that the deadline has to allow for
     std::int32_t watched = -1;            // token of the first image whose chain is kept; -1: none
+    bool seamless = false;                // the rounds of blocks/seam.hpp follow
 };
 
 class TokenRun {
@@ -50,7 +52,10 @@ class TokenRun {
     // the spec calls known are read; no later unit writes to them.
     void give(const sdk::View &tokens);
 
-    [[nodiscard]] int step_count() const { return plan_.size(); }
+    // The steps of the plan, then those of the rounds that close the seam.
+    [[nodiscard]] int step_count() const {
+        return plan_.size() + static_cast<int>(seam_steps_.size());
+    }
     [[nodiscard]] int steps_done() const { return step_; }
     [[nodiscard]] bool is_done() const { return step_ == step_count(); }
 
@@ -58,10 +63,10 @@ class TokenRun {
     [[nodiscard]] double next_flops() const;
     bool run_unit();
 
-    // What the run does; with a deadline it may still change.
+    // What the run does before it closes the seam; with a deadline it may still change.
     [[nodiscard]] const blocks::RunPlan &plan() const { return plan_; }
 
-    // (images, S, d); unknown tokens are 0.
+    // (images, S, d); unknown tokens are 0. Tokens of a seam stay as they are until made anew.
     [[nodiscard]] const sdk::View &tokens() const { return tokens_; }
     // (reverse steps + 1, d) on the host: the watched token before the first reverse step of the
     // last completed step and after each one. Without data when that step did not make it. Filled
@@ -73,10 +78,20 @@ class TokenRun {
   private:
     enum class Phase { kTowers, kDenoise };
 
+    // A step that closes the seam.
+    struct SeamStep {
+        int round; // of rounds_
+        blocks::UnmaskStep tokens;
+    };
+
+    void plan_rounds();
     void allocate();
+    [[nodiscard]] blocks::RunStep step_of(const blocks::RunPlan &plan, int k) const;
     void keep_deadline();
     [[nodiscard]] blocks::Work work_of(const blocks::RunPlan &plan, int first, int end) const;
     void start_step();
+    void choose_tokens(const blocks::UnmaskStep &step);
+    void start_round();
     void start_denoise();
     [[nodiscard]] int denoise_count() const; // reverse steps of the next unit
     void watch();
@@ -91,6 +106,11 @@ class TokenRun {
     TokenRunSpec spec_;
     blocks::RunPlan plan_;
     blocks::RunPlan trial_; // scratch of keep_deadline
+    std::vector<blocks::SeamRound> rounds_;
+    std::vector<SeamStep> seam_steps_;
+    int round_ = -1;                     // of rounds_, where step_ is; -1: before them
+    std::vector<std::int32_t> places_;   // (images x S) where each token is seen in the round
+    std::vector<std::int32_t> token_at_; // (S) its inverse
     blocks::DenoiseTables tables_;
     bool guided_;
     sdk::Tensor tokens_; // (images, S, d)
@@ -98,9 +118,10 @@ class TokenRun {
     std::unique_ptr<Towers> towers_;
     std::unique_ptr<blocks::DenoiseChain> chain_;
 
-    std::vector<std::int32_t> known_;       // (images or twice, known) positions of the step
-    std::vector<std::int32_t> wanted_;      // (images or twice, wanted)
-    std::vector<std::int32_t> noise_index_; // (rows, 2): image stream, position
+    std::vector<std::int32_t> known_;         // (images or twice, known): where tokens are seen
+    std::vector<std::int32_t> wanted_;        // (images or twice, wanted)
+    std::vector<std::int32_t> wanted_tokens_; // (images, wanted): which tokens of the picture
+    std::vector<std::int32_t> noise_index_;   // (rows, 2): image stream, position
     sdk::View noise_index_view_{};
     StepNoise noise_;
     std::vector<std::uint8_t> cells_; // (images, S)

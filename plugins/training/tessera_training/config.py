@@ -78,7 +78,10 @@ class GeneratorConfig:
     objective: str = "mar"
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
+    prediction: str = "epsilon"  # what the diffusion head predicts: the noise, or "v" (arXiv 2202.00512)
+    mask_schedule: str = "normal"  # share of unknown tokens: truncated normal as published, or "cosine" as sampled
     mask_ratio_min: float = 0.7
+    torus_positions: bool = False  # positions start as waves that repeat with the grid, for images that tile
     smooth_channel_weight: float = 0.0  # extra loss on latent channels in the measure that neighbours agree in them
     time_power: float = 1.0  # times are 1000 u^power, u uniform: below 1 more of the noisy ones
     tileable_only: bool = False  # learn only from images that tile, so that every sample does

@@ -100,6 +100,21 @@ def noised(table: Tables, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor
     return table.at("sqrt_alphas_cumprod", t) * x0 + table.at("sqrt_one_minus_alphas_cumprod", t) * noise
 
 
+def velocity(table: Tables, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """v = sqrt(a_t) noise - sqrt(1 - a_t) x0 (arXiv 2202.00512, appendix D): at noisy times the answer is x0 itself."""
+    return table.at("sqrt_alphas_cumprod", t) * noise - table.at("sqrt_one_minus_alphas_cumprod", t) * x0
+
+
+def as_epsilon(table: Tables, index: torch.Tensor | int, x: torch.Tensor, net: torch.Tensor, prediction: str
+               ) -> torch.Tensor:
+    """The network output [N,2d] with its first half as a prediction of the noise."""
+    if prediction == "epsilon":
+        return net
+    first, value = net.chunk(2, -1)
+    eps = table.at("sqrt_alphas_cumprod", index) * first + table.at("sqrt_one_minus_alphas_cumprod", index) * x
+    return torch.cat([eps, value], -1)
+
+
 def model_distribution(table: Tables, index: torch.Tensor | int, x: torch.Tensor, net: torch.Tensor
                        ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and log variance of p(x_{t-1} | x_t) from the network output [N,2d]; nothing is clipped."""
@@ -142,15 +157,18 @@ def _discretised_log_likelihood(x: torch.Tensor, mean: torch.Tensor, logvar: tor
 
 
 def loss_rows(table: Tables, net: torch.Tensor, x0: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor,
-              noise: torch.Tensor, weight: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per row: mean squared epsilon error, and the variance bound in bits (epsilon detached); [N] each.
+              noise: torch.Tensor, weight: torch.Tensor | None = None, prediction: str = "epsilon"
+              ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Per row: mean squared error of what is predicted, and the variance bound in bits; [N] each.
 
-    `weight` [d] weighs the numbers of a token in the squared error.
+    The bound trains the variance alone. `weight` [d] weighs the numbers of a token in the squared error.
     """
-    eps, value = net.chunk(2, -1)
-    square = (noise - eps) ** 2
+    first, value = net.chunk(2, -1)
+    target = noise if prediction == "epsilon" else velocity(table, x0, t, noise)
+    square = (target - first) ** 2
     mse = (square if weight is None else square * weight).mean(-1)
-    mean, logvar = model_distribution(table, t, x_t, torch.cat([eps.detach(), value], -1))
+    fixed = as_epsilon(table, t, x_t, torch.cat([first.detach(), value], -1), prediction)
+    mean, logvar = model_distribution(table, t, x_t, fixed)
     true_mean = table.at("posterior_mean_coef1", t) * x0 + table.at("posterior_mean_coef2", t) * x_t
     true_logvar = table.at("posterior_log_variance_clipped", t)
     kl = _normal_kl(true_mean, true_logvar, mean, logvar).mean(-1) / math.log(2)

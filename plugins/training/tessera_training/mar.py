@@ -39,6 +39,7 @@ class MarConfig:
     mlp_ratio: float = 4.0
     norm_eps: float = NORM_EPS
     latent_scale: float = 1.0
+    prediction: str = "epsilon"  # of the diffusion head: "epsilon" or "v"
 
     @property
     def side(self) -> int:
@@ -105,6 +106,20 @@ class Mar(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
+
+    @torch.no_grad()
+    def start_positions_on_torus(self, generator: torch.Generator, scale: float = 0.5) -> None:
+        """Adds waves that repeat with the token grid to all positions, so that attention can see offsets from the start.
+
+        Every wave vector with up to half the grid's side, [S,2 waves], turned at random into the width.
+        """
+        side = self.config.side
+        y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        angles = [2 * math.pi * k / side * axis.flatten() for axis in (y, x) for k in range(1, side // 2 + 1)]
+        waves = torch.stack([wave for angle in angles for wave in (angle.cos(), angle.sin())], 1)
+        for positions in (self.encoder_pos_embed_learned, self.decoder_pos_embed_learned):
+            turn = torch.randn(waves.shape[1], positions.shape[2], generator=generator) / waves.shape[1]**0.5
+            positions[0, -self.config.tokens:] += scale * 2**0.5 * (waves @ turn)
 
     def class_vector(self, labels: torch.Tensor | None, batch: int, dropped: torch.Tensor | None = None
                      ) -> torch.Tensor:
@@ -188,6 +203,7 @@ def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: flo
             width = x.shape[-1]
             eps = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
             net = torch.cat([eps, conditional[:, width:]], 1)  # the variance stays unguided
+        net = diffusion.as_epsilon(table, index, x, net, model.config.prediction)
         x = diffusion.reverse_step(table, index, x, net, noise(step, last - index + 1, rows), temperature)
         watch(step, "net_steps", net)
         watch(step, "x_steps", x)

@@ -114,6 +114,8 @@ class Run:
         images, encoded, vae = self.pack(), self.latents(), self.tokenizer()
         torch.manual_seed(self.config.seed)
         model = Mar(mar_config(self.config, len(images.classes)), self.config.generator.dropout)
+        if self.config.generator.torus_positions:
+            model.start_positions_on_torus(torch.Generator().manual_seed(self.config.seed))
         kind = OBJECTIVES.get(self.config.generator.objective)
         if kind is None:
             raise UserError(f"generator.objective = '{self.config.generator.objective}': "

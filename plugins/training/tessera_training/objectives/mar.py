@@ -16,8 +16,10 @@ from ..mar import Mar
 Draws = dict[str, torch.Tensor]
 
 
-def mask_rate(generator: torch.Generator, low: float) -> float:
-    """Truncated normal: mean 1, deviation 0.25, support [low, 1]."""
+def mask_rate(generator: torch.Generator, low: float, schedule: str = "normal") -> float:
+    """Truncated normal: mean 1, deviation 0.25, support [low, 1]; or what a random step of sampling finds."""
+    if schedule == "cosine":
+        return math.cos(math.pi / 2 * float(torch.rand((), generator=generator)))
     while True:
         rate = 1 - abs(float(torch.randn((), generator=generator))) * 0.25
         if rate >= low:
@@ -45,7 +47,8 @@ class MarObjective(nn.Module):
         config, batch = self.model.config, len(ids)
         tokens = patchify(self.pack.draw(ids, generator), config.patch_size)
         orders = torch.rand(batch, config.tokens, generator=generator).argsort(1)
-        masked = math.ceil(config.tokens * mask_rate(generator, self.settings.mask_ratio_min))
+        rate = mask_rate(generator, self.settings.mask_ratio_min, self.settings.mask_schedule)
+        masked = max(1, math.ceil(config.tokens * rate))
         copies = self.settings.diffusion_batch_mul
         return {
             "tokens": tokens, "labels": self.pack.labels[ids], "mask": mask_of(orders, masked),
@@ -65,6 +68,7 @@ class MarObjective(nn.Module):
         t, noise = draws["t"].reshape(-1), draws["noise"].reshape(-1, x0.shape[-1])
         x_t = diffusion.noised(self.table, x0, t, noise)
         net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
-        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight)
+        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight,
+                                         self.model.config.prediction)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
         return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}

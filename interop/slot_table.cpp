@@ -34,22 +34,36 @@ SlotTable::SlotTable(std::uint32_t slot_count) : slot_count_(slot_count) {
     TESSERA_ASSERT(slot_count >= 2 && slot_count <= kMaxSlots);
 }
 
-std::optional<std::uint32_t> SlotTable::acquire() {
+std::optional<std::uint32_t> SlotTable::replaceable(std::uint64_t word,
+                                                    std::uint64_t produced) const {
+    std::optional<Taken> oldest_complete;
+    std::optional<Taken> newest_enqueued;
+    std::uint32_t complete = 0;
+    for (std::uint32_t slot = 0; slot < slot_count_; ++slot) {
+        if (state_in(word, slot) != State::kReady) continue;
+        const std::uint64_t sequence = sequences_[slot].load(std::memory_order_relaxed);
+        if (sequence <= produced) {
+            ++complete;
+            if (!oldest_complete || sequence < oldest_complete->sequence) {
+                oldest_complete = Taken{slot, sequence};
+            }
+        } else if (!newest_enqueued || sequence > newest_enqueued->sequence) {
+            newest_enqueued = Taken{slot, sequence};
+        }
+    }
+    if (newest_enqueued && complete < 2) return newest_enqueued->slot;
+    if (oldest_complete) return oldest_complete->slot;
+    return std::nullopt;
+}
+
+std::optional<std::uint32_t> SlotTable::acquire(std::uint64_t produced) {
     std::uint64_t seen = word_.load(std::memory_order_acquire);
     while (true) {
         std::optional<std::uint32_t> free;
-        std::optional<std::uint32_t> oldest_ready;
-        std::uint64_t oldest = kEverything;
-        for (std::uint32_t slot = 0; slot < slot_count_; ++slot) {
-            const State state = state_in(seen, slot);
-            if (state == State::kFree && !free) free = slot;
-            if (state != State::kReady) continue;
-            const std::uint64_t sequence = sequences_[slot].load(std::memory_order_relaxed);
-            if (sequence >= oldest) continue;
-            oldest = sequence;
-            oldest_ready = slot;
+        for (std::uint32_t slot = 0; slot < slot_count_ && !free; ++slot) {
+            if (state_in(seen, slot) == State::kFree) free = slot;
         }
-        const auto chosen = free ? free : oldest_ready;
+        const auto chosen = free ? free : replaceable(seen, produced);
         if (!chosen) return std::nullopt;
         const std::uint64_t next = with_state(seen, *chosen, State::kWriting) + kVersionStep;
         if (!word_.compare_exchange_weak(seen, next, std::memory_order_acq_rel)) continue;
@@ -67,6 +81,25 @@ std::uint64_t SlotTable::publish(std::uint32_t slot) {
 }
 
 void SlotTable::abandon(std::uint32_t slot) { change(word_, slot, State::kWriting, State::kFree); }
+
+void SlotTable::withdraw(std::uint64_t produced) {
+    std::uint64_t seen = word_.load(std::memory_order_acquire);
+    while (true) {
+        std::uint64_t next = seen;
+        std::uint64_t withdrawn = 0;
+        for (std::uint32_t slot = 0; slot < slot_count_; ++slot) {
+            if (state_in(seen, slot) != State::kReady) continue;
+            if (sequences_[slot].load(std::memory_order_relaxed) <= produced) continue;
+            next = with_state(next, slot, State::kFree);
+            ++withdrawn;
+        }
+        if (withdrawn == 0) return;
+        next += kVersionStep;
+        if (!word_.compare_exchange_weak(seen, next, std::memory_order_acq_rel)) continue;
+        dropped_.fetch_add(withdrawn, std::memory_order_relaxed);
+        return;
+    }
+}
 
 std::optional<SlotTable::Taken> SlotTable::take_newest(std::uint64_t produced) {
     std::uint64_t seen = word_.load(std::memory_order_acquire);

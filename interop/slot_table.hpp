@@ -4,7 +4,8 @@
 //            acquire            publish            take_newest
 //     FREE ----------> WRITING ----------> READY ---------------> SHOWN
 //      ^  \_______________/  ^______________/ |                     |
-//      |       abandon        acquire (drop)  | older than taken    | release, drop
+//      |       abandon        acquire (drop)  | older than taken,   | release, drop
+//      |                                      | withdraw            |
 //      +--------------------------------------+---------------------+
 //
 // All of it is one atomic word, so neither side ever waits for the other, whatever its priority.
@@ -43,9 +44,12 @@ class SlotTable {
 
     explicit SlotTable(std::uint32_t slot_count);
 
-    // [producer] A free slot, else the oldest ready one, whose frame is then lost. Nothing only
+    // [producer] A free slot, else a ready one, whose frame is then lost: the oldest that is
+    // complete by `produced` (the timeline's value; kEverything when publishing means complete) and
+    // has a newer complete one after it, else the newest that is only enqueued. So a producer that
+    // runs ahead of its device never takes away the frame that will be complete first. Nothing only
     // when every other slot is being written or shown.
-    [[nodiscard]] std::optional<std::uint32_t> acquire();
+    [[nodiscard]] std::optional<std::uint32_t> acquire(std::uint64_t produced = kEverything);
     // [producer] The slot's frame is complete, or enqueued: it counts from 1. With a device
     // timeline the producer signals this value when the frame really is complete.
     std::uint64_t publish(std::uint32_t slot);
@@ -53,10 +57,12 @@ class SlotTable {
     [[nodiscard]] std::uint64_t next_sequence() const { return next_sequence_; }
     // [producer] The slot's contents are worthless.
     void abandon(std::uint32_t slot);
+    // [producer] Ready slots past `produced` become free: their device is gone, and the frames will
+    // never be complete.
+    void withdraw(std::uint64_t produced);
 
-    // [consumer] The newest ready slot whose sequence is at most `produced` (the timeline's value;
-    // kEverything when publishing means complete). Older ready slots become free: a frame is never
-    // followed by an older one.
+    // [consumer] The newest ready slot whose sequence is at most `produced`. Older ready slots
+    // become free: a frame is never followed by an older one.
     [[nodiscard]] std::optional<Taken> take_newest(std::uint64_t produced = kEverything);
     // [consumer] Every shown slot with a sequence up to `released` becomes free.
     void release(std::uint64_t released);
@@ -68,6 +74,9 @@ class SlotTable {
     [[nodiscard]] Counts counts() const;
 
   private:
+    [[nodiscard]] std::optional<std::uint32_t> replaceable(std::uint64_t word,
+                                                           std::uint64_t produced) const;
+
     std::uint32_t slot_count_;
     // Two state bits per slot below, a version above: it makes every change of the word visible to
     // a compare-and-swap, also one that leads back to the same states.

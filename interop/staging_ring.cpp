@@ -14,12 +14,7 @@ Result<std::unique_ptr<StagingRing>> StagingRing::create(const VulkanDevice &dev
 }
 
 Result<tessera_tensor> StagingRing::acquire(std::uint32_t width, std::uint32_t height) {
-    const std::uint32_t limit = device_.properties().limits.maxImageDimension2D;
-    if (width == 0 || height == 0 || width > limit || height > limit) {
-        return make_error(Status::kInvalidArgument,
-                          "frame of {} x {} pixels: both must be between 1 and {}", width, height,
-                          limit);
-    }
+    if (auto fits = check_frame_size(device_, width, height); !fits) return fits.error();
     const auto index = table_.acquire();
     if (!index) {
         return make_error(Status::kBusy, "frame ring: all {} slots are in use",
@@ -42,20 +37,7 @@ Result<tessera_tensor> StagingRing::acquire(std::uint32_t width, std::uint32_t h
     slot.width = width;
     slot.height = height;
 
-    tessera_tensor frame{};
-    frame.data = slot.buffer.bytes.data();
-    frame.dtype = TESSERA_DTYPE_U8;
-    frame.memory = TESSERA_MEMORY_HOST;
-    frame.layout = TESSERA_LAYOUT_STRIDED;
-    frame.rank = 3; // (height, width, 4)
-    frame.shape[0] = height;
-    frame.shape[1] = width;
-    frame.shape[2] = 4;
-    frame.shape[3] = 1;
-    frame.stride[0] = std::int64_t{width} * 4;
-    frame.stride[1] = 4;
-    frame.stride[2] = 1;
-    return frame;
+    return frame_tensor(slot.buffer.bytes.data(), TESSERA_MEMORY_HOST, width, height);
 }
 
 std::optional<std::uint32_t> StagingRing::slot_of(const tessera_tensor &frame) const {
@@ -90,8 +72,12 @@ std::optional<RingFrame> StagingRing::take_newest() {
     const auto taken = table_.take_newest();
     if (!taken) return std::nullopt;
     const Slot &slot = slots_[taken->slot];
-    return RingFrame{taken->slot, taken->sequence, slot.buffer.buffer.get(),
-                     slot.width,  slot.height,     slot.info};
+    return RingFrame{.slot = taken->slot,
+                     .release_value = taken->sequence,
+                     .pixels = slot.buffer.buffer.get(),
+                     .width = slot.width,
+                     .height = slot.height,
+                     .info = slot.info};
 }
 
 void StagingRing::drop(const RingFrame &frame) { table_.drop(frame.slot); }

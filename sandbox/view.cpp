@@ -300,11 +300,14 @@ Result<void> View::update(VkCommandBuffer commands, const std::optional<RingFram
                         .to_access = VK_ACCESS_2_TRANSFER_WRITE_BIT,
                         .from_layout = VK_IMAGE_LAYOUT_UNDEFINED,
                         .to_layout = VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL});
+        record_frame_taken(device_, commands, *frame);
         VkBufferImageCopy copy{};
+        copy.bufferOffset = frame->offset_bytes;
         copy.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 0, 1};
         copy.imageExtent = {frame->width, frame->height, 1};
         device_.table().vkCmdCopyBufferToImage(commands, frame->pixels, image,
                                                VK_IMAGE_LAYOUT_TRANSFER_DST_OPTIMAL, 1, &copy);
+        record_frame_given_back(device_, commands, *frame);
         record_barrier(device_, commands, image,
                        {.from_stage = VK_PIPELINE_STAGE_2_COPY_BIT,
                         .from_access = VK_ACCESS_2_TRANSFER_WRITE_BIT,

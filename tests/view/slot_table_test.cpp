@@ -139,6 +139,51 @@ TEST(SlotTable, SaysSoWhenEverythingIsInUse) {
     EXPECT_FALSE(table.acquire());
 }
 
+TEST(SlotTable, ProducerAheadOfItsDeviceKeepsTheFrameThatIsCompleteFirst) {
+    SlotTable table(3);
+    for (int i = 0; i < 3; ++i) produce(table); // 1, 2, 3: enqueued, none complete
+    for (int i = 0; i < 50; ++i) {
+        const auto slot = table.acquire(0);
+        ASSERT_TRUE(slot);
+        table.publish(*slot);
+    }
+    const auto taken = table.take_newest(1);
+    ASSERT_TRUE(taken) << "the first frame was there until the device had finished it";
+    EXPECT_EQ(taken->sequence, 1U);
+}
+
+TEST(SlotTable, OfCompleteFramesTheOldestGoesButTheLastStays) {
+    SlotTable table(4);
+    for (int i = 0; i < 4; ++i) produce(table); // 1, 2 complete; 3, 4 enqueued
+    const auto first = table.acquire(2);
+    ASSERT_TRUE(first); // 1: there is a newer complete one
+    const auto second = table.acquire(2);
+    ASSERT_TRUE(second); // 4: 2 is the only complete one left
+    table.abandon(*first);
+    table.abandon(*second);
+    const auto taken = table.take_newest(2);
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->sequence, 2U);
+    const auto last = table.take_newest(3);
+    ASSERT_TRUE(last);
+    EXPECT_EQ(last->sequence, 3U);
+    EXPECT_FALSE(table.take_newest());
+}
+
+TEST(SlotTable, WithdrawnFramesAreNeverTaken) {
+    SlotTable table(4);
+    produce(table); // 1, complete
+    produce(table); // 2 and 3: their device is lost
+    produce(table);
+    table.withdraw(1);
+    EXPECT_EQ(table.counts().dropped, 2U);
+    const auto taken = table.take_newest();
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->sequence, 1U);
+    EXPECT_FALSE(table.take_newest());
+    EXPECT_EQ(produce(table), 4U) << "numbers are not used twice";
+}
+
 TEST(SlotTable, SlotsAreWrittenByOneSideAtATime) {
     SlotTable table(3);
     std::set<std::uint32_t> distinct;
@@ -221,6 +266,64 @@ TEST_P(SlotTableRace, NoFrameIsTornOlderOrLost) {
     EXPECT_EQ(counts.published, last_sequence);
     EXPECT_EQ(counts.taken + counts.dropped, counts.published);
     EXPECT_EQ(counts.taken, submissions.size());
+}
+
+// Three sides: the producer enqueues, a device completes the frames later, in order, and the
+// consumer takes those that are complete. `produced` is the READY timeline.
+TEST(SlotTableDevice, NoFrameIsTakenBeforeItIsWritten) {
+    constexpr std::uint64_t kFrames = 30'000;
+    constexpr std::uint32_t kSlots = 4;
+    SlotTable table(kSlots);
+    std::vector<Payload> payloads(kSlots);
+    std::array<std::atomic<std::uint32_t>, 64> queue{}; // slots of enqueued frames, by sequence
+    std::atomic<std::uint64_t> enqueued{0};
+    std::atomic<std::uint64_t> produced{0};
+    std::atomic<bool> producer_failed{false};
+    std::thread device([&] {
+        for (std::uint64_t sequence = 1; sequence <= kFrames; ++sequence) {
+            while (enqueued < sequence) {
+                if (producer_failed) return;
+                std::this_thread::yield();
+            }
+            payloads[queue[sequence % queue.size()]].fill(sequence);
+            produced = sequence;
+        }
+    });
+    std::thread producer([&] {
+        for (std::uint64_t sequence = 1; sequence <= kFrames; ++sequence) {
+            while (sequence - produced >= queue.size()) std::this_thread::yield();
+            const auto slot = table.acquire(produced);
+            if (!slot) {
+                producer_failed = true;
+                return;
+            }
+            queue[sequence % queue.size()] = *slot;
+            enqueued = sequence; // before it is published, as the signal is
+            table.publish(*slot);
+        }
+    });
+    std::uint64_t shown = 0;
+    std::uint64_t before = 0;
+    std::uint64_t torn = 0;
+    std::uint64_t stepped_back = 0;
+    while (shown != kFrames && !producer_failed) {
+        table.release(before); // two submissions are under way
+        const auto taken = table.take_newest(produced);
+        if (!taken) {
+            std::this_thread::yield();
+            continue;
+        }
+        torn += !payloads[taken->slot].holds(taken->sequence);
+        stepped_back += taken->sequence <= shown;
+        before = shown;
+        shown = taken->sequence;
+    }
+    producer.join();
+    device.join();
+    EXPECT_FALSE(producer_failed);
+    EXPECT_EQ(torn, 0U);
+    EXPECT_EQ(stepped_back, 0U);
+    EXPECT_EQ(table.counts().taken + table.counts().dropped, kFrames);
 }
 
 INSTANTIATE_TEST_SUITE_P(Speeds, SlotTableRace,

@@ -38,8 +38,12 @@ allocate(const VulkanDevice &device, const VkMemoryRequirements &requirements,
 
 } // namespace
 
-Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
-                                        VkBufferUsageFlags usage, bool host_reads) {
+namespace {
+
+// A buffer in its own memory.
+Result<DeviceBuffer> make_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
+                                 VkBufferUsageFlags usage, VkMemoryPropertyFlags wanted,
+                                 VkMemoryPropertyFlags needed) {
     const VolkDeviceTable &vk = device.table();
     const std::string what = fmt::format("buffer of {} bytes", size_bytes);
     VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
@@ -49,25 +53,41 @@ Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize
     VkBuffer buffer = VK_NULL_HANDLE;
     VkResult result = vk.vkCreateBuffer(device.get(), &info, nullptr, &buffer);
     if (result < 0) return vulkan_error(result, what);
-    MappedBuffer mapped;
-    mapped.buffer = device.own(buffer, vk.vkDestroyBuffer);
+    DeviceBuffer made;
+    made.buffer = device.own(buffer, vk.vkDestroyBuffer);
 
     VkMemoryRequirements requirements;
     vk.vkGetBufferMemoryRequirements(device.get(), buffer, &requirements);
+    auto memory = allocate(device, requirements, wanted, needed, what);
+    if (!memory) return memory.error();
+    made.memory = std::move(*memory);
+    result = vk.vkBindBufferMemory(device.get(), buffer, made.memory.get(), 0);
+    if (result < 0) return vulkan_error(result, what);
+    return made;
+}
+
+} // namespace
+
+Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
+                                        VkBufferUsageFlags usage, bool host_reads) {
     const VkMemoryPropertyFlags needed =
         VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
     VkMemoryPropertyFlags wanted = needed;
     if (host_reads) wanted |= VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
-    auto memory = allocate(device, requirements, wanted, needed, what);
-    if (!memory) return memory.error();
-    mapped.memory = std::move(*memory);
-    result = vk.vkBindBufferMemory(device.get(), buffer, mapped.memory.get(), 0);
-    if (result < 0) return vulkan_error(result, what);
+    auto made = make_buffer(device, size_bytes, usage, wanted, needed);
+    if (!made) return made.error();
+    MappedBuffer mapped{std::move(made->memory), std::move(made->buffer), {}};
     void *data = nullptr;
-    result = vk.vkMapMemory(device.get(), mapped.memory.get(), 0, VK_WHOLE_SIZE, 0, &data);
-    if (result < 0) return vulkan_error(result, what);
+    const VkResult result = device.table().vkMapMemory(device.get(), mapped.memory.get(), 0,
+                                                       VK_WHOLE_SIZE, 0, &data);
+    if (result < 0) return vulkan_error(result, fmt::format("buffer of {} bytes", size_bytes));
     mapped.bytes = {static_cast<std::byte *>(data), static_cast<std::size_t>(size_bytes)};
     return mapped;
+}
+
+Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
+                                        VkBufferUsageFlags usage) {
+    return make_buffer(device, size_bytes, usage, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0);
 }
 
 Result<Image2d> make_image(const VulkanDevice &device, std::uint32_t width, std::uint32_t height,

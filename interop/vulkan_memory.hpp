@@ -22,6 +22,16 @@ struct MappedBuffer {
                                                       VkDeviceSize size_bytes,
                                                       VkBufferUsageFlags usage, bool host_reads);
 
+// Where the device reads and writes fastest; not mapped.
+struct DeviceBuffer {
+    VulkanHandle<VkDeviceMemory> memory;
+    VulkanHandle<VkBuffer> buffer;
+};
+
+[[nodiscard]] Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device,
+                                                      VkDeviceSize size_bytes,
+                                                      VkBufferUsageFlags usage);
+
 // A device-local 2-D image with one mip level.
 struct Image2d {
     VulkanHandle<VkDeviceMemory> memory;

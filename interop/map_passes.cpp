@@ -1,0 +1,351 @@
+#include "interop/map_passes.hpp"
+
+#include "interop/debug_label.hpp"
+#include "interop/vulkan_result.hpp"
+
+#include <algorithm>
+
+namespace tessera {
+namespace {
+
+constexpr std::uint32_t kGroupSide = 16;
+constexpr VkDeviceSize kStatisticsBytes = 64; // after the last section
+
+// The push constants of shaders/maps.glsl.
+struct Push {
+    std::uint32_t width = 0;
+    std::uint32_t height = 0;
+    MapConstants constants;
+};
+static_assert(sizeof(Push) == 48);
+
+constexpr std::uint32_t kLightness[] = {
+#include "lightness.comp.inc"
+};
+constexpr std::uint32_t kLoadPlane[] = {
+#include "load_plane.comp.inc"
+};
+constexpr std::uint32_t kPower[] = {
+#include "power.comp.inc"
+};
+constexpr std::uint32_t kBorder[] = {
+#include "border.comp.inc"
+};
+constexpr std::uint32_t kPoisson[] = {
+#include "poisson.comp.inc"
+};
+constexpr std::uint32_t kSubtractSmooth[] = {
+#include "subtract_smooth.comp.inc"
+};
+constexpr std::uint32_t kScales[] = {
+#include "scales.comp.inc"
+};
+constexpr std::uint32_t kSlopes[] = {
+#include "slopes.comp.inc"
+};
+constexpr std::uint32_t kIntegrate[] = {
+#include "integrate.comp.inc"
+};
+constexpr std::uint32_t kHeightRange[] = {
+#include "height_range.comp.inc"
+};
+constexpr std::uint32_t kHeight[] = {
+#include "height.comp.inc"
+};
+constexpr std::uint32_t kSurface[] = {
+#include "surface.comp.inc"
+};
+
+struct Shader {
+    const char *name;
+    std::span<const std::uint32_t> code;
+};
+// In the order of MapPass.
+constexpr std::array<Shader, kMapPasses> kShaders{{{"lightness", kLightness},
+                                                   {"load plane", kLoadPlane},
+                                                   {"power", kPower},
+                                                   {"border", kBorder},
+                                                   {"Poisson", kPoisson},
+                                                   {"subtract smooth", kSubtractSmooth},
+                                                   {"scales", kScales},
+                                                   {"slopes", kSlopes},
+                                                   {"integrate", kIntegrate},
+                                                   {"height range", kHeightRange},
+                                                   {"height", kHeight},
+                                                   {"surface", kSurface}}};
+
+Result<VulkanHandle<VkPipeline>> make_pipeline(const VulkanDevice &device, const Shader &shader,
+                                               VkPipelineLayout layout) {
+    const VolkDeviceTable &vk = device.table();
+    VkShaderModuleCreateInfo module_info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
+    module_info.codeSize = shader.code.size_bytes();
+    module_info.pCode = shader.code.data();
+    VkShaderModule module_handle = VK_NULL_HANDLE;
+    VkResult result = vk.vkCreateShaderModule(device.get(), &module_info, nullptr, &module_handle);
+    if (result < 0) return vulkan_error(result, fmt::format("shader of the pass {}", shader.name));
+    const auto code = device.own(module_handle, vk.vkDestroyShaderModule);
+    VkComputePipelineCreateInfo info{VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
+    info.stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO};
+    info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
+    info.stage.module = code.get();
+    info.stage.pName = "main";
+    info.layout = layout;
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    result =
+        vk.vkCreateComputePipelines(device.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
+    if (result < 0) return vulkan_error(result, fmt::format("pipeline of {}", shader.name));
+    device.name(VK_OBJECT_TYPE_PIPELINE, pipeline, fmt::format("maps: {}", shader.name));
+    return device.own(pipeline, vk.vkDestroyPipeline);
+}
+
+} // namespace
+
+MapPasses::MapPasses(VulkanDevice &device, std::uint32_t width, std::uint32_t height)
+    : device_(device), width_(width), height_(height),
+      section_bytes_(VkDeviceSize{width} * height * 4) {}
+
+Result<std::unique_ptr<MapPasses>> MapPasses::create(VulkanDevice &device, std::uint32_t width,
+                                                     std::uint32_t height, const PlanCache &cache) {
+    const auto bytes = VkDeviceSize{width} * height * 8 * kPlanes;
+    const VkDeviceSize limit = device.properties().limits.maxStorageBufferRange;
+    if (width < FftPlan::kMinSide || height < FftPlan::kMinSide || width > FftPlan::kMaxSide ||
+        height > FftPlan::kMaxSide || bytes > limit) {
+        return make_error(Status::kInvalidArgument,
+                          "maps of a picture of {} x {} pixels: sides must be between {} and {}, "
+                          "and {} bytes of work memory at most {}",
+                          width, height, FftPlan::kMinSide, FftPlan::kMaxSide, bytes, limit);
+    }
+    auto passes = std::unique_ptr<MapPasses>(new MapPasses(device, width, height));
+    if (auto made = passes->make_memory(); !made) return made.error();
+    if (auto made = passes->make_layouts(); !made) return made.error();
+    if (auto made = passes->make_pipelines(); !made) return made.error();
+    if (auto made = passes->make_commands(); !made) return made.error();
+    passes->write_descriptors();
+    auto plan =
+        FftPlan::create(device, width, height, passes->planes_.buffer.get(), kPlanes, cache);
+    if (!plan) return plan.error();
+    passes->plan_ = std::move(*plan);
+    return passes;
+}
+
+Result<void> MapPasses::make_memory() {
+    constexpr VkBufferUsageFlags kCopies =
+        VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+    constexpr VkBufferUsageFlags kUsage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | kCopies;
+    auto planes = make_device_buffer(device_, section_bytes_ * 2 * kPlanes, kUsage);
+    if (!planes) return planes.error();
+    planes_ = std::move(*planes);
+    device_.name(VK_OBJECT_TYPE_BUFFER, planes_.buffer.get(), "maps: planes");
+    auto words =
+        make_device_buffer(device_, section_bytes_ * kMapSections + kStatisticsBytes, kUsage);
+    if (!words) return words.error();
+    words_ = std::move(*words);
+    device_.name(VK_OBJECT_TYPE_BUFFER, words_.buffer.get(), "maps: sections");
+    auto host = make_mapped_buffer(device_, section_bytes_ * kMapSections, kCopies, true);
+    if (!host) return host.error();
+    host_ = std::move(*host);
+    device_.name(VK_OBJECT_TYPE_BUFFER, host_.buffer.get(), "maps: host");
+    return {};
+}
+
+Result<void> MapPasses::make_layouts() {
+    const VolkDeviceTable &vk = device_.table();
+    std::array<VkDescriptorSetLayoutBinding, 2> bindings{};
+    for (std::uint32_t i = 0; i < bindings.size(); ++i) {
+        bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT,
+                       nullptr};
+    }
+    VkDescriptorSetLayoutCreateInfo set_info{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
+    set_info.bindingCount = bindings.size();
+    set_info.pBindings = bindings.data();
+    VkDescriptorSetLayout set_layout = VK_NULL_HANDLE;
+    VkResult result =
+        vk.vkCreateDescriptorSetLayout(device_.get(), &set_info, nullptr, &set_layout);
+    if (result < 0) return vulkan_error(result, "vkCreateDescriptorSetLayout (maps)");
+    set_layout_ = device_.own(set_layout, vk.vkDestroyDescriptorSetLayout);
+
+    const VkPushConstantRange range{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(Push)};
+    VkPipelineLayoutCreateInfo info{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
+    info.setLayoutCount = 1;
+    info.pSetLayouts = set_layout_.address();
+    info.pushConstantRangeCount = 1;
+    info.pPushConstantRanges = &range;
+    VkPipelineLayout layout = VK_NULL_HANDLE;
+    result = vk.vkCreatePipelineLayout(device_.get(), &info, nullptr, &layout);
+    if (result < 0) return vulkan_error(result, "vkCreatePipelineLayout (maps)");
+    pipeline_layout_ = device_.own(layout, vk.vkDestroyPipelineLayout);
+
+    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, bindings.size()};
+    VkDescriptorPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
+    pool_info.maxSets = 1;
+    pool_info.poolSizeCount = 1;
+    pool_info.pPoolSizes = &size;
+    VkDescriptorPool pool = VK_NULL_HANDLE;
+    result = vk.vkCreateDescriptorPool(device_.get(), &pool_info, nullptr, &pool);
+    if (result < 0) return vulkan_error(result, "vkCreateDescriptorPool (maps)");
+    descriptor_pool_ = device_.own(pool, vk.vkDestroyDescriptorPool);
+    VkDescriptorSetAllocateInfo allocate{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
+    allocate.descriptorPool = pool;
+    allocate.descriptorSetCount = 1;
+    allocate.pSetLayouts = set_layout_.address();
+    result = vk.vkAllocateDescriptorSets(device_.get(), &allocate, &set_);
+    return vulkan_check(result, "vkAllocateDescriptorSets (maps)");
+}
+
+Result<void> MapPasses::make_pipelines() {
+    for (std::size_t i = 0; i < kMapPasses; ++i) {
+        auto pipeline = make_pipeline(device_, kShaders[i], pipeline_layout_.get());
+        if (!pipeline) return pipeline.error();
+        pipelines_[i] = std::move(*pipeline);
+    }
+    return {};
+}
+
+Result<void> MapPasses::make_commands() {
+    const VolkDeviceTable &vk = device_.table();
+    VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
+    pool_info.queueFamilyIndex = device_.queue_family();
+    VkCommandPool pool = VK_NULL_HANDLE;
+    VkResult result = vk.vkCreateCommandPool(device_.get(), &pool_info, nullptr, &pool);
+    if (result < 0) return vulkan_error(result, "vkCreateCommandPool (maps)");
+    command_pool_ = device_.own(pool, vk.vkDestroyCommandPool);
+    VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
+    info.commandPool = pool;
+    info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
+    info.commandBufferCount = 1;
+    result = vk.vkAllocateCommandBuffers(device_.get(), &info, &commands_);
+    if (result < 0) return vulkan_error(result, "vkAllocateCommandBuffers (maps)");
+    const VkFenceCreateInfo fence_info{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
+    VkFence fence = VK_NULL_HANDLE;
+    result = vk.vkCreateFence(device_.get(), &fence_info, nullptr, &fence);
+    if (result < 0) return vulkan_error(result, "vkCreateFence (maps)");
+    fence_ = device_.own(fence, vk.vkDestroyFence);
+    return {};
+}
+
+void MapPasses::write_descriptors() {
+    const std::array<VkDescriptorBufferInfo, 2> infos{
+        {{planes_.buffer.get(), 0, VK_WHOLE_SIZE}, {words_.buffer.get(), 0, VK_WHOLE_SIZE}}};
+    VkWriteDescriptorSet write{VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
+    write.dstSet = set_;
+    write.descriptorCount = infos.size();
+    write.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
+    write.pBufferInfo = infos.data();
+    device_.table().vkUpdateDescriptorSets(device_.get(), 1, &write, 0, nullptr);
+}
+
+Result<void> MapPasses::run(const char *label,
+                            const std::function<Result<void>(VkCommandBuffer)> &record) {
+    const VolkDeviceTable &vk = device_.table();
+    VkResult result = vk.vkResetCommandPool(device_.get(), command_pool_.get(), 0);
+    if (result < 0) return vulkan_error(result, "vkResetCommandPool (maps)");
+    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
+    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    result = vk.vkBeginCommandBuffer(commands_, &begin);
+    if (result < 0) return vulkan_error(result, "vkBeginCommandBuffer (maps)");
+    {
+        const DebugLabel span(device_, commands_, label);
+        if (auto recorded = record(commands_); !recorded) return recorded;
+    }
+    VkMemoryBarrier2 to_host{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
+    to_host.srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
+    to_host.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
+    to_host.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT;
+    to_host.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT;
+    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
+    dependency.memoryBarrierCount = 1;
+    dependency.pMemoryBarriers = &to_host;
+    vk.vkCmdPipelineBarrier2(commands_, &dependency);
+    result = vk.vkEndCommandBuffer(commands_);
+    if (result < 0) return vulkan_error(result, "vkEndCommandBuffer (maps)");
+
+    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
+    command_info.commandBuffer = commands_;
+    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
+    info.commandBufferInfoCount = 1;
+    info.pCommandBufferInfos = &command_info;
+    if (auto submitted = device_.submit(info, fence_.get()); !submitted) return submitted;
+    constexpr std::uint64_t kTimeoutNs = 60'000'000'000; // a device that is this late is gone
+    result = vk.vkWaitForFences(device_.get(), 1, fence_.address(), VK_TRUE, kTimeoutNs);
+    if (result == VK_TIMEOUT) {
+        return make_error(Status::kFailed, "{}: the Vulkan device did not finish in 60 s", label);
+    }
+    if (result < 0) return vulkan_error(result, "vkWaitForFences (maps)");
+    return vulkan_check(vk.vkResetFences(device_.get(), 1, fence_.address()), "vkResetFences");
+}
+
+void MapPasses::wait_for_all(VkCommandBuffer commands) const {
+    VkMemoryBarrier2 barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
+    barrier.srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
+    barrier.srcAccessMask = VK_ACCESS_2_MEMORY_WRITE_BIT;
+    barrier.dstStageMask = barrier.srcStageMask;
+    barrier.dstAccessMask = VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT;
+    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
+    dependency.memoryBarrierCount = 1;
+    dependency.pMemoryBarriers = &barrier;
+    device_.table().vkCmdPipelineBarrier2(commands, &dependency);
+}
+
+void MapPasses::record(VkCommandBuffer commands, MapPass pass, const MapConstants &constants) {
+    const VolkDeviceTable &vk = device_.table();
+    const auto index = static_cast<std::size_t>(pass);
+    const DebugLabel label(device_, commands, kShaders[index].name);
+    wait_for_all(commands);
+    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines_[index].get());
+    vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline_layout_.get(), 0,
+                               1, &set_, 0, nullptr);
+    const Push push{width_, height_, constants};
+    vk.vkCmdPushConstants(commands, pipeline_layout_.get(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                          sizeof push, &push);
+    const bool is_one_group = pass == MapPass::kHeightRange;
+    const std::uint32_t across = is_one_group ? 1 : (width_ + kGroupSide - 1) / kGroupSide;
+    const std::uint32_t down = is_one_group ? 1 : (height_ + kGroupSide - 1) / kGroupSide;
+    vk.vkCmdDispatch(commands, across, down, 1);
+}
+
+Result<void> MapPasses::record_fft(VkCommandBuffer commands, FftDirection direction,
+                                   std::uint32_t plane) {
+    TESSERA_ASSERT(plane < kPlanes);
+    const DebugLabel label(device_, commands, "Fourier transform");
+    wait_for_all(commands);
+    return plan_->record(commands, direction, plane);
+}
+
+void MapPasses::copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize from_offset, VkBuffer to,
+                     VkDeviceSize to_offset, VkDeviceSize size_bytes) const {
+    wait_for_all(commands);
+    const VkBufferCopy region{from_offset, to_offset, size_bytes};
+    device_.table().vkCmdCopyBuffer(commands, from, to, 1, &region);
+}
+
+void MapPasses::upload(VkCommandBuffer commands, MapSection section) {
+    const VkDeviceSize offset = static_cast<std::uint32_t>(section) * section_bytes_;
+    copy(commands, host_.buffer.get(), offset, words_.buffer.get(), offset, section_bytes_);
+}
+
+void MapPasses::download(VkCommandBuffer commands) {
+    copy(commands, words_.buffer.get(), 0, host_.buffer.get(), 0, section_bytes_ * kMapSections);
+}
+
+void MapPasses::upload_plane(VkCommandBuffer commands, std::uint32_t plane) {
+    TESSERA_ASSERT(plane < kPlanes);
+    copy(commands, host_.buffer.get(), 0, planes_.buffer.get(), plane * section_bytes_ * 2,
+         section_bytes_ * 2);
+}
+
+void MapPasses::download_plane(VkCommandBuffer commands, std::uint32_t plane) {
+    TESSERA_ASSERT(plane < kPlanes);
+    copy(commands, planes_.buffer.get(), plane * section_bytes_ * 2, host_.buffer.get(), 0,
+         section_bytes_ * 2);
+}
+
+std::span<std::byte> MapPasses::host_section(MapSection section) {
+    const auto size = static_cast<std::size_t>(section_bytes_);
+    return host_.bytes.subspan(static_cast<std::size_t>(section) * size, size);
+}
+
+std::span<std::byte> MapPasses::host_plane() {
+    return host_.bytes.first(static_cast<std::size_t>(section_bytes_) * 2);
+}
+
+} // namespace tessera

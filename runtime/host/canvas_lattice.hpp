@@ -1,0 +1,85 @@
+// The plan of an endless canvas: which window of the generator makes which token of the plane, and
+// what has to be finished before it. Arithmetic only.
+//
+// With n tokens along a window and a margin m = n / 4 the plane repeats every p = n + g tokens,
+// g = n - 2 m, in four passes; each token is made once:
+//
+//   free       n x n tokens from nothing
+//   across     the g columns between two free windows, which it sees m columns of on both sides
+//   down       the g rows between two free windows, likewise
+//   crossing   the g x g tokens that are left; all round them are finished
+//
+// A window depends on finished windows of earlier passes and on nothing else, so it is the same
+// whatever was made before it. Pictures are decoded from windows of their own, g tokens apart, and
+// tiles of g x g tokens are put together from a picture and its eight neighbours.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <vector>
+
+namespace tessera {
+
+enum class CanvasPass : std::uint8_t { kFree, kAcross, kDown, kCrossing, kPicture, kTile };
+
+// One window, picture or tile; rows and columns count parts of the same pass.
+struct CanvasPart {
+    CanvasPass pass = CanvasPass::kFree;
+    std::int32_t row = 0;
+    std::int32_t column = 0;
+    auto operator<=>(const CanvasPart &) const = default;
+};
+
+// A token of the plane.
+struct CanvasToken {
+    std::int64_t y = 0;
+    std::int64_t x = 0;
+    bool operator==(const CanvasToken &) const = default;
+};
+
+class CanvasLattice {
+  public:
+    static constexpr int kSmallestWindow = 4; // tokens: below it there is no margin
+
+    explicit CanvasLattice(int window) : window_(window), margin_(window / 4) {}
+
+    [[nodiscard]] int window() const { return window_; }             // n
+    [[nodiscard]] int margin() const { return margin_; }             // m
+    [[nodiscard]] int tile() const { return window_ - 2 * margin_; } // g
+    [[nodiscard]] int pitch() const { return window_ + tile(); }     // p
+
+    // The first token of a part: windows and pictures are n x n, tiles g x g.
+    [[nodiscard]] CanvasToken origin(const CanvasPart &part) const;
+    // The window that makes a token.
+    [[nodiscard]] CanvasPart maker(CanvasToken token) const;
+    // What a part is made from: windows for windows and pictures, pictures for tiles.
+    [[nodiscard]] std::vector<CanvasPart> needs(const CanvasPart &part) const;
+
+  private:
+    // Tokens along one axis that the same kind of window makes: `cell` repeats every p tokens and
+    // begins with n tokens of free windows (`between` false).
+    struct Stretch {
+        std::int32_t cell;
+        bool between;
+    };
+    [[nodiscard]] Stretch stretch_of(std::int64_t position) const;
+    [[nodiscard]] std::vector<Stretch> stretches(std::int64_t first) const;
+    static CanvasPart window_of(const Stretch &rows, const Stretch &columns);
+
+    int window_;
+    int margin_;
+};
+
+// The seed of a window: the first two words of Philox 4x32-10 with the canvas's seed as key and
+// the counter (pass, row, column, 0x63616E76), low word first.
+[[nodiscard]] std::uint64_t window_seed(std::uint64_t seed, const CanvasPart &part);
+
+// "free", "across", ..., for messages.
+[[nodiscard]] const char *pass_name(CanvasPass pass);
+
+// Rounded down, for any sign.
+[[nodiscard]] constexpr std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
+    return a / b - (a % b != 0 && (a < 0) != (b < 0) ? 1 : 0);
+}
+
+} // namespace tessera

@@ -34,7 +34,7 @@ DenoiseTables::DenoiseTables(const sdk::Compute &compute, const TokenHead &head,
         guided_ = guided_ || table.guided_count > 0;
         most_steps_ = std::max(most_steps_, table.size());
         table.reverse = reverse_steps(settings.integrator, cosine_tables(std::move(times)),
-                                      settings.eta, settings.temperature);
+                                      settings.eta, settings.temperature, head.shape().prediction);
     }
     if (all.empty()) return; // nothing is to be denoised
     all_times_ = head.time_table(compute, all);

@@ -3,6 +3,7 @@
 // reverse steps.
 #pragma once
 
+#include "blocks/sampler.hpp"
 #include "blocks/transformer_block.hpp"
 #include "blocks/weight_loader.hpp"
 
@@ -21,6 +22,7 @@ struct TokenHeadShape {
     std::int64_t width = 0;
     std::int64_t depth = 0;
     float epsilon = 1e-6f;
+    Prediction prediction = Prediction::kNoise;
 };
 
 class TokenHead {

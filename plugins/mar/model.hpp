@@ -32,7 +32,8 @@ struct MarConfig {
     std::int64_t head_depth = 0;
     std::int64_t head_width = 0;
     std::string denoise_steps; // default of the model: "100", "250", ...
-    double latent_scale = 1.0; // tokens = latents * scale
+    blocks::Prediction prediction = blocks::Prediction::kNoise; // of the head
+    double latent_scale = 1.0;                                  // tokens = latents * scale
     float epsilon = 1e-6f;
 
     // Checks every value; throws Failure.

@@ -53,6 +53,15 @@ void prepare_mask_rows(MarModel &model, const sdk::Compute &compute, const sdk::
     compute.synchronize();
 }
 
+blocks::Prediction read_prediction(const Config &config) {
+    const std::string name = config.text("prediction");
+    if (name == "v") return blocks::Prediction::kVelocity;
+    if (name != "epsilon") {
+        config.reject("prediction", "is '" + name + "', expected 'epsilon' or 'v'");
+    }
+    return blocks::Prediction::kNoise;
+}
+
 } // namespace
 
 MarConfig MarConfig::read(const Config &config) {
@@ -70,6 +79,7 @@ MarConfig MarConfig::read(const Config &config) {
     c.head_width = config.integer("diffloss_w", 1, kMaxWidth);
     c.denoise_steps =
         config.has("num_sampling_steps") ? config.text_or_integer("num_sampling_steps") : "100";
+    if (config.has("prediction")) c.prediction = read_prediction(config);
     if (config.has("latent_scale")) c.latent_scale = config.number("latent_scale", 1e-9, 1e9);
     if (config.has("norm_eps")) c.epsilon = static_cast<float>(config.number("norm_eps", 0.0, 1.0));
     const std::int64_t side = c.side();
@@ -118,10 +128,10 @@ MarModel MarModel::load(const MarConfig &config, WeightLoader &loader, tessera_d
     m.decoder_norm = blocks::Norm::load(loader, "decoder_norm", decoder_width, config.epsilon);
     m.condition_positions =
         position_table(loader, "diffusion_pos_embed_learned", config.tokens(), decoder_width);
-    m.head = blocks::TokenHead::load(
-        loader, "diffloss.net",
-        {config.token_width(), decoder_width, config.head_width, config.head_depth, config.epsilon},
-        precision);
+    m.head = blocks::TokenHead::load(loader, "diffloss.net",
+                                     {config.token_width(), decoder_width, config.head_width,
+                                      config.head_depth, config.epsilon, config.prediction},
+                                     precision);
     if (!loader.checking()) prepare_mask_rows(m, loader.compute(), mask_token);
     return m;
 }

@@ -173,6 +173,49 @@ struct Gaussian {
     }
 };
 
+TEST(Integrators, AVelocityLeadsWhereItsNoiseDoes) {
+    const NoiseTables tables = cosine_tables("ddim25");
+    for (const Integrator integrator :
+         {Integrator::kAncestral, Integrator::kDdim, Integrator::kDpm2m}) {
+        const ReverseSteps noise = reverse_steps(integrator, tables, 0.3, 0.8);
+        const ReverseSteps velocity =
+            reverse_steps(integrator, tables, 0.3, 0.8, Prediction::kVelocity);
+        for (int j = 0; j < tables.size(); ++j) {
+            const Level l = level(tables.timestep_map[tables.size() - 1 - j]);
+            const double x = 0.7, eps = -0.4;
+            const double v = (eps - l.sigma * x) / l.alpha;
+            const tessera_reverse_step &n = noise.steps[j], &w = velocity.steps[j];
+            // Of the noise the terms cancel, so their size bounds the rounding.
+            const double size = std::abs(n.x_scale) + std::abs(n.model_scale);
+            EXPECT_NEAR(w.x_scale * x + w.model_scale * v, n.x_scale * x + n.model_scale * eps,
+                        1e-6 * size)
+                << j;
+            EXPECT_EQ(w.logvar_base, n.logvar_base);
+            EXPECT_EQ(w.logvar_slope, n.logvar_slope);
+            EXPECT_EQ(w.noise_scale, n.noise_scale);
+            if (noise.memory.empty()) continue;
+            EXPECT_EQ(velocity.memory[j].kept_scale, noise.memory[j].kept_scale);
+            EXPECT_NEAR(velocity.memory[j].keep_x, l.alpha, 1e-6); // x0 = alpha x - sigma v
+            EXPECT_NEAR(velocity.memory[j].keep_model, -l.sigma, 1e-6);
+        }
+    }
+}
+
+// From pure noise a step multiplies the error of a predicted noise a thousandfold; not that of v.
+TEST(Integrators, AVelocityIsNeverAmplified) {
+    const NoiseTables tables = cosine_tables("100");
+    const double noise = ancestral_steps(tables, 1.0)[0].model_scale;
+    EXPECT_GT(std::abs(noise), 50.0);
+    for (const Integrator integrator :
+         {Integrator::kAncestral, Integrator::kDdim, Integrator::kDpm2m}) {
+        for (const tessera_reverse_step &step :
+             reverse_steps(integrator, tables, 0.0, 1.0, Prediction::kVelocity).steps) {
+            EXPECT_LE(std::abs(step.x_scale), 3.0); // dpm++2m looks ahead
+            EXPECT_LE(std::abs(step.model_scale), 3.0);
+        }
+    }
+}
+
 TEST(Integrators, ConvergeWithTheirOrder) {
     const Gaussian data{0.4, 0.5};
     std::vector<double> first, second;

@@ -57,7 +57,7 @@ class SampleCheck {
           limits_(context.exact ? kExactLimits : kMixedLimits), call_(file),
           labels_(case_labels(file, call_.images)),
           tables_(blocks::cosine_tables(call_.denoise_steps)),
-          steps_(blocks::ancestral_steps(tables_, call_.temperature)),
+          steps_(blocks::ancestral_steps(tables_, call_.temperature, model.config.prediction)),
           plan_(blocks::cosine_plan(call_.iterations, static_cast<int>(model.config.tokens()))) {}
 
     void run() {

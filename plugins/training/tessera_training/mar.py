@@ -201,10 +201,10 @@ def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: flo
             watch(step, "raw_steps", net)
             conditional, free = net.chunk(2)
             width = x.shape[-1]
-            eps = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
-            net = torch.cat([eps, conditional[:, width:]], 1)  # the variance stays unguided
-        net = diffusion.as_epsilon(table, index, x, net, model.config.prediction)
-        x = diffusion.reverse_step(table, index, x, net, noise(step, last - index + 1, rows), temperature)
+            guided = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
+            net = torch.cat([guided, conditional[:, width:]], 1)  # the variance stays unguided
+        eps = diffusion.as_epsilon(table, index, x, net, model.config.prediction)
+        x = diffusion.reverse_step(table, index, x, eps, noise(step, last - index + 1, rows), temperature)
         watch(step, "net_steps", net)
         watch(step, "x_steps", x)
     return x

@@ -178,40 +178,54 @@ std::optional<CanvasPart> Canvas::first_missing(const CanvasPart &part) {
     return std::nullopt;
 }
 
+// `token` and the result's token are counted from the first one of their part.
+Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) const {
+    const bool anchor =
+        CanvasLattice::is_anchor(static_cast<int>(token.y), static_cast<int>(token.x));
+    if (part.pass == CanvasPass::kSketch) {
+        return {anchor ? lattice_.needs(part).front() : part, token};
+    }
+    if (part.pass == CanvasPass::kFree) {
+        return {anchor ? part : lattice_.needs(part).front(), token};
+    }
+    const CanvasToken first = lattice_.origin(part);
+    const CanvasToken place{first.y + token.y, first.x + token.x};
+    const CanvasPart maker = lattice_.maker(place);
+    const CanvasToken begin = lattice_.origin(maker);
+    return {maker, {place.y - begin.y, place.x - begin.x}};
+}
+
 CanvasWork Canvas::work_for(const CanvasPart &part) const {
     CanvasWork work{part, {}};
     work.request.seed = window_seed(seed_, part);
-    if (part.pass == CanvasPass::kFree) return work;
+    if (part.pass == CanvasPass::kTheme) return work;
     const auto side = static_cast<std::uint32_t>(format_.window);
     const std::uint32_t cells = side * static_cast<std::uint32_t>(format_.token_cells);
     RequestInput mask{TESSERA_INPUT_MASK, {side, side, 1, {}}};
     RequestInput latents{TESSERA_INPUT_LATENTS,
                          {cells, cells, static_cast<std::uint32_t>(format_.channels), {}}};
     latents.numbers.resize(std::size_t{cells} * cells * static_cast<std::size_t>(format_.channels));
-    const CanvasToken first = lattice_.origin(part);
-    for (std::int64_t y = first.y; y < first.y + side; ++y) {
-        for (std::int64_t x = first.x; x < first.x + side; ++x) {
-            const CanvasPart maker = lattice_.maker({y, x});
-            mask.image.pixels.push_back(maker == part ? 255 : 0);
-            if (maker != part) copy_token(maker, {y, x}, part, latents.numbers);
+    for (std::int64_t y = 0; y < side; ++y) {
+        for (std::int64_t x = 0; x < side; ++x) {
+            const Source source = source_of(part, {y, x});
+            mask.image.pixels.push_back(source.part == part ? 255 : 0);
+            if (source.part != part) copy_token(source, {y, x}, latents.numbers);
         }
     }
     work.request.inputs = {std::move(mask), std::move(latents)};
     return work;
 }
 
-// Of a finished window into the latents of another part that also has this token.
-void Canvas::copy_token(const CanvasPart &from, CanvasToken token, const CanvasPart &to,
-                        std::vector<float> &latents) const {
-    const auto offset = [&](const CanvasPart &part, int line) {
-        const CanvasToken first = lattice_.origin(part);
-        const std::int64_t y = (token.y - first.y) * format_.token_cells + line;
-        const std::int64_t x = (token.x - first.x) * format_.token_cells;
+// Of a finished window into the latents of another part.
+void Canvas::copy_token(const Source &from, CanvasToken to, std::vector<float> &latents) const {
+    const auto offset = [this](CanvasToken token, int line) {
+        const std::int64_t y = token.y * format_.token_cells + line;
+        const std::int64_t x = token.x * format_.token_cells;
         return (y * format_.window * format_.token_cells + x) * format_.channels;
     };
-    const float *const source = parts_.at(from).latents.data();
+    const float *const source = parts_.at(from.part).latents.data();
     for (int line = 0; line < format_.token_cells; ++line) {
-        std::copy_n(source + offset(from, line), format_.token_cells * format_.channels,
+        std::copy_n(source + offset(from.token, line), format_.token_cells * format_.channels,
                     latents.data() + offset(to, line));
     }
 }
@@ -233,7 +247,7 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
         return make_error(Status::kFailed, "{}: the picture is {} x {}, expected {} x {}",
                           text_of(part), picture.width, picture.height, pixels, pixels);
     }
-    if (part.pass == CanvasPass::kFree || !is_window(part)) return {};
+    if (part.pass == CanvasPass::kTheme || !is_window(part)) return {};
     const std::vector<std::uint8_t> &mask = asked_->request.inputs[0].image.pixels;
     const std::vector<float> &given = asked_->request.inputs[1].numbers;
     for (std::size_t i = 0; i < latents.size(); ++i) {

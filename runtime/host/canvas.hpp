@@ -102,8 +102,14 @@ class Canvas {
     [[nodiscard]] std::vector<CanvasPart> wanted_tiles(const CanvasView &view) const;
     [[nodiscard]] std::optional<CanvasPart> first_missing(const CanvasPart &part);
     [[nodiscard]] CanvasWork work_for(const CanvasPart &part) const;
-    void copy_token(const CanvasPart &from, CanvasToken token, const CanvasPart &to,
-                    std::vector<float> &latents) const;
+    // A token of a window or picture: who made it, and which of the maker's it is. Its own tokens
+    // are those it has to make.
+    struct Source {
+        CanvasPart part;
+        CanvasToken token;
+    };
+    [[nodiscard]] Source source_of(const CanvasPart &part, CanvasToken token) const;
+    void copy_token(const Source &from, CanvasToken to, std::vector<float> &latents) const;
     [[nodiscard]] Result<void> check(const CanvasPart &part, const std::vector<float> &latents,
                                      const Image &picture) const;
     void compose(const CanvasPart &tile);

@@ -15,6 +15,7 @@ CanvasToken CanvasLattice::origin(const CanvasPart &part) const {
     if (part.pass == CanvasPass::kPicture) {
         return {row * tile() - margin_, column * tile() - margin_};
     }
+    if (part.pass == CanvasPass::kTheme) return {};
     const bool down = part.pass == CanvasPass::kDown || part.pass == CanvasPass::kCrossing;
     const bool across = part.pass == CanvasPass::kAcross || part.pass == CanvasPass::kCrossing;
     const std::int64_t shift = window_ - margin_;
@@ -59,6 +60,9 @@ std::vector<CanvasPart> CanvasLattice::needs(const CanvasPart &part) const {
         }
         return parts;
     }
+    if (part.pass == CanvasPass::kTheme) return {};
+    if (part.pass == CanvasPass::kSketch) return {{CanvasPass::kTheme, 0, 0}};
+    if (part.pass == CanvasPass::kFree) return {{CanvasPass::kSketch, part.row, part.column}};
     const CanvasToken first = origin(part);
     const std::vector<Stretch> columns = stretches(first.x);
     for (const Stretch &row : stretches(first.y)) {
@@ -71,6 +75,7 @@ std::vector<CanvasPart> CanvasLattice::needs(const CanvasPart &part) const {
 }
 
 std::uint64_t window_seed(std::uint64_t seed, const CanvasPart &part) {
+    if (part.pass == CanvasPass::kTheme) return seed;
     const PhiloxCounter words =
         philox({static_cast<std::uint32_t>(part.pass), static_cast<std::uint32_t>(part.row),
                 static_cast<std::uint32_t>(part.column), kCanvasStream},
@@ -79,7 +84,8 @@ std::uint64_t window_seed(std::uint64_t seed, const CanvasPart &part) {
 }
 
 const char *pass_name(CanvasPass pass) {
-    constexpr const char *kNames[] = {"free", "across", "down", "crossing", "picture", "tile"};
+    constexpr const char *kNames[] = {"theme", "sketch",   "free",    "across",
+                                      "down",  "crossing", "picture", "tile"};
     return kNames[static_cast<std::size_t>(pass)];
 }
 

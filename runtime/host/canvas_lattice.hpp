@@ -2,12 +2,16 @@
 // what has to be finished before it. Arithmetic only.
 //
 // With n tokens along a window and a margin m = n / 4 the plane repeats every p = n + g tokens,
-// g = n - 2 m, in four passes; each token is made once:
+// g = n - 2 m, in four passes; each token of the plane comes from one of them:
 //
-//   free       n x n tokens from nothing
+//   free       n x n tokens, p apart
 //   across     the g columns between two free windows, which it sees m columns of on both sides
 //   down       the g rows between two free windows, likewise
 //   crossing   the g x g tokens that are left; all round them are finished
+//
+// Free windows know nothing of each other, so they share a theme, the picture that the seed makes
+// alone: a sketch is a window round some of the theme's tokens, its anchors, which the free window
+// then makes anew. So all have the look of the theme, and none of its tokens.
 //
 // A window depends on finished windows of earlier passes and on nothing else, so it is the same
 // whatever was made before it. Pictures are decoded from windows of their own, g tokens apart, and
@@ -20,11 +24,20 @@
 
 namespace tessera {
 
-enum class CanvasPass : std::uint8_t { kFree, kAcross, kDown, kCrossing, kPicture, kTile };
+enum class CanvasPass : std::uint8_t {
+    kTheme,
+    kSketch,
+    kFree,
+    kAcross,
+    kDown,
+    kCrossing,
+    kPicture,
+    kTile
+};
 
-// One window, picture or tile; rows and columns count parts of the same pass.
+// One window, picture or tile; rows and columns count parts of the same pass. There is one theme.
 struct CanvasPart {
-    CanvasPass pass = CanvasPass::kFree;
+    CanvasPass pass = CanvasPass::kTheme;
     std::int32_t row = 0;
     std::int32_t column = 0;
     auto operator<=>(const CanvasPart &) const = default;
@@ -50,6 +63,8 @@ class CanvasLattice {
 
     // The first token of a part: windows and pictures are n x n, tiles g x g.
     [[nodiscard]] CanvasToken origin(const CanvasPart &part) const;
+    // Whether the token (y, x) of a sketch is an anchor: every second one of every second row.
+    [[nodiscard]] static bool is_anchor(int y, int x) { return y % 2 == 1 && x % 2 == 1; }
     // The window that makes a token.
     [[nodiscard]] CanvasPart maker(CanvasToken token) const;
     // What a part is made from: windows for windows and pictures, pictures for tiles.
@@ -70,8 +85,9 @@ class CanvasLattice {
     int margin_;
 };
 
-// The seed of a window: the first two words of Philox 4x32-10 with the canvas's seed as key and
-// the counter (pass, row, column, 0x63616E76), low word first.
+// The seed of a window; the theme's is the canvas's own. Of the others it is the first two words of
+// Philox 4x32-10, low word first, with the canvas's seed as key and the counter
+// (pass, row, column, 0x63616E76).
 [[nodiscard]] std::uint64_t window_seed(std::uint64_t seed, const CanvasPart &part);
 
 // "free", "across", ..., for messages.

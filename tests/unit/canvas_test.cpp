@@ -40,7 +40,7 @@ TEST(CanvasLattice, EveryTokenIsMadeOnceByTheWindowThatHoldsIt) {
         const int counts[] = {n * n, n * g, g * n, g * g};
         EXPECT_EQ(made.size(), 64u);
         for (const auto &[part, count] : made) {
-            EXPECT_EQ(count, counts[static_cast<int>(part.pass)])
+            EXPECT_EQ(count, counts[static_cast<int>(part.pass) - static_cast<int>(CanvasPass::kFree)])
                 << n << " " << pass_name(part.pass);
         }
     }
@@ -51,8 +51,9 @@ TEST(CanvasLattice, EveryTokenIsMadeOnceByTheWindowThatHoldsIt) {
 TEST(CanvasLattice, WindowsNeedWhatTheySeeAndSeeAMarginAllRound) {
     for (const int n : kSizes) {
         const CanvasLattice lattice(n);
-        for (int pass = 0; pass <= static_cast<int>(CanvasPass::kPicture); ++pass) {
-            const CanvasPart part{static_cast<CanvasPass>(pass), -3, 2};
+        for (const CanvasPass pass : {CanvasPass::kAcross, CanvasPass::kDown, CanvasPass::kCrossing,
+                                      CanvasPass::kPicture}) {
+            const CanvasPart part{pass, -3, 2};
             const CanvasToken first = lattice.origin(part);
             std::set<CanvasPart> makers;
             for (std::int64_t y = first.y; y < first.y + n; ++y) {
@@ -62,7 +63,6 @@ TEST(CanvasLattice, WindowsNeedWhatTheySeeAndSeeAMarginAllRound) {
                         const bool down = part.pass == CanvasPass::kDown;
                         const bool across = part.pass == CanvasPass::kAcross;
                         const std::int64_t m = lattice.margin();
-                        if (part.pass == CanvasPass::kFree) continue;
                         EXPECT_TRUE(down || (x - first.x >= m && first.x + n - x > m));
                         EXPECT_TRUE(across || (y - first.y >= m && first.y + n - y > m));
                     } else {
@@ -87,19 +87,29 @@ TEST(CanvasLattice, TilesNeedTheirPictureAndItsNeighbours) {
     EXPECT_THAT(needs, testing::Contains(CanvasPart{CanvasPass::kPicture, -2, 4}));
 }
 
+TEST(CanvasLattice, FreeWindowsShareATheme) {
+    const CanvasLattice lattice(8);
+    EXPECT_EQ(lattice.needs({CanvasPass::kFree, 4, -2}),
+              (std::vector<CanvasPart>{{CanvasPass::kSketch, 4, -2}}));
+    EXPECT_EQ(lattice.needs({CanvasPass::kSketch, 4, -2}),
+              (std::vector<CanvasPart>{{CanvasPass::kTheme, 0, 0}}));
+    EXPECT_TRUE(lattice.needs({CanvasPass::kTheme, 0, 0}).empty());
+    EXPECT_EQ(window_seed(7, {CanvasPass::kTheme, 0, 0}), 7u);
+}
+
 TEST(CanvasLattice, SeedsTellWindowsApartAndAreWrittenDown) {
     std::set<std::uint64_t> seeds;
-    for (int pass = 0; pass < 4; ++pass) {
+    for (int pass = 1; pass < 6; ++pass) {
         for (int row = -8; row < 8; ++row) {
             for (int column = -8; column < 8; ++column) {
                 seeds.insert(window_seed(7, {static_cast<CanvasPass>(pass), row, column}));
             }
         }
     }
-    EXPECT_EQ(seeds.size(), 4u * 16 * 16);
-    EXPECT_NE(window_seed(7, {}), window_seed(8, {}));
+    EXPECT_EQ(seeds.size(), 5u * 16 * 16);
+    EXPECT_NE(window_seed(7, {CanvasPass::kFree, 0, 0}), window_seed(8, {CanvasPass::kFree, 0, 0}));
     // Of another implementation of Philox.
-    EXPECT_EQ(window_seed(7, {CanvasPass::kDown, 5, -1}), 1136868864030147720u);
+    EXPECT_EQ(window_seed(7, {CanvasPass::kDown, 5, -1}), 1070357103861214787u);
 }
 
 // A generator of 8 x 8 tokens of 2 x 2 cells of 2 numbers, 2 pixels a token.
@@ -294,7 +304,7 @@ TEST_F(CanvasTest, WrongResultsAreNamedAndAskedForAgain) {
     wrong.pop_back();
     const auto failed = made.take(work->part, wrong, result.picture);
     ASSERT_FALSE(failed);
-    EXPECT_THAT(failed.error().message, testing::HasSubstr("canvas: free ("));
+    EXPECT_THAT(failed.error().message, testing::HasSubstr("canvas: theme ("));
     EXPECT_THAT(failed.error().message, testing::HasSubstr("511 numbers, expected 512"));
     ASSERT_TRUE(made.next(view));
     EXPECT_FALSE(made.take({CanvasPass::kCrossing, 5, 5}, result.latents, result.picture));

@@ -29,6 +29,7 @@ Result<std::unique_ptr<SharedRing>> SharedRing::create(const VulkanDevice &devic
 SharedRing::~SharedRing() { disconnect(); }
 
 void SharedRing::connect(std::unique_ptr<SharedWriter> writer) {
+    const std::lock_guard lock(writer_mutex_);
     TESSERA_ASSERT(writer_ == nullptr);
     writer_ = std::move(writer);
 }
@@ -45,7 +46,10 @@ void SharedRing::disconnect() {
     }
     if (store_ != nullptr) store_->mapping.reset();
     store_.reset();
-    writer_.reset();
+    {
+        const std::lock_guard lock(writer_mutex_);
+        writer_.reset();
+    }
     // When the device is lost no frame is known to be complete.
     const auto produced = ready_.value();
     table_.withdraw(produced ? *produced : 0);
@@ -89,9 +93,7 @@ Result<tessera_tensor> SharedRing::begin(std::uint32_t index, std::uint32_t widt
         slot.store = store_;
     }
     slot.place = {index, index * store_->slot_bytes, width, height};
-    const auto released = released_.value();
-    if (!released) return released.error();
-    auto frame = store_->mapping->begin(slot.place, *released);
+    auto frame = store_->mapping->begin(slot.place, released_value_);
     if (frame) slot.data = frame->data;
     return frame;
 }
@@ -101,9 +103,7 @@ Result<tessera_tensor> SharedRing::acquire(std::uint32_t width, std::uint32_t he
     if (writer_ == nullptr) {
         return make_error(Status::kInvalidArgument, "shared ring: no device writes to it");
     }
-    const auto produced = ready_.value();
-    if (!produced) return produced.error();
-    const auto index = table_.acquire(*produced);
+    const auto index = table_.acquire(ready_value_);
     if (!index) {
         return make_error(Status::kBusy, "shared ring: all {} slots are in use",
                           table_.slot_count());
@@ -148,10 +148,15 @@ void SharedRing::abandon(const tessera_tensor &frame) {
 }
 
 std::optional<RingFrame> SharedRing::take_newest() {
+    if (const std::unique_lock lock(writer_mutex_, std::try_to_lock); lock && writer_) {
+        writer_->carry();
+    }
     // When the device is lost there is nothing to show either; the next submission reports it.
     const auto released = released_.value();
     const auto produced = ready_.value();
     if (!released || !produced) return std::nullopt;
+    ready_value_ = *produced;
+    released_value_ = *released; // before slots become free by it
     table_.release(*released);
     const auto taken = table_.take_newest(*produced);
     if (!taken) return std::nullopt;

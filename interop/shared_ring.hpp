@@ -10,7 +10,9 @@
 #include "interop/slot_table.hpp"
 
 #include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 
 namespace tessera {
@@ -65,9 +67,13 @@ class SharedRing final : public FrameRing {
     Result<tessera_tensor> begin(std::uint32_t index, std::uint32_t width, std::uint32_t height);
 
     const VulkanDevice &device_;
+    // The timelines' values as the renderer saw them last: the producer asks no driver.
+    std::atomic<std::uint64_t> ready_value_{0};
+    std::atomic<std::uint64_t> released_value_{0};
     SharedTimeline ready_;
     SharedTimeline released_;
     SlotTable table_{kRingSlots};
+    std::mutex writer_mutex_;              // the producer holds it while the writer changes
     std::unique_ptr<SharedWriter> writer_; // the producer's, and so is store_
     std::shared_ptr<Store> store_;         // for new frames
     std::array<Slot, kRingSlots> slots_;   // goes before the writer

@@ -1,7 +1,7 @@
 // The far end of a shared ring: a device that writes memory which Vulkan allocated. cuda_writer.hpp
 // is the one of the CUDA backend; tests have one that is a second Vulkan device.
-// [producer] for everything. Work is enqueued in order; nothing here waits but synchronize and the
-// destructors.
+// [producer] for everything but carry. Work is enqueued in order; nothing here waits but
+// synchronize and the destructors.
 #pragma once
 
 #include "interop/shared_buffer.hpp"
@@ -52,6 +52,10 @@ class SharedWriter {
     virtual Result<std::unique_ptr<SharedMapping>> map(const SharedBuffer &buffer) = 0;
     // Waits for all that was enqueued; afterwards `ready` has its last value.
     virtual Result<void> synchronize() = 0;
+    // [consumer] For drivers that cannot share timelines: reads the device's own and signals
+    // `ready`, from the host. Does not wait, and is never called while another function is that
+    // ends the writer.
+    virtual void carry() {}
 };
 
 } // namespace tessera

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <thread>
+#include <tuple>
 
 #include <imgui.h>
 
@@ -118,9 +118,9 @@ Result<void> App::open_graphics() {
         if (auto made = assign(offscreen_, std::move(target)); !made) return made;
         pass = offscreen_->target().pass;
     }
-    if (auto made = assign(view_, View::create(*device_, pass)); !made) return made;
     if (auto made = assign(ring_, StagingRing::create(*device_)); !made) return made;
-    if (auto made = assign(replay_ring_, StagingRing::create(*device_)); !made) return made;
+    if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
+    if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
     GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
     return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
@@ -220,13 +220,14 @@ void App::build_interface() {
             ? static_cast<float>(frame_times_.at(frame_times_.size() - 1)) * 1e-6F
             : 0;
     imgui_->begin_frame(extent(), elapsed_s);
-    transform_.set_region(region());
+    transform_.set_region(halves().first);
     const PanelContext context = panel_context();
     draw_panel(context);
     handle_view_input(context);
     handle_shortcuts(context);
     draw_marks(context);
     draw_overlay(context);
+    draw_comparison(context);
     imgui_->end_frame();
 }
 
@@ -238,38 +239,57 @@ PanelContext App::panel_context() {
     context.state = &panel_;
     context.transform = &transform_;
     context.look = &look_;
-    context.view = view_.get();
+    context.view = &pane_->view();
     context.frames = &frame_times_;
     context.graphics_device = device_->properties().deviceName;
     context.scale = scale_;
     context.to_pixels = pixels_per_unit();
-    context.region = region();
+    std::tie(context.region, context.beside_region) = halves();
     return context;
 }
 
-// Live, the view takes what the generator publishes; else the recorded picture that the editor
-// wants, once. A picture that is shown already stays.
+namespace {
+
+FrameInfo info_of(const RunRecord &run, const RunStep &step) {
+    return {.step = step.step,
+            .total_steps = run.total_steps,
+            .final = step.step == run.total_steps,
+            .job = run.job};
+}
+
+} // namespace
+
+// Of a recorded step: the picture, or its latents when those are looked at and were kept.
+std::shared_ptr<const Image> App::picture_of(const RunRecord &run, const RunStep &step,
+                                             LatentPainter &painter) const {
+    if (!panel_.show_latents || step.latents == nullptr) return step.picture;
+    return painter.paint(run, step, panel_.latents, step.picture->width, step.picture->height);
+}
+
+// Live, the pane takes what the generator publishes; else what was recorded of the step that the
+// editor wants.
 Result<void> App::choose_picture() {
-    shown_ring_ = editor_->is_live() ? ring_.get() : nullptr;
     const RunRecord *const run = editor_->run();
     const RunStep *const step = editor_->step();
-    if (step == nullptr || step->picture == nullptr) return {};
-    const auto &shown = view_->info();
-    // Of the live run only what the view missed while it showed something else.
-    if (editor_->is_live() && !shows_record_) return {};
-    shows_record_ = !editor_->is_live();
-    if (shown && shown->job == run->job && shown->step == step->step) return {};
-    const Image &image = *step->picture;
-    auto frame = replay_ring_->acquire(image.width, image.height);
-    if (!frame) return frame.error();
-    std::memcpy(frame->data, image.pixels.data(), image.pixels.size());
-    const FrameInfo info{.step = step->step,
-                         .total_steps = run->total_steps,
-                         .final = step->step == run->total_steps,
-                         .job = run->job};
-    if (auto published = replay_ring_->publish(*frame, info); !published) return published;
-    shown_ring_ = replay_ring_.get();
-    return {};
+    const bool has_record = step != nullptr && step->picture != nullptr;
+    const bool live = editor_->is_live() && !panel_.show_latents;
+    // Back to the live run: first what the pane missed of it.
+    const bool catches_up = live && shows_record_ && has_record;
+    if (live && !catches_up) {
+        pane_->follow(*ring_);
+    } else if (has_record) {
+        auto shown = pane_->show(picture_of(*run, *step, painter_), info_of(*run, *step));
+        if (!shown) return shown;
+    }
+    shows_record_ = !live;
+    return choose_pinned_picture();
+}
+
+Result<void> App::choose_pinned_picture() {
+    const RunRecord *const run = editor_->pinned();
+    const RunStep *const step = editor_->pinned_step();
+    if (step == nullptr) return {};
+    return beside_->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
 }
 
 // A clear costs nothing; blending the panel's background over every pixel does, without a GPU.
@@ -293,14 +313,26 @@ ViewRegion App::region() const {
     return {left, 0, width - left, height - below};
 }
 
+// Beside a pinned picture there is half the room; a line of pixels stays free between them.
+std::pair<ViewRegion, ViewRegion> App::halves() const {
+    const ViewRegion all = region();
+    if (editor_ == nullptr || editor_->pinned() == nullptr) return {all, {}};
+    const float half = std::floor((all.width - scale_) / 2);
+    return {{all.x, all.y, half, all.height}, {all.x + all.width - half, all.y, half, all.height}};
+}
+
 Scene App::scene() {
     Scene scene;
-    scene.view = view_.get();
-    scene.ring = shown_ring_;
-    scene.region = region();
+    const auto [first, second] = halves();
+    scene.view = &pane_->view();
+    scene.ring = &pane_->ring();
+    scene.region = first;
     scene.transform = &transform_;
     scene.look = look_;
-    scene.overlay = [this, left = scene.region.x](VkCommandBuffer commands) {
+    if (editor_->pinned() != nullptr) {
+        scene.beside = ScenePicture{&beside_->view(), &beside_->ring(), second, transform_};
+    }
+    scene.overlay = [this, left = region().x](VkCommandBuffer commands) {
         clear_panel(commands, left);
         imgui_->record(commands);
     };
@@ -368,7 +400,7 @@ Result<Image> App::capture_window() {
 }
 
 std::shared_ptr<const Image> App::shown_picture() const {
-    const auto &shown = view_->info();
+    const auto &shown = pane_->view().info();
     const RunRecord *const run = shown ? control_->history().find(shown->job) : nullptr;
     const RunStep *const step = run != nullptr ? run->find(shown->step) : nullptr;
     return step != nullptr ? step->picture : nullptr;
@@ -376,7 +408,7 @@ std::shared_ptr<const Image> App::shown_picture() const {
 
 Result<void> App::take_screenshot_when_due() {
     if (options_.screenshot.empty() || screenshot_taken_) return {};
-    const auto &shown = view_->info();
+    const auto &shown = pane_->view().info();
     const bool due = options_.screenshot_step > 0 ? shown && shown->step >= options_.screenshot_step
                                                   : shown && shown->final;
     const bool failed = control_->stats().failed > 0;

@@ -8,7 +8,9 @@
 #include "sandbox/editor.hpp"
 #include "sandbox/frame_pacer.hpp"
 #include "sandbox/imgui_layer.hpp"
+#include "sandbox/latent_painter.hpp"
 #include "sandbox/offscreen.hpp"
+#include "sandbox/pane.hpp"
 #include "sandbox/panel.hpp"
 #include "sandbox/preset_shelf.hpp"
 #include "sandbox/recording_target.hpp"
@@ -78,7 +80,7 @@ class App {
     [[nodiscard]] PlayControl &control() { return *control_; }
     [[nodiscard]] Editor &editor() { return *editor_; }
     [[nodiscard]] PanelState &panel() { return panel_; }
-    [[nodiscard]] const View &view() const { return *view_; }
+    [[nodiscard]] const View &view() const { return pane_->view(); }
     [[nodiscard]] ViewTransform &transform() { return transform_; }
     [[nodiscard]] ViewLook &look() { return look_; }
     [[nodiscard]] const Window *window() const { return window_.get(); }
@@ -96,9 +98,13 @@ class App {
     void build_interface();
     [[nodiscard]] PanelContext panel_context();
     [[nodiscard]] VkExtent2D extent() const;
-    [[nodiscard]] ViewRegion region() const;
+    [[nodiscard]] ViewRegion region() const; // of the picture, or of both
+    [[nodiscard]] std::pair<ViewRegion, ViewRegion> halves() const;
     [[nodiscard]] Scene scene();
     Result<void> choose_picture();
+    Result<void> choose_pinned_picture();
+    [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
+                                                          LatentPainter &painter) const;
     Result<void> draw();
     Result<void> draw_in_window();
     Result<void> take_screenshot_when_due();
@@ -112,9 +118,9 @@ class App {
     std::unique_ptr<Renderer> renderer_;
     std::unique_ptr<Swapchain> swapchain_;
     std::unique_ptr<Offscreen> offscreen_;
-    std::unique_ptr<View> view_;
-    std::unique_ptr<StagingRing> ring_;
-    std::unique_ptr<StagingRing> replay_ring_;  // recorded pictures; this thread writes to it
+    std::unique_ptr<StagingRing> ring_; // what the generator makes
+    std::unique_ptr<Pane> pane_;
+    std::unique_ptr<Pane> beside_;              // the pinned run
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
@@ -122,8 +128,9 @@ class App {
     std::unique_ptr<Editor> editor_;
     std::unique_ptr<PresetShelf> presets_;
     std::optional<ScriptRunner> script_;
-    FrameRing *shown_ring_ = nullptr; // what this frame may take its picture from
-    bool shows_record_ = false;       // the view left the live run
+    bool shows_record_ = false; // the pane left the live run
+    LatentPainter painter_;
+    LatentPainter pinned_painter_;
     PanelState panel_;
     ViewTransform transform_;
     ViewLook look_;

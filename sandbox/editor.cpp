@@ -2,7 +2,10 @@
 
 #include "sandbox/fit_image.hpp"
 
+#include <tessera/ext/features.h>
+
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace tessera {
@@ -82,6 +85,36 @@ const RunStep *Editor::step() const {
     const RunRecord *const shown = run();
     if (shown == nullptr) return nullptr;
     return cursor_ ? nearest(*shown, cursor_->step) : shown->last_picture();
+}
+
+void Editor::pin() {
+    if (const RunRecord *const shown = run()) pinned_ = *shown;
+}
+
+const RunStep *Editor::pinned_step() const {
+    if (!pinned_) return nullptr;
+    const RunRecord *const shown = run();
+    const RunStep *const now = step();
+    const double share = shown == nullptr || shown->total_steps == 0 ? 1.0
+                         : now == nullptr                            ? 0.0
+                                          : static_cast<double>(now->step) / shown->total_steps;
+    return nearest(*pinned_, static_cast<std::uint32_t>(std::lround(share * pinned_->total_steps)));
+}
+
+const Param *Editor::watch_param() const {
+    return control_.player().params().find(TESSERA_KEY_WATCH_TOKEN);
+}
+
+std::int64_t Editor::watched() const {
+    return static_cast<std::int64_t>(
+        control_.player().params().value_of(TESSERA_KEY_WATCH_TOKEN, -1));
+}
+
+void Editor::watch(std::int64_t token) {
+    if (!can_watch() || token == watched()) return;
+    const bool plays_by_itself = control_.busy() || control_.options.live;
+    control_.set_value(watch_param()->id, static_cast<double>(token));
+    if (!plays_by_itself) control_.restart();
 }
 
 void Editor::show(std::uint64_t job, std::uint32_t step) {

@@ -13,7 +13,7 @@
 
 namespace tessera {
 
-enum class Tool { kHand, kBrush, kRectangle };
+enum class Tool { kHand, kBrush, kRectangle, kProbe };
 
 class Editor {
   public:
@@ -40,6 +40,19 @@ class Editor {
     // What is to be shown; nullptr when there is nothing yet.
     [[nodiscard]] const RunRecord *run() const;
     [[nodiscard]] const RunStep *step() const;
+
+    // ---- a run to compare with: what was recorded of it is kept until it is let go
+    void pin(); // what is shown
+    void unpin() { pinned_.reset(); }
+    [[nodiscard]] bool can_pin() const { return step() != nullptr; }
+    [[nodiscard]] const RunRecord *pinned() const { return pinned_ ? &*pinned_ : nullptr; }
+    // As far into its run as `step` is into the shown one; nullptr when nothing is pinned.
+    [[nodiscard]] const RunStep *pinned_step() const;
+
+    // ---- a token to watch, where the generator has a parameter for it; -1: none
+    [[nodiscard]] bool can_watch() const { return watch_param() != nullptr && can_mark(); }
+    [[nodiscard]] std::int64_t watched() const;
+    void watch(std::int64_t token); // the run starts anew, and is the same
 
     // ---- marks: with any, runs keep the other tokens of what is shown
     Tool tool = Tool::kHand; // plain switches: the panel may flip them
@@ -86,6 +99,7 @@ class Editor {
     };
     [[nodiscard]] const InputSlot *slot(std::string_view key) const;
     [[nodiscard]] const InputSlot *mask_slot() const;
+    [[nodiscard]] const Param *watch_param() const;
     [[nodiscard]] PlayInputs next_inputs();
     [[nodiscard]] PlayInputs inputs_from(const RunRecord &run, const RunStep &step) const;
     [[nodiscard]] bool is_complete(std::uint64_t job) const;
@@ -98,6 +112,7 @@ class Editor {
     bool replaying_ = false;
     std::uint64_t next_replay_us_ = 0;
 
+    std::optional<RunRecord> pinned_;
     TokenMarks marks_;
     std::optional<Stroke> stroke_;
     std::optional<Cursor> base_;       // what the running run keeps tokens of

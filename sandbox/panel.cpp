@@ -108,10 +108,12 @@ void draw_panel(const PanelContext &context) {
     draw_params_section(context);
     draw_edit_section(context);
     draw_view_section(context);
+    draw_inspect_section(context);
     draw_presets_section(context);
     draw_stats_section(context);
     ImGui::End();
     draw_timeline(context);
+    draw_chain(context);
     if (context.state->show_help) draw_shortcut_help(context);
 }
 

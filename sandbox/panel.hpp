@@ -4,6 +4,7 @@
 
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/editor.hpp"
+#include "sandbox/latent_painter.hpp"
 #include "sandbox/preset_shelf.hpp"
 #include "sandbox/view.hpp"
 
@@ -15,9 +16,20 @@ namespace tessera {
 // What is drawn over the picture.
 enum class Overlay { kNone, kTokens, kOrder };
 
+// What tells two runs apart, once it was found out.
+struct Comparison {
+    std::uint64_t shown_job = 0;
+    std::uint64_t pinned_job = 0;
+    std::string shown;
+    std::string pinned;
+};
+
 // Switches of the panel itself.
 struct PanelState {
     Overlay overlay = Overlay::kNone;
+    bool show_latents = false; // in the picture's place
+    LatentLook latents;
+    Comparison comparison;
     bool show_help = false;
     std::array<char, 101> preset_name{}; // as typed
 };
@@ -33,9 +45,10 @@ struct PanelContext {
     const View *view = nullptr;
     const DurationStats *frames = nullptr; // time between starts of frames
     std::string graphics_device;
-    float scale = 1;     // of the user interface
-    float to_pixels = 1; // pixels of the target per unit of the interface
-    ViewRegion region;   // of the picture, pixels of the target
+    float scale = 1;          // of the user interface
+    float to_pixels = 1;      // pixels of the target per unit of the interface
+    ViewRegion region;        // of the picture, pixels of the target
+    ViewRegion beside_region; // of the pinned picture; empty when there is none
 };
 
 [[nodiscard]] float panel_width(float scale);
@@ -58,6 +71,11 @@ bool handle_tool_input(const PanelContext &context, Point mouse);
 void next_paint(Editor &editor);
 // panel_presets.cpp: settings by name.
 void draw_presets_section(const PanelContext &context);
+// panel_inspect.cpp: latents, the chain of one token, a pinned run to compare with.
+void draw_inspect_section(const PanelContext &context);
+void draw_chain(const PanelContext &context);
+void draw_comparison(const PanelContext &context);
+void pin_or_unpin(Editor &editor);
 // panel_overlay.cpp: which tokens are known, and since when, over the picture.
 void draw_overlay(const PanelContext &context);
 // panel_timeline.cpp: the steps of the shown run, below the picture.

@@ -21,11 +21,12 @@ struct Choice {
 };
 
 // Buttons side by side of which one is pressed.
-template <class Value>
-void draw_choice(const Choice (&choices)[3], const Value (&values)[3], Value &value) {
+template <class Value, std::size_t kCount>
+void draw_choice(const Choice (&choices)[kCount], const Value (&values)[kCount], Value &value) {
     const float gap = ImGui::GetStyle().ItemSpacing.x / 2;
-    const float width = (ImGui::GetContentRegionAvail().x - 2 * gap) / 3;
-    for (std::size_t i = 0; i < 3; ++i) {
+    const float width =
+        (ImGui::GetContentRegionAvail().x - (kCount - 1) * gap) / static_cast<float>(kCount);
+    for (std::size_t i = 0; i < kCount; ++i) {
         if (i > 0) ImGui::SameLine(0, gap);
         const bool chosen = value == values[i];
         if (chosen) {
@@ -43,8 +44,9 @@ void draw_choice(const Choice (&choices)[3], const Value (&values)[3], Value &va
 constexpr Choice kTools[] = {
     {"Hand", "Dragging moves the picture (V). The middle button does so with every tool."},
     {"Brush", "Paints tokens (B); [ and ] change its size. Shift locks, the right button erases."},
-    {"Rectangle", "Marks all tokens in a rectangle (M). Shift locks, the right button erases."}};
-constexpr Tool kToolValues[] = {Tool::kHand, Tool::kBrush, Tool::kRectangle};
+    {"Rectangle", "Marks all tokens in a rectangle (M). Shift locks, the right button erases."},
+    {"Probe", "A click shows how that token was denoised, step by step (I)."}};
+constexpr Tool kToolValues[] = {Tool::kHand, Tool::kBrush, Tool::kRectangle, Tool::kProbe};
 constexpr Choice kPaints[] = {
     {"Regenerate", "Painted tokens are made anew by the next run; all others stay exactly as they "
                    "are (X)"},
@@ -98,6 +100,30 @@ void draw_region(ImDrawList &list, const PanelContext &context, Mark mark, ImU32
             if (marks.at(x, y + 1) != mark) list.AddRectFilled({low.x, high.y - width}, high, edge);
         }
     }
+}
+
+void probe(Editor &editor, Point at) {
+    const TokenMarks &marks = editor.marks();
+    const bool inside = at.x >= 0 && at.y >= 0 && at.x < static_cast<float>(marks.columns()) &&
+                        at.y < static_cast<float>(marks.rows());
+    if (!inside) return;
+    const auto row = static_cast<std::int64_t>(at.y);
+    editor.watch(row * std::int64_t{marks.columns()} + static_cast<std::int64_t>(at.x));
+}
+
+// The token whose chain is kept.
+void draw_watched(ImDrawList &list, const PanelContext &context) {
+    const Editor &editor = *context.editor;
+    const TokenMarks &marks = editor.marks();
+    const std::int64_t token = editor.watched();
+    if (token < 0 || token >= std::int64_t{marks.columns()} * marks.rows()) return;
+    const TokenRect rect =
+        token_rect(context, marks.columns(), marks.rows(), static_cast<std::size_t>(token));
+    const float side = context.scale;
+    list.AddRect({rect.low.x - side, rect.low.y - side}, {rect.high.x + side, rect.high.y + side},
+                 IM_COL32(20, 20, 22, 255), 0, 0, 4 * side);
+    list.AddRect({rect.low.x, rect.low.y}, {rect.high.x, rect.high.y}, IM_COL32(255, 255, 255, 255),
+                 0, 0, 1.5F * side);
 }
 
 // What the brush would paint.
@@ -161,7 +187,10 @@ bool handle_tool_input(const PanelContext &context, Point mouse) {
     }
     const bool left = ImGui::IsMouseClicked(ImGuiMouseButton_Left);
     const bool right = ImGui::IsMouseClicked(ImGuiMouseButton_Right);
-    if (left || right) {
+    if (editor.tool == Tool::kProbe) {
+        if (left) probe(editor, to_tokens(context, mouse));
+        if (right) editor.watch(-1);
+    } else if (left || right) {
         const Mark mark = right ? Mark::kNone : io.KeyShift ? Mark::kLocked : editor.paint;
         editor.begin_stroke(to_tokens(context, mouse), mark);
     }
@@ -179,6 +208,7 @@ void draw_marks(const PanelContext &context) {
     draw_region(list, context, Mark::kRegenerate, kRegenerateFill, kRegenerateEdge);
     draw_region(list, context, Mark::kLocked, kLockedFill, kLockedEdge);
     draw_brush(list, context);
+    draw_watched(list, context);
     list.PopClipRect();
 }
 

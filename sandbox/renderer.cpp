@@ -132,14 +132,18 @@ Result<VkCommandBuffer> Renderer::begin() {
 }
 
 Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
-                              const FrameRing *ring, const std::optional<RingFrame> &frame) {
+                              const ReadFrames &frames) {
     auto ended = vulkan_check(device_.table().vkEndCommandBuffer(commands), "vkEndCommandBuffer");
     if (!ended) return ended;
     VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
     command_info.commandBuffer = commands;
-    const VkSemaphoreSubmitInfo wait = semaphore_info(
-        semaphores.image_available, 0, VK_PIPELINE_STAGE_2_COLOR_ATTACHMENT_OUTPUT_BIT);
-    std::array<VkSemaphoreSubmitInfo, 3> signals{};
+    std::array<VkSemaphoreSubmitInfo, 1 + std::tuple_size_v<ReadFrames>> waits{};
+    std::uint32_t wait_count = 0;
+    if (semaphores.image_available != VK_NULL_HANDLE) {
+        waits[wait_count++] = semaphore_info(semaphores.image_available, 0,
+                                             VK_PIPELINE_STAGE_2_COLOR_ATTACHMENT_OUTPUT_BIT);
+    }
+    std::array<VkSemaphoreSubmitInfo, 2 + std::tuple_size_v<ReadFrames>> signals{};
     std::uint32_t signal_count = 0;
     signals[signal_count++] =
         semaphore_info(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
@@ -147,13 +151,19 @@ Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores 
         signals[signal_count++] =
             semaphore_info(semaphores.image_finished, 0, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
     }
-    if (frame) {
-        signals[signal_count++] = semaphore_info(ring->release_timeline(), frame->release_value,
+    for (const auto &read : frames) {
+        if (!read) continue;
+        if (read->frame.is_shared()) { // reached already: only makes the bytes visible
+            waits[wait_count++] = semaphore_info(read->frame.ready, read->frame.ready_value,
                                                  VK_PIPELINE_STAGE_2_COPY_BIT);
+        }
+        signals[signal_count++] =
+            semaphore_info(read->ring->release_timeline(), read->frame.release_value,
+                           VK_PIPELINE_STAGE_2_COPY_BIT);
     }
     VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = semaphores.image_available != VK_NULL_HANDLE ? 1 : 0;
-    info.pWaitSemaphoreInfos = &wait;
+    info.waitSemaphoreInfoCount = wait_count;
+    info.pWaitSemaphoreInfos = waits.data();
     info.commandBufferInfoCount = 1;
     info.pCommandBufferInfos = &command_info;
     info.signalSemaphoreInfoCount = signal_count;
@@ -163,6 +173,20 @@ Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores 
     current_ = (current_ + 1) % kFramesInFlight;
     return {};
 }
+
+namespace {
+
+void draw_picture(VkCommandBuffer commands, VkExtent2D target, const View &view,
+                  const ViewRegion &region, ViewTransform &transform, const ViewLook &look) {
+    transform.set_region(region);
+    transform.set_tiles(look.tiles);
+    if (view.has_picture()) {
+        transform.set_picture(static_cast<float>(view.width()), static_cast<float>(view.height()));
+    }
+    view.draw(commands, target, region, transform, look);
+}
+
+} // namespace
 
 void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
                            const Scene &scene) {
@@ -178,13 +202,12 @@ void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
     const DebugLabel label(device_, commands, "renderer: pass");
     const VolkDeviceTable &vk = device_.table();
     vk.vkCmdBeginRenderPass(commands, &info, VK_SUBPASS_CONTENTS_INLINE);
-    scene.transform->set_region(scene.region);
-    scene.transform->set_tiles(scene.look.tiles);
-    if (scene.view->has_picture()) {
-        scene.transform->set_picture(static_cast<float>(scene.view->width()),
-                                     static_cast<float>(scene.view->height()));
+    draw_picture(commands, target.extent, *scene.view, scene.region, *scene.transform, scene.look);
+    if (scene.beside) {
+        ViewTransform transform = scene.beside->transform;
+        draw_picture(commands, target.extent, *scene.beside->view, scene.beside->region, transform,
+                     scene.look);
     }
-    scene.view->draw(commands, target.extent, scene.region, *scene.transform, scene.look);
     if (scene.overlay) {
         const DebugLabel overlay(device_, commands, "renderer: overlay");
         scene.overlay(commands);
@@ -197,18 +220,39 @@ Result<void> Renderer::draw(const RenderTarget &target, const Scene &scene,
                             const std::function<void(VkCommandBuffer)> &after) {
     auto commands = begin();
     if (!commands) return commands.error();
-    const auto frame = scene.ring ? scene.ring->take_newest() : std::nullopt;
-    auto recorded = scene.view->update(*commands, frame);
-    if (!recorded) {
-        if (frame) scene.ring->drop(*frame);
-        return recorded;
+    ReadFrames frames;
+    auto read = update(*commands, *scene.view, scene.ring);
+    if (!read) return read.error();
+    frames[0] = *read;
+    if (scene.beside) {
+        read = update(*commands, *scene.beside->view, scene.beside->ring);
+        if (!read) {
+            if (frames[0]) frames[0]->ring->drop(frames[0]->frame);
+            return read.error();
+        }
+        frames[1] = *read;
     }
     record_pass(*commands, target, scene);
     if (after) {
         const DebugLabel label(device_, *commands, "renderer: after the pass");
         after(*commands);
     }
-    return submit(*commands, semaphores, scene.ring, frame);
+    auto submitted = submit(*commands, semaphores, frames);
+    for (const auto &frame : frames) {
+        if (!submitted && frame) frame->ring->drop(frame->frame); // nothing will read it
+    }
+    return submitted;
+}
+
+Result<std::optional<Renderer::ReadFrame>> Renderer::update(VkCommandBuffer commands, View &view,
+                                                            FrameRing *ring) {
+    const auto frame = ring != nullptr ? ring->take_newest() : std::nullopt;
+    if (auto recorded = view.update(commands, frame); !recorded) {
+        if (frame) ring->drop(*frame);
+        return recorded.error();
+    }
+    if (!frame) return std::optional<ReadFrame>();
+    return std::optional<ReadFrame>(ReadFrame{ring, *frame});
 }
 
 Result<void> Renderer::run_once(const std::function<void(VkCommandBuffer)> &record) {
@@ -218,7 +262,7 @@ Result<void> Renderer::run_once(const std::function<void(VkCommandBuffer)> &reco
         const DebugLabel label(device_, *commands, "renderer: once");
         record(*commands);
     }
-    if (auto submitted = submit(*commands, {}, nullptr, std::nullopt); !submitted) return submitted;
+    if (auto submitted = submit(*commands, {}, {}); !submitted) return submitted;
     return finish();
 }
 

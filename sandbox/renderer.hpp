@@ -21,6 +21,14 @@ struct RenderTarget {
     VkExtent2D extent{};
 };
 
+// A picture beside the first one, drawn with the same look.
+struct ScenePicture {
+    View *view = nullptr;
+    FrameRing *ring = nullptr; // nullptr: the view keeps its picture
+    ViewRegion region;         // of the view
+    ViewTransform transform;
+};
+
 // What is drawn, back to front.
 struct Scene {
     View *view = nullptr;
@@ -28,6 +36,7 @@ struct Scene {
     ViewRegion region;         // of the view
     ViewTransform *transform = nullptr;
     ViewLook look;
+    std::optional<ScenePicture> beside;
     std::function<void(VkCommandBuffer)> overlay; // inside the same pass; empty: none
 };
 
@@ -70,8 +79,17 @@ class Renderer {
     explicit Renderer(VulkanDevice &device) : device_(device) {}
     [[nodiscard]] Result<void> wait_for(std::uint64_t value);
     [[nodiscard]] Result<VkCommandBuffer> begin();
+    // A frame of a ring that a submission reads, and then gives back.
+    struct ReadFrame {
+        FrameRing *ring = nullptr;
+        RingFrame frame;
+    };
+    using ReadFrames = std::array<std::optional<ReadFrame>, 2>;
     [[nodiscard]] Result<void> submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
-                                      const FrameRing *ring, const std::optional<RingFrame> &frame);
+                                      const ReadFrames &frames);
+    // Copies the newest frame of the ring, if there is one, into the view.
+    [[nodiscard]] static Result<std::optional<ReadFrame>> update(VkCommandBuffer commands,
+                                                                 View &view, FrameRing *ring);
     void record_pass(VkCommandBuffer commands, const RenderTarget &target, const Scene &scene);
 
     VulkanDevice &device_;

@@ -40,6 +40,7 @@ std::size_t RunHistory::bytes_of(const RunStep &step) {
 std::size_t RunHistory::bytes_of(const RunRecord &run) {
     std::size_t bytes = sizeof run + run.made_at.size() * sizeof run.made_at[0];
     for (const RunStep &step : run.steps) bytes += bytes_of(step);
+    if (run.chain != nullptr) bytes += run.chain->values.size() * sizeof(float);
     return bytes;
 }
 
@@ -99,6 +100,19 @@ void RunHistory::note_latents(RunRecord &run, const PlayerEvent &event) {
     bytes_ += bytes_of(step);
 }
 
+void RunHistory::note_chain(RunRecord &run, const PlayerEvent &event) {
+    if (event.shape.size() != 2 || event.shape[0] < 2 || event.dtype != TESSERA_DTYPE_F32) return;
+    auto chain = std::make_shared<TokenChain>();
+    chain->step = event.step;
+    chain->denoise = static_cast<std::uint32_t>(event.shape[0]) - 1;
+    chain->width = static_cast<std::uint32_t>(event.shape[1]);
+    chain->values.resize(event.bytes.size() / sizeof(float));
+    std::memcpy(chain->values.data(), event.bytes.data(), chain->values.size() * sizeof(float));
+    bytes_ -= bytes_of(run);
+    run.chain = std::move(chain);
+    bytes_ += bytes_of(run);
+}
+
 void RunHistory::note(const PlayerEvent &event) {
     RunRecord *const run = record_of(event.job);
     if (run == nullptr || event.image != 0) return;
@@ -109,6 +123,7 @@ void RunHistory::note(const PlayerEvent &event) {
         break;
     case PlayerEvent::Type::kFeatures:
         if (event.name == TESSERA_FEATURE_LATENTS) note_latents(*run, event);
+        if (event.name == TESSERA_FEATURE_CHAIN) note_chain(*run, event);
         break;
     case PlayerEvent::Type::kFinished:
     case PlayerEvent::Type::kCancelled:

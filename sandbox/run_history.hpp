@@ -22,6 +22,14 @@ struct Latents {
     std::vector<float> values; // (height, width, channels)
 };
 
+// One token while it was denoised (TESSERA_FEATURE_CHAIN).
+struct TokenChain {
+    std::uint32_t step = 0;    // that made it
+    std::uint32_t denoise = 0; // steps
+    std::uint32_t width = 0;
+    std::vector<float> values; // (denoise + 1, width), the first noise first
+};
+
 struct RunStep {
     std::uint32_t step = 0;
     std::shared_ptr<const Image> picture; // nullptr: none was made at this step
@@ -41,8 +49,9 @@ struct RunRecord {
     std::uint32_t total_steps = 0;
     std::uint32_t columns = 0; // of the token grid; 0: not told
     std::uint32_t rows = 0;
-    std::vector<std::uint32_t> made_at; // per token: the step that made it, kGiven or kNever
-    std::vector<RunStep> steps;         // ascending
+    std::vector<std::uint32_t> made_at;      // per token: the step that made it, kGiven or kNever
+    std::vector<RunStep> steps;              // ascending
+    std::shared_ptr<const TokenChain> chain; // of the watched token; nullptr: none
 
     // The step's record; nullptr when there is none.
     [[nodiscard]] const RunStep *find(std::uint32_t step) const;
@@ -70,6 +79,7 @@ class RunHistory {
     RunStep *step_of(RunRecord &run, std::uint32_t step);
     void note_cells(RunRecord &run, const PlayerEvent &event);
     void note_latents(RunRecord &run, const PlayerEvent &event);
+    void note_chain(RunRecord &run, const PlayerEvent &event);
     void shrink();
     void thin(RunRecord &run);
     static std::size_t bytes_of(const RunStep &step);

@@ -91,7 +91,7 @@ class Mar {
                          .help = "How much of the second class: 0 is none of it, 1 is it alone."};
     sdk::IntParam steps_ = steps_param();
     sdk::IntParam watch_{.id = 32,
-                         .key = "watch_token",
+                         .key = TESSERA_KEY_WATCH_TOKEN,
                          .name = "Watched token",
                          .group = "Inspect",
                          .min = -1,

@@ -76,6 +76,15 @@ constexpr IntParam kSecret{.id = 8,
                            .flags = TESSERA_PARAM_HIDDEN,
                            .help = "Never shown."};
 
+constexpr IntParam kWatch{.id = 9,
+                          .key = TESSERA_KEY_WATCH_TOKEN,
+                          .name = "Watched",
+                          .min = -1,
+                          .max = 63,
+                          .initial = -1,
+                          .flags = TESSERA_PARAM_ADVANCED,
+                          .help = "The cell whose chain is sent."};
+
 constexpr std::int64_t kSide = 64;
 constexpr std::int64_t kCells = 8; // along a side
 constexpr std::int64_t kCellSide = kSide / kCells;
@@ -85,6 +94,7 @@ struct ShowcaseJob {
     Sink sink;
     int steps = 0;
     int fail_at = 0;
+    int watched = -1;
     std::uint8_t colour[3] = {};
     std::uint32_t preview_every = 0;
     int done = 0;
@@ -104,6 +114,21 @@ struct ShowcaseJob {
             cells[i] = TESSERA_CELL_CHANGED;
             for (int c = 0; c < 3; ++c) latents[3 * i + c] = colour[c];
         }
+    }
+
+    // From 1, 2, 3 in a straight line to the cell's colour, all within -3 to 3.
+    void emit_chain() const {
+        constexpr int kReverseSteps = 4;
+        float chain[kReverseSteps + 1][3];
+        for (int row = 0; row <= kReverseSteps; ++row) {
+            const float share = static_cast<float>(row) / kReverseSteps;
+            for (int c = 0; c < 3; ++c) {
+                const float end = latents[3 * watched + c] / 64 - 2;
+                chain[row][c] = static_cast<float>(c + 1) * (1 - share) + end * share;
+            }
+        }
+        sink.features(TESSERA_FEATURE_CHAIN, host_view(&chain[0][0], {kReverseSteps + 1, 3}),
+                      {done, steps});
     }
 
     void emit_picture() const {
@@ -134,6 +159,7 @@ struct ShowcaseJob {
         if (changed) {
             paint_cells();
             sink.cells(host_view(cells.data(), {kCells, kCells}), {done, steps});
+            if (watched >= 0 && cells[watched] == TESSERA_CELL_CHANGED) emit_chain();
         }
         const bool previews = preview_every > 0 && done % static_cast<int>(preview_every) == 0;
         if (previews || done == steps) emit_picture();
@@ -167,6 +193,7 @@ struct Showcase {
                          kCells, kCells, kCells, kCells});
         taps.push_back(
             {sizeof(tessera_feature), 3, TESSERA_FEATURE_LATENTS, "", {kCells, kCells, 3, 0}});
+        taps.push_back({sizeof(tessera_feature), 2, TESSERA_FEATURE_CHAIN, "", {0, 3, 0, 0}});
         list.add(kSteps);
         list.add(kColour, {"ember", "moss", "slate"});
         list.add(kWarmth);
@@ -175,6 +202,7 @@ struct Showcase {
         list.add(kFixed);
         list.add(kFailAt);
         list.add(kSecret);
+        list.add(kWatch);
     }
     [[nodiscard]] const ParamList &params() const { return list; }
     [[nodiscard]] const InputList &inputs() const { return slots; }
@@ -184,6 +212,7 @@ struct Showcase {
         auto job = std::make_unique<Job>(Job{.sink = sink});
         job->steps = request[kSteps];
         job->fail_at = request[kFailAt];
+        job->watched = request[kWatch];
         job->preview_every = request.preview_every();
         const bool inverse = request[kInverse];
         for (int c = 0; c < 3; ++c) {

@@ -16,8 +16,10 @@ extern "C" {
  * sends it once, with its last picture: a request with these values makes the same picture again. */
 #define TESSERA_FEATURE_VALUES "values"
 /* (denoising steps + 1, width) F32 on the host: one token of the first image from its first noise on, after
- * every denoising step. Sent after the step that made the token. */
+ * every denoising step. Sent after the step that made the token. Which token, counted by rows, is the
+ * parameter with this key; -1 is none. */
 #define TESSERA_FEATURE_CHAIN "chain"
+#define TESSERA_KEY_WATCH_TOKEN "watch_token"
 
 /* One tap. Growable. since 0.1 */
 typedef struct tessera_feature {

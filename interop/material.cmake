@@ -13,7 +13,7 @@ endforeach()
 file(CONFIGURE OUTPUT "${_table}" CONTENT "${_defines}" @ONLY)
 
 add_library(tessera_material STATIC
-  plan_cache.cpp fft_plan.cpp map_passes.cpp spectrum.cpp)
+  plan_cache.cpp fft_plan.cpp map_passes.cpp spectrum.cpp texture_maps.cpp)
 add_library(Tessera::material ALIAS tessera_material)
 target_include_directories(tessera_material SYSTEM PRIVATE ${TESSERA_VKFFT_INCLUDE_DIR})
 target_link_libraries(tessera_material

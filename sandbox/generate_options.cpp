@@ -33,10 +33,11 @@ constexpr Alias kAliases[] = {
 };
 
 // "key=value", else a complaint.
-std::pair<std::string, std::string> split_setting(const std::string &text) {
+std::pair<std::string, std::string> split_setting(const std::string &option,
+                                                  const std::string &text) {
     const std::size_t at = text.find('=');
     if (at == std::string::npos || at == 0) {
-        throw CLI::ValidationError("--set", "'" + text + "'; expected key=value");
+        throw CLI::ValidationError(option, "'" + text + "'; expected key=value");
     }
     return {text.substr(0, at), text.substr(at + 1)};
 }
@@ -66,7 +67,7 @@ void add_value_options(CLI::App &app, GenerateOptions &options) {
            "--set",
            [&options](const std::vector<std::string> &settings) {
                for (const std::string &text : settings) {
-                   options.values.push_back(split_setting(text));
+                   options.values.push_back(split_setting("--set", text));
                }
            },
            "Any parameter by its key; see --list")
@@ -111,6 +112,23 @@ void add_output_options(CLI::App &app, GenerateOptions &options) {
         ->group("Output");
     app.add_option("--frames", options.frames, "Every intermediate image as a PNG in this folder")
         ->type_name("DIR")
+        ->group("Output");
+    CLI::Option *const material =
+        app.add_option("--material", options.material,
+                       "Height, normal, roughness, occlusion and glTF of each image in this folder")
+            ->type_name("DIR")
+            ->group("Output");
+    app.add_option_function<std::vector<std::string>>(
+           "--material-set",
+           [&options](const std::vector<std::string> &settings) {
+               for (const std::string &text : settings) {
+                   options.material_values.push_back(split_setting("--material-set", text));
+               }
+           },
+           "How the maps are made: seamless=true, height_strength=-1, ...")
+        ->needs(material)
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false)
         ->group("Output");
     app.add_option("--json", options.json,
                    "Report with times, values, versions; - for standard output")

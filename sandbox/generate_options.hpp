@@ -35,8 +35,10 @@ struct GenerateOptions {
 
     std::filesystem::path output; // PNG or folder
     std::filesystem::path contact_sheet;
-    std::filesystem::path frames; // folder for every intermediate image
-    std::string json;             // report: file, "-" or empty
+    std::filesystem::path frames;   // folder for every intermediate image
+    std::filesystem::path material; // folder for the maps of each image
+    std::vector<std::pair<std::string, std::string>> material_values; // key, text
+    std::string json;                                                 // report: file, "-" or empty
 
     bool list = false;
     bool quiet = false;

@@ -61,6 +61,8 @@ Result<GenerateOutput> GenerateOutput::open(const GenerateOptions &options,
     output.is_folder_ = !names_file(options.output);
     output.is_numbered_ = !output.is_folder_ && image_count > 1;
     output.frames_ = options.frames;
+    output.material_ = options.material;
+    output.has_many_ = image_count > 1;
     auto done = output.is_folder_ ? make_folder(output.output_) : check_parent(output.output_);
     if (done && output.has_frames()) done = make_folder(output.frames_);
     if (done && !options.contact_sheet.empty()) done = check_parent(options.contact_sheet);
@@ -80,6 +82,10 @@ fs::path GenerateOutput::path_of(const PictureName &name) const {
 
 fs::path GenerateOutput::frame_path_of(const PictureName &name, std::uint32_t step) const {
     return frames_ / fmt::format("{}_step{:04}.png", stem_of(name), step);
+}
+
+fs::path GenerateOutput::material_path_of(const PictureName &name) const {
+    return has_many_ ? material_ / stem_of(name) : material_;
 }
 
 Image rgb_of(const tessera_tensor &frame) {

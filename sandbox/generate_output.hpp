@@ -30,6 +30,7 @@ class GenerateOutput {
     [[nodiscard]] std::filesystem::path path_of(const PictureName &name) const;
     [[nodiscard]] std::filesystem::path frame_path_of(const PictureName &name,
                                                       std::uint32_t step) const;
+    [[nodiscard]] std::filesystem::path material_path_of(const PictureName &name) const;
     [[nodiscard]] bool has_frames() const { return !frames_.empty(); }
 
   private:
@@ -37,6 +38,8 @@ class GenerateOutput {
     bool is_folder_ = false;
     bool is_numbered_ = false; // several images, one file name given
     std::filesystem::path frames_;
+    std::filesystem::path material_; // the folder itself when there is one image
+    bool has_many_ = false;
 };
 
 // RGB of a published frame (height, width, 4).

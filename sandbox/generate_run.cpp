@@ -6,6 +6,7 @@
 #include "host/preset.hpp"
 #include "host/services.hpp"
 #include "sandbox/generate_list.hpp"
+#include "sandbox/generate_material.hpp"
 #include "sandbox/generate_output.hpp"
 #include "sandbox/generate_report.hpp"
 #include "sandbox/progress_bar.hpp"
@@ -71,6 +72,7 @@ class Run {
     std::shared_ptr<Host> host_;
     std::unique_ptr<Player> player_;
     std::optional<GenerateOutput> output_;
+    std::unique_ptr<MaterialWriter> material_; // null: none is wanted
     std::vector<RequestInput> inputs_;
     std::vector<Variant> variants_;
     GenerateRecord record_;
@@ -241,6 +243,11 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
             fmt::print("{}\n", path.string());
             std::fflush(stdout);
         }
+        if (material_) {
+            auto made =
+                material_->write(output_->material_path_of(name_of(i)), variant.label, newest_[i]);
+            if (!made) return made;
+        }
         if (!options_.contact_sheet.empty()) sheet_.push_back(std::move(newest_[i]));
     }
     images_done_ += count;
@@ -295,6 +302,11 @@ int Run::run() {
     }
     if (auto loaded = load(); !loaded) return complain(loaded.error(), kExitFailure);
     if (auto set = set_values(); !set) return complain(set.error(), kExitUsage);
+    if (!options_.material.empty()) {
+        auto material = MaterialWriter::create(options_.material_values);
+        if (!material) return complain(material.error(), kExitUsage);
+        material_ = std::move(*material);
+    }
     if (auto inputs = load_inputs(); !inputs) return complain(inputs.error(), kExitFailure);
     auto output = GenerateOutput::open(options_, variants_.size() * options_.count);
     if (!output) return complain(output.error(), kExitFailure);

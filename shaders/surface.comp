@@ -26,7 +26,8 @@ float roughness_at(uint index) {
 }
 
 // How much of the sky the horizon leaves: 1 less the mean sine of the highest elevation in each
-// direction. b.x: radius in pixels, b.y: pixels of relief per unit of height.
+// direction, and that only above b.z: grain hides nothing. b.x: radius in pixels, b.y: pixels of
+// relief per unit of height.
 float sky_at(ivec2 place) {
     const float here = height_at(place);
     float hidden = 0.0;
@@ -42,7 +43,8 @@ float sky_at(ivec2 place) {
             const float rise = (height_at(place + ivec2(offset)) - here) * push.b.y;
             steepest = max(steepest, rise / distance);
         }
-        hidden += steepest * inversesqrt(1.0 + steepest * steepest);
+        const float sine = steepest * inversesqrt(1.0 + steepest * steepest);
+        hidden += max(sine - push.b.z, 0.0) / (1.0 - push.b.z);
     }
     return 1.0 - hidden / float(kDirections);
 }

@@ -109,6 +109,21 @@ Result<Image> read_image(const std::filesystem::path &path, std::uint32_t channe
     return image;
 }
 
+namespace {
+
+// `pixels` as libpng's format of `png` says.
+Result<void> write_pixels(const std::filesystem::path &path, PngImage &png, const void *pixels) {
+    std::vector<std::byte> bytes(PNG_IMAGE_PNG_SIZE_MAX(png.image));
+    png_alloc_size_t size = bytes.size();
+    if (png_image_write_to_memory(&png.image, bytes.data(), &size, 0, pixels, 0, nullptr) == 0) {
+        return make_error(Status::kFailed, "{}: cannot make a PNG: {}", path.string(),
+                          png.image.message);
+    }
+    return write_file(path, std::span<const std::byte>(bytes).first(size));
+}
+
+} // namespace
+
 Result<void> write_png(const std::filesystem::path &path, const Image &image) {
     if (auto checked = check_image(image); !checked) {
         return make_error(checked.error().status, "{}: cannot write: {}", path.string(),
@@ -118,14 +133,24 @@ Result<void> write_png(const std::filesystem::path &path, const Image &image) {
     png.image.width = image.width;
     png.image.height = image.height;
     png.image.format = png_format(image.channels);
-    std::vector<std::byte> bytes(PNG_IMAGE_PNG_SIZE_MAX(png.image));
-    png_alloc_size_t size = bytes.size();
-    if (png_image_write_to_memory(&png.image, bytes.data(), &size, 0, image.pixels.data(), 0,
-                                  nullptr) == 0) {
-        return make_error(Status::kFailed, "{}: cannot make a PNG: {}", path.string(),
-                          png.image.message);
+    return write_pixels(path, png, image.pixels.data());
+}
+
+Result<void> write_png16(const std::filesystem::path &path, std::uint32_t width,
+                         std::uint32_t height, std::span<const std::uint16_t> gray) {
+    if (width == 0 || height == 0 || width > kMaxImageSide || height > kMaxImageSide ||
+        gray.size() != std::size_t{width} * height) {
+        return make_error(Status::kInvalidArgument,
+                          "{}: cannot write: {} values for {} x {} pixels; expected sides of 1 to "
+                          "{} and a value each",
+                          path.string(), gray.size(), width, height, kMaxImageSide);
     }
-    return write_file(path, std::span<const std::byte>(bytes).first(size));
+    PngImage png;
+    png.image.width = width;
+    png.image.height = height;
+    // libpng takes 16 bits for linear light and writes the values as they are.
+    png.image.format = PNG_FORMAT_LINEAR_Y;
+    return write_pixels(path, png, gray.data());
 }
 
 Result<Image> contact_sheet(std::span<const Image> images, std::uint32_t columns,

@@ -27,6 +27,10 @@ inline constexpr std::uint32_t kMaxImageSide = 16384; // pixels
 // Writes a PNG under a temporary name and renames it: `path` is either as before or complete.
 [[nodiscard]] Result<void> write_png(const std::filesystem::path &path, const Image &image);
 
+// The same for one channel of 16 bits, `gray` (height, width).
+[[nodiscard]] Result<void> write_png16(const std::filesystem::path &path, std::uint32_t width,
+                                       std::uint32_t height, std::span<const std::uint16_t> gray);
+
 // All images side by side in rows of `columns`, `gap` pixels of white between them; cells have the
 // size of the largest image. The images need the same number of channels.
 [[nodiscard]] Result<Image> contact_sheet(std::span<const Image> images, std::uint32_t columns,

@@ -1,0 +1,73 @@
+// --material: the maps of a picture as files, and what happens where there is no device for them.
+#include "tests/cli/program.hpp"
+#include "tests/unit/temporary_folder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class GenerateMaterial : public testing::Test {
+  protected:
+    test::Outcome run(const std::vector<std::string> &more) {
+        test::ProgramOptions options;
+        options.folder = folder_.path();
+        options.environment = environment_;
+        options.environment["XDG_CACHE_HOME"] = (folder_.path() / "cache").string();
+        std::vector<std::string> arguments{"--plugin", "org.tessera.gradient", "--set", "size=64"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return test::run_program(TESSERA_GENERATE, arguments, options);
+    }
+    [[nodiscard]] bool has(const char *name) const { return fs::exists(folder_.path() / name); }
+
+    std::map<std::string, std::string> environment_;
+    const test::TemporaryFolder folder_;
+};
+
+TEST_F(GenerateMaterial, WritesTheMapsBesideThePicture) {
+    const auto outcome = run({"-o", "a.png", "--material", "m", "--material-set", "seamless=true"});
+    ASSERT_TRUE(has("a.png"));
+    if (outcome.exit_code != 0 && outcome.err.find("Vulkan") != std::string::npos) {
+        GTEST_SKIP() << outcome.err;
+    }
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    for (const char *name : {"m/albedo.png", "m/height.png", "m/normal.png", "m/orm.png",
+                             "m/material.gltf", "m/material.bin"}) {
+        EXPECT_TRUE(has(name)) << name;
+    }
+    EXPECT_TRUE(has("cache/tessera/plans")) << "the next time is faster";
+    EXPECT_EQ(run({"-o", "out", "-n", "2", "--material", "all"}).exit_code, 0);
+    EXPECT_TRUE(has("all/Gradient_0_000/albedo.png"));
+    EXPECT_TRUE(has("all/Gradient_0_001/albedo.png"));
+}
+
+TEST_F(GenerateMaterial, WithoutADeviceThePictureIsStillWritten) {
+    environment_["VK_ICD_FILENAMES"] = "/nowhere/none.json";
+    environment_["VK_DRIVER_FILES"] = "/nowhere/none.json";
+    const auto outcome = run({"-o", "a.png", "--material", "m"});
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.err, HasSubstr("material m: "));
+    EXPECT_THAT(outcome.err, HasSubstr("Vulkan"));
+    EXPECT_TRUE(has("a.png"));
+    EXPECT_FALSE(has("m"));
+}
+
+TEST_F(GenerateMaterial, MistakesAreNamedBeforeAnythingIsMade) {
+    const auto unknown = run({"-o", "a.png", "--material", "m", "--material-set", "gloss=1"});
+    EXPECT_EQ(unknown.exit_code, 2);
+    EXPECT_THAT(unknown.err, HasSubstr("no option 'gloss'"));
+    EXPECT_FALSE(has("a.png"));
+    EXPECT_EQ(run({"--material", "m", "--material-set", "gloss"}).exit_code, 2);
+    EXPECT_EQ(run({"--material-set", "seamless=true"}).exit_code, 2) << "of which material?";
+}
+
+} // namespace
+} // namespace tessera

@@ -2,25 +2,17 @@
 // complete only after they were published, producers of every speed and fate.
 #include "interop/shared_ring.hpp"
 #include "tests/view/frame_reader.hpp"
+#include "tests/view/open_files.hpp"
 #include "tests/view/second_device.hpp"
 #include "tests/view/vulkan_fixture.hpp"
 
 #include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <string>
 #include <thread>
 
 namespace tessera {
 namespace {
-
-std::size_t open_files() {
-    std::size_t count = 0;
-    for (const auto &entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-        count += entry.exists() || entry.is_symlink() ? 1 : 0;
-    }
-    return count;
-}
 
 // What a consumer saw.
 struct Seen {

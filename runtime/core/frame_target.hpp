@@ -5,6 +5,7 @@
 #include "core/result.hpp"
 
 #include <tessera/base.h>
+#include <tessera/compute.h>
 
 #include <cstdint>
 
@@ -24,6 +25,9 @@ class FrameTarget {
   public:
     virtual ~FrameTarget() = default;
 
+    // The device that makes the frames from now on, between jobs; nullptr before it goes. Frames
+    // may then lie in its memory.
+    virtual void use_device(const tessera_compute * /*compute*/) {}
     // A writable frame (height, width, 4) U8 RGBA. It stays the caller's until publish or abandon.
     virtual Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) = 0;
     // The frame is complete (or its last write is enqueued on the device that made it).

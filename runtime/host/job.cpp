@@ -1,5 +1,7 @@
 #include "host/job.hpp"
 
+#include "core/trace.hpp"
+
 #include <utility>
 
 namespace tessera {
@@ -9,6 +11,7 @@ Job::Job(Generator &generator, JobSinkConfig sink, const JobLimits &limits)
 
 Result<std::unique_ptr<Job>> Job::begin(Generator &generator, const tessera_request &request,
                                         JobSinkConfig sink, const JobLimits &limits) {
+    const trace::Span span("job: begin");
     std::unique_ptr<Job> job(new Job(generator, std::move(sink), limits));
     auto begun = generator.begin(request, job->sink_.table());
     if (begun) job->job_ = *begun;
@@ -18,6 +21,7 @@ Result<std::unique_ptr<Job>> Job::begin(Generator &generator, const tessera_requ
 }
 
 Result<bool> Job::step() {
+    const trace::Span span("job: step");
     auto more = generator_.step(job_, limits_.budget_us);
     // What it did wrong tells more than what it answered.
     if (sink_.fault()) return *sink_.fault();

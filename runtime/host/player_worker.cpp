@@ -1,6 +1,7 @@
 #include "host/player_worker.hpp"
 
 #include "core/log.hpp"
+#include "core/trace.hpp"
 #include "host/thread_priority.hpp"
 
 #include <algorithm>
@@ -109,6 +110,7 @@ void PlayerWorker::push(PlayerEvent event) {
 
 void PlayerWorker::work() {
     lower_thread_priority(kWorkerNice);
+    trace::name_thread("player");
     activate();
     std::unique_lock lock(mutex_);
     while (true) {

@@ -1,0 +1,115 @@
+#include "core/trace.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <vector>
+
+namespace tessera::trace {
+namespace {
+
+struct Record {
+    const char *name = nullptr;
+    std::uint32_t thread = 0;
+    std::uint64_t started_ns = 0;
+    std::uint64_t ended_ns = 0;
+};
+
+struct ThreadName {
+    std::uint32_t thread = 0;
+    const char *name = nullptr;
+};
+
+struct Trace {
+    std::atomic<bool> on{false};
+    std::atomic<std::uint64_t> next{0}; // record; the buffer is a ring
+    std::vector<Record> records;
+    std::atomic<std::uint32_t> threads{0};
+    std::mutex mutex; // of names
+    std::vector<ThreadName> names;
+};
+
+Trace &the_trace() {
+    static Trace trace;
+    return trace;
+}
+
+std::uint64_t now_ns() {
+    const auto since = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
+}
+
+// Small numbers in the order in which threads are first seen.
+std::uint32_t this_thread() {
+    thread_local const std::uint32_t number = ++the_trace().threads;
+    return number;
+}
+
+std::string event_text(const Record &record, std::uint64_t zero_ns) {
+    const auto microseconds = [](std::uint64_t ns) { return static_cast<double>(ns) / 1000; };
+    return fmt::format(R"({{"name":"{}","ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f}}})",
+                       record.name, record.thread, microseconds(record.started_ns - zero_ns),
+                       microseconds(record.ended_ns - record.started_ns));
+}
+
+} // namespace
+
+void start(std::size_t capacity) {
+    Trace &trace = the_trace();
+    trace.on = false;
+    trace.records.assign(std::max<std::size_t>(capacity, 1), Record{});
+    trace.next = 0;
+    trace.on = true;
+}
+
+void stop() { the_trace().on = false; }
+
+bool is_on() { return the_trace().on.load(std::memory_order_relaxed); }
+
+void name_thread(const char *name) {
+    Trace &trace = the_trace();
+    const std::lock_guard lock(trace.mutex);
+    const std::uint32_t thread = this_thread();
+    std::erase_if(trace.names, [&](const ThreadName &known) { return known.thread == thread; });
+    trace.names.push_back({thread, name});
+}
+
+Span::Span(const char *name) : name_(is_on() ? name : nullptr) {
+    if (name_ != nullptr) started_ns_ = now_ns();
+}
+
+Span::~Span() {
+    if (name_ == nullptr) return;
+    Trace &trace = the_trace();
+    if (!trace.on.load(std::memory_order_acquire)) return;
+    const std::uint64_t slot = trace.next.fetch_add(1, std::memory_order_relaxed);
+    trace.records[slot % trace.records.size()] = {name_, this_thread(), started_ns_, now_ns()};
+}
+
+std::string to_json() {
+    const Trace &trace = the_trace();
+    const std::uint64_t count = std::min<std::uint64_t>(trace.next, trace.records.size());
+    std::uint64_t zero_ns = ~std::uint64_t{0};
+    for (std::uint64_t i = 0; i < count; ++i) {
+        zero_ns = std::min(zero_ns, trace.records[i].started_ns);
+    }
+    std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
+    const char *separator = "";
+    for (const ThreadName &thread : trace.names) {
+        text += fmt::format(
+            R"({}{{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":"{}"}}}})",
+            separator, thread.thread, thread.name);
+        separator = ",\n";
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+        text += separator + event_text(trace.records[i], zero_ns);
+        separator = ",\n";
+    }
+    return text + "\n]}\n";
+}
+
+} // namespace tessera::trace

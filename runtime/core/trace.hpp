@@ -1,0 +1,39 @@
+// Time spans of all threads, for looking at a run with Perfetto or chrome://tracing. Off unless a
+// program starts it; a span then costs two clock readings and one slot of a fixed buffer, and while
+// it is off a single load. One trace per process, like the log.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace tessera::trace {
+
+// Begins a trace that keeps the newest `capacity` spans; those of an earlier trace are forgotten.
+// [main], while no other thread is inside a span.
+void start(std::size_t capacity = std::size_t{1} << 18);
+// Ends it; what was recorded stays until `start`.
+void stop();
+[[nodiscard]] bool is_on();
+
+// The calling thread's name in the trace; the text outlives the process's traces (a literal).
+void name_thread(const char *name);
+
+// From construction to destruction. `name` is a literal.
+class Span {
+  public:
+    explicit Span(const char *name);
+    ~Span();
+    Span(const Span &) = delete;
+    Span &operator=(const Span &) = delete;
+
+  private:
+    const char *name_; // nullptr: the trace is off
+    std::uint64_t started_ns_ = 0;
+};
+
+// What was recorded, as JSON in the trace event format ("X" events, microseconds). [main], while no
+// span ends elsewhere.
+[[nodiscard]] std::string to_json();
+
+} // namespace tessera::trace

@@ -1,0 +1,97 @@
+// Traces: spans of several threads as JSON, nesting, the ring's bound, and nothing while it is off.
+#include "core/trace.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::json;
+
+// The spans, without the names of threads.
+std::vector<Json> spans() {
+    const Json json = Json::parse(trace::to_json());
+    std::vector<Json> found;
+    for (const Json &event : json.at("traceEvents")) {
+        if (event.at("ph") == "X") found.push_back(event);
+    }
+    return found;
+}
+
+TEST(Trace, KeepsSpansWithTheirThreadsAndTimes) {
+    trace::start();
+    trace::name_thread("main");
+    {
+        const trace::Span outer("outer");
+        const trace::Span inner("inner");
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    std::thread([] {
+        trace::name_thread("other");
+        const trace::Span span("elsewhere");
+    }).join();
+    trace::stop();
+
+    const std::vector<Json> found = spans();
+    ASSERT_EQ(found.size(), 3U);
+    const Json &inner = found[0], &outer = found[1], &elsewhere = found[2];
+    EXPECT_EQ(inner.at("name"), "inner");
+    EXPECT_EQ(outer.at("name"), "outer");
+    EXPECT_EQ(outer.at("ts"), 0.0);
+    EXPECT_GE(inner.at("dur"), 2000.0);
+    EXPECT_GE(outer.at("dur"), inner.at("dur"));
+    EXPECT_EQ(inner.at("tid"), outer.at("tid"));
+    EXPECT_NE(elsewhere.at("tid"), outer.at("tid"));
+    std::vector<std::string> names;
+    const Json all = Json::parse(trace::to_json());
+    for (const Json &event : all.at("traceEvents")) {
+        if (event.at("ph") == "M") names.push_back(event.at("args").at("name"));
+    }
+    EXPECT_EQ(names, (std::vector<std::string>{"main", "other"}));
+}
+
+TEST(Trace, KeepsTheNewestWhenThereAreTooMany) {
+    trace::start(4);
+    for (int i = 0; i < 10; ++i) const trace::Span span("old");
+    for (int i = 0; i < 3; ++i) const trace::Span span("new");
+    trace::stop();
+    int newest = 0;
+    for (const Json &span : spans()) newest += span.at("name") == "new" ? 1 : 0;
+    EXPECT_EQ(spans().size(), 4U);
+    EXPECT_EQ(newest, 3);
+}
+
+TEST(Trace, RecordsNothingWhileItIsOff) {
+    trace::start();
+    trace::stop();
+    { const trace::Span span("unseen"); }
+    EXPECT_TRUE(spans().empty());
+    EXPECT_FALSE(trace::is_on());
+    {
+        const trace::Span span("began too early");
+        trace::start();
+    }
+    EXPECT_TRUE(spans().empty());
+}
+
+TEST(Trace, ManyThreadsLoseNothing) {
+    trace::start(10'000);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+        threads.emplace_back([] {
+            for (int i = 0; i < 1000; ++i) const trace::Span span("work");
+        });
+    }
+    for (std::thread &thread : threads) thread.join();
+    trace::stop();
+    EXPECT_EQ(spans().size(), 4000U);
+}
+
+} // namespace
+} // namespace tessera

@@ -121,7 +121,16 @@ Result<std::unique_ptr<Session>> Session::create(const PlayerConfig &config) {
     return session;
 }
 
-Session::~Session() { TESSERA_ASSERT(generator_ == nullptr || !generator_->is_active()); }
+Session::~Session() {
+    TESSERA_ASSERT(generator_ == nullptr || !generator_->is_active());
+    close_device();
+}
+
+void Session::close_device() {
+    if (device_ == nullptr) return;
+    config_.frames->use_device(nullptr);
+    device_.reset();
+}
 
 std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
 
@@ -132,6 +141,7 @@ Result<void> Session::activate(const SessionCallbacks &callbacks) {
         auto device = Device::open(config_.backend, config_.threads, config_.compute);
         if (!device) return device.error();
         device_ = std::move(*device);
+        config_.frames->use_device(&device_->compute());
     }
     const WorkerScope worker(*config_.host, &device_->threads());
     JobSinkConfig sink_config;
@@ -164,7 +174,7 @@ void Session::deactivate() {
         const WorkerScope worker(*config_.host, &device_->threads());
         generator_->deactivate();
     }
-    device_.reset();
+    close_device();
 }
 
 std::vector<tessera_value>
@@ -251,7 +261,9 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
     };
 
     const WorkerScope worker(*config_.host, &device_->threads());
-    auto run = Job::begin(*generator_, request, std::move(sink), {config_.step_budget_us});
+    const std::uint32_t budget_us =
+        job.request.step_budget_us != 0 ? job.request.step_budget_us : config_.step_budget_us;
+    auto run = Job::begin(*generator_, request, std::move(sink), {budget_us});
     report.begin_us = now_us() - started_us;
     step_started = now_us();
     Result<bool> more = run ? Result<bool>(true) : Result<bool>(run.error());

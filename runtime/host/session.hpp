@@ -58,6 +58,7 @@ class Session {
 
   private:
     explicit Session(PlayerConfig config);
+    void close_device();
     Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks,
                                 std::uint64_t started_us);
     std::vector<tessera_value> reactivating_values(const std::vector<tessera_value> &values) const;

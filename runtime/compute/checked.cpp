@@ -4,6 +4,8 @@
 #include "core/log.hpp"
 #include "core/tensor.hpp"
 
+#include <tessera/ext/cuda.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -92,8 +94,13 @@ bool overlaps(const tessera_tensor &a, const tessera_tensor &b) {
 namespace {
 
 const void *checked_extension(const tessera_compute *compute, const char *id) {
+    if (id == nullptr) return nullptr;
+    if (std::strcmp(id, TESSERA_EXT_CUDA) == 0) { // only data
+        const tessera_compute &inner = CheckedState::of(compute).inner;
+        return inner.get_extension != nullptr ? inner.get_extension(&inner, id) : nullptr;
+    }
     // Tables of other extensions would be called with this compute, which they do not know.
-    if (id == nullptr || std::strcmp(id, TESSERA_EXT_COMPUTE_DENOISE) != 0) return nullptr;
+    if (std::strcmp(id, TESSERA_EXT_COMPUTE_DENOISE) != 0) return nullptr;
     return CheckedState::of(compute).inner_denoise != nullptr ? checked_denoise() : nullptr;
 }
 

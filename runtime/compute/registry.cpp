@@ -2,6 +2,7 @@
 
 #include "compute/checked.hpp"
 #include "compute/cpu/cpu_compute.hpp"
+#include "compute/cuda_module.hpp"
 
 #include <optional>
 #include <utility>
@@ -9,10 +10,16 @@
 namespace tessera {
 namespace {
 
+struct Backend {
+    const char *name;
+    std::string (*missing)(); // empty when it is available on this machine
+    Result<std::unique_ptr<ComputeDevice>> (*open)(const ComputeOptions &options);
+};
+
 // Every backend, best first. A new one is a folder and a line here.
-constexpr ComputeBackend kBackends[] = {
-    {"cuda", "this build has no CUDA backend; use \"cpu\"", nullptr},
-    {"cpu", "", cpu::open_cpu_compute},
+constexpr Backend kBackends[] = {
+    {"cuda", missing_cuda, open_cuda_compute},
+    {"cpu", [] { return std::string(); }, cpu::open_cpu_compute},
 };
 
 } // namespace
@@ -32,17 +39,25 @@ void Compute::set_stepping(bool stepping) const {
 }
 
 std::vector<ComputeBackend> compute_backends() {
-    return {std::begin(kBackends), std::end(kBackends)};
+    static const std::vector<std::string> missing = [] {
+        std::vector<std::string> reasons;
+        for (const Backend &backend : kBackends) reasons.push_back(backend.missing());
+        return reasons;
+    }();
+    std::vector<ComputeBackend> backends;
+    for (std::size_t i = 0; i < missing.size(); ++i)
+        backends.push_back({kBackends[i].name, missing[i].c_str()});
+    return backends;
 }
 
 Result<Compute> Compute::open(std::string_view name, const ComputeOptions &options) {
     std::string known = "\"best\"";
-    for (const ComputeBackend &backend : kBackends) {
+    for (const Backend &backend : kBackends) {
         known += fmt::format(", \"{}\"", backend.name);
-        if (name != backend.name && !(name == "best" && backend.open)) continue;
-        if (!backend.open) {
-            return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name,
-                              backend.missing);
+        if (name != backend.name && name != "best") continue;
+        if (const std::string missing = backend.missing(); !missing.empty()) {
+            if (name == "best") continue;
+            return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name, missing);
         }
         auto device = backend.open(options);
         if (!device) return device.error();

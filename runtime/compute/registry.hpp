@@ -36,7 +36,7 @@ class ComputeDevice {
 // Owns a table of operations and what is behind it. Move-only.
 class Compute {
   public:
-    // `backend`: a name of compute_backends(), or "best".
+    // `backend`: a name of compute_backends(), or "best": the first that is not missing.
     static Result<Compute> open(std::string_view backend, const ComputeOptions &options = {});
 
     Compute(Compute &&) noexcept;
@@ -60,12 +60,11 @@ class Compute {
 // A backend as people may ask for it.
 struct ComputeBackend {
     const char *name;
-    // Empty when this build has it, else why not and what would help.
+    // Empty when it is available here, else why not and what would help.
     const char *missing;
-    Result<std::unique_ptr<ComputeDevice>> (*open)(const ComputeOptions &options);
 };
 
-// Best first.
+// Best first. What is missing is looked up once per process.
 [[nodiscard]] std::vector<ComputeBackend> compute_backends();
 
 } // namespace tessera

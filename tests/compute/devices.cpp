@@ -21,7 +21,7 @@ Compute open_device(const DeviceConfig &config, unsigned threads) {
 std::vector<DeviceConfig> device_configs() {
     std::vector<DeviceConfig> configs;
     for (const ComputeBackend &backend : compute_backends()) {
-        if (backend.open == nullptr) continue;
+        if (*backend.missing != '\0') continue;
         if (std::string_view(backend.name) != "cpu") {
             configs.push_back({backend.name, ""});
             continue;

@@ -18,8 +18,12 @@ using ::testing::HasSubstr;
 TEST(Registry, BestIsABackendOfThisBuild) {
     const auto compute = Compute::open("best");
     ASSERT_TRUE(compute.ok()) << compute.error().message;
-    EXPECT_STREQ((*compute).table()->info->backend, "cpu");
-    EXPECT_EQ((*compute).table()->info->memory, TESSERA_MEMORY_HOST);
+    std::string first; // that is not missing
+    for (const ComputeBackend &backend : compute_backends())
+        if (first.empty() && *backend.missing == '\0') first = backend.name;
+    EXPECT_EQ((*compute).table()->info->backend, first);
+    EXPECT_EQ((*compute).table()->info->memory,
+              first == "cpu" ? TESSERA_MEMORY_HOST : TESSERA_MEMORY_CUDA);
 }
 
 TEST(Registry, UnknownNameListsTheKnownOnes) {
@@ -32,12 +36,11 @@ TEST(Registry, UnknownNameListsTheKnownOnes) {
 
 TEST(Registry, MissingBackendSaysWhy) {
     for (const ComputeBackend &backend : compute_backends()) {
-        if (backend.open != nullptr) continue;
+        if (*backend.missing == '\0') continue;
         const auto compute = Compute::open(backend.name);
         ASSERT_FALSE(compute.ok());
         EXPECT_EQ(compute.error().status, Status::kUnsupported);
         EXPECT_THAT(compute.error().message, HasSubstr(backend.missing));
-        EXPECT_GT(std::strlen(backend.missing), 0u);
     }
 }
 

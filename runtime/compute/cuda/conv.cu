@@ -1,0 +1,157 @@
+// conv2d as an implicit product: rows are pixels of the result, the inner index runs over (kernel
+// row, kernel column, input channel). Sums are plain float32 in that order, so `exact` or not is
+// one.
+#include "compute/cuda/host_weight.hpp"
+#include "compute/cuda/linear.cuh"
+#include "compute/cuda/ops.hpp"
+#include "compute/cuda/tile.cuh"
+#include "compute/operands.hpp"
+
+namespace tessera::cuda {
+namespace {
+
+struct Convolution {
+    const float *x; // (batch, height, width, channels)
+    std::int64_t x_stride[3];
+    std::int64_t height, width, channels; // before upsampling
+    std::int64_t kernel_width;
+    std::int64_t stride, upsample, pad_top, pad_left;
+    bool circular, silu;
+    float *out; // (batch, out_rows, out_width, out_channels)
+    std::int64_t out_stride[3];
+    std::int64_t out_rows, out_width, first_row;
+    const float *residual; // as out, or NULL
+    std::int64_t residual_stride[3];
+    const float *bias;
+    tessera_activation_kind activation;
+
+    // Where a padded, upsampled coordinate lies in x; -1: in the padding.
+    [[nodiscard]] __device__ std::int64_t source(std::int64_t at, std::int64_t extent) const {
+        const std::int64_t whole = extent * upsample;
+        if (circular) at = at < 0 ? at + whole : (at >= whole ? at - whole : at);
+        return at < 0 || at >= whole ? -1 : at / upsample;
+    }
+    // Input k of the pixel that row `pixel` of the product is.
+    [[nodiscard]] __device__ float input(std::int64_t pixel, std::int64_t k) const {
+        const std::int64_t channel = k % channels;
+        const std::int64_t tap = k / channels;
+        const std::int64_t column = pixel % out_width;
+        const std::int64_t row = pixel / out_width % out_rows + first_row;
+        const std::int64_t y = source(row * stride + tap / kernel_width - pad_top, height);
+        const std::int64_t at = source(column * stride + tap % kernel_width - pad_left, width);
+        if (y < 0 || at < 0) return 0.0F;
+        const float value = x[pixel / out_width / out_rows * x_stride[0] + y * x_stride[1] +
+                              at * x_stride[2] + channel];
+        return silu ? activated(value, TESSERA_ACTIVATION_SILU) : value;
+    }
+    __device__ void store(std::int64_t pixel, std::int64_t channel, float sum) const {
+        const std::int64_t column = pixel % out_width;
+        const std::int64_t row = pixel / out_width % out_rows;
+        const std::int64_t image = pixel / out_width / out_rows;
+        float value = bias != nullptr ? sum + bias[channel] : sum;
+        value = activated(value, activation);
+        if (residual != nullptr) {
+            value += residual[image * residual_stride[0] + row * residual_stride[1] +
+                              column * residual_stride[2] + channel];
+        }
+        out[image * out_stride[0] + row * out_stride[1] + column * out_stride[2] + channel] = value;
+    }
+};
+
+template <class Weight>
+__global__ void convolve(Convolution conv, const Weight *weight, std::int64_t weight_stride,
+                         std::int64_t pixels, std::int64_t columns, std::int64_t inner) {
+    tile_product(
+        pixels, columns, inner,
+        [&](std::int64_t pixel, std::int64_t k) { return conv.input(pixel, k); },
+        [&](std::int64_t column, std::int64_t k) {
+            return as_float(weight[column * weight_stride + k]);
+        },
+        [&](std::int64_t pixel, std::int64_t channel, float sum) {
+            conv.store(pixel, channel, sum);
+        });
+}
+
+void take_strides(std::int64_t (&to)[3], const tessera_tensor &tensor) {
+    for (int i = 0; i < 3; ++i) to[i] = tensor.stride[i];
+}
+
+Convolution convolution_of(const tessera_tensor &x, const PackedWeight &weight,
+                           const tessera_conv2d &options, const tessera_tensor &out) {
+    Convolution conv{};
+    conv.x = data_of(x);
+    take_strides(conv.x_stride, x);
+    conv.height = x.shape[1];
+    conv.width = x.shape[2];
+    conv.channels = x.shape[3];
+    conv.kernel_width = weight.kernel_width;
+    conv.stride = options.stride == 0 ? 1 : options.stride;
+    conv.upsample = options.upsample == 0 ? 1 : options.upsample;
+    conv.pad_top = options.pad_top;
+    conv.pad_left = options.pad_left;
+    conv.circular = options.circular != 0;
+    conv.silu = options.input_activation == TESSERA_ACTIVATION_SILU;
+    conv.out = data_of(out);
+    take_strides(conv.out_stride, out);
+    conv.out_rows = out.shape[1];
+    conv.out_width = out.shape[2];
+    conv.first_row = options.first_row;
+    if (options.residual != nullptr) {
+        conv.residual = data_of(*options.residual);
+        take_strides(conv.residual_stride, *options.residual);
+    }
+    conv.bias = options.bias != nullptr ? data_of(*options.bias) : nullptr;
+    conv.activation = options.activation;
+    return conv;
+}
+
+} // namespace
+
+Result<tessera_tensor> pack_conv2d(Cuda &cuda, const tessera_tensor &weight,
+                                   tessera_dtype precision) {
+    PackedWeight packed;
+    packed.dtype = precision;
+    packed.rank = 4;
+    packed.columns = weight.shape[0];
+    packed.inner = weight.shape[1] * weight.shape[2] * weight.shape[3];
+    packed.kernel_width = weight.shape[3];
+    std::vector<float> values;
+    values.reserve(static_cast<std::size_t>(packed.columns * packed.inner));
+    for (std::int64_t o = 0; o < weight.shape[0]; ++o) {
+        for (std::int64_t tap = 0; tap < weight.shape[2] * weight.shape[3]; ++tap) {
+            const std::int64_t at = o * weight.stride[0] +
+                                    tap / weight.shape[3] * weight.stride[2] +
+                                    tap % weight.shape[3] * weight.stride[3];
+            for (std::int64_t c = 0; c < weight.shape[1]; ++c)
+                values.push_back(host_weight_at(weight, at + c * weight.stride[1]));
+        }
+    }
+    return cuda.keep(weight, packed, values);
+}
+
+void conv2d(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
+            const tessera_conv2d &options, const tessera_tensor &out) {
+    const auto check = operands::conv2d(&x, &packed, options, &out);
+    if (!accepted(cuda, "conv2d", check)) return;
+    const PackedWeight *weight = cuda.find(packed);
+    if (weight == nullptr) {
+        cuda.fail(Status::kInvalidArgument,
+                  "conv2d: packed_weight {} is not from pack_conv2d of this compute",
+                  shape_text(packed));
+        return;
+    }
+    const Convolution conv = convolution_of(x, *weight, options, out);
+    const std::int64_t pixels = out.shape[0] * out.shape[1] * out.shape[2];
+    const dim3 grid = tiles_for(pixels, weight->columns);
+    if (weight->dtype == TESSERA_DTYPE_F32) {
+        cuda.launch("conv2d", convolve<float>, grid, kThreads, conv,
+                    static_cast<const float *>(weight->data), weight->stride, pixels,
+                    weight->columns, weight->inner);
+    } else {
+        cuda.launch("conv2d", convolve<__nv_bfloat16>, grid, kThreads, conv,
+                    static_cast<const __nv_bfloat16 *>(weight->data), weight->stride, pixels,
+                    weight->columns, weight->inner);
+    }
+}
+
+} // namespace tessera::cuda

@@ -1,0 +1,325 @@
+#include "compute/cuda/cuda.hpp"
+
+#include "compute/cuda/ops.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace tessera::cuda {
+
+namespace {
+
+constexpr const char *kSource = "compute.cuda";
+
+// Round to nearest, half to even; not-a-number stays one.
+std::uint16_t to_bf16(float value) {
+    const auto bits = std::bit_cast<std::uint32_t>(value);
+    if ((bits & 0x7fffffffU) > 0x7f800000U) return static_cast<std::uint16_t>(bits >> 16U | 64U);
+    return static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U);
+}
+
+// Bytes of a host tensor in row-major order, any strides; `gather` false: back into the tensor.
+void walk_host(const tessera_tensor &tensor, std::byte *dense, bool gather) {
+    const std::size_t element = dtype_size(tensor.dtype);
+    const std::int64_t count = *element_count(tensor);
+    auto *base = static_cast<std::byte *>(tensor.data);
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::int64_t rest = i;
+        std::int64_t at = 0;
+        for (std::int32_t d = tensor.rank - 1; d >= 0; --d) {
+            at += rest % tensor.shape[d] * tensor.stride[d];
+            rest /= tensor.shape[d];
+        }
+        std::byte *strided = base + at * static_cast<std::int64_t>(element);
+        std::byte *packed = dense + static_cast<std::size_t>(i) * element;
+        std::memcpy(gather ? packed : strided, gather ? strided : packed, element);
+    }
+}
+
+tessera_tensor dense_like(const tessera_tensor &tensor, void *data) {
+    tessera_tensor dense = tensor;
+    dense.data = data;
+    std::int64_t stride = 1;
+    for (std::int32_t d = tensor.rank - 1; d >= 0; --d) {
+        dense.stride[d] = stride;
+        stride *= tensor.shape[d];
+    }
+    return dense;
+}
+
+} // namespace
+
+// ---- start and end ----
+
+Result<std::unique_ptr<Cuda>> Cuda::create(int device) {
+    std::unique_ptr<Cuda> cuda(new Cuda(device));
+    if (const auto opened = cuda->open(); !opened) return opened.error();
+    return Result<std::unique_ptr<Cuda>>(std::move(cuda));
+}
+
+Result<> Cuda::open() {
+    int least = 0;
+    int greatest = 0;
+    cudaDeviceProp properties{};
+    cudaError_t error = cudaSetDevice(device_);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, device_);
+    if (error == cudaSuccess) error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    // Of the lowest priority, so that graphics goes first where the device can choose.
+    if (error == cudaSuccess)
+        error = cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least);
+    if (error == cudaSuccess) error = tables_.open(stream_);
+    if (error != cudaSuccess) {
+        (void)cudaGetLastError();
+        return make_error(error == cudaErrorMemoryAllocation ? Status::kOutOfMemory
+                                                             : Status::kFailed,
+                          "CUDA device {} does not start: {}", device_, cudaGetErrorString(error));
+    }
+    description_ =
+        fmt::format("{}, compute capability {}.{}, {} MiB", properties.name, properties.major,
+                    properties.minor, properties.totalGlobalMem >> 20U);
+    extension_.struct_size = sizeof extension_;
+    extension_.device = device_;
+    extension_.stream = stream_;
+    static_assert(sizeof extension_.uuid == sizeof properties.uuid);
+    std::memcpy(extension_.uuid, &properties.uuid, sizeof extension_.uuid);
+    extension_.launch_count = &launches_;
+    return {};
+}
+
+Cuda::~Cuda() {
+    (void)cudaSetDevice(device_);
+    if (stream_ != nullptr) (void)cudaStreamSynchronize(stream_);
+    for (const auto &[data, weight] : weights_) (void)cudaFree(weight.data);
+    for (const Buffer &buffer : scratch_) {
+        if (buffer.memory != nullptr) (void)cudaFree(buffer.memory);
+    }
+    if (pinned_.memory != nullptr) (void)cudaFreeHost(pinned_.memory);
+    tables_.close();
+    if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
+}
+
+void Cuda::make_current() { check(cudaSetDevice(device_), "cudaSetDevice"); }
+
+// ---- errors ----
+
+void Cuda::report(Status status, const std::string &message) {
+    log::write(log::Level::kError, kSource, message);
+    if (status_ == Status::kOk) status_ = status;
+}
+
+bool Cuda::check(cudaError_t error, const char *what) {
+    if (error == cudaSuccess) return true;
+    (void)cudaGetLastError(); // what can be forgotten is
+    fail(error == cudaErrorMemoryAllocation ? Status::kOutOfMemory : Status::kFailed, "{}: {} ({})",
+         what, cudaGetErrorString(error), static_cast<int>(error));
+    return false;
+}
+
+// ---- memory ----
+
+Result<void *> Cuda::allocate(std::size_t size_bytes) {
+    void *memory = nullptr;
+    const cudaError_t error = cudaMalloc(&memory, size_bytes);
+    if (error == cudaSuccess) return memory;
+    (void)cudaGetLastError();
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    if (error != cudaErrorMemoryAllocation ||
+        cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) {
+        (void)cudaGetLastError();
+        return make_error(
+            error == cudaErrorMemoryAllocation ? Status::kOutOfMemory : Status::kFailed,
+            "no {} bytes of device memory: {}", size_bytes, cudaGetErrorString(error));
+    }
+    return make_error(Status::kOutOfMemory, "no {} bytes of device memory; {} of {} bytes are free",
+                      size_bytes, free_bytes, total_bytes);
+}
+
+void Cuda::release(void *memory) { check(cudaFree(memory), "cudaFree"); }
+
+void *Cuda::scratch_bytes(Scratch slot, std::size_t size_bytes) {
+    Buffer &buffer = scratch_[static_cast<std::size_t>(slot)];
+    if (buffer.size_bytes >= size_bytes) return buffer.memory;
+    if (buffer.memory != nullptr) release(buffer.memory); // waits for what still uses it
+    buffer = {};
+    const std::size_t rounded = (size_bytes + 0xffffU) & ~std::size_t{0xffffU};
+    const auto memory = allocate(rounded);
+    if (!memory) {
+        fail(memory.error().status, "scratch memory: {}", memory.error().message);
+        return nullptr;
+    }
+    buffer = {*memory, rounded};
+    return buffer.memory;
+}
+
+const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {
+    const void *device = nullptr;
+    if (size_bytes <= HostTables::kHalfBytes) {
+        return check(tables_.copy(host, size_bytes, &device), "a table to the device") ? device
+                                                                                       : nullptr;
+    }
+    void *memory = scratch_bytes(Scratch::kC, size_bytes);
+    return memory != nullptr && copy_in(host, size_bytes, memory) ? memory : nullptr;
+}
+
+// Small ones lie in the ring, for large ones it waits.
+bool Cuda::copy_in(const void *host, std::size_t size_bytes, void *device) {
+    constexpr std::size_t kSmallBytes = std::size_t{256} << 10;
+    if (size_bytes <= kSmallBytes)
+        return check(tables_.copy_to(host, size_bytes, device), "upload");
+    return check(cudaMemcpyAsync(device, host, size_bytes, cudaMemcpyHostToDevice, stream_),
+                 "upload") &&
+           check(cudaStreamSynchronize(stream_), "upload");
+}
+
+void Cuda::upload(const tessera_tensor &host, const tessera_tensor &out) {
+    const auto bytes = static_cast<std::size_t>(*size_bytes(host));
+    const void *dense = host.data;
+    if (!is_contiguous(host)) {
+        gathered_.resize(bytes);
+        walk_host(host, gathered_.data(), true);
+        dense = gathered_.data();
+    }
+    if (is_contiguous(out)) {
+        copy_in(dense, bytes, out.data);
+        return;
+    }
+    void *staged = scratch_bytes(Scratch::kA, bytes);
+    if (staged == nullptr || !copy_in(dense, bytes, staged)) return;
+    copy_strided(*this, dense_like(out, staged), out);
+}
+
+bool Cuda::reserve_pinned(std::size_t size_bytes) {
+    if (pinned_used_ + size_bytes <= pinned_.size_bytes) return true;
+    finish();
+    if (failed()) return false;
+    if (size_bytes <= pinned_.size_bytes) return true;
+    if (pinned_.memory != nullptr) check(cudaFreeHost(pinned_.memory), "cudaFreeHost");
+    pinned_ = {};
+    const std::size_t rounded = std::max(2 * size_bytes, std::size_t{1} << 20);
+    if (!check(cudaHostAlloc(&pinned_.memory, rounded, cudaHostAllocDefault), "pinned memory")) {
+        return false;
+    }
+    pinned_.size_bytes = rounded;
+    return true;
+}
+
+void Cuda::download(const tessera_tensor &source, const tessera_tensor &host_out) {
+    const auto bytes = static_cast<std::size_t>(*size_bytes(source));
+    const void *dense = source.data;
+    if (!is_contiguous(source)) {
+        void *staged = scratch_bytes(Scratch::kA, bytes);
+        if (staged == nullptr) return;
+        copy_strided(*this, source, dense_like(source, staged));
+        dense = staged;
+    }
+    if (!reserve_pinned(bytes)) return;
+    if (!check(cudaMemcpyAsync(static_cast<std::byte *>(pinned_.memory) + pinned_used_, dense,
+                               bytes, cudaMemcpyDeviceToHost, stream_),
+               "download")) {
+        return;
+    }
+    downloads_.push_back({pinned_used_, host_out});
+    pinned_used_ += (bytes + 63U) & ~std::size_t{63U};
+}
+
+void Cuda::finish() {
+    check(cudaStreamSynchronize(stream_), "synchronize");
+    for (const Download &download : downloads_) {
+        if (failed()) break;
+        std::byte *from = static_cast<std::byte *>(pinned_.memory) + download.offset;
+        if (is_contiguous(download.host)) {
+            std::memcpy(download.host.data, from,
+                        static_cast<std::size_t>(*size_bytes(download.host)));
+        } else {
+            walk_host(download.host, from, false);
+        }
+    }
+    downloads_.clear();
+    pinned_used_ = 0;
+}
+
+// ---- weights ----
+
+Result<tessera_tensor> Cuda::keep(const tessera_tensor &host_weight, const PackedWeight &packed,
+                                  const std::vector<float> &values) {
+    PackedWeight weight = packed;
+    // Rows of 16-byte multiples: what cuBLASLt and wide loads like.
+    const std::int64_t multiple = weight.dtype == TESSERA_DTYPE_BF16 ? 8 : 4;
+    weight.stride = (weight.inner + multiple - 1) / multiple * multiple;
+    const std::size_t bytes =
+        static_cast<std::size_t>(weight.columns * weight.stride) * dtype_size(weight.dtype);
+    std::vector<std::byte> dense(bytes);
+    for (std::int64_t r = 0; r < weight.columns; ++r) {
+        const float *from = values.data() + r * weight.inner;
+        std::byte *to =
+            dense.data() + static_cast<std::size_t>(r * weight.stride) * dtype_size(weight.dtype);
+        if (weight.dtype == TESSERA_DTYPE_F32) {
+            std::memcpy(to, from, static_cast<std::size_t>(weight.inner) * sizeof(float));
+            continue;
+        }
+        for (std::int64_t i = 0; i < weight.inner; ++i) {
+            const std::uint16_t rounded = to_bf16(from[i]);
+            std::memcpy(to + 2 * i, &rounded, sizeof rounded);
+        }
+    }
+    const auto memory = allocate(bytes);
+    if (!memory) return memory.error();
+    weight.data = *memory;
+    std::copy_n(host_weight.shape, weight.rank, weight.shape);
+    const cudaError_t error =
+        cudaMemcpyAsync(*memory, dense.data(), bytes, cudaMemcpyHostToDevice, stream_);
+    const cudaError_t waited = cudaStreamSynchronize(stream_);
+    if (error != cudaSuccess || waited != cudaSuccess) {
+        (void)cudaGetLastError();
+        (void)cudaFree(*memory);
+        return make_error(Status::kFailed, "weight {} to the device: {}", shape_text(host_weight),
+                          cudaGetErrorString(error != cudaSuccess ? error : waited));
+    }
+    weights_[weight.data] = weight;
+    tessera_tensor out = host_weight;
+    out.data = weight.data;
+    out.dtype = weight.dtype;
+    out.memory = TESSERA_MEMORY_CUDA;
+    out.layout = TESSERA_LAYOUT_PACKED;
+    for (int i = 0; i < TESSERA_MAX_RANK; ++i) {
+        if (i >= out.rank) out.shape[i] = 1;
+        out.stride[i] = 0;
+    }
+    return out;
+}
+
+const PackedWeight *Cuda::find(const tessera_tensor &packed) const {
+    const auto found = weights_.find(packed.data);
+    if (found == weights_.end() || found->second.rank != packed.rank ||
+        !std::equal(packed.shape, packed.shape + packed.rank, found->second.shape)) {
+        return nullptr;
+    }
+    return &found->second;
+}
+
+void Cuda::forget(const void *packed) { weights_.erase(packed); }
+
+// ---- graphs ----
+
+cudaGraphExec_t Cuda::capture(const std::function<void()> &record) {
+    const std::uint64_t launches = launches_;
+    if (!check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "graph capture"))
+        return nullptr;
+    record();
+    launches_ = launches; // nothing has run yet
+    cudaGraph_t graph = nullptr;
+    const bool ended = check(cudaStreamEndCapture(stream_, &graph), "graph capture");
+    cudaGraphExec_t executable = nullptr;
+    if (ended && !failed()) check(cudaGraphInstantiate(&executable, graph, 0), "graph");
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    return executable;
+}
+
+void Cuda::launch_graph(cudaGraphExec_t graph) {
+    ++launches_;
+    check(cudaGraphLaunch(graph, stream_), "graph launch");
+}
+
+} // namespace tessera::cuda

@@ -1,0 +1,183 @@
+// The CUDA device: what every operation of this folder gets. It owns the stream, scratch memory,
+// packed weights, the way of small host tables to the device, and the sticky error.
+// It does not own tensors: those belong to callers.
+#pragma once
+
+#include "compute/cuda/host_tables.hpp"
+#include "compute/cuda/products.hpp"
+#include "core/log.hpp"
+#include "core/result.hpp"
+#include "core/tensor.hpp"
+
+#include <tessera/compute.h>
+#include <tessera/ext/cuda.h>
+
+#include <cuda_runtime.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace tessera::cuda {
+
+// Scratch buffers that may live at the same time; nothing in them survives the operation.
+enum class Scratch : std::size_t { kA, kB, kC, kCount };
+
+// A weight of pack_linear (rank 2) or pack_conv2d (rank 4): rows of `inner` numbers, one per output
+// column; of a convolution in the order (kernel row, kernel column, input channel).
+struct PackedWeight {
+    void *data = nullptr;
+    tessera_dtype dtype = TESSERA_DTYPE_NONE; // F32 or BF16
+    int rank = 0;
+    std::int64_t columns = 0;
+    std::int64_t inner = 0;
+    std::int64_t stride = 0; // elements from row to row
+    std::int64_t kernel_width = 1;
+    std::int64_t shape[TESSERA_MAX_RANK]{}; // as it was given
+    ProductChoice choice{};                 // how cuBLASLt multiplies with it; BF16 of rank 2 only
+};
+
+class Cuda {
+  public:
+    static Result<std::unique_ptr<Cuda>> create(int device);
+    ~Cuda();
+    Cuda(const Cuda &) = delete;
+    Cuda &operator=(const Cuda &) = delete;
+
+    [[nodiscard]] cudaStream_t stream() const { return stream_; }
+    [[nodiscard]] const std::string &description() const { return description_; }
+    [[nodiscard]] const tessera_ext_cuda &extension() const { return extension_; }
+    [[nodiscard]] Products &products() { return products_; }
+    [[nodiscard]] HostTables &tables() { return tables_; }
+    void count_launch() { ++launches_; }
+
+    // This thread's calls go to the device; every entry point does it first.
+    void make_current();
+
+    // ---- errors ----
+
+    // Logs an error; the first one sticks until take_status(). Names the operation and its shapes.
+    template <class... Args>
+    void fail(Status status, fmt::format_string<Args...> format, Args &&...args) {
+        report(status, fmt::format(format, std::forward<Args>(args)...));
+    }
+    void report(Status status, const std::string &message);
+    // False, and reported, when a CUDA call did not succeed.
+    bool check(cudaError_t error, const char *what);
+    [[nodiscard]] bool failed() const { return status_ != Status::kOk; }
+    Status take_status() { return std::exchange(status_, Status::kOk); }
+
+    // ---- memory ----
+
+    // Device memory; the error names how much was wanted and how much there is.
+    Result<void *> allocate(std::size_t size_bytes);
+    void release(void *memory);
+    // At least `count` elements, undefined contents; grows and stays. NULL when memory is short:
+    // that has been reported then, and the operation returns.
+    template <class T>
+    [[nodiscard]] T *scratch(Scratch slot, std::int64_t count) {
+        return static_cast<T *>(scratch_bytes(slot, static_cast<std::size_t>(count) * sizeof(T)));
+    }
+    // A small host array for operations that follow; NULL when it failed, which has been reported.
+    template <class T>
+    [[nodiscard]] const T *table(const T *host, std::int64_t count) {
+        return static_cast<const T *>(
+            table_bytes(host, static_cast<std::size_t>(count) * sizeof(T)));
+    }
+
+    // Bytes of the host, which have been read when it returns.
+    bool copy_in(const void *host, std::size_t size_bytes, void *device);
+    void upload(const tessera_tensor &host, const tessera_tensor &out);
+    void download(const tessera_tensor &source, const tessera_tensor &host_out);
+    // Waits for the stream and finishes downloads.
+    void finish();
+
+    // ---- weights ----
+
+    Result<tessera_tensor> keep(const tessera_tensor &host_weight, const PackedWeight &packed,
+                                const std::vector<float> &values);
+    // NULL when `packed` is none of this device.
+    [[nodiscard]] const PackedWeight *find(const tessera_tensor &packed) const;
+    void forget(const void *packed);
+
+    // ---- launches ----
+
+    template <class... Parameters, class... Args>
+    void launch(const char *what, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                Args &&...args) {
+        launch_shared(what, kernel, grid, block, 0, std::forward<Args>(args)...);
+    }
+    template <class... Parameters, class... Args>
+    void launch_shared(const char *what, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                       std::size_t shared_bytes, Args &&...args) {
+        cudaLaunchConfig_t config{};
+        config.gridDim = grid;
+        config.blockDim = block;
+        config.dynamicSmemBytes = shared_bytes;
+        config.stream = stream_;
+        ++launches_;
+        constexpr std::size_t kAlwaysThere = std::size_t{48} << 10;
+        if (shared_bytes > kAlwaysThere &&
+            !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                        static_cast<int>(shared_bytes)),
+                   what)) {
+            return;
+        }
+        check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...), what);
+    }
+
+    // What `record` launches, as a graph; NULL when that failed, which has been reported.
+    [[nodiscard]] cudaGraphExec_t capture(const std::function<void()> &record);
+    void launch_graph(cudaGraphExec_t graph);
+
+  private:
+    // A download on its way: pinned bytes that go to the caller's tensor when the stream is done.
+    struct Download {
+        std::size_t offset;
+        tessera_tensor host;
+    };
+    struct Buffer {
+        void *memory = nullptr;
+        std::size_t size_bytes = 0;
+    };
+
+    explicit Cuda(int device) : device_(device) {}
+    Result<> open();
+    void *scratch_bytes(Scratch slot, std::size_t size_bytes);
+    const void *table_bytes(const void *host, std::size_t size_bytes);
+    bool reserve_pinned(std::size_t size_bytes);
+
+    int device_;
+    cudaStream_t stream_ = nullptr;
+    std::string description_;
+    tessera_ext_cuda extension_{};
+    std::uint64_t launches_ = 0;
+    Status status_ = Status::kOk;
+    std::array<Buffer, static_cast<std::size_t>(Scratch::kCount)> scratch_;
+    Buffer pinned_; // of downloads
+    std::size_t pinned_used_ = 0;
+    std::vector<std::byte> gathered_; // of a strided upload
+    std::vector<Download> downloads_;
+    std::unordered_map<const void *, PackedWeight> weights_;
+    HostTables tables_;
+    Products products_;
+};
+
+// Reports a failed check of an operation's operands; true when there is none.
+inline bool accepted(Cuda &cuda, const char *operation, const Result<> &check) {
+    if (check) return true;
+    cuda.fail(check.error().status, "{}: {}", operation, check.error().message);
+    return false;
+}
+
+[[nodiscard]] inline float *data_of(const tessera_tensor &tensor) {
+    return static_cast<float *>(tensor.data);
+}
+
+} // namespace tessera::cuda

@@ -1,0 +1,478 @@
+// "tessera.compute-denoise/1": the diffusion head of MAR. The condition embedding is made once per
+// set and the modulations of many steps in one product per layer; then the steps run as CUDA graphs
+// of a few steps each, made once per shape, so that one unit stays about a millisecond long.
+//
+// The floor for MAR-B (width 1024, 6 blocks, token 16): a step multiplies each network row with
+// 2 * 6 * 1024^2 weights: 25 MFLOP, and 25 MB of bf16 that are read once a step, from the level 2
+// cache where it holds them. 26 launches a step inside graphs; the host launches 16 graphs for 100
+// steps (12 of 8 steps, 4 of one), so 1,024 for 64 sets, and about 15 kernels beside them for a
+// set.
+#include "compute/cuda/denoise_kernels.cuh"
+#include "compute/cuda/linear.cuh"
+#include "compute/cuda/ops.hpp"
+#include "compute/operands.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace tessera::cuda {
+namespace {
+
+constexpr std::int32_t kGraphSteps = 8;   // of a graph; what is left over runs one by one
+constexpr std::int64_t kChunkRows = 1024; // rows (steps times network rows) of modulations at once
+constexpr std::size_t kKeptGraphs = 64;
+
+struct Layer {
+    PackedWeight weight;
+    const float *bias = nullptr;
+    [[nodiscard]] bool is_bf16() const { return weight.dtype == TESSERA_DTYPE_BF16; }
+};
+
+} // namespace
+} // namespace tessera::cuda
+
+using namespace tessera;       // NOLINT(google-build-using-namespace)
+using namespace tessera::cuda; // the chain's name is the contract's, and global
+
+struct tessera_denoise_chain {
+    static Result<std::unique_ptr<tessera_denoise_chain>>
+    create(Cuda &cuda, const tessera_denoise_network &network, std::uint32_t max_rows,
+           std::uint32_t max_steps, bool guided);
+    ~tessera_denoise_chain();
+    tessera_denoise_chain(const tessera_denoise_chain &) = delete;
+    tessera_denoise_chain &operator=(const tessera_denoise_chain &) = delete;
+
+    void begin(const tessera_denoise_set &set);
+    void advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
+                 const tessera_tensor *model_out);
+
+  private:
+    struct Block {
+        const float *gamma, *beta;
+        Layer mlp_in, mlp_out, ada;
+    };
+    // Tokens, network rows and steps of a captured graph.
+    using GraphKey = std::tuple<std::int64_t, std::int64_t, std::int32_t>;
+
+    explicit tessera_denoise_chain(Cuda &cuda) : cuda_(cuda) {}
+    Result<> take_network(const tessera_denoise_network &network);
+    Result<Layer> layer(const tessera_denoise_linear &linear) const;
+    Result<> allocate_all();
+    template <class T>
+    Result<> allocate(T *&memory, std::int64_t count);
+    Result<> allocate(Feed &feed, std::int64_t rows, std::initializer_list<const Layer *> layers);
+
+    [[nodiscard]] bool is_guided(std::uint32_t step) const {
+        return guided_set_ && guided_steps_[step];
+    }
+    [[nodiscard]] std::int64_t network_rows(std::uint32_t step) const {
+        return is_guided(step) ? 2 * rows_ : rows_;
+    }
+    [[nodiscard]] NormLayer norm_layer(std::size_t block) const;
+    [[nodiscard]] StepShape shape(std::int64_t network_rows, std::int32_t offset) const;
+    void upload_steps(const tessera_denoise_set &set);
+    void multiply(const Layer &layer, const Feed &from, std::int64_t rows, float *out,
+                  std::int64_t out_stride);
+    void open_chunk(std::uint32_t step);
+    void record_step(std::int64_t network_rows, std::int32_t offset);
+    void run_graph(std::int64_t network_rows, std::int32_t steps);
+
+    Cuda &cuda_;
+    tessera_denoise_network network_{};
+    std::vector<Block> blocks_;
+    Layer input_, condition_, final_ada_, final_;
+    float epsilon_ = 0;
+    std::int64_t width_ = 0, token_width_ = 0, condition_width_ = 0;
+    std::uint32_t max_rows_ = 0, max_steps_ = 0;
+    bool guided_ = false;
+
+    // The set.
+    bool begun_ = false;
+    bool guided_set_ = false;
+    std::vector<bool> guided_steps_;
+    std::int64_t rows_ = 0;
+    std::uint32_t step_count_ = 0, next_step_ = 0;
+    std::uint32_t chunk_begin_ = 0, chunk_end_ = 0; // steps whose modulations are there
+    tessera_tensor time_{};
+    ChainState begin_state_{};
+    std::vector<StepEntry> entries_;
+    const void *x_ = nullptr; // what the state points to
+    std::int64_t x_stride_ = 0;
+
+    // Device memory.
+    std::vector<void *> memory_;
+    ChainState *state_ = nullptr;
+    StepEntry *steps_ = nullptr;     // (max steps)
+    std::int32_t *index_ = nullptr;  // (max rows, 2)
+    Feed condition_in_;              // (network rows, condition_width)
+    float *condition_out_ = nullptr; // (network rows, width)
+    Feed activated_;                 // (chunk rows, width): silu(time + cond_embed)
+    float *modulations_ = nullptr;   // (chunk rows, modulation stride)
+    float *hidden_ = nullptr;        // (network rows, width)
+    Feed normal_;                    // (network rows, width)
+    Feed inner_;                     // (network rows, width)
+    float *sums_ = nullptr;          // (network rows, width)
+    float *kept_ = nullptr;          // (2, max rows, token_width)
+    float *model_out_ = nullptr;     // (max rows, 2 token_width)
+    std::int64_t chunk_rows_ = 0, sums_stride_ = 0;
+    std::int64_t block_modulation_ = 0, modulation_stride_ = 0; // elements of a block, of all
+    std::map<GraphKey, cudaGraphExec_t> graphs_;
+};
+
+// ---- creation ----
+
+Result<Layer> tessera_denoise_chain::layer(const tessera_denoise_linear &linear) const {
+    const PackedWeight *weight = cuda_.find(*linear.weight);
+    if (weight == nullptr) {
+        return make_error(Status::kInvalidArgument,
+                          "weight {} was not packed by pack_linear of this compute",
+                          shape_text(*linear.weight));
+    }
+    return Layer{*weight, data_of(*linear.bias)};
+}
+
+Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &network) {
+    const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
+        const auto made = layer(from);
+        if (!made) return made.error();
+        to = *made;
+        return {};
+    };
+    network_ = network;
+    epsilon_ = network.epsilon;
+    TESSERA_TRY(take(input_, network.input));
+    TESSERA_TRY(take(condition_, network.condition));
+    TESSERA_TRY(take(final_ada_, network.final_ada));
+    TESSERA_TRY(take(final_, network.final));
+    for (std::uint32_t i = 0; i < network.block_count; ++i) {
+        const tessera_denoise_block &from = network.blocks[i];
+        Block block{data_of(*from.gamma), data_of(*from.beta), {}, {}, {}};
+        TESSERA_TRY(take(block.mlp_in, from.mlp_in));
+        TESSERA_TRY(take(block.mlp_out, from.mlp_out));
+        TESSERA_TRY(take(block.ada, from.ada));
+        blocks_.push_back(block);
+    }
+    width_ = input_.weight.columns;
+    token_width_ = input_.weight.inner;
+    condition_width_ = condition_.weight.inner;
+    return {};
+}
+
+template <class T>
+Result<> tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
+    const auto made = cuda_.allocate(static_cast<std::size_t>(count) * sizeof(T));
+    if (!made) return made.error();
+    memory_.push_back(*made);
+    memory = static_cast<T *>(*made);
+    return {};
+}
+
+// In each precision that one of the layers takes.
+Result<> tessera_denoise_chain::allocate(Feed &feed, std::int64_t rows,
+                                         std::initializer_list<const Layer *> layers) {
+    for (const Layer *layer : layers) {
+        const std::int64_t stride = layer->weight.stride;
+        if (layer->is_bf16() && feed.bf16 == nullptr) {
+            TESSERA_TRY(allocate(feed.bf16, rows * stride));
+            feed.bf16_stride = stride;
+        } else if (!layer->is_bf16() && feed.f32 == nullptr) {
+            TESSERA_TRY(allocate(feed.f32, rows * stride));
+            feed.f32_stride = stride;
+        }
+    }
+    return {};
+}
+
+Result<> tessera_denoise_chain::allocate_all() {
+    const std::int64_t rows = static_cast<std::int64_t>(max_rows_) * (guided_ ? 2 : 1);
+    chunk_rows_ = std::max(rows, kChunkRows);
+    block_modulation_ = padded_columns(3 * width_);
+    modulation_stride_ =
+        static_cast<std::int64_t>(blocks_.size()) * block_modulation_ + padded_columns(2 * width_);
+    sums_stride_ = padded_columns(width_);
+    TESSERA_TRY(allocate(state_, 1));
+    TESSERA_TRY(allocate(steps_, max_steps_));
+    TESSERA_TRY(allocate(index_, 2 * max_rows_));
+    TESSERA_TRY(allocate(condition_in_, rows, {&condition_}));
+    TESSERA_TRY(allocate(condition_out_, rows * sums_stride_));
+    TESSERA_TRY(allocate(activated_, chunk_rows_, {&final_ada_}));
+    TESSERA_TRY(allocate(modulations_, chunk_rows_ * modulation_stride_));
+    TESSERA_TRY(allocate(hidden_, rows * width_));
+    TESSERA_TRY(allocate(normal_, rows, {&final_}));
+    TESSERA_TRY(allocate(sums_, rows * sums_stride_));
+    TESSERA_TRY(allocate(kept_, 2 * static_cast<std::int64_t>(max_rows_) * token_width_));
+    TESSERA_TRY(allocate(model_out_, max_rows_ * 2 * token_width_));
+    for (const Block &block : blocks_) {
+        TESSERA_TRY(allocate(activated_, chunk_rows_, {&block.ada}));
+        TESSERA_TRY(allocate(normal_, rows, {&block.mlp_in}));
+        TESSERA_TRY(allocate(inner_, rows, {&block.mlp_out}));
+    }
+    return {};
+}
+
+Result<std::unique_ptr<tessera_denoise_chain>>
+tessera_denoise_chain::create(Cuda &cuda, const tessera_denoise_network &network,
+                              std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
+    if (max_rows == 0 || max_steps == 0) {
+        return make_error(Status::kInvalidArgument,
+                          "room for {} rows and {} steps; expected at least 1 of each", max_rows,
+                          max_steps);
+    }
+    std::unique_ptr<tessera_denoise_chain> chain(new tessera_denoise_chain(cuda));
+    chain->max_rows_ = max_rows;
+    chain->max_steps_ = max_steps;
+    chain->guided_ = guided;
+    if (const auto taken = chain->take_network(network); !taken) return taken.error();
+    if (const auto made = chain->allocate_all(); !made) return made.error();
+    chain->guided_steps_.reserve(max_steps);
+    chain->entries_.reserve(max_steps);
+    return Result<std::unique_ptr<tessera_denoise_chain>>(std::move(chain));
+}
+
+tessera_denoise_chain::~tessera_denoise_chain() {
+    (void)cudaStreamSynchronize(cuda_.stream());
+    for (const auto &[key, graph] : graphs_) (void)cudaGraphExecDestroy(graph);
+    for (void *memory : memory_) (void)cudaFree(memory);
+}
+
+// ---- products and shapes ----
+
+void tessera_denoise_chain::multiply(const Layer &layer, const Feed &from, std::int64_t rows,
+                                     float *out, std::int64_t out_stride) {
+    if (layer.is_bf16()) {
+        multiply_bf16(cuda_, "denoise", from.bf16, rows, layer.weight, out, out_stride);
+    } else {
+        multiply_f32(cuda_, "denoise", from.f32, from.f32_stride, rows, layer.weight, {}, out,
+                     out_stride);
+    }
+}
+
+// The norm before block `block`, or before the last product.
+NormLayer tessera_denoise_chain::norm_layer(std::size_t block) const {
+    const std::int64_t at = static_cast<std::int64_t>(block) * block_modulation_;
+    if (block == blocks_.size()) return {nullptr, nullptr, at, final_ada_.bias};
+    return {blocks_[block].gamma, blocks_[block].beta, at, blocks_[block].ada.bias};
+}
+
+StepShape tessera_denoise_chain::shape(std::int64_t network_rows, std::int32_t offset) const {
+    return {.state = state_,
+            .offset = offset,
+            .rows = rows_,
+            .network_rows = network_rows,
+            .width = width_,
+            .token_width = token_width_,
+            .epsilon = epsilon_,
+            .modulations = modulations_,
+            .modulation_stride = modulation_stride_,
+            .hidden = hidden_};
+}
+
+// ---- a set ----
+
+void tessera_denoise_chain::upload_steps(const tessera_denoise_set &set) {
+    entries_.clear();
+    guided_steps_.clear();
+    for (std::uint32_t i = 0; i < set.step_count; ++i) {
+        const float guidance = set.step_guidance != nullptr ? set.step_guidance[i] : set.guidance;
+        entries_.push_back({set.steps[i],
+                            set.memory != nullptr ? set.memory[i] : tessera_denoise_memory{},
+                            guidance});
+        guided_steps_.push_back(set.step_guidance == nullptr || guidance != 1.0F);
+    }
+    cuda_.copy_in(entries_.data(), entries_.size() * sizeof(StepEntry), steps_);
+}
+
+void tessera_denoise_chain::begin(const tessera_denoise_set &set) {
+    begun_ = false;
+    if (!accepted(cuda_, "denoise begin",
+                  operands::denoise_set(network_, &set, max_rows_, max_steps_, guided_ ? 1 : 0))) {
+        return;
+    }
+    rows_ = set.rows;
+    step_count_ = set.step_count;
+    guided_set_ = set.guided != 0;
+    next_step_ = chunk_begin_ = chunk_end_ = 0;
+    x_ = nullptr;
+    time_ = *set.time;
+    upload_steps(set);
+    begin_state_ = {};
+    begin_state_.keeps = set.memory != nullptr ? 1 : 0;
+    if (set.noise != nullptr) {
+        begin_state_.noise = data_of(*set.noise);
+        std::copy_n(set.noise->stride, 3, begin_state_.noise_stride);
+    } else {
+        const tessera_random random = operands::copy_options(set.random);
+        begin_state_.source = NormalSource(random);
+        const std::int32_t *drawn_at = image_positions(cuda_, *random.index);
+        if (drawn_at == nullptr) return;
+        const std::size_t bytes = static_cast<std::size_t>(2 * rows_) * sizeof(std::int32_t);
+        cuda_.check(
+            cudaMemcpyAsync(index_, drawn_at, bytes, cudaMemcpyDeviceToDevice, cuda_.stream()),
+            "denoise begin");
+    }
+    cuda_.copy_in(&begin_state_, sizeof begin_state_, state_);
+    const std::int64_t rows = guided_set_ ? 2 * rows_ : rows_;
+    narrow_rows(cuda_, data_of(*set.condition), operands::as_rows(*set.condition)->stride, rows,
+                condition_width_, condition_in_);
+    multiply(condition_, condition_in_, rows, condition_out_, sums_stride_);
+    begun_ = !cuda_.failed();
+}
+
+// Modulations for the steps from `step` on that fit, all guided or none.
+void tessera_denoise_chain::open_chunk(std::uint32_t step) {
+    const std::int64_t rows = network_rows(step);
+    const auto most = static_cast<std::uint32_t>(std::max<std::int64_t>(1, chunk_rows_ / rows));
+    chunk_begin_ = step;
+    chunk_end_ = step + 1;
+    while (chunk_end_ < step_count_ && chunk_end_ - step < most &&
+           is_guided(chunk_end_) == is_guided(step)) {
+        ++chunk_end_;
+    }
+    const std::int64_t steps = chunk_end_ - chunk_begin_;
+    const Activation activation{.condition = condition_out_,
+                                .condition_stride = sums_stride_,
+                                .bias = condition_.bias,
+                                .time = data_of(time_),
+                                .time_stride = time_.stride[0],
+                                .network_rows = rows,
+                                .width = width_};
+    activate_conditions(cuda_, activation, step, steps, activated_);
+    for (std::size_t i = 0; i <= blocks_.size(); ++i) {
+        const Layer &ada = i < blocks_.size() ? blocks_[i].ada : final_ada_;
+        multiply(ada, activated_, steps * rows, modulations_ + norm_layer(i).at,
+                 modulation_stride_);
+    }
+    set_chunk(cuda_, state_, static_cast<std::int32_t>(chunk_begin_));
+}
+
+void tessera_denoise_chain::record_step(std::int64_t network_rows, std::int32_t offset) {
+    const StepShape step = shape(network_rows, offset);
+    open_step(cuda_, step, input_.weight, input_.bias, norm_layer(0), normal_);
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const Block &block = blocks_[i];
+        multiply(block.mlp_in, normal_, network_rows, sums_, sums_stride_);
+        activate_sums(cuda_, step, sums_, sums_stride_, block.mlp_in.bias, inner_);
+        multiply(block.mlp_out, inner_, network_rows, sums_, sums_stride_);
+        next_block(cuda_, step, sums_, sums_stride_, block.mlp_out.bias, norm_layer(i),
+                   norm_layer(i + 1), normal_);
+    }
+    const Finish finish{.steps = steps_,
+                        .index = index_,
+                        .kept = kept_,
+                        .max_rows = max_rows_,
+                        .model_out = model_out_};
+    finish_step(cuda_, step, normal_, final_.weight, final_.bias, finish);
+}
+
+void tessera_denoise_chain::run_graph(std::int64_t network_rows, std::int32_t steps) {
+    cudaGraphExec_t &graph = graphs_[{rows_, network_rows, steps}];
+    if (graph == nullptr) {
+        graph = cuda_.capture([&] {
+            for (std::int32_t i = 0; i < steps; ++i) record_step(network_rows, i);
+            count_steps(cuda_, state_, steps);
+        });
+    }
+    if (graph != nullptr) cuda_.launch_graph(graph);
+}
+
+void tessera_denoise_chain::advance(std::uint32_t first_step, std::uint32_t count,
+                                    const tessera_tensor &x, const tessera_tensor *model_out) {
+    if (!begun_) {
+        return cuda_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
+    }
+    if (!accepted(cuda_, "denoise advance",
+                  operands::denoise_advance(network_, static_cast<std::uint32_t>(rows_),
+                                            step_count_, next_step_, first_step, count, &x,
+                                            model_out))) {
+        return;
+    }
+    const std::int64_t x_stride = operands::as_rows(x)->stride;
+    if (x.data != x_ || x_stride != x_stride_) {
+        set_x(cuda_, state_, data_of(x), x_stride);
+        x_ = x.data;
+        x_stride_ = x_stride;
+    }
+    if (graphs_.size() > kKeptGraphs) {
+        cuda_.check(cudaStreamSynchronize(cuda_.stream()), "denoise advance");
+        for (const auto &[key, graph] : graphs_) (void)cudaGraphExecDestroy(graph);
+        graphs_.clear();
+    }
+    const std::uint32_t end = first_step + count;
+    while (next_step_ < end && !cuda_.failed()) {
+        if (next_step_ >= chunk_end_) open_chunk(next_step_);
+        const std::uint32_t left = std::min(end, chunk_end_) - next_step_;
+        const std::int32_t steps = left >= kGraphSteps ? kGraphSteps : 1;
+        run_graph(network_rows(next_step_), steps);
+        next_step_ += static_cast<std::uint32_t>(steps);
+    }
+    if (model_out == nullptr || cuda_.failed()) return;
+    tessera_tensor made = *model_out;
+    made.data = model_out_;
+    made.stride[0] = 2 * token_width_;
+    copy_strided(cuda_, made, *model_out);
+}
+
+// ---- the table ----
+
+namespace tessera::cuda {
+namespace {
+
+Cuda &device_of(const tessera_compute *compute) {
+    return *static_cast<Cuda *>(compute->compute_data);
+}
+
+tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
+                      std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
+                      tessera_denoise_chain **out) {
+    *out = nullptr;
+    Cuda &cuda = device_of(compute);
+    cuda.make_current();
+    const auto check = operands::denoise_network(network);
+    auto chain = check ? tessera_denoise_chain::create(cuda, operands::copy_options(network),
+                                                       max_rows, max_steps, guided != 0)
+                       : Result<std::unique_ptr<tessera_denoise_chain>>(check.error());
+    if (!chain) {
+        log::error("compute.cuda", "denoise create: {}", chain.error().message);
+        return static_cast<tessera_status>(chain.error().status);
+    }
+    *out = chain->release();
+    return TESSERA_OK;
+}
+
+void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
+    device_of(compute).make_current();
+    delete chain;
+}
+
+void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
+           const tessera_denoise_set *set) {
+    Cuda &cuda = device_of(compute);
+    if (cuda.failed()) return;
+    if (!chain || !set) {
+        return cuda.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
+    }
+    cuda.make_current();
+    chain->begin(operands::copy_options(set));
+}
+
+void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
+             std::uint32_t count, const tessera_tensor *x, const tessera_tensor *model_out) {
+    Cuda &cuda = device_of(compute);
+    if (cuda.failed()) return;
+    if (!chain || !x) {
+        return cuda.fail(Status::kInvalidArgument, "denoise advance: chain or x is NULL");
+    }
+    cuda.make_current();
+    chain->advance(first_step, count, *x, model_out);
+}
+
+} // namespace
+
+const void *denoise_extension() {
+    static constexpr tessera_ext_compute_denoise kTable{
+        .create = create, .destroy = destroy, .begin = begin, .advance = advance};
+    return &kTable;
+}
+
+} // namespace tessera::cuda

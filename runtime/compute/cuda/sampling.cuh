@@ -1,0 +1,23 @@
+// The arithmetic of guidance and of a reverse step, for the operations and the denoise chain.
+#pragma once
+
+#include <tessera/compute.h>
+
+#include <cuda_runtime.h>
+
+namespace tessera::cuda {
+
+[[nodiscard]] __device__ inline float guided(float conditional, float unconditional, float scale) {
+    return unconditional + scale * (conditional - unconditional);
+}
+
+// `noise` is used when the step has some.
+[[nodiscard]] __device__ inline float reversed(float x, float model, float variance, float noise,
+                                               const tessera_reverse_step &step) {
+    const float mean = step.x_scale * x + step.model_scale * model;
+    if (step.noise_scale == 0.0F) return mean;
+    const float logvar = step.logvar_base + step.logvar_slope * variance;
+    return mean + step.noise_scale * expf(0.5F * logvar) * noise;
+}
+
+} // namespace tessera::cuda

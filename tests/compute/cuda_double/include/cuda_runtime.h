@@ -1,0 +1,157 @@
+// The part of the CUDA runtime that the CUDA backend uses, over an execution double on the CPU:
+// same names, so that the backend's sources compile as they are. See ../README.md.
+#pragma once
+
+#include "../fibres.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __shared__ static
+#define __align__(n) __attribute__((aligned(n)))
+
+// ---- inside kernels ----
+
+struct float4 {
+    float x, y, z, w;
+};
+
+using cuda_double::blockDim;
+using cuda_double::blockIdx;
+using cuda_double::dim3;
+using cuda_double::gridDim;
+using cuda_double::threadIdx;
+
+inline void __syncthreads() { cuda_double::block_barrier(); }
+inline int __syncthreads_or(int value) { return cuda_double::block_any(value != 0) ? 1 : 0; }
+
+template <class T>
+T __shfl_sync(unsigned mask, T value, int lane) {
+    static_assert(sizeof(T) <= sizeof(std::uint64_t));
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof value);
+    bits = cuda_double::warp_exchange(mask, bits, static_cast<unsigned>(lane));
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int apart) {
+    return __shfl_sync(mask, value, static_cast<int>(cuda_double::lane()) ^ apart);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+    return cuda_double::warp_ballot(mask, predicate != 0);
+}
+
+// ---- the runtime ----
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorInvalidDevice = 101,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+};
+enum cudaMemcpyKind {
+    cudaMemcpyHostToDevice = 1,
+    cudaMemcpyDeviceToHost = 2,
+    cudaMemcpyDeviceToDevice = 3
+};
+enum cudaDeviceAttr {
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrComputeCapabilityMinor = 76,
+};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_16BF = 14 };
+constexpr unsigned cudaStreamNonBlocking = 1;
+constexpr unsigned cudaEventDisableTiming = 2;
+constexpr unsigned cudaHostAllocDefault = 0;
+
+struct cudaUUID_t {
+    char bytes[16];
+};
+struct cudaDeviceProp {
+    char name[256];
+    cudaUUID_t uuid;
+    std::size_t totalGlobalMem;
+    int major;
+    int minor;
+};
+
+using cudaStream_t = cuda_double::Stream *;
+using cudaEvent_t = cuda_double::Event *;
+using cudaGraph_t = cuda_double::Graph *;
+using cudaGraphExec_t = cuda_double::Graph *;
+
+struct cudaLaunchConfig_t {
+    dim3 gridDim;
+    dim3 blockDim;
+    std::size_t dynamicSmemBytes = 0;
+    cudaStream_t stream = nullptr;
+};
+
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMalloc(void **memory, std::size_t size_bytes);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaHostAlloc(void **memory, std::size_t size_bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *memory);
+cudaError_t cudaMemGetInfo(std::size_t *free_bytes, std::size_t *total_bytes);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size_bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
+                                 unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+
+namespace cuda_double {
+// Puts a piece of work on a stream, or into the graph that is being captured from it.
+cudaError_t enqueue(Stream *stream, std::function<void()> work);
+cudaError_t check_launch(const cudaLaunchConfig_t &config);
+} // namespace cuda_double
+
+template <class... Parameters, class... Args>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Parameters...),
+                               Args... args) {
+    static_assert((std::is_same_v<Parameters, Args> && ...));
+    if (const cudaError_t error = cuda_double::check_launch(*config); error != cudaSuccess)
+        return error;
+    const cudaLaunchConfig_t copy = *config;
+    return cuda_double::enqueue(copy.stream, [copy, kernel, args...] {
+        cuda_double::run_grid(copy.gridDim, copy.blockDim, copy.dynamicSmemBytes,
+                              [&] { kernel(args...); });
+    });
+}
+
+template <class... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*)(Parameters...), cudaFuncAttribute, int bytes) {
+    return bytes <= 65536 ? cudaSuccess : cudaErrorInvalidValue; // what compute capability 7.5 has
+}

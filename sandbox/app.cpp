@@ -118,7 +118,7 @@ Result<void> App::open_graphics() {
         if (auto made = assign(offscreen_, std::move(target)); !made) return made;
         pass = offscreen_->target().pass;
     }
-    if (auto made = assign(ring_, StagingRing::create(*device_)); !made) return made;
+    if (auto made = assign(ring_, LiveRing::create(*device_, options_.make_writer)); !made) return made;
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
     if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
@@ -276,7 +276,7 @@ Result<void> App::choose_picture() {
     // Back to the live run: first what the pane missed of it.
     const bool catches_up = live && shows_record_ && has_record;
     if (live && !catches_up) {
-        pane_->follow(*ring_);
+        pane_->follow(ring_->current());
     } else if (has_record) {
         auto shown = pane_->show(picture_of(*run, *step, painter_), info_of(*run, *step));
         if (!shown) return shown;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/result.hpp"
-#include "interop/staging_ring.hpp"
+#include "interop/live_ring.hpp"
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/editor.hpp"
 #include "sandbox/frame_pacer.hpp"
@@ -51,6 +51,7 @@ struct AppOptions {
     std::filesystem::path screenshot;
     std::uint32_t screenshot_step = 0; // take it at this step; 0: when the first picture is final
     bool exit_after_screenshot = false;
+    MakeWriter make_writer = make_writer_for; // tests put another device in its place
     // Replays this and exits; offscreen, and with nothing playing at the start.
     std::filesystem::path script;
 };
@@ -118,7 +119,7 @@ class App {
     std::unique_ptr<Renderer> renderer_;
     std::unique_ptr<Swapchain> swapchain_;
     std::unique_ptr<Offscreen> offscreen_;
-    std::unique_ptr<StagingRing> ring_; // what the generator makes
+    std::unique_ptr<LiveRing> ring_; // what the generator makes
     std::unique_ptr<Pane> pane_;
     std::unique_ptr<Pane> beside_;              // the pinned run
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring

@@ -1,5 +1,8 @@
 #include "sandbox/recording_target.hpp"
 
+#include "core/log.hpp"
+#include "interop/frame_ring.hpp"
+
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -22,7 +25,31 @@ Image copy_of(const tessera_tensor &frame) {
     return image;
 }
 
+// The same of a frame in the compute's memory. The wait is short: a job that emits a picture has
+// waited for the work before it already.
+Result<Image> downloaded(const tessera_compute &compute, const tessera_tensor &frame) {
+    Image image{static_cast<std::uint32_t>(frame.shape[1]),
+                static_cast<std::uint32_t>(frame.shape[0]),
+                4,
+                {}};
+    image.pixels.resize(std::size_t{image.width} * image.height * 4);
+    const tessera_tensor host =
+        frame_tensor(image.pixels.data(), TESSERA_MEMORY_HOST, image.width, image.height);
+    (void)log::take_last_error();
+    compute.download(&compute, &frame, &host);
+    if (const tessera_status status = compute.synchronize(&compute); status != TESSERA_OK) {
+        return make_error(static_cast<Status>(status), "a picture's download: {}",
+                          log::take_last_error());
+    }
+    return image;
+}
+
 } // namespace
+
+void RecordingTarget::use_device(const tessera_compute *compute) {
+    compute_ = compute;
+    next_.use_device(compute);
+}
 
 Result<tessera_tensor> RecordingTarget::acquire(std::uint32_t width, std::uint32_t height) {
     return next_.acquire(width, height);
@@ -31,7 +58,16 @@ Result<tessera_tensor> RecordingTarget::acquire(std::uint32_t width, std::uint32
 Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameInfo &info) {
     std::shared_ptr<const Image> image;
     // Before it is published: after that the memory is the view's.
-    if (frame.memory == TESSERA_MEMORY_HOST) image = std::make_shared<const Image>(copy_of(frame));
+    if (frame.memory == TESSERA_MEMORY_HOST) {
+        image = std::make_shared<const Image>(copy_of(frame));
+    } else if (compute_ != nullptr) {
+        auto made = downloaded(*compute_, frame);
+        if (!made) {
+            next_.abandon(frame);
+            return made.error();
+        }
+        image = std::make_shared<const Image>(std::move(*made));
+    }
     if (auto published = next_.publish(frame, info); !published) return published;
     if (image == nullptr) return {};
     const std::lock_guard lock(mutex_);

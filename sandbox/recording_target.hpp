@@ -1,5 +1,5 @@
 // A stop on the way from the generator to the view: copies every picture for the control thread and
-// passes it on. Pictures on a device's memory are only passed on.
+// passes it on. Pictures in a device's memory are downloaded for that.
 #pragma once
 
 #include "assets/image_file.hpp"
@@ -25,6 +25,7 @@ class RecordingTarget : public FrameTarget {
     // `next` outlives this.
     explicit RecordingTarget(FrameTarget &next) : next_(next) {}
 
+    void use_device(const tessera_compute *compute) override;
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
     void abandon(const tessera_tensor &frame) override;
@@ -34,6 +35,7 @@ class RecordingTarget : public FrameTarget {
 
   private:
     FrameTarget &next_;
+    const tessera_compute *compute_ = nullptr; // that makes the frames
     std::mutex mutex_;
     std::deque<RecordedPicture> waiting_;
 };

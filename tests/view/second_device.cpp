@@ -63,10 +63,11 @@ class SecondDevice::Mapping final : public SharedMapping {
     ImportedBuffer buffer_;
 };
 
-Result<std::unique_ptr<SecondDevice>> SecondDevice::create(const VulkanInstance &instance,
-                                                           const SharedLink &link) {
+Result<std::unique_ptr<SecondDevice>> SecondDevice::create(const SharedLink &link) {
     auto writer = std::unique_ptr<SecondDevice>(new SecondDevice(link));
-    auto device = VulkanDevice::create(instance, {.uuid = link.device->uuid()});
+    const auto instance = VulkanInstance::adopt(link.device->instance());
+    if (!instance) return instance.error();
+    auto device = VulkanDevice::create(**instance, {.uuid = link.device->uuid()});
     if (!device) return device.error();
     writer->device_ = std::move(*device);
     const auto produced = link.ready->value();

@@ -18,8 +18,7 @@ namespace tessera {
 
 class SecondDevice final : public SharedWriter {
   public:
-    [[nodiscard]] static Result<std::unique_ptr<SecondDevice>>
-    create(const VulkanInstance &instance, const SharedLink &link);
+    [[nodiscard]] static Result<std::unique_ptr<SecondDevice>> create(const SharedLink &link);
     ~SecondDevice() override;
     SecondDevice(const SecondDevice &) = delete;
     SecondDevice &operator=(const SecondDevice &) = delete;

@@ -45,7 +45,7 @@ class SharedRingTest : public VulkanTest {
         VulkanTest::TearDown();
     }
     void connect() {
-        auto writer = SecondDevice::create(*instance_, ring_->link());
+        auto writer = SecondDevice::create(ring_->link());
         ASSERT_TRUE(writer.ok()) << writer.error().message;
         writer_ = writer->get();
         ring_->connect(std::move(*writer));
@@ -260,7 +260,7 @@ TEST(SharedRingMarathon, AHundredThousandFrames) {
     {
         auto ring = SharedRing::create(**device);
         if (!ring) GTEST_SKIP() << ring.error().message;
-        auto writer = SecondDevice::create(**instance, (*ring)->link());
+        auto writer = SecondDevice::create((*ring)->link());
         ASSERT_TRUE(writer.ok()) << writer.error().message;
         (*ring)->connect(std::move(*writer));
         Seen seen;
@@ -287,7 +287,7 @@ TEST(SharedRingFiles, AHundredRingsLeaveNoFileOpen) {
         if (round == 1) files_before = open_files(); // what the driver opens once is open
         auto ring = SharedRing::create(**device);
         if (!ring) GTEST_SKIP() << ring.error().message;
-        auto writer = SecondDevice::create(**instance, (*ring)->link());
+        auto writer = SecondDevice::create((*ring)->link());
         ASSERT_TRUE(writer.ok()) << writer.error().message;
         (*ring)->connect(std::move(*writer));
         const auto frame = (*ring)->acquire(64, 64);

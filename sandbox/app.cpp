@@ -68,6 +68,7 @@ App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps
 
 App::~App() {
     control_.reset(); // the worker stops before the ring goes
+    canvas_.reset();
     if (device_) static_cast<void>(device_->wait_idle());
 }
 
@@ -147,6 +148,7 @@ Result<void> App::open_player() {
     control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
     editor_ = std::make_unique<Editor>(*control_);
     presets_ = std::make_unique<PresetShelf>(
+    canvas_ = std::make_unique<CanvasView>(*control_);
         options_.preset_dir.empty() ? PresetShelf::default_folder() : options_.preset_dir);
     if (options_.play_at_start) control_->play();
     return {};
@@ -204,6 +206,8 @@ Result<void> App::frame() {
 
 Result<void> App::open_file(const std::filesystem::path &path) {
     if (path.extension() == ".json") {
+    canvas_->set_region(region());
+    canvas_->update(start_us);
         auto preset = load_preset(path);
         if (!preset) return preset.error();
         control_->apply(*preset);
@@ -225,9 +229,11 @@ void App::build_interface() {
     draw_panel(context);
     handle_view_input(context);
     handle_shortcuts(context);
-    draw_marks(context);
-    draw_overlay(context);
-    draw_comparison(context);
+    if (!canvas_->is_on()) {
+        draw_marks(context);
+        draw_overlay(context);
+        draw_comparison(context);
+    }
     imgui_->end_frame();
 }
 
@@ -248,6 +254,7 @@ PanelContext App::panel_context() {
     return context;
 }
 
+    context.canvas = canvas_.get();
 namespace {
 
 FrameInfo info_of(const RunRecord &run, const RunStep &step) {
@@ -282,6 +289,7 @@ Result<void> App::choose_picture() {
         if (!shown) return shown;
     }
     shows_record_ = !live;
+    if (canvas_->is_on()) return choose_canvas();
     return choose_pinned_picture();
 }
 
@@ -298,6 +306,17 @@ void App::clear_panel(VkCommandBuffer commands, float width) const {
     VkClearAttachment clear{};
     clear.aspectMask = VK_IMAGE_ASPECT_COLOR_BIT;
     clear.clearValue.color = {{colour.x, colour.y, colour.z, 1}};
+void App::pan_by(float screen_x, float screen_y) {
+    if (canvas_->is_on()) return canvas_->pan_by(screen_x, screen_y);
+    transform_.pan_by(screen_x, screen_y);
+}
+
+Result<void> App::choose_canvas() {
+    shows_record_ = true; // and the live run comes back when the canvas goes
+    canvas_transform_ = canvas_->transform();
+    return pane_->show(canvas_->picture(), {});
+}
+
     const VkClearRect rect{{{0, 0}, {static_cast<std::uint32_t>(width), extent().height}}, 0, 1};
     device_->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
 }
@@ -316,7 +335,8 @@ ViewRegion App::region() const {
 // Beside a pinned picture there is half the room; a line of pixels stays free between them.
 std::pair<ViewRegion, ViewRegion> App::halves() const {
     const ViewRegion all = region();
-    if (editor_ == nullptr || editor_->pinned() == nullptr) return {all, {}};
+    const bool two = editor_ != nullptr && editor_->pinned() != nullptr && !canvas_->is_on();
+    if (!two) return {all, {}};
     const float half = std::floor((all.width - scale_) / 2);
     return {{all.x, all.y, half, all.height}, {all.x + all.width - half, all.y, half, all.height}};
 }
@@ -329,7 +349,11 @@ Scene App::scene() {
     scene.region = first;
     scene.transform = &transform_;
     scene.look = look_;
-    if (editor_->pinned() != nullptr) {
+    if (canvas_->is_on()) {
+        scene.transform = &canvas_transform_;
+        scene.look.tiles = 1;
+        scene.look.shadow_radius = 0;
+    } else if (editor_->pinned() != nullptr) {
         scene.beside = ScenePicture{&beside_->view(), &beside_->ring(), second, transform_};
     }
     scene.overlay = [this, left = region().x](VkCommandBuffer commands) {
@@ -414,6 +438,10 @@ Result<void> App::take_screenshot_when_due() {
     const bool failed = control_->stats().failed > 0;
     if (failed) return make_error(Status::kFailed, "no screenshot: {}", control_->problem());
     if (!due) return {};
+    if (canvas_->is_on()) {
+        auto visible = std::make_shared<const Image>(canvas_->visible());
+        return visible->pixels.empty() ? nullptr : visible;
+    }
     screenshot_taken_ = true;
     auto image = capture_window();
     if (!image) return image.error();

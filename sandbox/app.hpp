@@ -4,6 +4,7 @@
 
 #include "core/result.hpp"
 #include "interop/live_ring.hpp"
+#include "sandbox/canvas_view.hpp"
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/editor.hpp"
 #include "sandbox/frame_pacer.hpp"
@@ -80,10 +81,13 @@ class App {
 
     [[nodiscard]] PlayControl &control() { return *control_; }
     [[nodiscard]] Editor &editor() { return *editor_; }
+    [[nodiscard]] CanvasView &canvas() { return *canvas_; }
     [[nodiscard]] PanelState &panel() { return panel_; }
     [[nodiscard]] const View &view() const { return pane_->view(); }
     [[nodiscard]] ViewTransform &transform() { return transform_; }
     [[nodiscard]] ViewLook &look() { return look_; }
+    // Moves what is shown, the canvas or the picture, as dragging does.
+    void pan_by(float screen_x, float screen_y);
     [[nodiscard]] const Window *window() const { return window_.get(); }
     [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
     // Time between the starts of frames.
@@ -105,6 +109,7 @@ class App {
     Result<void> choose_picture();
     Result<void> choose_pinned_picture();
     [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
+    Result<void> choose_canvas();
                                                           LatentPainter &painter) const;
     Result<void> draw();
     Result<void> draw_in_window();
@@ -126,6 +131,7 @@ class App {
     std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
 
+    std::unique_ptr<CanvasView> canvas_;
     std::unique_ptr<Editor> editor_;
     std::unique_ptr<PresetShelf> presets_;
     std::optional<ScriptRunner> script_;
@@ -135,6 +141,7 @@ class App {
     PanelState panel_;
     ViewTransform transform_;
     ViewLook look_;
+    ViewTransform canvas_transform_; // in its place
     FramePacer pacer_;
     DurationStats frame_times_{600};
     std::uint64_t last_start_us_ = 0;

@@ -9,9 +9,12 @@
 #include "sandbox/view.hpp"
 
 #include <array>
+#include <memory>
 #include <string>
 
 namespace tessera {
+
+class CanvasView; // sandbox/canvas_view.hpp
 
 // What is drawn over the picture.
 enum class Overlay { kNone, kTokens, kOrder };
@@ -30,6 +33,8 @@ struct PanelState {
     bool show_latents = false; // in the picture's place
     LatentLook latents;
     Comparison comparison;
+    std::shared_ptr<const Image> seam_picture; // whose seam is `seam`
+    double seam = 0;
     bool show_help = false;
     std::array<char, 101> preset_name{}; // as typed
 };
@@ -46,6 +51,7 @@ struct PanelContext {
     const DurationStats *frames = nullptr; // time between starts of frames
     std::string graphics_device;
     float scale = 1;          // of the user interface
+    CanvasView *canvas = nullptr;
     float to_pixels = 1;      // pixels of the target per unit of the interface
     ViewRegion region;        // of the picture, pixels of the target
     ViewRegion beside_region; // of the pinned picture; empty when there is none
@@ -71,6 +77,11 @@ bool handle_tool_input(const PanelContext &context, Point mouse);
 void next_paint(Editor &editor);
 // panel_presets.cpp: settings by name.
 void draw_presets_section(const PanelContext &context);
+void fit_view(const PanelContext &context);
+void set_view_scale(const PanelContext &context, float scale);
+// panel_canvas.cpp: the endless canvas; its mouse where it is shown.
+void draw_canvas_switch(const PanelContext &context);
+void handle_canvas_input(const PanelContext &context, Point mouse);
 // panel_inspect.cpp: latents, the chain of one token, a pinned run to compare with.
 void draw_inspect_section(const PanelContext &context);
 void draw_chain(const PanelContext &context);

@@ -1,4 +1,6 @@
 // Zoom, filter, background and overlay, by widgets and mouse.
+#include "assets/image_seam.hpp"
+#include "sandbox/canvas_view.hpp"
 #include "sandbox/panel.hpp"
 
 #include <imgui.h>
@@ -8,16 +10,43 @@ namespace {
 
 constexpr float kGap = 6; // the row is as wide as the panel
 
+// Of the last picture of a run: measuring one of every step would cost a frame.
+void draw_seam(const PanelContext &context) {
+    const RunRecord *const run = context.editor->run();
+    const RunStep *const step = context.editor->step();
+    PanelState &state = *context.state;
+    const bool finished =
+        step != nullptr && step->picture != nullptr && run->ended && step == run->last_picture();
+    if (finished && state.seam_picture != step->picture) {
+        state.seam_picture = step->picture;
+        state.seam = wrap_seam(*step->picture);
+    }
+    const std::string text =
+        finished ? fmt::format("seam {:.2f}", state.seam) : std::string("seam -");
+    ImGui::TextDisabled("%s", text.c_str());
+    panel_tooltip("Steps from pixel to pixel across the edges of the repeated picture, over those "
+                  "inside: about 1 where no seam shows");
+}
+
 } // namespace
 
+void fit_view(const PanelContext &context) {
+    if (context.canvas->is_on()) return context.canvas->go_home();
+    context.transform->fit(!context.look->smooth);
+}
+
+void set_view_scale(const PanelContext &context, float scale) {
+    if (context.canvas->is_on()) return context.canvas->set_scale(scale);
+    context.transform->set_scale(scale);
+}
+
 void draw_view_section(const PanelContext &context) {
-    ViewTransform &transform = *context.transform;
     ViewLook &look = *context.look;
     panel_heading("View");
-    if (ImGui::Button("Fit")) transform.fit(!look.smooth);
-    panel_tooltip("The whole picture (F)");
+    if (ImGui::Button("Fit")) fit_view(context);
+    panel_tooltip("The whole picture; on the endless canvas, where it began (F)");
     ImGui::SameLine(0, kGap);
-    if (ImGui::Button("1:1")) transform.set_scale(1);
+    if (ImGui::Button("1:1")) set_view_scale(context, 1);
     panel_tooltip("One screen pixel per pixel (1); the wheel zooms, dragging pans");
     ImGui::SameLine(0, kGap);
     ImGui::Checkbox("Smooth", &look.smooth);
@@ -48,6 +77,11 @@ void draw_view_section(const PanelContext &context) {
     panel_tooltip("Colour and number: the step that made each token, from blue to yellow (O)");
     context.state->overlay = static_cast<Overlay>(overlay);
     ImGui::EndDisabled();
+    draw_canvas_switch(context);
+    if (!context.canvas->is_on()) {
+        ImGui::SameLine(0, 18);
+        draw_seam(context);
+    }
 }
 
 void handle_view_input(const PanelContext &context) {
@@ -60,6 +94,7 @@ void handle_view_input(const PanelContext &context) {
     const bool inside = mouse.x >= region.x && mouse.y >= region.y &&
                         mouse.x < region.x + region.width && mouse.y < region.y + region.height;
     if (!inside) return;
+    if (context.canvas->is_on()) return handle_canvas_input(context, mouse);
     if (io.MouseWheel != 0) {
         context.transform->zoom_by(mouse, io.MouseWheel, !context.look->smooth);
     }

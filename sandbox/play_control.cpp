@@ -24,6 +24,11 @@ PlayControl::PlayControl(std::unique_ptr<Player> player, RecordingTarget &record
       now_us_(std::move(now_us)), state_(player_->state()) {}
 
 void PlayControl::submit() {
+    if (guest_ != nullptr) {
+        problem_.clear();
+        played_ = true;
+        return guest_->play();
+    }
     RunRecord run;
     run.seed = options.seed;
     run.values = player_->params().to_json();
@@ -31,12 +36,36 @@ void PlayControl::submit() {
     run.keeps_pixels = given.keeps_pixels;
     job_ = player_->submit(
         {.seed = options.seed, .preview_every = 1, .inputs = std::move(given.list)});
-    run.job = job_;
+    run.job = last_number_ = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
     waiting_for_picture_ = true;
     played_ = true;
     problem_.clear();
+}
+
+void PlayControl::set_guest(PlayGuest *guest) {
+    if (guest == guest_) return;
+    guest_ = guest;
+    player_->cancel();
+}
+
+std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
+    // Numbers follow each other, and the worker may begin before `submit` is back.
+    recorded_.withhold(last_number_ + 1);
+    last_number_ = player_->submit(std::move(request));
+    guest_jobs_.insert(last_number_);
+    return last_number_;
+}
+
+bool PlayControl::note_of_guest(const PlayerEvent &event) {
+    if (!guest_jobs_.contains(event.job)) return false;
+    const bool ended = event.type == PlayerEvent::Type::kFinished ||
+                       event.type == PlayerEvent::Type::kCancelled ||
+                       event.type == PlayerEvent::Type::kFailed;
+    if (ended) guest_jobs_.erase(event.job);
+    if (guest_ != nullptr) guest_->note(event);
+    return true;
 }
 
 void PlayControl::play() {
@@ -154,8 +183,16 @@ void PlayControl::update() {
     const auto events = player_->take_events();
     state_ = player_->state();
     // Pictures first: a picture is published before its news, and a run that is over has all.
-    for (const RecordedPicture &picture : recorded_.take()) history_.add(picture);
-    for (const PlayerEvent &event : events) note(event);
+    for (const RecordedPicture &picture : recorded_.take()) {
+        if (!guest_jobs_.contains(picture.info.job)) {
+            history_.add(picture);
+        } else if (guest_ != nullptr) {
+            guest_->note(picture);
+        }
+    }
+    for (const PlayerEvent &event : events) {
+        if (!note_of_guest(event)) note(event);
+    }
 }
 
 } // namespace tessera

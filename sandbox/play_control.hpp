@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,16 @@ struct PlayStats {
 struct PlayInputs {
     std::vector<RequestInput> list;
     bool keeps_pixels = false; // of a picture in the list, as it is
+};
+
+// Who has the player in place of ordinary runs, such as the endless canvas: gets what `play` asks
+// for, and the news of its own jobs.
+class PlayGuest {
+  public:
+    virtual ~PlayGuest() = default;
+    virtual void play() = 0; // the user asked, or seed or values changed
+    virtual void note(const PlayerEvent &event) = 0;
+    virtual void note(const RecordedPicture &picture) = 0;
 };
 
 class PlayControl {
@@ -69,6 +80,11 @@ class PlayControl {
     // Shows what went wrong outside a run.
     void report(std::string problem) { problem_ = std::move(problem); }
 
+    // ---- a guest, who outlives its stay; nullptr: runs are ordinary again
+    void set_guest(PlayGuest *guest);
+    // The guest's next job, without previews; its pictures reach nobody else.
+    std::uint64_t submit_for_guest(PlayRequest request);
+
     // Once per frame: takes the news and keeps looping.
     void update();
 
@@ -89,6 +105,7 @@ class PlayControl {
 
   private:
     void submit();
+    [[nodiscard]] bool note_of_guest(const PlayerEvent &event);
     void play_changed();
     void note(const PlayerEvent &event);
 
@@ -102,6 +119,9 @@ class PlayControl {
     std::uint64_t job_ = 0;
     std::uint64_t settled_job_ = 0; // the last job that ended
     std::uint64_t requested_us_ = 0;
+    PlayGuest *guest_ = nullptr;
+    std::set<std::uint64_t> guest_jobs_; // that have not ended
+    std::uint64_t last_number_ = 0;      // of all jobs
     bool waiting_for_picture_ = false;
     bool played_ = false;
 };

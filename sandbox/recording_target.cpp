@@ -68,12 +68,27 @@ Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameIn
         }
         image = std::make_shared<const Image>(std::move(*made));
     }
-    if (auto published = next_.publish(frame, info); !published) return published;
+    if (passes(info.job)) {
+        if (auto published = next_.publish(frame, info); !published) return published;
+    } else {
+        next_.abandon(frame);
+    }
     if (image == nullptr) return {};
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
     waiting_.push_back({info, std::move(image)});
     return {};
+}
+
+void RecordingTarget::withhold(std::uint64_t job) {
+    const std::lock_guard lock(mutex_);
+    withheld_.insert(job);
+}
+
+bool RecordingTarget::passes(std::uint64_t job) {
+    const std::lock_guard lock(mutex_);
+    withheld_.erase(withheld_.begin(), withheld_.lower_bound(job)); // jobs come in order
+    return !withheld_.contains(job);
 }
 
 void RecordingTarget::abandon(const tessera_tensor &frame) { next_.abandon(frame); }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 namespace tessera {
@@ -30,14 +31,20 @@ class RecordingTarget : public FrameTarget {
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
     void abandon(const tessera_tensor &frame) override;
 
+    // [any] Pictures of this job are copied only, and not passed on.
+    void withhold(std::uint64_t job);
+
     // [any] What was published since the last call, oldest first.
     [[nodiscard]] std::vector<RecordedPicture> take();
 
   private:
+    [[nodiscard]] bool passes(std::uint64_t job);
+
     FrameTarget &next_;
     const tessera_compute *compute_ = nullptr; // that makes the frames
     std::mutex mutex_;
     std::deque<RecordedPicture> waiting_;
+    std::set<std::uint64_t> withheld_; // jobs that may still be to come
 };
 
 } // namespace tessera

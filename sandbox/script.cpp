@@ -18,7 +18,17 @@ using Kind = ScriptAction::Kind;
 constexpr std::size_t kMaxScriptBytes = 1 << 20;
 constexpr std::size_t kMaxPoints = 10'000;
 
-enum class Argument { kNone, kValues, kCount, kText, kPoint, kTwoPoints, kPoints, kPointAndCount };
+enum class Argument {
+    kNone,
+    kValues,
+    kCount,
+    kText,
+    kPoint,
+    kTwoPoints,
+    kPoints,
+    kPointAndCount,
+    kSwitch
+};
 
 struct ActionType {
     std::string_view name;
@@ -43,6 +53,9 @@ constexpr std::array kActionTypes{
     ActionType{"brush", Kind::kBrush, Argument::kPoints, "[[x, y], [x, y], ...] of the picture"},
     ActionType{"rectangle", Kind::kRectangle, Argument::kTwoPoints,
                "[[x, y], [x, y]] of the picture"},
+    ActionType{"canvas", Kind::kCanvas, Argument::kSwitch, "true or false"},
+    ActionType{"pan", Kind::kPan, Argument::kPoint, "[right, down] in pixels of the window"},
+    ActionType{"wait_canvas", Kind::kWaitCanvas, Argument::kNone, ""},
     ActionType{"open", Kind::kOpen, Argument::kText, R"("photo.jpg" or "preset.json")"},
     ActionType{"save_preset", Kind::kSavePreset, Argument::kText, R"("preset.json")"},
     ActionType{"key", Kind::kKey, Argument::kText, R"("s" or "ctrl+z")"},
@@ -71,6 +84,8 @@ std::string_view argument_words(Argument argument) {
         return "at least two points: [[x, y], [x, y], ...]";
     case Argument::kPointAndCount:
         return "[x, y, whole number]";
+    case Argument::kSwitch:
+        return "true or false";
     }
     return "";
 }
@@ -164,6 +179,10 @@ bool read_argument(const Json &json, Argument argument, ScriptAction &action) {
         return read_points(json, action) && action.points.size() == 2;
     case Argument::kPoints:
         return read_points(json, action);
+    case Argument::kSwitch:
+        if (!json.is_boolean()) return false;
+        action.count = json.get<bool>() ? 1 : 0;
+        return true;
     case Argument::kPointAndCount:
         action.points.resize(1);
         return read_point(json, 3, action.points[0]) && read_count(json[2], -1000, action.count);

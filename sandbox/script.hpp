@@ -35,6 +35,9 @@ struct ScriptAction {
         kPaint,      // text: what strokes paint: regenerate, lock or erase
         kBrush,      // points of a stroke, in pixels of the picture
         kRectangle,  // points[0] and points[1], corners in pixels of the picture
+        kCanvas,     // count: 1 turns the endless canvas on, 0 off
+        kPan,        // points[0]: moves what is looked at, in pixels of the window
+        kWaitCanvas, // until every visible tile of the canvas is there
         kOpen,       // text: a file, as if it were dropped on the window
         kSavePreset, // text: a file
         kKey,        // text: "s", "space", "ctrl+z"

@@ -120,6 +120,14 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kRectangle:
         done = stroke(app, action);
         break;
+    case ScriptAction::Kind::kCanvas:
+        done = turn_canvas(app, action);
+        break;
+    case ScriptAction::Kind::kPan:
+        app.pan_by(action.points[0].x, action.points[0].y);
+        break;
+    case ScriptAction::Kind::kWaitCanvas:
+        return wait_for_canvas(app);
     case ScriptAction::Kind::kOpen:
         done = app.open_file(action.text);
         break;
@@ -187,6 +195,26 @@ Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {
         control.set_value(param->id, *value);
     }
     return {};
+}
+
+Result<void> ScriptRunner::turn_canvas(App &app, const ScriptAction &action) {
+    CanvasView &canvas = app.canvas();
+    if (action.count != 0 && !canvas.lacks().empty()) {
+        return make_error(Status::kUnsupported, "{}", canvas.lacks());
+    }
+    canvas.turn(action.count != 0);
+    return {};
+}
+
+// Also shown, which takes the frame that follows.
+Result<ScriptRunner::Progress> ScriptRunner::wait_for_canvas(App &app) {
+    const CanvasView &canvas = app.canvas();
+    if (!canvas.is_on()) return make_error(Status::kFailed, "the endless canvas is off");
+    if (canvas.is_stopped()) {
+        return make_error(Status::kFailed, "the canvas stopped at {} of {} tiles: {}",
+                          canvas.ready_count(), canvas.visible_count(), app.control().problem());
+    }
+    return canvas.is_complete() ? Progress::kDone : Progress::kWait;
 }
 
 Result<void> ScriptRunner::show_step(App &app, const ScriptAction &action) {

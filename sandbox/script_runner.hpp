@@ -38,6 +38,8 @@ class ScriptRunner {
     Result<Progress> perform(App &app, const ScriptAction &action);
     Result<Progress> wait(App &app, const ScriptAction &action);
     Result<void> set_values(App &app, const ScriptAction &action);
+    static Result<void> turn_canvas(App &app, const ScriptAction &action);
+    static Result<Progress> wait_for_canvas(App &app);
     static Result<void> show_step(App &app, const ScriptAction &action);
     Result<void> save(App &app, const ScriptAction &action);
     Result<void> press_key(const ScriptAction &action);

@@ -1,4 +1,5 @@
 // The keyboard: one table of keys, what they do, and what the help says of them.
+#include "sandbox/canvas_view.hpp"
 #include "sandbox/panel.hpp"
 
 #include <algorithm>
@@ -35,7 +36,12 @@ Point middle(const PanelContext &context) {
 }
 
 void zoom(const PanelContext &context, float notches) {
-    context.transform->zoom_by(middle(context), notches, !context.look->smooth);
+    const bool whole_pixels = !context.look->smooth;
+    if (context.canvas->is_on()) {
+        context.canvas->zoom_by(middle(context), notches, whole_pixels);
+    } else {
+        context.transform->zoom_by(middle(context), notches, whole_pixels);
+    }
 }
 
 void next_overlay(const PanelContext &context) {
@@ -67,14 +73,15 @@ constexpr std::array kShortcuts{
              [](C c) { pin_or_unpin(*c.editor); }},
     Shortcut{GLFW_KEY_T, false, false, "T", "Tiled, three by three",
              [](C c) { c.look->tiles = c.look->tiles > 1 ? 1 : 3; }},
+    Shortcut{GLFW_KEY_E, false, false, "E", "Endless canvas, or the picture again",
+             [](C c) { c.canvas->turn(!c.canvas->is_on()); }},
     Shortcut{GLFW_KEY_S, false, false, "S", "Smooth or exact pixels",
              [](C c) { c.look->smooth = !c.look->smooth; }},
     Shortcut{GLFW_KEY_C, false, false, "C", "Checkerboard behind the picture",
              [](C c) { c.look->checker = !c.look->checker; }},
-    Shortcut{GLFW_KEY_F, false, false, "F", "Fit the window",
-             [](C c) { c.transform->fit(!c.look->smooth); }},
+    Shortcut{GLFW_KEY_F, false, false, "F", "Fit the window", [](C c) { fit_view(c); }},
     Shortcut{GLFW_KEY_1, false, false, "1", "One screen pixel per pixel",
-             [](C c) { c.transform->set_scale(1); }},
+             [](C c) { set_view_scale(c, 1); }},
     Shortcut{GLFW_KEY_EQUAL, false, true, "+, -", "Zoom; without smoothing by whole factors",
              [](C c) { zoom(c, 1); }},
     Shortcut{GLFW_KEY_KP_ADD, false, true, "", nullptr, [](C c) { zoom(c, 1); }},

@@ -98,6 +98,14 @@ class ViewTransform {
         }
     }
 
+    // Brings a point of the picture to the middle of the region.
+    void look_at(Point picture, float scale) {
+        fitting_ = false;
+        scale_ = std::clamp(scale, kMinScale, kMaxScale);
+        centre_ = picture;
+        keep_in_sight();
+    }
+
     void set_scale(float scale) {
         leave_fit();
         scale_ = std::clamp(scale, kMinScale, kMaxScale);

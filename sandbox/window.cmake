@@ -16,9 +16,9 @@ endif()
 
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
-  ${_here}/app.cpp ${_here}/editor.cpp ${_here}/fit_image.cpp ${_here}/imgui_layer.cpp
+  ${_here}/app.cpp ${_here}/canvas_view.cpp ${_here}/editor.cpp ${_here}/fit_image.cpp ${_here}/imgui_layer.cpp
   ${_here}/latent_painter.cpp ${_here}/pane.cpp ${_here}/panel_inspect.cpp ${_here}/run_difference.cpp
-  ${_here}/panel.cpp ${_here}/panel_edit.cpp ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp
+  ${_here}/panel.cpp ${_here}/panel_canvas.cpp ${_here}/panel_edit.cpp ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp
   ${_here}/panel_player.cpp ${_here}/panel_presets.cpp ${_here}/panel_stats.cpp
   ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp ${_here}/play_control.cpp
   ${_here}/preset_shelf.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp

@@ -101,7 +101,7 @@ void Canvas::reset(std::uint64_t seed) {
     stats_ = {};
 }
 
-Canvas::TileRange Canvas::tiles_in(const CanvasView &view) const {
+Canvas::TileRange Canvas::tiles_in(const CanvasArea &view) const {
     const auto tile_at = [this](double pixel) {
         const double bounded = std::isfinite(pixel) ? std::clamp(pixel, -kFarthest, kFarthest) : 0;
         return static_cast<std::int32_t>(std::floor(bounded / tile_pixels_));
@@ -122,10 +122,10 @@ Canvas::TileRange Canvas::tiles_in(const CanvasView &view) const {
 
 // Visible ones first, each by its distance to the middle of the view, then one more all round and
 // half a view ahead.
-std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasView &view) const {
+std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
     const double middle_x = (view.left + view.right) / 2, middle_y = (view.top + view.bottom) / 2;
     const double ahead_x = (view.right - view.left) / 2, ahead_y = (view.bottom - view.top) / 2;
-    CanvasView round = view;
+    CanvasArea round = view;
     const auto side = static_cast<double>(tile_pixels_);
     round.left -= side + (view.motion_x < 0 ? ahead_x : 0);
     round.right += side + (view.motion_x > 0 ? ahead_x : 0);
@@ -154,7 +154,7 @@ std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasView &view) const {
     return tiles;
 }
 
-std::optional<CanvasWork> Canvas::next(const CanvasView &view) {
+std::optional<CanvasWork> Canvas::next(const CanvasArea &view) {
     if (asked_) return std::nullopt;
     protected_from_ = ++now_;
     for (const CanvasPart &tile : wanted_tiles(view)) {

@@ -25,7 +25,7 @@
 namespace tessera {
 
 // What is looked at, in pixels of the plane, and where it is moving to.
-struct CanvasView {
+struct CanvasArea {
     double left = 0;
     double top = 0;
     double right = 0;
@@ -56,11 +56,11 @@ class Canvas {
     struct TileRange {
         std::int32_t top = 0, left = 0, bottom = 0, right = 0;
     };
-    [[nodiscard]] TileRange tiles_in(const CanvasView &view) const;
+    [[nodiscard]] TileRange tiles_in(const CanvasArea &view) const;
 
     // What to make next: the tile nearest to the middle of the view first, then those round it and
     // ahead of its motion. Nothing while a result is awaited, and when all that is made.
-    [[nodiscard]] std::optional<CanvasWork> next(const CanvasView &view);
+    [[nodiscard]] std::optional<CanvasWork> next(const CanvasArea &view);
     // The result of the last `next`: latents as the request's own, (height, width, channels), and
     // the RGBA picture. Errors name the part; it is asked for again.
     [[nodiscard]] Result<void> take(const CanvasPart &part, std::vector<float> latents,
@@ -99,7 +99,7 @@ class Canvas {
     };
 
     Canvas(const Format &format, std::size_t max_bytes);
-    [[nodiscard]] std::vector<CanvasPart> wanted_tiles(const CanvasView &view) const;
+    [[nodiscard]] std::vector<CanvasPart> wanted_tiles(const CanvasArea &view) const;
     [[nodiscard]] std::optional<CanvasPart> first_missing(const CanvasPart &part);
     [[nodiscard]] CanvasWork work_for(const CanvasPart &part) const;
     // A token of a window or picture: who made it, and which of the maker's it is. Its own tokens

@@ -54,7 +54,7 @@ class CanvasModelTest : public testing::Test {
         ASSERT_TRUE(changed) << changed.error().message;
     }
     // What the view shows, and nothing ahead of it.
-    void make(const CanvasView &view) {
+    void make(const CanvasArea &view) {
         while (!is_made(view)) {
             const auto work = canvas_->next(view);
             if (!work) continue; // the last tile was put together just now
@@ -73,7 +73,7 @@ class CanvasModelTest : public testing::Test {
             ASSERT_TRUE(taken) << taken.error().message;
         }
     }
-    [[nodiscard]] bool is_made(const CanvasView &view) {
+    [[nodiscard]] bool is_made(const CanvasArea &view) {
         const Canvas::TileRange range = canvas_->tiles_in(view);
         for (std::int32_t row = range.top; row <= range.bottom; ++row) {
             for (std::int32_t column = range.left; column <= range.right; ++column) {

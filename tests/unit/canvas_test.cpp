@@ -175,7 +175,7 @@ class CanvasTest : public testing::Test {
         made->reset(42);
         return std::move(*made);
     }
-    static CanvasView view_of(std::int32_t row, std::int32_t column) {
+    static CanvasArea view_of(std::int32_t row, std::int32_t column) {
         const double side = 8; // 4 tokens
         return {column * side + 1, row * side + 1, column * side + 7, row * side + 7, 0, 0};
     }
@@ -244,7 +244,7 @@ TEST_F(CanvasTest, OtherSeedsMakeOtherPlanesAndResetForgets) {
 // Even when nothing may be kept, what a view needs is, and it comes to an end.
 TEST_F(CanvasTest, AViewIsCompletedBeyondAnyLimit) {
     Canvas small = canvas(1);
-    const CanvasView view{-20, -20, 20, 20, 0, 0};
+    const CanvasArea view{-20, -20, 20, 20, 0, 0};
     int steps = 0;
     while (const auto work = small.next(view)) {
         Made result = generate(work->request);
@@ -263,7 +263,7 @@ TEST_F(CanvasTest, AViewIsCompletedBeyondAnyLimit) {
 
 TEST_F(CanvasTest, TheMiddleComesFirstThenWhatLiesAhead) {
     Canvas made = canvas(1 << 24);
-    CanvasView view{0, 0, 40, 40, 1, 0}; // 5 x 5 tiles
+    CanvasArea view{0, 0, 40, 40, 1, 0}; // 5 x 5 tiles
     std::vector<std::pair<int, int>> order;
     const auto note_tiles = [&] {
         for (int row = -8; row < 12; ++row) {
@@ -295,7 +295,7 @@ TEST_F(CanvasTest, TheMiddleComesFirstThenWhatLiesAhead) {
 
 TEST_F(CanvasTest, WrongResultsAreNamedAndAskedForAgain) {
     Canvas made = canvas(1 << 20);
-    const CanvasView view = view_of(0, 0);
+    const CanvasArea view = view_of(0, 0);
     const auto work = made.next(view);
     ASSERT_TRUE(work);
     EXPECT_FALSE(made.next(view)); // one at a time

@@ -67,8 +67,8 @@ Result<void> check_backend(const std::string &name) {
 App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps) {}
 
 App::~App() {
-    control_.reset(); // the worker stops before the ring goes
     canvas_.reset();
+    control_.reset(); // the worker stops before the ring goes
     if (device_) static_cast<void>(device_->wait_idle());
 }
 
@@ -147,8 +147,8 @@ Result<void> App::open_player() {
     }
     control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
     editor_ = std::make_unique<Editor>(*control_);
-    presets_ = std::make_unique<PresetShelf>(
     canvas_ = std::make_unique<CanvasView>(*control_);
+    presets_ = std::make_unique<PresetShelf>(
         options_.preset_dir.empty() ? PresetShelf::default_folder() : options_.preset_dir);
     if (options_.play_at_start) control_->play();
     return {};
@@ -193,6 +193,8 @@ Result<void> App::frame() {
         if (auto played = script_->before_frame(*this); !played) return played;
         finished_ = script_->finished();
     }
+    canvas_->set_region(region());
+    canvas_->update(start_us);
     build_interface();
     editor_->update(start_us);
     if (auto chosen = choose_picture(); !chosen) return chosen;
@@ -206,8 +208,6 @@ Result<void> App::frame() {
 
 Result<void> App::open_file(const std::filesystem::path &path) {
     if (path.extension() == ".json") {
-    canvas_->set_region(region());
-    canvas_->update(start_us);
         auto preset = load_preset(path);
         if (!preset) return preset.error();
         control_->apply(*preset);
@@ -241,6 +241,7 @@ PanelContext App::panel_context() {
     PanelContext context;
     context.control = control_.get();
     context.editor = editor_.get();
+    context.canvas = canvas_.get();
     context.presets = presets_.get();
     context.state = &panel_;
     context.transform = &transform_;
@@ -254,7 +255,6 @@ PanelContext App::panel_context() {
     return context;
 }
 
-    context.canvas = canvas_.get();
 namespace {
 
 FrameInfo info_of(const RunRecord &run, const RunStep &step) {
@@ -276,6 +276,7 @@ std::shared_ptr<const Image> App::picture_of(const RunRecord &run, const RunStep
 // Live, the pane takes what the generator publishes; else what was recorded of the step that the
 // editor wants.
 Result<void> App::choose_picture() {
+    if (canvas_->is_on()) return choose_canvas();
     const RunRecord *const run = editor_->run();
     const RunStep *const step = editor_->step();
     const bool has_record = step != nullptr && step->picture != nullptr;
@@ -289,8 +290,18 @@ Result<void> App::choose_picture() {
         if (!shown) return shown;
     }
     shows_record_ = !live;
-    if (canvas_->is_on()) return choose_canvas();
     return choose_pinned_picture();
+}
+
+void App::pan_by(float screen_x, float screen_y) {
+    if (canvas_->is_on()) return canvas_->pan_by(screen_x, screen_y);
+    transform_.pan_by(screen_x, screen_y);
+}
+
+Result<void> App::choose_canvas() {
+    shows_record_ = true; // and the live run comes back when the canvas goes
+    canvas_transform_ = canvas_->transform();
+    return pane_->show(canvas_->picture(), {});
 }
 
 Result<void> App::choose_pinned_picture() {
@@ -306,17 +317,6 @@ void App::clear_panel(VkCommandBuffer commands, float width) const {
     VkClearAttachment clear{};
     clear.aspectMask = VK_IMAGE_ASPECT_COLOR_BIT;
     clear.clearValue.color = {{colour.x, colour.y, colour.z, 1}};
-void App::pan_by(float screen_x, float screen_y) {
-    if (canvas_->is_on()) return canvas_->pan_by(screen_x, screen_y);
-    transform_.pan_by(screen_x, screen_y);
-}
-
-Result<void> App::choose_canvas() {
-    shows_record_ = true; // and the live run comes back when the canvas goes
-    canvas_transform_ = canvas_->transform();
-    return pane_->show(canvas_->picture(), {});
-}
-
     const VkClearRect rect{{{0, 0}, {static_cast<std::uint32_t>(width), extent().height}}, 0, 1};
     device_->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
 }
@@ -424,6 +424,10 @@ Result<Image> App::capture_window() {
 }
 
 std::shared_ptr<const Image> App::shown_picture() const {
+    if (canvas_->is_on()) {
+        auto visible = std::make_shared<const Image>(canvas_->visible());
+        return visible->pixels.empty() ? nullptr : visible;
+    }
     const auto &shown = pane_->view().info();
     const RunRecord *const run = shown ? control_->history().find(shown->job) : nullptr;
     const RunStep *const step = run != nullptr ? run->find(shown->step) : nullptr;
@@ -438,10 +442,6 @@ Result<void> App::take_screenshot_when_due() {
     const bool failed = control_->stats().failed > 0;
     if (failed) return make_error(Status::kFailed, "no screenshot: {}", control_->problem());
     if (!due) return {};
-    if (canvas_->is_on()) {
-        auto visible = std::make_shared<const Image>(canvas_->visible());
-        return visible->pixels.empty() ? nullptr : visible;
-    }
     screenshot_taken_ = true;
     auto image = capture_window();
     if (!image) return image.error();

@@ -108,8 +108,8 @@ class App {
     [[nodiscard]] Scene scene();
     Result<void> choose_picture();
     Result<void> choose_pinned_picture();
-    [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
     Result<void> choose_canvas();
+    [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
                                                           LatentPainter &painter) const;
     Result<void> draw();
     Result<void> draw_in_window();
@@ -130,8 +130,8 @@ class App {
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
-
     std::unique_ptr<CanvasView> canvas_;
+
     std::unique_ptr<Editor> editor_;
     std::unique_ptr<PresetShelf> presets_;
     std::optional<ScriptRunner> script_;
@@ -140,8 +140,8 @@ class App {
     LatentPainter pinned_painter_;
     PanelState panel_;
     ViewTransform transform_;
-    ViewLook look_;
     ViewTransform canvas_transform_; // in its place
+    ViewLook look_;
     FramePacer pacer_;
     DurationStats frame_times_{600};
     std::uint64_t last_start_us_ = 0;

@@ -43,6 +43,7 @@ struct PanelState {
 struct PanelContext {
     PlayControl *control = nullptr;
     Editor *editor = nullptr;
+    CanvasView *canvas = nullptr;
     PresetShelf *presets = nullptr;
     PanelState *state = nullptr;
     ViewTransform *transform = nullptr;
@@ -51,7 +52,6 @@ struct PanelContext {
     const DurationStats *frames = nullptr; // time between starts of frames
     std::string graphics_device;
     float scale = 1;          // of the user interface
-    CanvasView *canvas = nullptr;
     float to_pixels = 1;      // pixels of the target per unit of the interface
     ViewRegion region;        // of the picture, pixels of the target
     ViewRegion beside_region; // of the pinned picture; empty when there is none
@@ -69,6 +69,11 @@ void draw_params_section(const PanelContext &context);
 // panel_view.cpp: zoom, filter, background.
 void draw_view_section(const PanelContext &context);
 void handle_view_input(const PanelContext &context);
+void fit_view(const PanelContext &context);
+void set_view_scale(const PanelContext &context, float scale);
+// panel_canvas.cpp: the endless canvas; its mouse where it is shown.
+void draw_canvas_switch(const PanelContext &context);
+void handle_canvas_input(const PanelContext &context, Point mouse);
 // panel_edit.cpp: tools, marks, undo; the marks over the picture.
 void draw_edit_section(const PanelContext &context);
 void draw_marks(const PanelContext &context);
@@ -77,11 +82,6 @@ bool handle_tool_input(const PanelContext &context, Point mouse);
 void next_paint(Editor &editor);
 // panel_presets.cpp: settings by name.
 void draw_presets_section(const PanelContext &context);
-void fit_view(const PanelContext &context);
-void set_view_scale(const PanelContext &context, float scale);
-// panel_canvas.cpp: the endless canvas; its mouse where it is shown.
-void draw_canvas_switch(const PanelContext &context);
-void handle_canvas_input(const PanelContext &context, Point mouse);
 // panel_inspect.cpp: latents, the chain of one token, a pinned run to compare with.
 void draw_inspect_section(const PanelContext &context);
 void draw_chain(const PanelContext &context);

@@ -30,18 +30,17 @@ struct Layer {
 };
 
 } // namespace
-} // namespace tessera::cuda
 
-using namespace tessera;       // NOLINT(google-build-using-namespace)
-using namespace tessera::cuda; // the chain's name is the contract's, and global
-
-struct tessera_denoise_chain {
-    static Result<std::unique_ptr<tessera_denoise_chain>>
-    create(Cuda &cuda, const tessera_denoise_network &network, std::uint32_t max_rows,
-           std::uint32_t max_steps, bool guided);
-    ~tessera_denoise_chain();
-    tessera_denoise_chain(const tessera_denoise_chain &) = delete;
-    tessera_denoise_chain &operator=(const tessera_denoise_chain &) = delete;
+// What a tessera_denoise_chain of this backend points to.
+class DenoiseChain {
+  public:
+    static Result<std::unique_ptr<DenoiseChain>> create(Cuda &cuda,
+                                                        const tessera_denoise_network &network,
+                                                        std::uint32_t max_rows,
+                                                        std::uint32_t max_steps, bool guided);
+    ~DenoiseChain();
+    DenoiseChain(const DenoiseChain &) = delete;
+    DenoiseChain &operator=(const DenoiseChain &) = delete;
 
     void begin(const tessera_denoise_set &set);
     void advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
@@ -55,7 +54,7 @@ struct tessera_denoise_chain {
     // Tokens, network rows and steps of a captured graph.
     using GraphKey = std::tuple<std::int64_t, std::int64_t, std::int32_t>;
 
-    explicit tessera_denoise_chain(Cuda &cuda) : cuda_(cuda) {}
+    explicit DenoiseChain(Cuda &cuda) : cuda_(cuda) {}
     Result<> take_network(const tessera_denoise_network &network);
     Result<Layer> layer(const tessera_denoise_linear &linear) const;
     Result<> allocate_all();
@@ -122,7 +121,7 @@ struct tessera_denoise_chain {
 
 // ---- creation ----
 
-Result<Layer> tessera_denoise_chain::layer(const tessera_denoise_linear &linear) const {
+Result<Layer> DenoiseChain::layer(const tessera_denoise_linear &linear) const {
     const PackedWeight *weight = cuda_.find(*linear.weight);
     if (weight == nullptr) {
         return make_error(Status::kInvalidArgument,
@@ -132,7 +131,7 @@ Result<Layer> tessera_denoise_chain::layer(const tessera_denoise_linear &linear)
     return Layer{*weight, data_of(*linear.bias)};
 }
 
-Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &network) {
+Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
     const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
         const auto made = layer(from);
         if (!made) return made.error();
@@ -160,7 +159,7 @@ Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &netw
 }
 
 template <class T>
-Result<> tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
+Result<> DenoiseChain::allocate(T *&memory, std::int64_t count) {
     const auto made = cuda_.allocate(static_cast<std::size_t>(count) * sizeof(T));
     if (!made) return made.error();
     memory_.push_back(*made);
@@ -169,8 +168,8 @@ Result<> tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
 }
 
 // In each precision that one of the layers takes.
-Result<> tessera_denoise_chain::allocate(Feed &feed, std::int64_t rows,
-                                         std::initializer_list<const Layer *> layers) {
+Result<> DenoiseChain::allocate(Feed &feed, std::int64_t rows,
+                                std::initializer_list<const Layer *> layers) {
     for (const Layer *layer : layers) {
         const std::int64_t stride = layer->weight.stride;
         if (layer->is_bf16() && feed.bf16 == nullptr) {
@@ -184,7 +183,7 @@ Result<> tessera_denoise_chain::allocate(Feed &feed, std::int64_t rows,
     return {};
 }
 
-Result<> tessera_denoise_chain::allocate_all() {
+Result<> DenoiseChain::allocate_all() {
     const std::int64_t rows = static_cast<std::int64_t>(max_rows_) * (guided_ ? 2 : 1);
     chunk_rows_ = std::max(rows, kChunkRows);
     block_modulation_ = padded_columns(3 * width_);
@@ -211,15 +210,16 @@ Result<> tessera_denoise_chain::allocate_all() {
     return {};
 }
 
-Result<std::unique_ptr<tessera_denoise_chain>>
-tessera_denoise_chain::create(Cuda &cuda, const tessera_denoise_network &network,
-                              std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
+Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cuda &cuda,
+                                                           const tessera_denoise_network &network,
+                                                           std::uint32_t max_rows,
+                                                           std::uint32_t max_steps, bool guided) {
     if (max_rows == 0 || max_steps == 0) {
         return make_error(Status::kInvalidArgument,
                           "room for {} rows and {} steps; expected at least 1 of each", max_rows,
                           max_steps);
     }
-    std::unique_ptr<tessera_denoise_chain> chain(new tessera_denoise_chain(cuda));
+    std::unique_ptr<DenoiseChain> chain(new DenoiseChain(cuda));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
     chain->guided_ = guided;
@@ -227,10 +227,10 @@ tessera_denoise_chain::create(Cuda &cuda, const tessera_denoise_network &network
     if (const auto made = chain->allocate_all(); !made) return made.error();
     chain->guided_steps_.reserve(max_steps);
     chain->entries_.reserve(max_steps);
-    return Result<std::unique_ptr<tessera_denoise_chain>>(std::move(chain));
+    return Result<std::unique_ptr<DenoiseChain>>(std::move(chain));
 }
 
-tessera_denoise_chain::~tessera_denoise_chain() {
+DenoiseChain::~DenoiseChain() {
     (void)cudaStreamSynchronize(cuda_.stream());
     for (const auto &[key, graph] : graphs_) (void)cudaGraphExecDestroy(graph);
     for (void *memory : memory_) (void)cudaFree(memory);
@@ -238,8 +238,8 @@ tessera_denoise_chain::~tessera_denoise_chain() {
 
 // ---- products and shapes ----
 
-void tessera_denoise_chain::multiply(const Layer &layer, const Feed &from, std::int64_t rows,
-                                     float *out, std::int64_t out_stride) {
+void DenoiseChain::multiply(const Layer &layer, const Feed &from, std::int64_t rows, float *out,
+                            std::int64_t out_stride) {
     if (layer.is_bf16()) {
         multiply_bf16(cuda_, "denoise", from.bf16, rows, layer.weight, out, out_stride);
     } else {
@@ -249,13 +249,13 @@ void tessera_denoise_chain::multiply(const Layer &layer, const Feed &from, std::
 }
 
 // The norm before block `block`, or before the last product.
-NormLayer tessera_denoise_chain::norm_layer(std::size_t block) const {
+NormLayer DenoiseChain::norm_layer(std::size_t block) const {
     const std::int64_t at = static_cast<std::int64_t>(block) * block_modulation_;
     if (block == blocks_.size()) return {nullptr, nullptr, at, final_ada_.bias};
     return {blocks_[block].gamma, blocks_[block].beta, at, blocks_[block].ada.bias};
 }
 
-StepShape tessera_denoise_chain::shape(std::int64_t network_rows, std::int32_t offset) const {
+StepShape DenoiseChain::shape(std::int64_t network_rows, std::int32_t offset) const {
     return {.state = state_,
             .offset = offset,
             .rows = rows_,
@@ -270,7 +270,7 @@ StepShape tessera_denoise_chain::shape(std::int64_t network_rows, std::int32_t o
 
 // ---- a set ----
 
-void tessera_denoise_chain::upload_steps(const tessera_denoise_set &set) {
+void DenoiseChain::upload_steps(const tessera_denoise_set &set) {
     entries_.clear();
     guided_steps_.clear();
     for (std::uint32_t i = 0; i < set.step_count; ++i) {
@@ -283,7 +283,7 @@ void tessera_denoise_chain::upload_steps(const tessera_denoise_set &set) {
     cuda_.copy_in(entries_.data(), entries_.size() * sizeof(StepEntry), steps_);
 }
 
-void tessera_denoise_chain::begin(const tessera_denoise_set &set) {
+void DenoiseChain::begin(const tessera_denoise_set &set) {
     begun_ = false;
     if (!accepted(cuda_, "denoise begin",
                   operands::denoise_set(network_, &set, max_rows_, max_steps_, guided_ ? 1 : 0))) {
@@ -320,7 +320,7 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &set) {
 }
 
 // Modulations for the steps from `step` on that fit, all guided or none.
-void tessera_denoise_chain::open_chunk(std::uint32_t step) {
+void DenoiseChain::open_chunk(std::uint32_t step) {
     const std::int64_t rows = network_rows(step);
     const auto most = static_cast<std::uint32_t>(std::max<std::int64_t>(1, chunk_rows_ / rows));
     chunk_begin_ = step;
@@ -346,7 +346,7 @@ void tessera_denoise_chain::open_chunk(std::uint32_t step) {
     set_chunk(cuda_, state_, static_cast<std::int32_t>(chunk_begin_));
 }
 
-void tessera_denoise_chain::record_step(std::int64_t network_rows, std::int32_t offset) {
+void DenoiseChain::record_step(std::int64_t network_rows, std::int32_t offset) {
     const StepShape step = shape(network_rows, offset);
     open_step(cuda_, step, input_.weight, input_.bias, norm_layer(0), normal_);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
@@ -365,7 +365,7 @@ void tessera_denoise_chain::record_step(std::int64_t network_rows, std::int32_t 
     finish_step(cuda_, step, normal_, final_.weight, final_.bias, finish);
 }
 
-void tessera_denoise_chain::run_graph(std::int64_t network_rows, std::int32_t steps) {
+void DenoiseChain::run_graph(std::int64_t network_rows, std::int32_t steps) {
     cudaGraphExec_t &graph = graphs_[{rows_, network_rows, steps}];
     if (graph == nullptr) {
         graph = cuda_.capture([&] {
@@ -376,8 +376,8 @@ void tessera_denoise_chain::run_graph(std::int64_t network_rows, std::int32_t st
     if (graph != nullptr) cuda_.launch_graph(graph);
 }
 
-void tessera_denoise_chain::advance(std::uint32_t first_step, std::uint32_t count,
-                                    const tessera_tensor &x, const tessera_tensor *model_out) {
+void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
+                           const tessera_tensor *model_out) {
     if (!begun_) {
         return cuda_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
     }
@@ -415,11 +415,14 @@ void tessera_denoise_chain::advance(std::uint32_t first_step, std::uint32_t coun
 
 // ---- the table ----
 
-namespace tessera::cuda {
 namespace {
 
 Cuda &device_of(const tessera_compute *compute) {
     return *static_cast<Cuda *>(compute->compute_data);
+}
+
+DenoiseChain *chain_of(tessera_denoise_chain *chain) {
+    return reinterpret_cast<DenoiseChain *>(chain);
 }
 
 tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
@@ -429,20 +432,20 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
     Cuda &cuda = device_of(compute);
     cuda.make_current();
     const auto check = operands::denoise_network(network);
-    auto chain = check ? tessera_denoise_chain::create(cuda, operands::copy_options(network),
-                                                       max_rows, max_steps, guided != 0)
-                       : Result<std::unique_ptr<tessera_denoise_chain>>(check.error());
+    auto chain = check ? DenoiseChain::create(cuda, operands::copy_options(network), max_rows,
+                                              max_steps, guided != 0)
+                       : Result<std::unique_ptr<DenoiseChain>>(check.error());
     if (!chain) {
         log::error("compute.cuda", "denoise create: {}", chain.error().message);
         return static_cast<tessera_status>(chain.error().status);
     }
-    *out = chain->release();
+    *out = reinterpret_cast<tessera_denoise_chain *>(chain->release());
     return TESSERA_OK;
 }
 
 void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
     device_of(compute).make_current();
-    delete chain;
+    delete chain_of(chain);
 }
 
 void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
@@ -453,7 +456,7 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
         return cuda.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
     }
     cuda.make_current();
-    chain->begin(operands::copy_options(set));
+    chain_of(chain)->begin(operands::copy_options(set));
 }
 
 void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
@@ -464,7 +467,7 @@ void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::
         return cuda.fail(Status::kInvalidArgument, "denoise advance: chain or x is NULL");
     }
     cuda.make_current();
-    chain->advance(first_step, count, *x, model_out);
+    chain_of(chain)->advance(first_step, count, *x, model_out);
 }
 
 } // namespace

@@ -38,7 +38,7 @@ if(CMAKE_CUDA_COMPILER AND NOT TESSERA_CUDA STREQUAL "OFF" AND NOT _cuda_missing
   list(APPEND _architectures "${_newest}-virtual")
   # libcublasLt.so.13 of CUDA 13: the library that belongs to the runtime linked in.
   set_target_properties(tessera_cuda PROPERTIES
-    PREFIX "" CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_ARCHITECTURES "${_architectures}" CUDA_RUNTIME_LIBRARY Static
+    PREFIX "" CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_ARCHITECTURES "${_architectures}" CUDA_RUNTIME_LIBRARY Static
     LIBRARY_OUTPUT_DIRECTORY "${TESSERA_PLUGIN_OUTPUT_DIRECTORY}/..")
   target_compile_definitions(tessera_cuda PRIVATE
     TESSERA_CUBLASLT="libcublasLt.so.${CUDAToolkit_VERSION_MAJOR}"
@@ -46,7 +46,8 @@ if(CMAKE_CUDA_COMPILER AND NOT TESSERA_CUDA STREQUAL "OFF" AND NOT _cuda_missing
   # Products and sums are fused only where they are written so, as on the CPU.
   target_compile_options(tessera_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:
     --expt-relaxed-constexpr -fmad=false
-    -Xcompiler=-Wall,-Wextra,-Wshadow,-fvisibility=hidden,-fvisibility-inlines-hidden>)
+    -Xcompiler=-Wall,-Wextra,-Wshadow,-fvisibility=hidden,-fvisibility-inlines-hidden,-fno-gnu-unique>
+    $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-fno-gnu-unique>)
   target_link_options(tessera_cuda PRIVATE -Wl,--exclude-libs,ALL)
   target_link_libraries(tessera_cuda PRIVATE tessera_core CUDA::toolkit ${CMAKE_DL_LIBS})
   install(TARGETS tessera_cuda LIBRARY DESTINATION "${TESSERA_PLUGIN_DIR}/..")

@@ -1,6 +1,7 @@
 // Layout of the contract: what a plugin built by another compiler relies on.
 #include <tessera/entry.h>
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/cuda.h>
 #include <tessera/ext/params.h>
 
 #include <gtest/gtest.h>
@@ -38,6 +39,7 @@ static_assert(begins_with_size<tessera_attention>());
 static_assert(begins_with_size<tessera_conv2d>());
 static_assert(begins_with_size<tessera_random>());
 static_assert(begins_with_size<tessera_compute_info>());
+static_assert(begins_with_size<tessera_ext_cuda>());
 static_assert(begins_with_size<tessera_denoise_network>());
 static_assert(begins_with_size<tessera_denoise_set>());
 

@@ -2,6 +2,7 @@
 
 #include "compute/registry.hpp"
 #include "core/log.hpp"
+#include "core/trace.hpp"
 #include "host/services.hpp"
 
 #include <algorithm>
@@ -119,7 +120,8 @@ Result<void> App::open_graphics() {
         if (auto made = assign(offscreen_, std::move(target)); !made) return made;
         pass = offscreen_->target().pass;
     }
-    if (auto made = assign(ring_, LiveRing::create(*device_, options_.make_writer)); !made) return made;
+    if (auto made = assign(ring_, LiveRing::create(*device_, options_.make_writer)); !made)
+        return made;
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
     if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
@@ -165,6 +167,18 @@ Result<void> App::run() {
     return {};
 }
 
+// A frame during which generating began or ended counts as neither.
+void App::note_frame_time(std::uint64_t start_us) {
+    const bool busy = control_->busy();
+    if (last_start_us_ != 0) {
+        const std::uint64_t duration_us = start_us - last_start_us_;
+        frames_.all.push(duration_us);
+        if (busy == was_busy_) (busy ? frames_.generating : frames_.idle).push(duration_us);
+    }
+    last_start_us_ = start_us;
+    was_busy_ = busy;
+}
+
 Result<void> App::frame() {
     sleep_until_us(pacer_.next_start_us(now_us()));
     if (window_) {
@@ -181,9 +195,9 @@ Result<void> App::frame() {
             must_rebuild_ = true;
         }
     }
+    const trace::Span span("frame");
     const std::uint64_t start_us = now_us();
-    if (last_start_us_ != 0) frame_times_.push(start_us - last_start_us_);
-    last_start_us_ = start_us;
+    note_frame_time(start_us);
 
     control_->update();
     for (const auto &path : window_ ? window_->take_dropped() : Paths()) {
@@ -219,10 +233,10 @@ Result<void> App::open_file(const std::filesystem::path &path) {
 }
 
 void App::build_interface() {
-    const float elapsed_s =
-        frame_times_.size() > 0
-            ? static_cast<float>(frame_times_.at(frame_times_.size() - 1)) * 1e-6F
-            : 0;
+    const trace::Span span("frame: interface");
+    const float elapsed_s = frames_.all.size() > 0
+                                ? static_cast<float>(frames_.all.at(frames_.all.size() - 1)) * 1e-6F
+                                : 0;
     imgui_->begin_frame(extent(), elapsed_s);
     transform_.set_region(halves().first);
     const PanelContext context = panel_context();
@@ -247,7 +261,7 @@ PanelContext App::panel_context() {
     context.transform = &transform_;
     context.look = &look_;
     context.view = &pane_->view();
-    context.frames = &frame_times_;
+    context.frames = &frames_;
     context.graphics_device = device_->properties().deviceName;
     context.scale = scale_;
     context.to_pixels = pixels_per_unit();
@@ -364,6 +378,7 @@ Scene App::scene() {
 }
 
 Result<void> App::draw() {
+    const trace::Span span("frame: draw");
     if (window_) return draw_in_window();
     if (auto slot = renderer_->wait_for_slot(); !slot) return slot.error();
     return renderer_->draw(offscreen_->target(), scene(), {}, {});

@@ -91,7 +91,7 @@ class App {
     [[nodiscard]] const Window *window() const { return window_.get(); }
     [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
     // Time between the starts of frames.
-    [[nodiscard]] DurationStats &frame_times() { return frame_times_; }
+    [[nodiscard]] DurationStats &frame_times() { return frames_.all; }
     [[nodiscard]] std::vector<std::string> validation_messages() const;
 
   private:
@@ -106,6 +106,7 @@ class App {
     [[nodiscard]] ViewRegion region() const; // of the picture, or of both
     [[nodiscard]] std::pair<ViewRegion, ViewRegion> halves() const;
     [[nodiscard]] Scene scene();
+    void note_frame_time(std::uint64_t start_us);
     Result<void> choose_picture();
     Result<void> choose_pinned_picture();
     Result<void> choose_canvas();
@@ -143,8 +144,9 @@ class App {
     ViewTransform canvas_transform_; // in its place
     ViewLook look_;
     FramePacer pacer_;
-    DurationStats frame_times_{600};
+    FrameStats frames_;
     std::uint64_t last_start_us_ = 0;
+    bool was_busy_ = false; // at the start of the last frame
     std::uint64_t frame_count_ = 0;
     bool finished_ = false;
     bool screenshot_taken_ = false;

@@ -1,5 +1,6 @@
 // tessera-sandbox: the window program. Reads the command line and runs the App.
-#include "core/log.hpp"
+#include "assets/output_file.hpp"
+#include "core/trace.hpp"
 #include "sandbox/app.hpp"
 #include "sandbox/default_model.hpp"
 
@@ -11,16 +12,23 @@ namespace {
 
 using tessera::AppOptions;
 
-void describe(CLI::App &cli, AppOptions &options, std::vector<std::string> &sets, bool &exact) {
+// What the command line says beside the App's options.
+struct ProgramOptions {
+    std::vector<std::string> sets;
+    bool exact = false;
+    std::filesystem::path trace; // empty: none
+};
+
+void describe(CLI::App &cli, AppOptions &options, ProgramOptions &program) {
     cli.add_option("--model", options.model, "Model: a bundled name or a path; default: materials");
     cli.add_option("--plugin", options.plugin, "Generator: an id or the path of a library");
     cli.add_option("--backend", options.backend, "Compute backend; the best one by default");
     cli.add_option("--threads", options.threads, "Compute threads; 0: chosen for a smooth window");
-    cli.add_flag("--exact", exact, "float32 throughout");
+    cli.add_flag("--exact", program.exact, "float32 throughout");
     cli.add_option("--plugin-dir", options.plugin_dirs, "More folders to look for plugins in");
     cli.add_option("--model-dir", options.model_dirs, "More folders to look for models in");
     cli.add_option("--preset-dir", options.preset_dir, "Where presets are kept");
-    cli.add_option("--set", sets, "A parameter: key=value; may be repeated");
+    cli.add_option("--set", program.sets, "A parameter: key=value; may be repeated");
     cli.add_option("--seed", options.play.seed, "Seed of the first picture");
     cli.add_flag("--roll", options.play.rolling, "Every play takes a new seed");
     cli.add_flag("--loop", options.play.loop, "Play again when a picture is finished");
@@ -38,6 +46,11 @@ void describe(CLI::App &cli, AppOptions &options, std::vector<std::string> &sets
     cli.add_option("--screenshot-step", options.screenshot_step, "... or at this step already");
     cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot);
     cli.add_option("--script", options.script, "Replay user actions from a JSON file, offscreen")
+        ->option_text("FILE.json");
+    cli.add_option("--budget", options.play.step_budget_ms,
+                   "How long the generator works before it looks for news, ms")
+        ->check(CLI::Range(0.5, 1000.0));
+    cli.add_option("--trace", program.trace, "Write time spans of all threads, for Perfetto")
         ->option_text("FILE.json");
     cli.footer(tessera::script_help());
 }
@@ -74,18 +87,23 @@ int run(AppOptions options) {
 int main(int argc, char **argv) {
     CLI::App cli{"Tessera sandbox: watch a generator at work"};
     AppOptions options;
-    std::vector<std::string> sets;
-    bool exact = false;
-    describe(cli, options, sets, exact);
+    ProgramOptions program;
+    describe(cli, options, program);
     try {
         cli.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
         return cli.exit(error);
     }
-    if (exact) options.precision = TESSERA_PRECISION_EXACT;
-    if (const std::string bad = split(sets, options); !bad.empty()) {
+    if (program.exact) options.precision = TESSERA_PRECISION_EXACT;
+    if (const std::string bad = split(program.sets, options); !bad.empty()) {
         return fail("--set " + bad + ": expected key=value");
     }
     if (cli.count("--model") == 0) options.model = tessera::default_model(options.plugin);
-    return run(std::move(options));
+    if (program.trace.empty()) return run(std::move(options));
+    tessera::trace::name_thread("window");
+    tessera::trace::start();
+    const int code = run(std::move(options));
+    tessera::trace::stop();
+    const auto written = tessera::write_file(program.trace, tessera::trace::to_json());
+    return written ? code : fail(written.error().message);
 }

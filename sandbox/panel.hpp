@@ -39,6 +39,14 @@ struct PanelState {
     std::array<char, 101> preset_name{}; // as typed
 };
 
+// Time between starts of frames: all of them, and apart those during which nothing was generated
+// and those during which something was.
+struct FrameStats {
+    DurationStats all{600};
+    DurationStats idle{600};
+    DurationStats generating{600};
+};
+
 // Everything that the panel may read or change.
 struct PanelContext {
     PlayControl *control = nullptr;
@@ -49,7 +57,7 @@ struct PanelContext {
     ViewTransform *transform = nullptr;
     ViewLook *look = nullptr;
     const View *view = nullptr;
-    const DurationStats *frames = nullptr; // time between starts of frames
+    const FrameStats *frames = nullptr;
     std::string graphics_device;
     float scale = 1;          // of the user interface
     float to_pixels = 1;      // pixels of the target per unit of the interface

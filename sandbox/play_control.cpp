@@ -35,7 +35,10 @@ void PlayControl::submit() {
     PlayInputs given = inputs ? inputs() : PlayInputs{};
     run.keeps_pixels = given.keeps_pixels;
     job_ = player_->submit(
-        {.seed = options.seed, .preview_every = 1, .inputs = std::move(given.list)});
+        {.seed = options.seed,
+         .preview_every = 1,
+         .step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms),
+         .inputs = std::move(given.list)});
     run.job = last_number_ = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
@@ -77,6 +80,7 @@ void PlayControl::restart() { submit(); }
 
 void PlayControl::cancel() {
     options.loop = false;
+    if (player_->busy()) cancelled_us_ = now_us_();
     player_->cancel();
 }
 
@@ -164,6 +168,8 @@ void PlayControl::note(const PlayerEvent &event) {
         break;
     case PlayerEvent::Type::kCancelled:
         ++stats_.cancelled;
+        if (cancelled_us_) stats_.cancel_us = now_us_() - *cancelled_us_;
+        cancelled_us_.reset();
         settled_job_ = std::max(settled_job_, event.job);
         break;
     case PlayerEvent::Type::kFailed:

@@ -23,12 +23,16 @@ struct PlayOptions {
     bool rolling = false; // every play takes the next seed
     bool live = true;     // a changed value plays again, when nothing runs
     bool loop = false;    // plays again when finished
+    // How long the generator works before it looks for news: the delay of a cancel. Shorter is
+    // less efficient.
+    float step_budget_ms = 4;
 };
 
 // What the last job did, for the panel and for tests.
 struct PlayStats {
     DurationStats steps{256};
     std::optional<std::uint64_t> first_picture_us; // from the request to its first picture
+    std::optional<std::uint64_t> cancel_us;        // from the last cancel to the end of its job
     std::uint64_t finished = 0;                    // jobs, since the start
     std::uint64_t cancelled = 0;
     std::uint64_t failed = 0;
@@ -119,6 +123,7 @@ class PlayControl {
     std::uint64_t job_ = 0;
     std::uint64_t settled_job_ = 0; // the last job that ended
     std::uint64_t requested_us_ = 0;
+    std::optional<std::uint64_t> cancelled_us_; // asked for, and not done yet
     PlayGuest *guest_ = nullptr;
     std::set<std::uint64_t> guest_jobs_; // that have not ended
     std::uint64_t last_number_ = 0;      // of all jobs

@@ -80,7 +80,8 @@ struct PlayRequest {
     std::uint64_t seed = 0;
     std::uint32_t first_image = 0; // image i has the random stream first_image + i
     std::uint32_t image_count = 1;
-    std::uint32_t preview_every = 0; // steps between pictures; 0: the final one only
+    std::uint32_t preview_every = 0;  // steps between pictures; 0: the final one only
+    std::uint32_t step_budget_us = 0; // in the config's place; 0: as it says
     std::vector<RequestInput> inputs;
 };
 

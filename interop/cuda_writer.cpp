@@ -5,6 +5,8 @@
 #include "interop/frame_ring.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -108,7 +110,7 @@ Result<void> CudaMapping::import(const SharedBuffer &buffer) {
 
 Result<tessera_tensor> CudaMapping::begin(const FramePlace &place, std::uint64_t released) {
     if (auto waits = writer_.wait_released(released); !waits) return waits.error();
-    void *const data = reinterpret_cast<void *>(address_ + place.offset_bytes);
+    auto *const data = std::bit_cast<std::byte *>(address_ + place.offset_bytes);
     return frame_tensor(data, TESSERA_MEMORY_CUDA, place.width, place.height);
 }
 

@@ -94,6 +94,7 @@ TEST_F(CudaWriterTest, EveryCallFailsOnceAndNothingLeaks) {
     ASSERT_TRUE(scenario().ok());
     const std::uint64_t calls = fake_cuda().calls;
     EXPECT_GT(calls, 40U);
+    RecordProperty("calls", static_cast<int>(calls));
     const std::size_t files_before = open_files();
     std::vector<std::string> failed;
     for (std::uint64_t i = 1; i <= calls; ++i) {

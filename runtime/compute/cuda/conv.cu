@@ -25,23 +25,39 @@ struct Convolution {
     const float *bias;
     tessera_activation_kind activation;
 
-    // Where a padded, upsampled coordinate lies in x; -1: in the padding.
-    [[nodiscard]] __device__ std::int64_t source(std::int64_t at, std::int64_t extent) const {
-        const std::int64_t whole = extent * upsample;
-        if (circular) at = at < 0 ? at + whole : (at >= whole ? at - whole : at);
-        return at < 0 || at >= whole ? -1 : at / upsample;
+    // A pixel of the result: its image, and where the kernel's corner lies in the padded input.
+    struct Corner {
+        const float *image;
+        int y, x;
+    };
+    struct Tap {
+        int y, x, channel;
+    };
+    [[nodiscard]] __device__ Corner row(std::int64_t pixel) const {
+        const std::int64_t row_of_all = pixel / out_width;
+        const std::int64_t image = row_of_all / out_rows;
+        const std::int64_t y = row_of_all - image * out_rows + first_row;
+        return {x + image * x_stride[0], static_cast<int>(y * stride - pad_top),
+                static_cast<int>((pixel - row_of_all * out_width) * stride - pad_left)};
     }
-    // Input k of the pixel that row `pixel` of the product is.
-    [[nodiscard]] __device__ float input(std::int64_t pixel, std::int64_t k) const {
-        const std::int64_t channel = k % channels;
-        const std::int64_t tap = k / channels;
-        const std::int64_t column = pixel % out_width;
-        const std::int64_t row = pixel / out_width % out_rows + first_row;
-        const std::int64_t y = source(row * stride + tap / kernel_width - pad_top, height);
-        const std::int64_t at = source(column * stride + tap % kernel_width - pad_left, width);
-        if (y < 0 || at < 0) return 0.0F;
-        const float value = x[pixel / out_width / out_rows * x_stride[0] + y * x_stride[1] +
-                              at * x_stride[2] + channel];
+    [[nodiscard]] __device__ Tap inner(std::int64_t k) const {
+        const int tap = static_cast<int>(k) / static_cast<int>(channels);
+        const int ky = tap / static_cast<int>(kernel_width);
+        return {ky, tap - ky * static_cast<int>(kernel_width),
+                static_cast<int>(k) - tap * static_cast<int>(channels)};
+    }
+    // Where an upsampled coordinate lies in x; -1: in the padding.
+    [[nodiscard]] __device__ int source(int at, std::int64_t extent) const {
+        const int whole = static_cast<int>(extent * upsample);
+        if (circular) at = at < 0 ? at + whole : (at >= whole ? at - whole : at);
+        if (at < 0 || at >= whole) return -1;
+        return upsample == 1 ? at : at / static_cast<int>(upsample);
+    }
+    [[nodiscard]] __device__ float operator()(const Corner &corner, const Tap &tap) const {
+        const int from_y = source(corner.y + tap.y, height);
+        const int from_x = source(corner.x + tap.x, width);
+        if (from_y < 0 || from_x < 0) return 0.0F;
+        const float value = corner.image[from_y * x_stride[1] + from_x * x_stride[2] + tap.channel];
         return silu ? activated(value, TESSERA_ACTIVATION_SILU) : value;
     }
     __device__ void store(std::int64_t pixel, std::int64_t channel, float sum) const {
@@ -62,8 +78,7 @@ template <class Weight>
 __global__ void convolve(Convolution conv, const Weight *weight, std::int64_t weight_stride,
                          std::int64_t pixels, std::int64_t columns, std::int64_t inner) {
     tile_product(
-        pixels, columns, inner,
-        [&](std::int64_t pixel, std::int64_t k) { return conv.input(pixel, k); },
+        pixels, columns, inner, conv,
         [&](std::int64_t column, std::int64_t k) {
             return as_float(weight[column * weight_stride + k]);
         },

@@ -9,13 +9,23 @@
 namespace tessera::cuda {
 namespace {
 
+// The activations as tile_product reads them.
+struct PlainRows {
+    const float *x;
+    std::int64_t stride;
+    [[nodiscard]] __device__ const float *row(std::int64_t row) const { return x + row * stride; }
+    [[nodiscard]] __device__ std::int64_t inner(std::int64_t k) const { return k; }
+    [[nodiscard]] __device__ float operator()(const float *row, std::int64_t k) const {
+        return row[k];
+    }
+};
+
 __global__ void linear_f32(const float *x, std::int64_t x_stride, std::int64_t rows,
                            const float *weight, std::int64_t weight_stride, std::int64_t columns,
                            std::int64_t inner, Epilogue epilogue, float *out,
                            std::int64_t out_stride) {
     tile_product(
-        rows, columns, inner,
-        [&](std::int64_t row, std::int64_t k) { return x[row * x_stride + k]; },
+        rows, columns, inner, PlainRows{x, x_stride},
         [&](std::int64_t column, std::int64_t k) { return weight[column * weight_stride + k]; },
         [&](std::int64_t row, std::int64_t column, float sum) {
             out[row * out_stride + column] = epilogue(row, column, sum);

@@ -37,15 +37,23 @@ __device__ void tile_product(std::int64_t rows, std::int64_t columns, std::int64
     const int load_k = static_cast<int>(threadIdx.x) % kSlab;
     const int load_at = static_cast<int>(threadIdx.x) / kSlab;
     constexpr int kLoadStep = static_cast<int>(kThreads) / kSlab;
+    constexpr int kLoads = kTile / kLoadStep;
+    decltype(a.row(0)) rows_of_a[kLoads];
+    for (int i = 0; i < kLoads; ++i) {
+        const std::int64_t row = first_row + load_at + i * kLoadStep;
+        rows_of_a[i] = a.row(row < rows ? row : 0);
+    }
     float sums[kPart][kPart] = {};
     for (std::int64_t first = 0; first < inner; first += kSlab) {
         const std::int64_t k = first + load_k;
         __syncthreads(); // the slab before this one has been read
-        for (int i = load_at; i < kTile; i += kLoadStep) {
-            const bool in_a = k < inner && first_row + i < rows;
-            const bool in_b = k < inner && first_column + i < columns;
-            a_slab[load_k][i] = in_a ? a(first_row + i, k) : 0.0F;
-            b_slab[load_k][i] = in_b ? b(first_column + i, k) : 0.0F;
+        const auto inner_of_a = a.inner(k < inner ? k : 0);
+        for (int i = 0; i < kLoads; ++i) {
+            const int at = load_at + i * kLoadStep;
+            const bool in_a = k < inner && first_row + at < rows;
+            const bool in_b = k < inner && first_column + at < columns;
+            a_slab[load_k][at] = in_a ? a(rows_of_a[i], inner_of_a) : 0.0F;
+            b_slab[load_k][at] = in_b ? b(first_column + at, k) : 0.0F;
         }
         __syncthreads();
         // Sums of slabs are summed: that rounds far less than one sum over a long index.

@@ -32,6 +32,7 @@ Json jobs_json(const std::vector<JobRecord> &jobs) {
         json["first_image"] = job.first_image;
         json["image_count"] = job.image_count;
         json["files"] = job.files;
+        json["seams"] = job.seams;
         json["total_steps"] = job.times.total_steps;
         json["step_calls"] = job.times.call_count;
         json["seconds"] = times_json(job.times);
@@ -39,6 +40,16 @@ Json jobs_json(const std::vector<JobRecord> &jobs) {
         list.push_back(std::move(json));
     }
     return list;
+}
+
+double mean_seam(const std::vector<JobRecord> &jobs) {
+    double sum = 0;
+    std::size_t count = 0;
+    for (const JobRecord &job : jobs) {
+        for (const double seam : job.seams) sum += seam;
+        count += job.seams.size();
+    }
+    return count > 0 ? sum / static_cast<double>(count) : 0;
 }
 
 } // namespace
@@ -65,6 +76,7 @@ std::string report_json(const GenerateOptions &options, const Player &player,
                          {"activate", seconds(record.activate_us)},
                          {"first_image", seconds(record.first_image_us)},
                          {"total", seconds(record.total_us)}};
+    report["seam"] = mean_seam(record.jobs);
     report["jobs"] = jobs_json(record.jobs);
     if (!record.error.empty()) report["error"] = record.error;
     return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

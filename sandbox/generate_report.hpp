@@ -17,6 +17,7 @@ struct JobRecord {
     std::uint32_t first_image = 0;
     std::uint32_t image_count = 0;
     std::vector<std::string> files;
+    std::vector<double> seams; // of each file's picture, when a report is wanted; see wrap_seam
     RunReport times;
     std::vector<std::pair<std::string, double>>
         values; // that make it again: TESSERA_FEATURE_VALUES

@@ -1,5 +1,6 @@
 #include "sandbox/generate_run.hpp"
 
+#include "assets/image_seam.hpp"
 #include "assets/output_file.hpp"
 #include "host/memory_frames.hpp"
 #include "host/player.hpp"
@@ -231,13 +232,14 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
         request, [this](const PlayerEvent &event) { take_event(event); },
         [this] { return cancelled_.load(); });
     if (!report) return report.error();
-    JobRecord job{variant.label, first, count, {}, std::move(*report), std::move(values_)};
+    JobRecord job{variant.label, first, count, {}, {}, std::move(*report), std::move(values_)};
     for (std::uint32_t i = 0; i < count; ++i) {
         const auto path = output_->path_of(name_of(i));
         auto written = write_png(path, newest_[i]);
         if (!written) return written;
         if (record_.first_image_us == 0) record_.first_image_us = monotonic_us() - started_us_;
         job.files.push_back(path.string());
+        if (!options_.json.empty()) job.seams.push_back(wrap_seam(newest_[i]));
         if (!options_.quiet && options_.json != "-") {
             bar_.clear();
             fmt::print("{}\n", path.string());

@@ -33,7 +33,7 @@ std::int32_t rolled(std::int32_t token, int side, const SeamRound &round) {
 std::vector<SeamRound> seam_rounds(int side, int steps, std::span<const std::uint8_t> known) {
     if (side < kSmallestSide) return {};
     const int half = side / 2;
-    const auto tokens = static_cast<std::size_t>(side * side);
+    const auto tokens = static_cast<std::size_t>(side) * static_cast<std::size_t>(side);
     std::vector<SeamRound> rounds(3);
     for (SeamRound &round : rounds) round.wanted.assign(tokens, 0);
     // The wrap lies between the rolled lines half - 1 and half.

@@ -37,7 +37,7 @@ std::vector<double> line_steps(const Image &image, Axis axis) {
             steps[axis == Axis::kRows ? y : x] += sum;
         }
     }
-    const double count = static_cast<double>(width * height / lines * colours);
+    const auto count = static_cast<double>(colours * (axis == Axis::kRows ? width : height));
     for (double &step : steps) step /= count;
     return steps;
 }

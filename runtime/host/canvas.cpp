@@ -3,8 +3,9 @@
 #include <tessera/ext/features.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <cstring>
+#include <tuple>
 #include <utility>
 
 namespace tessera {
@@ -136,7 +137,6 @@ std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
         bool hidden;
         double distance;
         CanvasPart part;
-        auto operator<=>(const Candidate &) const = default;
     };
     std::vector<Candidate> candidates;
     for (std::int32_t row = all.top; row <= all.bottom; ++row) {
@@ -148,8 +148,11 @@ std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
             candidates.push_back({hidden, distance, {CanvasPass::kTile, row, column}});
         }
     }
-    std::sort(candidates.begin(), candidates.end());
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate &a, const Candidate &b) {
+        return std::tie(a.hidden, a.distance, a.part) < std::tie(b.hidden, b.distance, b.part);
+    });
     std::vector<CanvasPart> tiles;
+    tiles.reserve(candidates.size());
     for (const Candidate &candidate : candidates) tiles.push_back(candidate.part);
     return tiles;
 }
@@ -235,7 +238,8 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
     if (!asked_ || asked_->part != part) {
         return make_error(Status::kInvalidArgument, "{} was not asked for", text_of(part));
     }
-    const auto cells = static_cast<std::size_t>(format_.window * format_.token_cells);
+    const auto window = static_cast<std::size_t>(format_.window);
+    const std::size_t cells = window * static_cast<std::size_t>(format_.token_cells);
     const std::size_t numbers = cells * cells * static_cast<std::size_t>(format_.channels);
     const auto pixels = static_cast<std::uint32_t>(format_.window * format_.token_pixels);
     if (is_window(part) && latents.size() != numbers) {
@@ -253,10 +257,9 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
     for (std::size_t i = 0; i < latents.size(); ++i) {
         const std::size_t cell = i / static_cast<std::size_t>(format_.channels);
         const auto per_token = static_cast<std::size_t>(format_.token_cells);
-        const std::size_t token =
-            cell / cells / per_token * static_cast<std::size_t>(format_.window) +
-            cell % cells / per_token;
-        if (mask[token] == 0 && std::memcmp(&latents[i], &given[i], sizeof(float)) != 0) {
+        const std::size_t token = cell / cells / per_token * window + cell % cells / per_token;
+        if (mask[token] == 0 &&
+            std::bit_cast<std::uint32_t>(latents[i]) != std::bit_cast<std::uint32_t>(given[i])) {
             return make_error(Status::kFailed,
                               "{}: the generator changed token {}, which was to be kept",
                               text_of(part), token);
@@ -266,7 +269,7 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
 }
 
 Result<void> Canvas::take(const CanvasPart &part, std::vector<float> latents, Image picture) {
-    const auto checked = check(part, latents, picture);
+    auto checked = check(part, latents, picture);
     asked_.reset();
     if (!checked) return checked;
     if (is_window(part)) {

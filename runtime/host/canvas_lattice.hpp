@@ -40,6 +40,8 @@ struct CanvasPart {
     CanvasPass pass = CanvasPass::kTheme;
     std::int32_t row = 0;
     std::int32_t column = 0;
+    // The check takes the comparison's own 0 for a null pointer.
+    // NOLINTNEXTLINE(modernize-use-nullptr)
     auto operator<=>(const CanvasPart &) const = default;
 };
 

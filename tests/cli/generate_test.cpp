@@ -1,5 +1,6 @@
 // tessera-generate as its users meet it: what it writes, and how it fails.
 #include "assets/image_file.hpp"
+#include "assets/image_seam.hpp"
 #include "assets/output_file.hpp"
 #include "tests/cli/program.hpp"
 #include "tests/unit/safetensors_bytes.hpp"
@@ -117,6 +118,8 @@ TEST_F(Generate, ReportAsJson) {
     EXPECT_EQ(report["values"]["steps"], 3);
     EXPECT_EQ(report["jobs"][0]["seconds"]["steps"].size(), 3U);
     EXPECT_EQ(report["jobs"][0]["files"][0], "tessera.png");
+    EXPECT_EQ(report["jobs"][0]["seams"].size(), 1U);
+    EXPECT_EQ(report["seam"], wrap_seam(image("tessera.png")));
     EXPECT_GT(report["seconds"]["first_image"], 0.0);
     EXPECT_FALSE(report["device"].get<std::string>().empty());
 }

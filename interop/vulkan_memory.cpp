@@ -33,6 +33,7 @@ allocate(const VulkanDevice &device, const VkMemoryRequirements &requirements,
     VkDeviceMemory memory = VK_NULL_HANDLE;
     const VkResult result = device.table().vkAllocateMemory(device.get(), &info, nullptr, &memory);
     if (result < 0) return vulkan_error(result, what);
+    device.name(VK_OBJECT_TYPE_DEVICE_MEMORY, memory, what);
     return device.own(memory, device.table().vkFreeMemory);
 }
 
@@ -55,6 +56,7 @@ Result<DeviceBuffer> make_buffer(const VulkanDevice &device, VkDeviceSize size_b
     if (result < 0) return vulkan_error(result, what);
     DeviceBuffer made;
     made.buffer = device.own(buffer, vk.vkDestroyBuffer);
+    device.name(VK_OBJECT_TYPE_BUFFER, buffer, what); // until its owner gives a better one
 
     VkMemoryRequirements requirements;
     vk.vkGetBufferMemoryRequirements(device.get(), buffer, &requirements);
@@ -78,8 +80,8 @@ Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize
     if (!made) return made.error();
     MappedBuffer mapped{std::move(made->memory), std::move(made->buffer), {}};
     void *data = nullptr;
-    const VkResult result = device.table().vkMapMemory(device.get(), mapped.memory.get(), 0,
-                                                       VK_WHOLE_SIZE, 0, &data);
+    const VkResult result =
+        device.table().vkMapMemory(device.get(), mapped.memory.get(), 0, VK_WHOLE_SIZE, 0, &data);
     if (result < 0) return vulkan_error(result, fmt::format("buffer of {} bytes", size_bytes));
     mapped.bytes = {static_cast<std::byte *>(data), static_cast<std::size_t>(size_bytes)};
     return mapped;
@@ -115,6 +117,7 @@ Result<Image2d> make_image(const VulkanDevice &device, std::uint32_t width, std:
     if (result < 0) return vulkan_error(result, what);
     Image2d image;
     image.image = device.own(handle, vk.vkDestroyImage);
+    device.name(VK_OBJECT_TYPE_IMAGE, handle, what);
     image.format = info.format;
     image.width = width;
     image.height = height;

@@ -28,9 +28,8 @@ struct DeviceBuffer {
     VulkanHandle<VkBuffer> buffer;
 };
 
-[[nodiscard]] Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device,
-                                                      VkDeviceSize size_bytes,
-                                                      VkBufferUsageFlags usage);
+[[nodiscard]] Result<DeviceBuffer>
+make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes, VkBufferUsageFlags usage);
 
 // A device-local 2-D image with one mip level.
 struct Image2d {

@@ -23,7 +23,7 @@ constexpr unsigned kAllLanes = 0xffffffffU;
     if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
     __syncthreads();
     float total = 0.0F;
-    for (unsigned warp = 0; warp < kWarps; ++warp) total += of_warp[warp];
+    for (const float one : of_warp) total += one;
     return total;
 }
 

@@ -1,11 +1,10 @@
 #include "interop/fft_plan.hpp"
 
-#include "core/log.hpp"
 #include "interop/vulkan_result.hpp"
 
-#include <array>
-#include <cstring>
 #include <mutex>
+#include <span>
+#include <string>
 #include <utility>
 
 #include <glslang/Include/glslang_c_interface.h>

@@ -36,6 +36,17 @@ if(NOT CLI11_FOUND)
   list(APPEND _window_missing "CLI11 (libcli11-dev)")
 endif()
 
+# Fourier transforms on the device, and the maps that are made with them.
+find_package(Threads QUIET) # glslang needs the target
+find_path(TESSERA_VKFFT_INCLUDE_DIR vkFFT.h)
+mark_as_advanced(TESSERA_VKFFT_INCLUDE_DIR)
+foreach(_package SPIRV-Tools SPIRV-Tools-opt SPIRV-Tools-link glslang)
+  find_package(${_package} QUIET)
+endforeach()
+if(NOT TESSERA_VKFFT_INCLUDE_DIR OR NOT TARGET glslang::SPIRV)
+  list(APPEND _window_missing "VkFFT and glslang (libvkfft-dev, glslang-dev, spirv-tools)")
+endif()
+
 if(_view_missing)
   set(TESSERA_GRAPHICS OFF)
 else()
@@ -52,18 +63,8 @@ if(_view_missing OR _window_missing)
 else()
   set(TESSERA_WINDOW ON)
 endif()
-
-# Fourier transforms on the device, and the maps that are made with them.
-find_package(Threads QUIET) # glslang needs the target
-find_path(TESSERA_VKFFT_INCLUDE_DIR vkFFT.h)
-mark_as_advanced(TESSERA_VKFFT_INCLUDE_DIR)
-foreach(_package SPIRV-Tools SPIRV-Tools-opt SPIRV-Tools-link glslang)
-  find_package(${_package} QUIET)
-endforeach()
-set(TESSERA_MATERIALS OFF)
 if(TESSERA_GRAPHICS AND TESSERA_VKFFT_INCLUDE_DIR AND TARGET glslang::SPIRV)
-  set(TESSERA_MATERIALS ON)
-elseif(TESSERA_GRAPHICS)
-  message(STATUS "Material maps and spectra will not be built; they need VkFFT and glslang "
-                 "(libvkfft-dev, glslang-dev, spirv-tools)")
+  set(TESSERA_MATERIALS ON) # spectra and material maps
+else()
+  set(TESSERA_MATERIALS OFF)
 endif()

@@ -125,6 +125,7 @@ Result<void> App::open_graphics() {
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
     if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
+    material_ = std::make_unique<MaterialWorker>(*instance_, PlanCache::default_folder());
     GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
     return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
 }
@@ -257,6 +258,7 @@ PanelContext App::panel_context() {
     context.editor = editor_.get();
     context.canvas = canvas_.get();
     context.presets = presets_.get();
+    context.material = material_.get();
     context.state = &panel_;
     context.transform = &transform_;
     context.look = &look_;
@@ -294,11 +296,14 @@ Result<void> App::choose_picture() {
     const RunRecord *const run = editor_->run();
     const RunStep *const step = editor_->step();
     const bool has_record = step != nullptr && step->picture != nullptr;
-    const bool live = editor_->is_live() && !panel_.show_latents;
+    const bool maps = has_record && panel_.material.is_active();
+    const bool live = editor_->is_live() && !panel_.show_latents && !maps;
     // Back to the live run: first what the pane missed of it.
     const bool catches_up = live && shows_record_ && has_record;
     if (live && !catches_up) {
         pane_->follow(ring_->current());
+    } else if (maps) {
+        if (auto chosen = choose_map(*run, *step); !chosen) return chosen;
     } else if (has_record) {
         auto shown = pane_->show(picture_of(*run, *step, painter_), info_of(*run, *step));
         if (!shown) return shown;
@@ -316,6 +321,37 @@ Result<void> App::choose_canvas() {
     shows_record_ = true; // and the live run comes back when the canvas goes
     canvas_transform_ = canvas_->transform();
     return pane_->show(canvas_->picture(), {});
+}
+
+MaterialRequest App::wanted_map(const RunRecord &run, const RunStep &step) const {
+    return {.map = panel_.material.map,
+            .settings = panel_.material.options.maps,
+            .picture = step.picture,
+            .latents = step.latents,
+            .channel = panel_.material.channel,
+            .info = info_of(run, step)};
+}
+
+// The newest map of this run that is there; the wanted one comes with a later frame. When it could
+// not be made the picture is shown.
+Result<void> App::choose_map(const RunRecord &run, const RunStep &step) {
+    material_->want(wanted_map(run, step));
+    const MaterialResult made = material_->newest();
+    if (!made.error.empty()) return pane_->show(step.picture, info_of(run, step));
+    const bool is_of_this_run = made.picture != nullptr && made.info.job == run.job;
+    return pane_->show(is_of_this_run ? made.picture : nullptr, made.info);
+}
+
+bool App::has_wanted_map() {
+    const RunRecord *const run = editor_->run();
+    const RunStep *const step = editor_->step();
+    if (!panel_.material.is_active() || step == nullptr || step->picture == nullptr) return true;
+    material_->want(wanted_map(*run, *step));
+    return !material_->busy();
+}
+
+void App::export_shown(const std::filesystem::path &folder) {
+    export_material(panel_context(), folder);
 }
 
 Result<void> App::choose_pinned_picture() {

@@ -76,6 +76,11 @@ class App {
     [[nodiscard]] Result<Image> capture();
     // The same with the panel brought up to date first.
     [[nodiscard]] Result<Image> capture_window();
+    // What the panel's Export does, to another folder; material() tells how it went.
+    void export_shown(const std::filesystem::path &folder);
+    [[nodiscard]] const MaterialWorker &material() const { return *material_; }
+    // The map that the panel asks for is there, or could not be made.
+    [[nodiscard]] bool has_wanted_map();
     // The picture that the view shows; nullptr: none, or no longer kept.
     [[nodiscard]] std::shared_ptr<const Image> shown_picture() const;
 
@@ -110,6 +115,8 @@ class App {
     Result<void> choose_picture();
     Result<void> choose_pinned_picture();
     Result<void> choose_canvas();
+    Result<void> choose_map(const RunRecord &run, const RunStep &step);
+    [[nodiscard]] MaterialRequest wanted_map(const RunRecord &run, const RunStep &step) const;
     [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
                                                           LatentPainter &painter) const;
     Result<void> draw();
@@ -130,6 +137,7 @@ class App {
     std::unique_ptr<Pane> beside_;              // the pinned run
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
+    std::unique_ptr<MaterialWorker> material_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
     std::unique_ptr<CanvasView> canvas_;
 

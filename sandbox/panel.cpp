@@ -109,6 +109,7 @@ void draw_panel(const PanelContext &context) {
     draw_edit_section(context);
     draw_view_section(context);
     draw_inspect_section(context);
+    draw_material_section(context);
     draw_presets_section(context);
     draw_stats_section(context);
     ImGui::End();

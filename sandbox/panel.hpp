@@ -5,12 +5,15 @@
 #include "sandbox/duration_stats.hpp"
 #include "sandbox/editor.hpp"
 #include "sandbox/latent_painter.hpp"
+#include "sandbox/material_worker.hpp"
 #include "sandbox/preset_shelf.hpp"
 #include "sandbox/view.hpp"
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace tessera {
 
@@ -27,6 +30,19 @@ struct Comparison {
     std::string pinned;
 };
 
+// What is shown and made of the texture as a material.
+struct MaterialPanel {
+    MaterialMap map = MaterialMap::kColour;
+    MaterialOptions options;
+    int channel = 0;                          // of the latents whose spectrum is shown
+    std::array<char, 512> folder{"material"}; // to export to, as typed
+
+    // The view shows something else than the picture as it is.
+    [[nodiscard]] bool is_active() const {
+        return map != MaterialMap::kColour || options.maps.seamless;
+    }
+};
+
 // Switches of the panel itself.
 struct PanelState {
     Overlay overlay = Overlay::kNone;
@@ -35,6 +51,7 @@ struct PanelState {
     Comparison comparison;
     std::shared_ptr<const Image> seam_picture; // whose seam is `seam`
     double seam = 0;
+    MaterialPanel material;
     bool show_help = false;
     std::array<char, 101> preset_name{}; // as typed
 };
@@ -53,6 +70,7 @@ struct PanelContext {
     Editor *editor = nullptr;
     CanvasView *canvas = nullptr;
     PresetShelf *presets = nullptr;
+    MaterialWorker *material = nullptr;
     PanelState *state = nullptr;
     ViewTransform *transform = nullptr;
     ViewLook *look = nullptr;
@@ -95,6 +113,13 @@ void draw_inspect_section(const PanelContext &context);
 void draw_chain(const PanelContext &context);
 void draw_comparison(const PanelContext &context);
 void pin_or_unpin(Editor &editor);
+// panel_material.cpp: maps, their settings, export.
+void draw_material_section(const PanelContext &context);
+void next_material_map(MaterialPanel &panel);
+void export_material(const PanelContext &context, const std::filesystem::path &folder);
+// "map", "channel" or a key of material_options.hpp.
+[[nodiscard]] Result<void> set_material(MaterialPanel &panel, std::string_view key,
+                                        const std::string &text);
 // panel_overlay.cpp: which tokens are known, and since when, over the picture.
 void draw_overlay(const PanelContext &context);
 // panel_timeline.cpp: the steps of the shown run, below the picture.

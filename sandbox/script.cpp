@@ -58,6 +58,8 @@ constexpr std::array kActionTypes{
     ActionType{"wait_canvas", Kind::kWaitCanvas, Argument::kNone, ""},
     ActionType{"open", Kind::kOpen, Argument::kText, R"("photo.jpg" or "preset.json")"},
     ActionType{"save_preset", Kind::kSavePreset, Argument::kText, R"("preset.json")"},
+    ActionType{"material", Kind::kMaterial, Argument::kValues, R"({"map": "normal", ...})"},
+    ActionType{"export", Kind::kExport, Argument::kText, R"("folder")"},
     ActionType{"key", Kind::kKey, Argument::kText, R"("s" or "ctrl+z")"},
     ActionType{"click", Kind::kClick, Argument::kPoint, "[x, y]"},
     ActionType{"drag", Kind::kDrag, Argument::kPoints, "[[x, y], [x, y], ...]"},

@@ -40,6 +40,8 @@ struct ScriptAction {
         kWaitCanvas, // until every visible tile of the canvas is there
         kOpen,       // text: a file, as if it were dropped on the window
         kSavePreset, // text: a file
+        kMaterial,   // values: map, channel, and the options of material maps
+        kExport,     // text: the folder for the shown picture's maps; until they are written
         kKey,        // text: "s", "space", "ctrl+z"
         kClick,      // points[0], in pixels of the window
         kDrag,       // points, in pixels of the window

@@ -134,6 +134,11 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kSavePreset:
         done = save_preset(action.text, control.preset());
         break;
+    case ScriptAction::Kind::kMaterial:
+        done = change_material(app, action);
+        break;
+    case ScriptAction::Kind::kExport:
+        return export_maps(app, action);
     case ScriptAction::Kind::kKey:
         done = press_key(action);
         break;
@@ -144,6 +149,7 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
         break;
     case ScriptAction::Kind::kSaveView:
     case ScriptAction::Kind::kSaveImage:
+        if (!app.has_wanted_map()) return Progress::kWait;
         done = save(app, action);
         break;
     }
@@ -180,6 +186,31 @@ Result<ScriptRunner::Progress> ScriptRunner::wait(App &app, const ScriptAction &
     const bool shows_last = last == nullptr || (is_current && shown->step == last->step);
     const bool shows_it = shows_last || !app.editor().is_live();
     return control.settled() && shows_it ? Progress::kDone : Progress::kWait;
+}
+
+Result<void> ScriptRunner::change_material(App &app, const ScriptAction &action) {
+    for (const auto &[key, text] : action.values) {
+        auto set = set_material(app.panel().material, key, text);
+        if (!set) return set;
+    }
+    return {};
+}
+
+Result<ScriptRunner::Progress> ScriptRunner::export_maps(App &app, const ScriptAction &action) {
+    if (frames_waited_ == 0) {
+        const RunStep *const step = app.editor().step();
+        if (step == nullptr || step->picture == nullptr) {
+            return make_error(Status::kFailed, "there is no picture yet");
+        }
+        failures_before_ = app.material().exports_failed();
+        app.export_shown(action.text);
+        return Progress::kWait;
+    }
+    if (app.material().busy()) return Progress::kWait;
+    if (app.material().exports_failed() > failures_before_) {
+        return make_error(Status::kFailed, "{}", app.material().export_report());
+    }
+    return Progress::kDone;
 }
 
 Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {

@@ -37,6 +37,8 @@ class ScriptRunner {
 
     Result<Progress> perform(App &app, const ScriptAction &action);
     Result<Progress> wait(App &app, const ScriptAction &action);
+    Result<Progress> export_maps(App &app, const ScriptAction &action);
+    static Result<void> change_material(App &app, const ScriptAction &action);
     Result<void> set_values(App &app, const ScriptAction &action);
     static Result<void> turn_canvas(App &app, const ScriptAction &action);
     static Result<Progress> wait_for_canvas(App &app);

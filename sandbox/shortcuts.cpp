@@ -69,6 +69,8 @@ constexpr std::array kShortcuts{
              next_overlay},
     Shortcut{GLFW_KEY_L, false, false, "L", "Latents in the picture's place",
              [](C c) { c.state->show_latents = !c.state->show_latents; }},
+    Shortcut{GLFW_KEY_D, false, false, "D", "Next map of the material in the picture's place",
+             [](C c) { next_material_map(c.state->material); }},
     Shortcut{GLFW_KEY_K, false, false, "K", "Pin this run beside the next ones, or let it go",
              [](C c) { pin_or_unpin(*c.editor); }},
     Shortcut{GLFW_KEY_T, false, false, "T", "Tiled, three by three",

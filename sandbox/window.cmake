@@ -17,7 +17,7 @@ endif()
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
   ${_here}/app.cpp ${_here}/canvas_view.cpp ${_here}/editor.cpp ${_here}/fit_image.cpp ${_here}/imgui_layer.cpp
-  ${_here}/latent_painter.cpp ${_here}/pane.cpp ${_here}/panel_inspect.cpp ${_here}/run_difference.cpp
+  ${_here}/latent_painter.cpp ${_here}/material_worker.cpp ${_here}/pane.cpp ${_here}/panel_inspect.cpp ${_here}/panel_material.cpp ${_here}/run_difference.cpp
   ${_here}/panel.cpp ${_here}/panel_canvas.cpp ${_here}/panel_edit.cpp ${_here}/panel_overlay.cpp ${_here}/panel_params.cpp
   ${_here}/panel_player.cpp ${_here}/panel_presets.cpp ${_here}/panel_stats.cpp
   ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp ${_here}/play_control.cpp
@@ -26,7 +26,7 @@ add_library(tessera_window STATIC
   ${_here}/window.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
-                      PUBLIC tessera_view tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
+                      PUBLIC tessera_view tessera_material_files tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
 
 add_executable(tessera-sandbox ${_here}/main.cpp)
 target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window CLI11::CLI11)

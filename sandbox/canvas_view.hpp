@@ -14,6 +14,14 @@
 
 namespace tessera {
 
+// What the player makes for a canvas now, and what came of it so far.
+struct CanvasJob {
+    std::uint64_t number = 0;
+    CanvasPart part;
+    std::vector<float> latents;
+    Image picture;
+};
+
 class CanvasView : public PlayGuest {
   public:
     static constexpr std::size_t kMaxBytes = std::size_t{256} << 20; // of what is kept
@@ -60,12 +68,6 @@ class CanvasView : public PlayGuest {
     void note(const RecordedPicture &picture) override;
 
   private:
-    struct Job {
-        std::uint64_t number = 0;
-        CanvasPart part;
-        std::vector<float> latents;
-        Image picture;
-    };
     [[nodiscard]] CanvasArea area() const;
     void finish();
     void stop(const std::string &problem);
@@ -79,7 +81,7 @@ class CanvasView : public PlayGuest {
     std::string made_with_; // seed and values
     bool on_ = false;
     bool paused_ = false; // cancelled or failed, until the next play
-    std::optional<Job> job_;
+    std::optional<CanvasJob> job_;
 
     ViewRegion region_;
     double centre_x_ = 0; // pixels of the plane, in the middle of the region

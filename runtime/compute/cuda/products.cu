@@ -77,6 +77,7 @@ class Layouts {
 
 #ifdef TESSERA_CUDA_DOUBLE
 // The execution double of the tests is linked in.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): names of a member and of a function
 #define TESSERA_LOAD(member, name) library->member = &name
 Result<void *> open_library() { return nullptr; }
 #else
@@ -135,7 +136,7 @@ Result<> Products::load() {
     }
     library_ = std::move(library); // from here on the destructor clears up
     Library &lt = *library_;
-    const auto ready = [&]() -> Result<> {
+    Result<> ready = [&]() -> Result<> {
         if (auto made = lt.check(lt.create(&lt.handle), "cublasLtCreate"); !made) return made;
         if (auto made =
                 lt.check(lt.description_create(&lt.description, CUBLAS_COMPUTE_32F, CUDA_R_32F),

@@ -234,9 +234,29 @@ void MapPasses::write_descriptors() {
     device_.table().vkUpdateDescriptorSets(device_.get(), 1, &write, 0, nullptr);
 }
 
+MapPasses::~MapPasses() {
+    // A late submission still uses what goes now; a failure means a lost device, and no use.
+    if (is_pending_) static_cast<void>(device_.wait_idle());
+}
+
+Result<void> MapPasses::wait(const char *label) {
+    const VolkDeviceTable &vk = device_.table();
+    constexpr std::uint64_t kTimeoutNs = 300'000'000'000; // low priority on a busy machine
+    VkResult result = vk.vkWaitForFences(device_.get(), 1, fence_.address(), VK_TRUE, kTimeoutNs);
+    if (result == VK_TIMEOUT) {
+        return make_error(Status::kFailed, "{}: the Vulkan device did not finish in 300 s", label);
+    }
+    if (result < 0) return vulkan_error(result, "vkWaitForFences (maps)");
+    is_pending_ = false;
+    return vulkan_check(vk.vkResetFences(device_.get(), 1, fence_.address()), "vkResetFences");
+}
+
 Result<void> MapPasses::run(const char *label,
                             const std::function<Result<void>(VkCommandBuffer)> &record) {
     const VolkDeviceTable &vk = device_.table();
+    if (is_pending_) { // the last one was given up
+        if (auto waited = wait(label); !waited) return waited;
+    }
     VkResult result = vk.vkResetCommandPool(device_.get(), command_pool_.get(), 0);
     if (result < 0) return vulkan_error(result, "vkResetCommandPool (maps)");
     VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
@@ -265,13 +285,8 @@ Result<void> MapPasses::run(const char *label,
     info.commandBufferInfoCount = 1;
     info.pCommandBufferInfos = &command_info;
     if (auto submitted = device_.submit(info, fence_.get()); !submitted) return submitted;
-    constexpr std::uint64_t kTimeoutNs = 60'000'000'000; // a device that is this late is gone
-    result = vk.vkWaitForFences(device_.get(), 1, fence_.address(), VK_TRUE, kTimeoutNs);
-    if (result == VK_TIMEOUT) {
-        return make_error(Status::kFailed, "{}: the Vulkan device did not finish in 60 s", label);
-    }
-    if (result < 0) return vulkan_error(result, "vkWaitForFences (maps)");
-    return vulkan_check(vk.vkResetFences(device_.get(), 1, fence_.address()), "vkResetFences");
+    is_pending_ = true;
+    return wait(label);
 }
 
 void MapPasses::wait_for_all(VkCommandBuffer commands) const {

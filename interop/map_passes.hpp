@@ -60,6 +60,7 @@ class MapPasses {
     // Seconds where neither the plan nor the shaders are cached. The device outlives this.
     [[nodiscard]] static Result<std::unique_ptr<MapPasses>>
     create(VulkanDevice &device, std::uint32_t width, std::uint32_t height, const PlanCache &cache);
+    ~MapPasses();
     MapPasses(const MapPasses &) = delete;
     MapPasses &operator=(const MapPasses &) = delete;
 
@@ -90,6 +91,7 @@ class MapPasses {
     Result<void> make_pipelines();
     Result<void> make_commands();
     void write_descriptors();
+    Result<void> wait(const char *label); // for the submission under way
     void wait_for_all(VkCommandBuffer commands) const;
     void copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize from_offset, VkBuffer to,
               VkDeviceSize to_offset, VkDeviceSize size_bytes) const;
@@ -109,6 +111,7 @@ class MapPasses {
     VulkanHandle<VkCommandPool> command_pool_;
     VkCommandBuffer commands_ = VK_NULL_HANDLE;
     VulkanHandle<VkFence> fence_;
+    bool is_pending_ = false; // a submission was not waited for to its end
     std::unique_ptr<FftPlan> plan_;
 };
 

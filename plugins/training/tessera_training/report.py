@@ -84,15 +84,20 @@ def write_json(path: Path, results: Results, facts: dict[str, object], per_class
 
 def write_card(path: Path, text: str) -> None:
     """Replace what is between the markers, or append the section."""
+    replace_section(path, text, BEGIN, END)
+
+
+def replace_section(path: Path, text: str, begin: str, end: str) -> None:
+    """Replace what is between two markers of a file by `text`, which has them too; append it if they are missing."""
     try:
         card = path.read_text() if path.exists() else f"# {path.parent.name}\n"
-        if card.count(BEGIN) != card.count(END) or card.count(BEGIN) > 1:
-            raise UserError(f"{path}: expected one '{BEGIN}' and one '{END}' after it")
-        if BEGIN in card:
-            head, rest = card.split(BEGIN)
-            if END not in rest:
-                raise UserError(f"{path}: '{END}' comes before '{BEGIN}'")
-            card = head + text + rest.split(END)[1]
+        if card.count(begin) != card.count(end) or card.count(begin) > 1:
+            raise UserError(f"{path}: expected one '{begin}' and one '{end}' after it")
+        if begin in card:
+            head, rest = card.split(begin)
+            if end not in rest:
+                raise UserError(f"{path}: '{end}' comes before '{begin}'")
+            card = head + text + rest.split(end)[1]
         else:
             card = f"{card.rstrip()}\n\n## Measured\n\n{text}\n"
         path.write_text(card)

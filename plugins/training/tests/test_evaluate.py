@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tessera_training import __main__ as program
 from tessera_training import config as configuration
-from tessera_training import evaluate, features, model_dir, report, safetensors_io
+from tessera_training import evaluate, features, model_dir, presets, report, safetensors_io
 from tessera_training.errors import UserError
 from tessera_training.mar import Mar, MarConfig
 from tessera_training.tokenizer import TextureVae
@@ -162,3 +163,35 @@ def test_chosen_settings_override_the_defaults(command: list[str]) -> None:
     settings = model_dir.load(Path(command[1])).settings
     chosen = evaluate.chosen_settings(settings, parser.parse_args([command[1], "--steps", "3", "--guidance", "1.5"]))
     assert chosen == dataclasses.replace(settings, steps=3, guidance=1.5)
+
+
+def test_preset_table(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Default and presets by a program that paints in the runtime's place, slower without a preset."""
+    model = Path(command[1])
+    (model / "presets").mkdir(exist_ok=True)
+    (model / "presets" / "quick.json").write_text(json.dumps({"values": {"steps": 2, "integrator": "ddim"}}))
+
+    def paint(program: list[str], **_: object) -> subprocess.CompletedProcess:
+        folder, quick = Path(program[program.index("-o") + 1]), "--preset" in program
+        assert program[program.index("--threads") + 1] == "1" and program[program.index("--batch") + 1] == "1"
+        jobs = []
+        for name in model_dir.load(model).classes:
+            for number in range(int(program[program.index("--count") + 1])):
+                Image.new("RGB", (32, 32), (40 * number, 90, 120)).save(folder / f"{name}_1_{number:03}.png")
+                jobs.append({"image_count": 1, "seconds": {"total": 0.25 if quick else 1.0}})
+        return subprocess.CompletedProcess(program, 0, json.dumps({"jobs": jobs}), "")
+    monkeypatch.setattr(presets.subprocess, "run", paint)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before {presets.BEGIN}old{presets.END} after")
+    parser = argparse.ArgumentParser()
+    presets.add_arguments(parser)
+    presets.run(parser.parse_args([command[1], "--config", command[3], "--cache", str(tmp_path / "cache"),
+                                   "--generate", "tessera-generate", "--per-class", "2", "--write", str(readme)]))
+    text = readme.read_text()
+    assert text.startswith("before ") and text.endswith(" after") and "old" not in text
+    assert "| default | as the model recommends | 1.00 |" in text
+    assert "| quick | steps 2, integrator ddim | 0.25 |" in text
+    monkeypatch.setattr(presets.subprocess, "run",
+                        lambda program, **_: subprocess.CompletedProcess(program, 1, "", "no such model"))
+    with pytest.raises(UserError, match="exit code 1: no such model"):
+        presets.generate(parser.parse_args([command[1], "--generate", "x"]), None, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from golden import Tensors, assert_close, load, load_mar, top
 from tessera_training import diffusion, optim
 from tessera_training.blocks import patchify
 from tessera_training.config import GeneratorConfig
-from tessera_training.mar import Mar
+from tessera_training.mar import Mar, MarConfig
 from tessera_training.objectives.mar import MarObjective, mask_of, mask_rate
 from tessera_training.trainer import Ema
 
@@ -136,3 +137,50 @@ def test_mask_rates_follow_the_truncated_normal() -> None:
     grid = torch.linspace(0, 0.3, 3001, dtype=torch.float64)
     density = torch.exp(-0.5 * (grid / 0.25) ** 2)
     assert abs(float(rates.mean()) - (1 - float((grid * density).sum() / density.sum()))) < 0.005
+
+
+def test_velocity_is_the_same_chain_as_its_noise() -> None:
+    """Of a network that is exact, epsilon and v lead to the same distribution, and both losses vanish."""
+    table = diffusion.tables()
+    generator = torch.Generator().manual_seed(3)
+    x0, noise = (torch.randn(50, 6, generator=generator) for _ in range(2))
+    t = torch.randint(0, 900, (50,), generator=generator)  # later, float32 cannot tell x0 from the noise
+    x_t = diffusion.noised(table, x0, t, noise)
+    value = torch.zeros_like(x0)
+    exact = {"epsilon": torch.cat([noise, value], 1),
+             "v": torch.cat([diffusion.velocity(table, x0, t, noise), value], 1)}
+    for prediction, net in exact.items():
+        again = diffusion.as_epsilon(table, t, x_t, net, prediction)
+        torch.testing.assert_close(again, exact["epsilon"], atol=1e-5, rtol=0)
+        mse, _ = diffusion.loss_rows(table, net, x0, x_t, t, noise, prediction=prediction)
+        assert float(mse.max()) < 1e-9
+    mse, _ = diffusion.loss_rows(table, exact["epsilon"], x0, x_t, t, noise, prediction="v")
+    assert float(mse.mean()) > 0.1
+
+
+def test_sampled_mask_rates_cover_the_whole_run() -> None:
+    generator = torch.Generator().manual_seed(4)
+    rates = [mask_rate(generator, 0.7, "cosine") for _ in range(2000)]
+    assert min(rates) < 0.01 and max(rates) > 0.99
+    assert abs(sum(rates) / len(rates) - 2 / math.pi) < 0.02  # the mean of a cosine
+    assert min(mask_rate(generator, 0.7) for _ in range(500)) >= 0.7
+
+
+def test_positions_on_the_torus_tell_offsets() -> None:
+    model = Mar(MarConfig(img_size=64, vae_stride=8, patch_size=1, vae_embed_dim=4, encoder_embed_dim=128,
+                          encoder_depth=1, encoder_num_heads=2, decoder_embed_dim=128, decoder_depth=1,
+                          decoder_num_heads=2, class_num=2, buffer_size=3, diffloss_d=1, diffloss_w=32))
+    before = model.decoder_pos_embed_learned.detach().clone()
+    model.start_positions_on_torus(torch.Generator().manual_seed(1))
+    added = (model.decoder_pos_embed_learned.detach() - before)[0, -model.config.tokens:]
+    side = model.config.side
+    products = (added @ added.T).reshape(side, side, side, side)
+    # Of all positions the same one is most like itself, and its torus neighbours are all about as near.
+    for y in range(side):
+        for x in range(side):
+            rolled = torch.roll(products[y, x], (-y, -x), (0, 1))
+            assert rolled.argmax() == 0
+            neighbours = torch.stack([rolled[0, 1], rolled[0, -1], rolled[1, 0], rolled[-1, 0]])
+            assert float(neighbours.max() - neighbours.min()) < 0.4 * float(rolled[0, 0])
+    assert torch.equal((model.decoder_pos_embed_learned - before)[0, :-model.config.tokens],
+                       torch.zeros_like(before[0, :-model.config.tokens]))

@@ -81,8 +81,8 @@ struct Square {
 Square make_square() {
     Square square{};
     for (std::size_t i = 0; i < 4; ++i) {
-        const auto right = static_cast<float>(i % 2);
-        const auto down = static_cast<float>(i / 2);
+        const float right = i % 2 == 0 ? 0 : 1;
+        const float down = i < 2 ? 0 : 1;
         square.vertices[i] = {
             {2 * right - 1, 1 - 2 * down, 0}, {0, 0, 1}, {1, 0, 0, 1}, {2 * right, 2 * down}};
     }

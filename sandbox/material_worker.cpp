@@ -114,7 +114,7 @@ void MaterialWorker::work() {
             lock.unlock();
             auto made = make(wanted);
             lock.lock();
-            export_report_ = made ? std::move(*made) : made.error().message;
+            export_report_ = made ? *made : made.error().message;
             if (!made) ++exports_failed_;
         }
         prepared_ = true;

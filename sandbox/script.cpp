@@ -66,6 +66,9 @@ constexpr std::array kActionTypes{
     ActionType{"wheel", Kind::kWheel, Argument::kPointAndCount, "[x, y, notches]"},
     ActionType{"save_view", Kind::kSaveView, Argument::kText, R"("window.png")"},
     ActionType{"save_image", Kind::kSaveImage, Argument::kText, R"("picture.png")"},
+    ActionType{"record", Kind::kRecord, Argument::kText,
+               R"("folder" for 0001.png, ...: the window at every new picture)"},
+    ActionType{"record_end", Kind::kRecordEnd, Argument::kNone, ""},
 };
 
 std::string_view argument_words(Argument argument) {

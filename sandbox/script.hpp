@@ -48,6 +48,8 @@ struct ScriptAction {
         kWheel,      // points[0] and count notches up
         kSaveView,   // text: the whole window as PNG
         kSaveImage,  // text: the picture that the view shows, as PNG
+        kRecord,     // text: a folder for the whole window at every new picture from now on
+        kRecordEnd,
     };
     Kind kind = Kind::kPlay;
     std::string name; // as written

@@ -56,7 +56,21 @@ void ScriptRunner::apply(const Input &input) {
     if (input.key != 0) io.KeysDown[input.key] = true;
 }
 
+// The window as PNG, if it shows another picture than the last time.
+Result<void> ScriptRunner::record(App &app) {
+    const auto &shown = app.view().info();
+    const std::pair now(shown ? shown->job : 0, shown ? shown->step : 0);
+    if (!shown || now == recorded_) return {};
+    recorded_ = now;
+    auto image = app.capture_window();
+    if (!image) return image.error();
+    return write_png(record_folder_ / fmt::format("{:04}.png", ++record_count_), *image);
+}
+
 Result<void> ScriptRunner::before_frame(App &app) {
+    if (!record_folder_.empty()) {
+        if (auto recorded = record(app); !recorded) return recorded;
+    }
     if (!inputs_.empty()) {
         apply(inputs_.front());
         inputs_.pop_front();
@@ -146,6 +160,12 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kDrag:
     case ScriptAction::Kind::kWheel:
         move_mouse(action, action.points);
+        break;
+    case ScriptAction::Kind::kRecord:
+        done = start_recording(action);
+        break;
+    case ScriptAction::Kind::kRecordEnd:
+        record_folder_.clear();
         break;
     case ScriptAction::Kind::kSaveView:
     case ScriptAction::Kind::kSaveImage:
@@ -258,6 +278,18 @@ Result<void> ScriptRunner::show_step(App &app, const ScriptAction &action) {
                           action.count);
     }
     editor.show(run->job, step->step);
+    return {};
+}
+
+Result<void> ScriptRunner::start_recording(const ScriptAction &action) {
+    std::error_code error;
+    std::filesystem::create_directories(action.text, error);
+    if (error) {
+        return make_error(Status::kFailed, "folder '{}': {}", action.text, error.message());
+    }
+    record_folder_ = action.text;
+    record_count_ = 0;
+    recorded_ = {};
     return {};
 }
 

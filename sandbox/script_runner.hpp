@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -44,6 +46,8 @@ class ScriptRunner {
     static Result<Progress> wait_for_canvas(App &app);
     static Result<void> show_step(App &app, const ScriptAction &action);
     Result<void> save(App &app, const ScriptAction &action);
+    Result<void> start_recording(const ScriptAction &action);
+    Result<void> record(App &app);
     Result<void> press_key(const ScriptAction &action);
     Result<void> stroke(App &app, const ScriptAction &action);
     static Result<void> choose_paint(App &app, const ScriptAction &action);
@@ -56,6 +60,9 @@ class ScriptRunner {
     Point mouse_{-1, -1};
     std::uint64_t frames_waited_ = 0;
     std::uint64_t failures_before_ = 0;
+    std::filesystem::path record_folder_;              // empty: nothing is recorded
+    std::uint32_t record_count_ = 0;                   // pictures in it
+    std::pair<std::uint64_t, std::uint32_t> recorded_; // job and step of the last one
 };
 
 } // namespace tessera

@@ -122,6 +122,27 @@ TEST_F(ScriptRun, PlaysAndSavesPictures) {
     EXPECT_EQ(app_->control().options.seed, 9U);
 }
 
+TEST_F(ScriptRun, RecordsTheWindowAtEveryNewPicture) {
+    const auto ran = run(R"([
+        {"set": {"steps": 4}}, "play", "wait_done", {"record": "@film"}, {"wait_frames": 2},
+        {"show_step": 1}, {"wait_frames": 5}, {"show_step": 3}, {"wait_frames": 5}, "record_end",
+        {"show_step": 2}, {"wait_frames": 5}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    // What was there, step 1 and step 3.
+    EXPECT_EQ(read("film/0001.png").width, 1280U);
+    EXPECT_NE(read("film/0002.png").pixels, read("film/0001.png").pixels);
+    EXPECT_NE(read("film/0003.png").pixels, read("film/0002.png").pixels);
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "film" / "0004.png"));
+}
+
+TEST_F(ScriptRun, AFolderThatCannotBeMadeIsNamed) {
+    const auto ran = run(R"([{"record": "/proc/none/film"}])");
+    if (!app_) return;
+    ASSERT_FALSE(ran.ok());
+    EXPECT_THAT(ran.error().message, HasSubstr("/proc/none/film"));
+}
+
 TEST_F(ScriptRun, KeysAndMouseAreAUsers) {
     const auto ran = run(R"([
         {"key": "space"}, {"wait_frames": 1}, "wait_done", {"key": "s"},

@@ -122,6 +122,8 @@ class Defaults:
     guidance_schedule: str = "linear"
     temperature: float = 1.0
     denoise_steps: str = "50"  # "N", "a,b,c" or "ddimN"; N starts at time 999, which short trainings handle badly
+    annealing: str = "none"  # by the runtime alone: "none", "linear", "cosine" or "two-stage" (arXiv 2505.20297)
+    denoise_steps_last: int = 5  # where annealing ends
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 // The CUDA backend's table, and the entry of its module.
 #include "compute/cuda/module.hpp"
 #include "compute/cuda/ops.hpp"
+#include "compute/cuda/range.hpp"
 #include "compute/operands.hpp"
 
 #include <tessera/ext/compute_denoise.h>
@@ -70,6 +71,7 @@ void download(const tessera_compute *compute, const tessera_tensor *from,
 }
 
 tessera_status synchronize(const tessera_compute *compute) {
+    const Range range("synchronize");
     Cuda &cuda = device_of(compute);
     cuda.make_current();
     cuda.finish();
@@ -112,6 +114,7 @@ tessera_status pack_conv2d(const tessera_compute *compute, const tessera_tensor 
 template <class Body>
 void operate(const tessera_compute *compute, const char *operation,
              std::initializer_list<const void *> required, Body &&body) {
+    const Range range(operation);
     Cuda &cuda = device_of(compute);
     if (cuda.failed()) return;
     cuda.make_current();

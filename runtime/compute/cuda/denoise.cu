@@ -10,6 +10,7 @@
 #include "compute/cuda/denoise_kernels.cuh"
 #include "compute/cuda/linear.cuh"
 #include "compute/cuda/ops.hpp"
+#include "compute/cuda/range.hpp"
 #include "compute/operands.hpp"
 
 #include <algorithm>
@@ -284,6 +285,7 @@ void DenoiseChain::upload_steps(const tessera_denoise_set &set) {
 }
 
 void DenoiseChain::begin(const tessera_denoise_set &set) {
+    const Range range("denoise: begin");
     begun_ = false;
     if (!accepted(cuda_, "denoise begin",
                   operands::denoise_set(network_, &set, max_rows_, max_steps_, guided_ ? 1 : 0))) {
@@ -378,6 +380,7 @@ void DenoiseChain::run_graph(std::int64_t network_rows, std::int32_t steps) {
 
 void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
                            const tessera_tensor *model_out) {
+    const Range range("denoise: advance");
     if (!begun_) {
         return cuda_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
     }

@@ -5,7 +5,7 @@ packages_build=(
   g++ cmake ninja-build pkg-config glslc
   libvulkan-dev libvulkan-volk-dev mesa-vulkan-drivers
   libglfw3-dev libimgui-dev libstb-dev libglm-dev fonts-dejavu-core
-  libvkfft-dev glslang-dev spirv-tools
+  libvkfft-dev glslang-dev glslang-tools spirv-tools
   libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libturbojpeg0-dev
 )
 packages_test=(

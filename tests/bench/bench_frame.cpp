@@ -63,6 +63,44 @@ bool wait_until_idle(App &app) {
     return true;
 }
 
+// What a user waits for after a click, over several runs.
+struct Latencies {
+    DurationStats first_picture{64}; // from play to the frame that shows something of it
+    DurationStats frames{64};        // begun in that time; a count
+    DurationStats cancel{64};        // from cancel until the run has ended
+};
+
+bool measure_latencies(App &app, Latencies &latencies) {
+    constexpr int kRuns = 24;
+    for (int i = 0; i < kRuns; ++i) {
+        app.control().play();
+        const std::uint64_t before = app.frames();
+        const auto &shown = app.view().info();
+        while (!shown || shown->job != app.control().job()) {
+            if (!app.frame() || app.control().stats().failed > 0) return false;
+        }
+        latencies.frames.push(app.frames() - before);
+        if (const auto first = app.control().stats().first_picture_us) {
+            latencies.first_picture.push(*first);
+        }
+        if (!wait_until_idle(app)) return false;
+        if (const auto cancel = app.control().stats().cancel_us) latencies.cancel.push(*cancel);
+    }
+    return true;
+}
+
+void print(const Latencies &latencies, const Phase &during) {
+    std::printf("click        first changed pixel after %llu frames (worst %llu), p50 %.1f ms, "
+                "worst %.1f ms (goal: two frames and one step)\n",
+                static_cast<unsigned long long>(latencies.frames.percentile_us(0.5)),
+                static_cast<unsigned long long>(latencies.frames.percentile_us(1.0)),
+                milliseconds(latencies.first_picture.percentile_us(0.5)),
+                milliseconds(latencies.first_picture.percentile_us(1.0)));
+    std::printf("cancel       p50 %.1f ms, worst %.1f ms (goal: one step, p50 %.1f ms)\n",
+                milliseconds(latencies.cancel.percentile_us(0.5)),
+                milliseconds(latencies.cancel.percentile_us(1.0)), during.step_p50_ms);
+}
+
 int run(tessera::AppOptions options, double seconds) {
     options.play_at_start = false;
     options.play.rolling = true;
@@ -87,6 +125,8 @@ int run(tessera::AppOptions options, double seconds) {
     app.control().play();
     if (!measure(app, seconds, during)) return 1;
     if (!wait_until_idle(app) || !measure(app, seconds, after)) return 1;
+    Latencies latencies;
+    if (!measure_latencies(app, latencies)) return 1;
     if (app.control().stats().failed > 0) {
         std::fprintf(stderr, "bench_frame: %s\n", app.control().problem().c_str());
         return 1;
@@ -104,6 +144,7 @@ int run(tessera::AppOptions options, double seconds) {
                 milliseconds(during.frames.percentile_us(0.5)) / off_p50,
                 milliseconds(during.frames.percentile_us(0.99)) / off_p99, during.step_p50_ms,
                 static_cast<unsigned long long>(app.control().stats().finished));
+    print(latencies, during);
     return 0;
 }
 

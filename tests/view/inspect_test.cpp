@@ -20,8 +20,14 @@ class InspectTest : public AppFixture {
         app_->look().shadow_radius = 0;
     }
     Editor &editor() { return app_->editor(); }
-    void set(const char *key, double value) {
+    // A changed value plays by itself; until the view shows the end of that run.
+    bool set_and_finish(const char *key, double value) {
         app_->control().set_value(app_->control().player().params().find(key)->id, value);
+        return frames_until([&] {
+            const auto &shown = app_->view().info();
+            return app_->control().settled() && shown && shown->final &&
+                   shown->job == app_->control().job();
+        });
     }
     static const std::uint8_t *pixel(const Image &image, float x, float y) {
         const auto column = static_cast<std::size_t>(x);
@@ -112,8 +118,7 @@ TEST_F(InspectTest, APinnedRunStaysBesideTheNextOneInStep) {
     ASSERT_TRUE(play_to_end());
     ASSERT_TRUE(editor().can_pin());
     editor().pin();
-    set("colour", 2);
-    ASSERT_TRUE(play_to_end());
+    ASSERT_TRUE(set_and_finish("colour", 2));
     show_frames(2);
     Image both = capture();
     const Halves at = centres();
@@ -130,8 +135,7 @@ TEST_F(InspectTest, APinnedRunStaysBesideTheNextOneInStep) {
     EXPECT_TRUE(is_like(pixel(both, at.pinned.x, at.pinned.y), 90, 90, 90));
 
     // Half as many steps: the same share of the run.
-    set("steps", 4);
-    ASSERT_TRUE(play_to_end());
+    ASSERT_TRUE(set_and_finish("steps", 4));
     editor().show(app_->control().job(), 1);
     show_frames(2);
     EXPECT_EQ(editor().pinned_step()->step, 2U);

@@ -40,7 +40,8 @@ TEST(CanvasLattice, EveryTokenIsMadeOnceByTheWindowThatHoldsIt) {
         const int counts[] = {n * n, n * g, g * n, g * g};
         EXPECT_EQ(made.size(), 64u);
         for (const auto &[part, count] : made) {
-            EXPECT_EQ(count, counts[static_cast<int>(part.pass) - static_cast<int>(CanvasPass::kFree)])
+            EXPECT_EQ(count,
+                      counts[static_cast<int>(part.pass) - static_cast<int>(CanvasPass::kFree)])
                 << n << " " << pass_name(part.pass);
         }
     }

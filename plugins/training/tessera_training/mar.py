@@ -64,6 +64,8 @@ class MarConfig:
         values = asdict(self)
         if float(self.mlp_ratio).is_integer():
             values["mlp_ratio"] = int(self.mlp_ratio)
+        if self.prediction == "epsilon":
+            del values["prediction"]  # what readers that do not know it assume
         return json.dumps(values, sort_keys=True)
 
 

@@ -181,6 +181,7 @@ def test_preset_table(command: list[str], tmp_path: Path, monkeypatch: pytest.Mo
                 jobs.append({"image_count": 1, "seconds": {"total": 0.25 if quick else 1.0}})
         return subprocess.CompletedProcess(program, 0, json.dumps({"jobs": jobs}), "")
     monkeypatch.setattr(presets.subprocess, "run", paint)
+    monkeypatch.setattr(presets, "FeatureNet", _MeanColours)
     readme = tmp_path / "README.md"
     readme.write_text(f"before {presets.BEGIN}old{presets.END} after")
     parser = argparse.ArgumentParser()

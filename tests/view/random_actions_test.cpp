@@ -137,6 +137,10 @@ TEST_F(RandomActions, DoNoHarm) {
     app_->control().options.loop = false;
     app_->control().options.live = false;
     app_->editor().clear_marks();
+    app_->editor().unpin();
+    app_->canvas().turn(false);
+    app_->panel() = PanelState();
+    show_frames(2);
     app_->control().reset_values();
     app_->control().cancel();
     ASSERT_TRUE(frames_until([&] { return !app_->control().busy(); }));

@@ -1,5 +1,7 @@
 #include "interop/frame_ring.hpp"
 
+#include "interop/vulkan_commands.hpp"
+
 namespace tessera {
 namespace {
 
@@ -17,10 +19,7 @@ void record_owner(const VulkanDevice &device, VkCommandBuffer commands, const Ri
     barrier.buffer = frame.pixels;
     barrier.offset = frame.offset_bytes;
     barrier.size = frame.size_bytes();
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.bufferMemoryBarrierCount = 1;
-    dependency.pBufferMemoryBarriers = &barrier;
-    device.table().vkCmdPipelineBarrier2(commands, &dependency);
+    record_barrier(device, commands, barrier);
 }
 
 } // namespace

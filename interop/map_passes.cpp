@@ -202,24 +202,13 @@ Result<void> MapPasses::make_pipelines() {
 }
 
 Result<void> MapPasses::make_commands() {
-    const VolkDeviceTable &vk = device_.table();
-    VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-    pool_info.queueFamilyIndex = device_.queue_family();
-    VkCommandPool pool = VK_NULL_HANDLE;
-    VkResult result = vk.vkCreateCommandPool(device_.get(), &pool_info, nullptr, &pool);
-    if (result < 0) return vulkan_error(result, "vkCreateCommandPool (maps)");
-    command_pool_ = device_.own(pool, vk.vkDestroyCommandPool);
-    VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
-    info.commandPool = pool;
-    info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-    info.commandBufferCount = 1;
-    result = vk.vkAllocateCommandBuffers(device_.get(), &info, &commands_);
-    if (result < 0) return vulkan_error(result, "vkAllocateCommandBuffers (maps)");
-    const VkFenceCreateInfo fence_info{VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
-    VkFence fence = VK_NULL_HANDLE;
-    result = vk.vkCreateFence(device_.get(), &fence_info, nullptr, &fence);
-    if (result < 0) return vulkan_error(result, "vkCreateFence (maps)");
-    fence_ = device_.own(fence, vk.vkDestroyFence);
+    auto commands = Commands::create(device_, "maps");
+    if (!commands) return commands.error();
+    commands_ = std::move(*commands);
+    auto done = device_.make_timeline(0);
+    if (!done) return done.error();
+    done_ = std::move(*done);
+    device_.name(VK_OBJECT_TYPE_SEMAPHORE, done_.get(), "maps: submissions done");
     return {};
 }
 
@@ -236,69 +225,44 @@ void MapPasses::write_descriptors() {
 
 MapPasses::~MapPasses() {
     // A late submission still uses what goes now; a failure means a lost device, and no use.
-    if (is_pending_) static_cast<void>(device_.wait_idle());
+    if (finished_ < submitted_) static_cast<void>(device_.wait_idle());
 }
 
 Result<void> MapPasses::wait(const char *label) {
-    const VolkDeviceTable &vk = device_.table();
     constexpr std::uint64_t kTimeoutNs = 300'000'000'000; // low priority on a busy machine
-    VkResult result = vk.vkWaitForFences(device_.get(), 1, fence_.address(), VK_TRUE, kTimeoutNs);
-    if (result == VK_TIMEOUT) {
+    const auto reached = device_.wait_for(done_.get(), submitted_, kTimeoutNs);
+    if (!reached) return reached.error();
+    if (!*reached) {
         return make_error(Status::kFailed, "{}: the Vulkan device did not finish in 300 s", label);
     }
-    if (result < 0) return vulkan_error(result, "vkWaitForFences (maps)");
-    is_pending_ = false;
-    return vulkan_check(vk.vkResetFences(device_.get(), 1, fence_.address()), "vkResetFences");
+    finished_ = submitted_;
+    return {};
 }
 
 Result<void> MapPasses::run(const char *label,
                             const std::function<Result<void>(VkCommandBuffer)> &record) {
-    const VolkDeviceTable &vk = device_.table();
-    if (is_pending_) { // the last one was given up
-        if (auto waited = wait(label); !waited) return waited;
-    }
-    VkResult result = vk.vkResetCommandPool(device_.get(), command_pool_.get(), 0);
-    if (result < 0) return vulkan_error(result, "vkResetCommandPool (maps)");
-    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
-    result = vk.vkBeginCommandBuffer(commands_, &begin);
-    if (result < 0) return vulkan_error(result, "vkBeginCommandBuffer (maps)");
+    if (auto waited = wait(label); !waited) return waited; // the last one may have been given up
+    auto commands = commands_.begin();
+    if (!commands) return commands.error();
     {
-        const DebugLabel span(device_, commands_, label);
-        if (auto recorded = record(commands_); !recorded) return recorded;
+        const DebugLabel span(device_, *commands, label);
+        if (auto recorded = record(*commands); !recorded) return recorded;
     }
-    VkMemoryBarrier2 to_host{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-    to_host.srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    to_host.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
-    to_host.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT;
-    to_host.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT;
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.memoryBarrierCount = 1;
-    dependency.pMemoryBarriers = &to_host;
-    vk.vkCmdPipelineBarrier2(commands_, &dependency);
-    result = vk.vkEndCommandBuffer(commands_);
-    if (result < 0) return vulkan_error(result, "vkEndCommandBuffer (maps)");
-
-    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    command_info.commandBuffer = commands_;
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &command_info;
-    if (auto submitted = device_.submit(info, fence_.get()); !submitted) return submitted;
-    is_pending_ = true;
+    record_barrier(device_, *commands, kCopyToHost);
+    if (auto ended = commands_.end(); !ended) return ended;
+    const std::array signals{
+        semaphore_at(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT)};
+    if (auto submitted = device_.submit(*commands, {}, signals); !submitted) return submitted;
+    ++submitted_;
     return wait(label);
 }
 
 void MapPasses::wait_for_all(VkCommandBuffer commands) const {
-    VkMemoryBarrier2 barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-    barrier.srcStageMask = VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
-    barrier.srcAccessMask = VK_ACCESS_2_MEMORY_WRITE_BIT;
-    barrier.dstStageMask = barrier.srcStageMask;
-    barrier.dstAccessMask = VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT;
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.memoryBarrierCount = 1;
-    dependency.pMemoryBarriers = &barrier;
-    device_.table().vkCmdPipelineBarrier2(commands, &dependency);
+    constexpr VkPipelineStageFlags2 kStages =
+        VK_PIPELINE_STAGE_2_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
+    record_barrier(device_, commands,
+                   MemoryBarrier{kStages, VK_ACCESS_2_MEMORY_WRITE_BIT, kStages,
+                                 VK_ACCESS_2_MEMORY_READ_BIT | VK_ACCESS_2_MEMORY_WRITE_BIT});
 }
 
 void MapPasses::record(VkCommandBuffer commands, MapPass pass, const MapConstants &constants) {

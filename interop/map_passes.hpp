@@ -6,6 +6,7 @@
 #include "core/result.hpp"
 #include "interop/fft_plan.hpp"
 #include "interop/plan_cache.hpp"
+#include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_device.hpp"
 #include "interop/vulkan_memory.hpp"
 
@@ -108,10 +109,10 @@ class MapPasses {
     VulkanHandle<VkPipelineLayout> pipeline_layout_;
     std::array<VulkanHandle<VkPipeline>, kMapPasses> pipelines_;
     VkDescriptorSet set_ = VK_NULL_HANDLE;
-    VulkanHandle<VkCommandPool> command_pool_;
-    VkCommandBuffer commands_ = VK_NULL_HANDLE;
-    VulkanHandle<VkFence> fence_;
-    bool is_pending_ = false; // a submission was not waited for to its end
+    Commands commands_;
+    VulkanHandle<VkSemaphore> done_; // timeline: submissions finished
+    std::uint64_t submitted_ = 0;
+    std::uint64_t finished_ = 0; // less when one was not waited for to its end
     std::unique_ptr<FftPlan> plan_;
 };
 

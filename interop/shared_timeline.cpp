@@ -67,17 +67,11 @@ Result<void> SharedTimeline::signal(std::uint64_t value) const {
 }
 
 Result<void> SharedTimeline::wait(std::uint64_t value, std::uint64_t timeout_ns) const {
-    const VkSemaphore semaphore = semaphore_.get();
-    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
-    info.semaphoreCount = 1;
-    info.pSemaphores = &semaphore;
-    info.pValues = &value;
-    const VkResult result = device_->table().vkWaitSemaphores(device_->get(), &info, timeout_ns);
-    if (result == VK_TIMEOUT) {
-        return make_error(Status::kBusy, "timeline value {} was not reached in {} ms", value,
-                          timeout_ns / 1'000'000);
-    }
-    return vulkan_check(result, "vkWaitSemaphores");
+    const auto reached = device_->wait_for(semaphore_.get(), value, timeout_ns);
+    if (!reached) return reached.error();
+    if (*reached) return {};
+    return make_error(Status::kBusy, "timeline value {} was not reached in {} ms", value,
+                      timeout_ns / 1'000'000);
 }
 
 } // namespace tessera

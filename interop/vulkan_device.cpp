@@ -204,9 +204,29 @@ VulkanDevice::~VulkanDevice() {
     table_.vkDestroyDevice(device_, nullptr);
 }
 
-Result<void> VulkanDevice::submit(const VkSubmitInfo2 &info, VkFence fence) {
+VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
+                                   VkPipelineStageFlags2 stages) {
+    VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
+    info.semaphore = semaphore;
+    info.value = value;
+    info.stageMask = stages;
+    return info;
+}
+
+Result<void> VulkanDevice::submit(VkCommandBuffer commands,
+                                  std::span<const VkSemaphoreSubmitInfo> waits,
+                                  std::span<const VkSemaphoreSubmitInfo> signals) {
+    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
+    command_info.commandBuffer = commands;
+    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
+    info.waitSemaphoreInfoCount = static_cast<std::uint32_t>(waits.size());
+    info.pWaitSemaphoreInfos = waits.data();
+    info.commandBufferInfoCount = 1;
+    info.pCommandBufferInfos = &command_info;
+    info.signalSemaphoreInfoCount = static_cast<std::uint32_t>(signals.size());
+    info.pSignalSemaphoreInfos = signals.data();
     const auto lock = lock_queue();
-    return vulkan_check(table_.vkQueueSubmit2(queue_, 1, &info, fence), "vkQueueSubmit2");
+    return vulkan_check(table_.vkQueueSubmit2(queue_, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit2");
 }
 
 VkResult VulkanDevice::present(const VkPresentInfoKHR &info) {
@@ -243,6 +263,17 @@ Result<std::uint64_t> VulkanDevice::timeline_value(VkSemaphore timeline) const {
     const VkResult result = table_.vkGetSemaphoreCounterValue(device_, timeline, &value);
     if (result < 0) return vulkan_error(result, "vkGetSemaphoreCounterValue");
     return value;
+}
+
+Result<bool> VulkanDevice::wait_for(VkSemaphore timeline, std::uint64_t value,
+                                    std::uint64_t timeout_ns) const {
+    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
+    info.semaphoreCount = 1;
+    info.pSemaphores = &timeline;
+    info.pValues = &value;
+    const VkResult result = table_.vkWaitSemaphores(device_, &info, timeout_ns);
+    if (result < 0) return vulkan_error(result, "vkWaitSemaphores");
+    return result != VK_TIMEOUT;
 }
 
 void VulkanDevice::set_name(VkObjectType type, std::uint64_t handle,

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -63,6 +64,10 @@ class QueueLock {
     std::function<void()> given_unlock_;
 };
 
+// A submission waits for it, or signals it, at these stages; the value is a timeline's.
+[[nodiscard]] VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
+                                                 VkPipelineStageFlags2 stages);
+
 class VulkanDevice {
   public:
     // The fastest kind of device that has all that is needed (Vulkan 1.3 with timeline semaphores,
@@ -91,7 +96,9 @@ class VulkanDevice {
     // The queue is shared by whoever renders and whoever computes: these lock it, and so does
     // whoever hands it to a library that submits.
     [[nodiscard]] std::unique_lock<QueueLock> lock_queue() { return std::unique_lock(queue_lock_); }
-    [[nodiscard]] Result<void> submit(const VkSubmitInfo2 &info, VkFence fence);
+    [[nodiscard]] Result<void> submit(VkCommandBuffer commands,
+                                      std::span<const VkSemaphoreSubmitInfo> waits,
+                                      std::span<const VkSemaphoreSubmitInfo> signals);
     [[nodiscard]] VkResult present(const VkPresentInfoKHR &info);
     // For all that was submitted to the queue.
     [[nodiscard]] Result<void> wait_idle();
@@ -105,6 +112,9 @@ class VulkanDevice {
     [[nodiscard]] Result<VulkanHandle<VkSemaphore>> make_timeline(std::uint64_t initial) const;
     [[nodiscard]] Result<VulkanHandle<VkSemaphore>> make_semaphore() const;
     [[nodiscard]] Result<std::uint64_t> timeline_value(VkSemaphore timeline) const;
+    // False: the value was not reached in time.
+    [[nodiscard]] Result<bool> wait_for(VkSemaphore timeline, std::uint64_t value,
+                                        std::uint64_t timeout_ns) const;
 
     // Name of an object, and of a span of commands (see debug_label.hpp), in captures and
     // validation messages; nothing when the instance has no VK_EXT_debug_utils.

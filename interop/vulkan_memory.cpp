@@ -147,23 +147,4 @@ Result<VulkanHandle<VkImageView>> make_view(const VulkanDevice &device, VkImage 
     return device.own(view, device.table().vkDestroyImageView);
 }
 
-void record_barrier(const VulkanDevice &device, VkCommandBuffer commands, VkImage image,
-                    const ImageBarrier &barrier) {
-    VkImageMemoryBarrier2 info{VK_STRUCTURE_TYPE_IMAGE_MEMORY_BARRIER_2};
-    info.srcStageMask = barrier.from_stage;
-    info.srcAccessMask = barrier.from_access;
-    info.dstStageMask = barrier.to_stage;
-    info.dstAccessMask = barrier.to_access;
-    info.oldLayout = barrier.from_layout;
-    info.newLayout = barrier.to_layout;
-    info.srcQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
-    info.dstQueueFamilyIndex = VK_QUEUE_FAMILY_IGNORED;
-    info.image = image;
-    info.subresourceRange = {VK_IMAGE_ASPECT_COLOR_BIT, 0, 1, 0, 1};
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.imageMemoryBarrierCount = 1;
-    dependency.pImageMemoryBarriers = &info;
-    device.table().vkCmdPipelineBarrier2(commands, &dependency);
-}
-
 } // namespace tessera

@@ -49,16 +49,4 @@ struct Image2d {
 [[nodiscard]] Result<VulkanHandle<VkImageView>> make_view(const VulkanDevice &device, VkImage image,
                                                           VkFormat format, VkImageUsageFlags usage);
 
-// One synchronization2 image barrier, colour aspect.
-struct ImageBarrier {
-    VkPipelineStageFlags2 from_stage = VK_PIPELINE_STAGE_2_NONE;
-    VkAccessFlags2 from_access = VK_ACCESS_2_NONE;
-    VkPipelineStageFlags2 to_stage = VK_PIPELINE_STAGE_2_NONE;
-    VkAccessFlags2 to_access = VK_ACCESS_2_NONE;
-    VkImageLayout from_layout = VK_IMAGE_LAYOUT_UNDEFINED;
-    VkImageLayout to_layout = VK_IMAGE_LAYOUT_UNDEFINED;
-};
-void record_barrier(const VulkanDevice &device, VkCommandBuffer commands, VkImage image,
-                    const ImageBarrier &barrier);
-
 } // namespace tessera

@@ -74,15 +74,7 @@ void Offscreen::record_copy(VkCommandBuffer commands) const {
     copy.imageExtent = {image_.width, image_.height, 1};
     vk.vkCmdCopyImageToBuffer(commands, image_.image.get(), VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL,
                               pixels_.buffer.get(), 1, &copy);
-    VkMemoryBarrier2 to_host{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-    to_host.srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    to_host.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
-    to_host.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT;
-    to_host.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT;
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.memoryBarrierCount = 1;
-    dependency.pMemoryBarriers = &to_host;
-    vk.vkCmdPipelineBarrier2(commands, &dependency);
+    record_barrier(device_, commands, kCopyToHost);
 }
 
 Result<Image> Offscreen::draw(Renderer &renderer, const Scene &scene) {

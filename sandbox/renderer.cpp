@@ -4,40 +4,14 @@
 #include "interop/vulkan_result.hpp"
 
 namespace tessera {
-namespace {
-
-VkSemaphoreSubmitInfo semaphore_info(VkSemaphore semaphore, std::uint64_t value,
-                                     VkPipelineStageFlags2 stage) {
-    VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
-    info.semaphore = semaphore;
-    info.value = value;
-    info.stageMask = stage;
-    return info;
-}
-
-} // namespace
 
 Result<std::unique_ptr<Renderer>> Renderer::create(VulkanDevice &device) {
     auto renderer = std::unique_ptr<Renderer>(new Renderer(device));
-    const VolkDeviceTable &vk = device.table();
     for (Frame &frame : renderer->frames_) {
-        VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-        pool_info.flags = VK_COMMAND_POOL_CREATE_TRANSIENT_BIT;
-        pool_info.queueFamilyIndex = device.queue_family();
-        VkCommandPool pool = VK_NULL_HANDLE;
-        VkResult result = vk.vkCreateCommandPool(device.get(), &pool_info, nullptr, &pool);
-        if (result < 0) return vulkan_error(result, "vkCreateCommandPool");
-        frame.pool = device.own(pool, vk.vkDestroyCommandPool);
-        VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
-        info.commandPool = pool;
-        info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-        info.commandBufferCount = 1;
-        result = vk.vkAllocateCommandBuffers(device.get(), &info, &frame.commands);
-        if (result < 0) return vulkan_error(result, "vkAllocateCommandBuffers");
         const auto number = &frame - renderer->frames_.data();
-        device.name(VK_OBJECT_TYPE_COMMAND_POOL, pool, fmt::format("renderer: frame {}", number));
-        device.name(VK_OBJECT_TYPE_COMMAND_BUFFER, frame.commands,
-                    fmt::format("renderer: frame {}", number));
+        auto commands = Commands::create(device, fmt::format("renderer: frame {}", number));
+        if (!commands) return commands.error();
+        frame.commands = std::move(*commands);
     }
     auto done = device.make_timeline(0);
     if (!done) return done.error();
@@ -98,17 +72,11 @@ Result<VulkanHandle<VkRenderPass>> Renderer::make_pass(const VulkanDevice &devic
 }
 
 Result<void> Renderer::wait_for(std::uint64_t value) {
-    const VkSemaphore semaphore = done_.get();
-    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
-    info.semaphoreCount = 1;
-    info.pSemaphores = &semaphore;
-    info.pValues = &value;
     constexpr std::uint64_t kTimeoutNs = 10'000'000'000; // a device that is this late is gone
-    const VkResult result = device_.table().vkWaitSemaphores(device_.get(), &info, kTimeoutNs);
-    if (result == VK_TIMEOUT) {
-        return make_error(Status::kFailed, "the Vulkan device did not finish a frame in 10 s");
-    }
-    return vulkan_check(result, "vkWaitSemaphores");
+    const auto reached = device_.wait_for(done_.get(), value, kTimeoutNs);
+    if (!reached) return reached.error();
+    if (*reached) return {};
+    return make_error(Status::kFailed, "the Vulkan device did not finish a frame in 10 s");
 }
 
 Result<std::uint32_t> Renderer::wait_for_slot() {
@@ -119,56 +87,39 @@ Result<std::uint32_t> Renderer::wait_for_slot() {
 Result<VkCommandBuffer> Renderer::begin() {
     Frame &frame = frames_[current_];
     if (auto waited = wait_for(frame.submitted); !waited) return waited.error();
-    const VolkDeviceTable &vk = device_.table();
-    auto reset = vulkan_check(vk.vkResetCommandPool(device_.get(), frame.pool.get(), 0),
-                              "vkResetCommandPool");
-    if (!reset) return reset.error();
-    VkCommandBufferBeginInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    info.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
-    auto begun =
-        vulkan_check(vk.vkBeginCommandBuffer(frame.commands, &info), "vkBeginCommandBuffer");
-    if (!begun) return begun.error();
-    return frame.commands;
+    return frame.commands.begin();
 }
 
-Result<void> Renderer::submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
-                              const ReadFrames &frames) {
-    auto ended = vulkan_check(device_.table().vkEndCommandBuffer(commands), "vkEndCommandBuffer");
-    if (!ended) return ended;
-    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    command_info.commandBuffer = commands;
+Result<void> Renderer::submit(const PresentSemaphores &semaphores, const ReadFrames &frames) {
+    Commands &commands = frames_[current_].commands;
+    if (auto ended = commands.end(); !ended) return ended;
     std::array<VkSemaphoreSubmitInfo, 1 + std::tuple_size_v<ReadFrames>> waits{};
-    std::uint32_t wait_count = 0;
+    std::size_t wait_count = 0;
     if (semaphores.image_available != VK_NULL_HANDLE) {
-        waits[wait_count++] = semaphore_info(semaphores.image_available, 0,
-                                             VK_PIPELINE_STAGE_2_COLOR_ATTACHMENT_OUTPUT_BIT);
+        waits[wait_count++] = semaphore_at(semaphores.image_available, 0,
+                                           VK_PIPELINE_STAGE_2_COLOR_ATTACHMENT_OUTPUT_BIT);
     }
     std::array<VkSemaphoreSubmitInfo, 2 + std::tuple_size_v<ReadFrames>> signals{};
-    std::uint32_t signal_count = 0;
+    std::size_t signal_count = 0;
     signals[signal_count++] =
-        semaphore_info(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+        semaphore_at(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
     if (semaphores.image_finished != VK_NULL_HANDLE) {
         signals[signal_count++] =
-            semaphore_info(semaphores.image_finished, 0, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+            semaphore_at(semaphores.image_finished, 0, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
     }
     for (const auto &read : frames) {
         if (!read) continue;
         if (read->frame.is_shared()) { // reached already: only makes the bytes visible
-            waits[wait_count++] = semaphore_info(read->frame.ready, read->frame.ready_value,
-                                                 VK_PIPELINE_STAGE_2_COPY_BIT);
+            waits[wait_count++] = semaphore_at(read->frame.ready, read->frame.ready_value,
+                                               VK_PIPELINE_STAGE_2_COPY_BIT);
         }
         signals[signal_count++] =
-            semaphore_info(read->ring->release_timeline(), read->frame.release_value,
-                           VK_PIPELINE_STAGE_2_COPY_BIT);
+            semaphore_at(read->ring->release_timeline(), read->frame.release_value,
+                         VK_PIPELINE_STAGE_2_COPY_BIT);
     }
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = wait_count;
-    info.pWaitSemaphoreInfos = waits.data();
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &command_info;
-    info.signalSemaphoreInfoCount = signal_count;
-    info.pSignalSemaphoreInfos = signals.data();
-    if (auto submitted = device_.submit(info, VK_NULL_HANDLE); !submitted) return submitted;
+    auto submitted = device_.submit(commands.get(), std::span(waits).first(wait_count),
+                                    std::span(signals).first(signal_count));
+    if (!submitted) return submitted;
     frames_[current_].submitted = ++submitted_;
     current_ = (current_ + 1) % kFramesInFlight;
     return {};
@@ -237,7 +188,7 @@ Result<void> Renderer::draw(const RenderTarget &target, const Scene &scene,
         const DebugLabel label(device_, *commands, "renderer: after the pass");
         after(*commands);
     }
-    auto submitted = submit(*commands, semaphores, frames);
+    auto submitted = submit(semaphores, frames);
     for (const auto &frame : frames) {
         if (!submitted && frame) frame->ring->drop(frame->frame); // nothing will read it
     }
@@ -262,7 +213,7 @@ Result<void> Renderer::run_once(const std::function<void(VkCommandBuffer)> &reco
         const DebugLabel label(device_, *commands, "renderer: once");
         record(*commands);
     }
-    if (auto submitted = submit(*commands, {}, {}); !submitted) return submitted;
+    if (auto submitted = submit({}, {}); !submitted) return submitted;
     return finish();
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "interop/frame_ring.hpp"
+#include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_device.hpp"
 #include "sandbox/view.hpp"
 
@@ -72,8 +73,7 @@ class Renderer {
 
   private:
     struct Frame {
-        VulkanHandle<VkCommandPool> pool;
-        VkCommandBuffer commands = VK_NULL_HANDLE;
+        Commands commands;
         std::uint64_t submitted = 0; // value of done_ that ends its last submission
     };
     explicit Renderer(VulkanDevice &device) : device_(device) {}
@@ -85,7 +85,8 @@ class Renderer {
         RingFrame frame;
     };
     using ReadFrames = std::array<std::optional<ReadFrame>, 2>;
-    [[nodiscard]] Result<void> submit(VkCommandBuffer commands, const PresentSemaphores &semaphores,
+    // What was recorded since begin().
+    [[nodiscard]] Result<void> submit(const PresentSemaphores &semaphores,
                                       const ReadFrames &frames);
     // Copies the newest frame of the ring, if there is one, into the view.
     [[nodiscard]] static Result<std::optional<ReadFrame>> update(VkCommandBuffer commands,

@@ -1,6 +1,7 @@
 #include "sandbox/view.hpp"
 
 #include "interop/debug_label.hpp"
+#include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_result.hpp"
 
 #include <algorithm>

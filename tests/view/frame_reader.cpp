@@ -11,14 +11,6 @@ std::uint32_t hash_of(std::span<const std::uint32_t> words) {
     return hash;
 }
 
-VkSemaphoreSubmitInfo at_copy(VkSemaphore semaphore, std::uint64_t value) {
-    VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
-    info.semaphore = semaphore;
-    info.value = value;
-    info.stageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    return info;
-}
-
 } // namespace
 
 void fill_hashed(const tessera_tensor &frame, std::uint32_t number) {
@@ -42,18 +34,10 @@ FrameReader::FrameReader(VulkanDevice &device, FrameRing &ring, OnFrame on_frame
     auto done = device.make_timeline(0);
     EXPECT_TRUE(done.ok());
     done_ = std::move(*done);
-    const VolkDeviceTable &vk = device.table();
     for (Read &read : reads_) {
-        VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-        pool_info.queueFamilyIndex = device.queue_family();
-        VkCommandPool pool = VK_NULL_HANDLE;
-        EXPECT_EQ(vk.vkCreateCommandPool(device.get(), &pool_info, nullptr, &pool), VK_SUCCESS);
-        read.pool = device.own(pool, vk.vkDestroyCommandPool);
-        VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
-        info.commandPool = pool;
-        info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-        info.commandBufferCount = 1;
-        EXPECT_EQ(vk.vkAllocateCommandBuffers(device.get(), &info, &read.commands), VK_SUCCESS);
+        auto commands = Commands::create(device, "frame reader");
+        EXPECT_TRUE(commands.ok()) << commands.error().message;
+        read.commands = std::move(*commands);
     }
 }
 
@@ -61,13 +45,10 @@ FrameReader::~FrameReader() { finish(); }
 
 void FrameReader::collect(Read &read) {
     if (!read.frame) return;
-    const VkSemaphore done = done_.get();
-    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
-    info.semaphoreCount = 1;
-    info.pSemaphores = &done;
-    info.pValues = &read.value;
     constexpr std::uint64_t kTimeoutNs = 10'000'000'000;
-    ASSERT_EQ(device_.table().vkWaitSemaphores(device_.get(), &info, kTimeoutNs), VK_SUCCESS);
+    const auto reached = device_.wait_for(done_.get(), read.value, kTimeoutNs);
+    ASSERT_TRUE(reached.ok()) << reached.error().message;
+    ASSERT_TRUE(*reached);
     const auto count = std::size_t{read.frame->width} * read.frame->height;
     on_frame_(*read.frame,
               {reinterpret_cast<const std::uint32_t *>(read.pixels.bytes.data()), count});
@@ -93,40 +74,23 @@ bool FrameReader::poll() {
 }
 
 void FrameReader::submit(Read &read, const RingFrame &frame) {
-    const VolkDeviceTable &vk = device_.table();
-    vk.vkResetCommandPool(device_.get(), read.pool.get(), 0);
-    const VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    vk.vkBeginCommandBuffer(read.commands, &begin);
-    record_frame_taken(device_, read.commands, frame);
+    const auto commands = read.commands.begin();
+    ASSERT_TRUE(commands.ok()) << commands.error().message;
+    record_frame_taken(device_, *commands, frame);
     const VkBufferCopy copy{frame.offset_bytes, 0, frame.size_bytes()};
-    vk.vkCmdCopyBuffer(read.commands, frame.pixels, read.pixels.buffer.get(), 1, &copy);
-    record_frame_given_back(device_, read.commands, frame);
-    VkMemoryBarrier2 to_host{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-    to_host.srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    to_host.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
-    to_host.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT;
-    to_host.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT;
-    VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-    dependency.memoryBarrierCount = 1;
-    dependency.pMemoryBarriers = &to_host;
-    vk.vkCmdPipelineBarrier2(read.commands, &dependency);
-    vk.vkEndCommandBuffer(read.commands);
+    device_.table().vkCmdCopyBuffer(*commands, frame.pixels, read.pixels.buffer.get(), 1, &copy);
+    record_frame_given_back(device_, *commands, frame);
+    record_barrier(device_, *commands, kCopyToHost);
+    const auto ended = read.commands.end();
+    ASSERT_TRUE(ended.ok()) << ended.error().message;
 
-    const VkSemaphoreSubmitInfo wait = at_copy(frame.ready, frame.ready_value);
-    std::array<VkSemaphoreSubmitInfo, 2> signals{
-        at_copy(ring_.release_timeline(), frame.release_value),
-        at_copy(done_.get(), submitted_ + 1)};
-    signals[1].stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT;
-    VkCommandBufferSubmitInfo commands{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    commands.commandBuffer = read.commands;
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = frame.is_shared() ? 1 : 0;
-    info.pWaitSemaphoreInfos = &wait;
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &commands;
-    info.signalSemaphoreInfoCount = signals.size();
-    info.pSignalSemaphoreInfos = signals.data();
-    const auto submitted = device_.submit(info, VK_NULL_HANDLE);
+    constexpr VkPipelineStageFlags2 kCopy = VK_PIPELINE_STAGE_2_COPY_BIT;
+    const std::array wait{semaphore_at(frame.ready, frame.ready_value, kCopy)};
+    const std::array signals{
+        semaphore_at(ring_.release_timeline(), frame.release_value, kCopy),
+        semaphore_at(done_.get(), submitted_ + 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT)};
+    const auto submitted =
+        device_.submit(*commands, std::span(wait).first(frame.is_shared() ? 1 : 0), signals);
     if (!submitted) {
         ADD_FAILURE() << submitted.error().message;
         ring_.drop(frame);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "interop/frame_ring.hpp"
+#include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_memory.hpp"
 
 #include <array>
@@ -31,8 +32,7 @@ class FrameReader {
 
   private:
     struct Read {
-        VulkanHandle<VkCommandPool> pool;
-        VkCommandBuffer commands = VK_NULL_HANDLE;
+        Commands commands;
         MappedBuffer pixels;
         std::uint64_t value = 0; // of done_ when the copy is
         std::optional<RingFrame> frame;

@@ -4,7 +4,7 @@
 #include "interop/frame_ring.hpp"
 #include "interop/vulkan_result.hpp"
 
-#include <algorithm>
+#include <array>
 #include <utility>
 
 namespace tessera {
@@ -128,7 +128,9 @@ Result<SecondDevice::Upload *> SecondDevice::upload_for(const FramePlace &place)
     }
     if (chosen == nullptr) {
         chosen = uploads_.emplace_back(std::make_unique<Upload>()).get();
-        if (auto made = make_commands(*chosen); !made) return made.error();
+        auto commands = Commands::create(*device_, "second device");
+        if (!commands) return commands.error();
+        chosen->commands = std::move(*commands);
     }
     chosen->slot = place.slot;
     const VkDeviceSize size_bytes = VkDeviceSize{place.width} * place.height * 4;
@@ -142,81 +144,37 @@ Result<SecondDevice::Upload *> SecondDevice::upload_for(const FramePlace &place)
     return chosen;
 }
 
-Result<void> SecondDevice::make_commands(Upload &upload) const {
-    const VolkDeviceTable &vk = device_->table();
-    VkCommandPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO};
-    pool_info.queueFamilyIndex = device_->queue_family();
-    VkCommandPool pool = VK_NULL_HANDLE;
-    VkResult result = vk.vkCreateCommandPool(device_->get(), &pool_info, nullptr, &pool);
-    if (result < 0) return vulkan_error(result, "vkCreateCommandPool (second device)");
-    upload.pool = device_->own(pool, vk.vkDestroyCommandPool);
-    VkCommandBufferAllocateInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO};
-    info.commandPool = pool;
-    info.level = VK_COMMAND_BUFFER_LEVEL_PRIMARY;
-    info.commandBufferCount = 1;
-    result = vk.vkAllocateCommandBuffers(device_->get(), &info, &upload.commands);
-    return vulkan_check(result, "vkAllocateCommandBuffers (second device)");
-}
-
 // The old contents are not wanted, so the range need not be acquired from the other device before.
-Result<void> SecondDevice::record(const Upload &upload, VkBuffer shared,
-                                  const FramePlace &place) const {
-    const VolkDeviceTable &vk = device_->table();
-    static_cast<void>(vk.vkResetCommandPool(device_->get(), upload.pool.get(), 0));
-    VkCommandBufferBeginInfo begin{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    begin.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
-    auto begun = vulkan_check(vk.vkBeginCommandBuffer(upload.commands, &begin),
-                              "vkBeginCommandBuffer (second device)");
-    if (!begun) return begun;
+Result<void> SecondDevice::record(Upload &upload, VkBuffer shared, const FramePlace &place) const {
+    const auto commands = upload.commands.begin();
+    if (!commands) return commands.error();
+    constexpr VkPipelineStageFlags2 kCopy = VK_PIPELINE_STAGE_2_COPY_BIT;
+    constexpr VkAccessFlags2 kWrite = VK_ACCESS_2_TRANSFER_WRITE_BIT;
     {
-        const DebugLabel label(*device_, upload.commands, "second device: frame");
+        const DebugLabel label(*device_, *commands, "second device: frame");
         // After an older frame in this place, which nobody has taken.
-        VkMemoryBarrier2 before{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-        before.srcStageMask = before.dstStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-        before.srcAccessMask = before.dstAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
-        VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-        dependency.memoryBarrierCount = 1;
-        dependency.pMemoryBarriers = &before;
-        vk.vkCmdPipelineBarrier2(upload.commands, &dependency);
+        record_barrier(*device_, *commands, MemoryBarrier{kCopy, kWrite, kCopy, kWrite});
         const VkBufferCopy copy{0, place.offset_bytes,
                                 VkDeviceSize{place.width} * place.height * 4};
-        vk.vkCmdCopyBuffer(upload.commands, upload.staging.buffer.get(), shared, 1, &copy);
+        device_->table().vkCmdCopyBuffer(*commands, upload.staging.buffer.get(), shared, 1, &copy);
         VkBufferMemoryBarrier2 given{VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER_2};
-        given.srcStageMask = given.dstStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-        given.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
+        given.srcStageMask = given.dstStageMask = kCopy;
+        given.srcAccessMask = kWrite;
         given.srcQueueFamilyIndex = device_->queue_family();
         given.dstQueueFamilyIndex = VK_QUEUE_FAMILY_EXTERNAL;
         given.buffer = shared;
         given.offset = copy.dstOffset;
         given.size = copy.size;
-        dependency = {VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-        dependency.bufferMemoryBarrierCount = 1;
-        dependency.pBufferMemoryBarriers = &given;
-        vk.vkCmdPipelineBarrier2(upload.commands, &dependency);
+        record_barrier(*device_, *commands, given);
     }
-    return vulkan_check(vk.vkEndCommandBuffer(upload.commands),
-                        "vkEndCommandBuffer (second device)");
+    return upload.commands.end();
 }
 
 Result<void> SecondDevice::submit(const Upload &upload) {
-    VkSemaphoreSubmitInfo wait{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
-    wait.semaphore = released_.get();
-    wait.value = upload.released;
-    wait.stageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    VkSemaphoreSubmitInfo done{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
-    done.semaphore = ready_.get();
-    done.value = upload.value;
-    done.stageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    VkCommandBufferSubmitInfo commands{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    commands.commandBuffer = upload.commands;
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = 1;
-    info.pWaitSemaphoreInfos = &wait;
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &commands;
-    info.signalSemaphoreInfoCount = 1;
-    info.pSignalSemaphoreInfos = &done;
-    return device_->submit(info, VK_NULL_HANDLE);
+    constexpr VkPipelineStageFlags2 kCopy = VK_PIPELINE_STAGE_2_COPY_BIT;
+    const std::array wait{semaphore_at(released_.get(), upload.released, kCopy)};
+    const std::array done{semaphore_at(ready_.get(), upload.value, kCopy)};
+    return device_->submit(upload.commands.get(), wait, done);
 }
 
 } // namespace tessera

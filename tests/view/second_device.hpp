@@ -6,6 +6,7 @@
 #pragma once
 
 #include "interop/shared_writer.hpp"
+#include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_memory.hpp"
 
 #include <atomic>
@@ -41,16 +42,14 @@ class SecondDevice final : public SharedWriter {
     // What one copy needs while it is under way.
     struct Upload {
         MappedBuffer staging;
-        VulkanHandle<VkCommandPool> pool;
-        VkCommandBuffer commands = VK_NULL_HANDLE;
+        Commands commands;
         std::uint64_t value = 0;           // of ready_ when it is done
         std::uint64_t released = 0;        // of released_, to wait for
         std::optional<std::uint32_t> slot; // begun for
     };
     explicit SecondDevice(const SharedLink &link) : link_(link) {}
     Result<Upload *> upload_for(const FramePlace &place);
-    Result<void> make_commands(Upload &upload) const;
-    Result<void> record(const Upload &upload, VkBuffer shared, const FramePlace &place) const;
+    Result<void> record(Upload &upload, VkBuffer shared, const FramePlace &place) const;
     Result<void> submit(const Upload &upload);
 
     SharedLink link_;

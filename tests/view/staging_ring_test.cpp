@@ -71,15 +71,11 @@ class Copier {
             const VkBufferCopy region{0, 0, VkDeviceSize{frame.width} * frame.height * 4};
             device_.table().vkCmdCopyBuffer(commands, frame.pixels, buffer_.buffer.get(), 1,
                                             &region);
-            VkMemoryBarrier2 barrier{VK_STRUCTURE_TYPE_MEMORY_BARRIER_2};
-            barrier.srcStageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-            barrier.srcAccessMask = VK_ACCESS_2_TRANSFER_WRITE_BIT;
-            barrier.dstStageMask = VK_PIPELINE_STAGE_2_HOST_BIT | VK_PIPELINE_STAGE_2_COPY_BIT;
-            barrier.dstAccessMask = VK_ACCESS_2_HOST_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT;
-            VkDependencyInfo dependency{VK_STRUCTURE_TYPE_DEPENDENCY_INFO};
-            dependency.memoryBarrierCount = 1;
-            dependency.pMemoryBarriers = &barrier;
-            device_.table().vkCmdPipelineBarrier2(commands, &dependency);
+            record_barrier(
+                device_, commands,
+                MemoryBarrier{VK_PIPELINE_STAGE_2_COPY_BIT, VK_ACCESS_2_TRANSFER_WRITE_BIT,
+                              VK_PIPELINE_STAGE_2_HOST_BIT | VK_PIPELINE_STAGE_2_COPY_BIT,
+                              VK_ACCESS_2_HOST_READ_BIT | VK_ACCESS_2_TRANSFER_WRITE_BIT});
         });
         EXPECT_TRUE(copied.ok()) << copied.error().message;
         return {reinterpret_cast<const std::uint32_t *>(buffer_.bytes.data()),

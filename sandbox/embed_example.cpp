@@ -189,16 +189,9 @@ Result<void> copy_frame(VulkanDevice &device, FrameRing &ring, Texture &texture,
     released.semaphore = ring.release_timeline();
     released.value = frame.release_value;
     released.stageMask = VK_PIPELINE_STAGE_2_COPY_BIT;
-    VkCommandBufferSubmitInfo commands{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    commands.commandBuffer = texture.commands;
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = frame.is_shared() ? 1 : 0;
-    info.pWaitSemaphoreInfos = &ready;
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &commands;
-    info.signalSemaphoreInfoCount = 1;
-    info.pSignalSemaphoreInfos = &released;
-    if (auto submitted = device.submit(info, VK_NULL_HANDLE); !submitted) {
+    const std::size_t waits = frame.is_shared() ? 1 : 0;
+    auto submitted = device.submit(texture.commands, {&ready, waits}, {&released, 1});
+    if (!submitted) {
         ring.drop(frame);
         return submitted;
     }

@@ -77,21 +77,16 @@ constexpr std::array<Shader, kMapPasses> kShaders{{{"lightness", kLightness},
 Result<VulkanHandle<VkPipeline>> make_pipeline(const VulkanDevice &device, const Shader &shader,
                                                VkPipelineLayout layout) {
     const VolkDeviceTable &vk = device.table();
-    VkShaderModuleCreateInfo module_info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
-    module_info.codeSize = shader.code.size_bytes();
-    module_info.pCode = shader.code.data();
-    VkShaderModule module_handle = VK_NULL_HANDLE;
-    VkResult result = vk.vkCreateShaderModule(device.get(), &module_info, nullptr, &module_handle);
-    if (result < 0) return vulkan_error(result, fmt::format("shader of the pass {}", shader.name));
-    const auto code = device.own(module_handle, vk.vkDestroyShaderModule);
+    const auto code = make_shader(device, shader.code, shader.name);
+    if (!code) return code.error();
     VkComputePipelineCreateInfo info{VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO};
     info.stage = {VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO};
     info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT;
-    info.stage.module = code.get();
+    info.stage.module = code->get();
     info.stage.pName = "main";
     info.layout = layout;
     VkPipeline pipeline = VK_NULL_HANDLE;
-    result =
+    const VkResult result =
         vk.vkCreateComputePipelines(device.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
     if (result < 0) return vulkan_error(result, fmt::format("pipeline of {}", shader.name));
     device.name(VK_OBJECT_TYPE_PIPELINE, pipeline, fmt::format("maps: {}", shader.name));
@@ -149,52 +144,21 @@ Result<void> MapPasses::make_memory() {
 }
 
 Result<void> MapPasses::make_layouts() {
-    const VolkDeviceTable &vk = device_.table();
-    std::array<VkDescriptorSetLayoutBinding, 2> bindings{};
-    for (std::uint32_t i = 0; i < bindings.size(); ++i) {
-        bindings[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT,
-                       nullptr};
+    std::array<VkDescriptorSetLayoutBinding, 2> buffers{};
+    for (std::uint32_t i = 0; i < buffers.size(); ++i) {
+        buffers[i] = {i, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, 1, VK_SHADER_STAGE_COMPUTE_BIT,
+                      nullptr};
     }
-    VkDescriptorSetLayoutCreateInfo set_info{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
-    set_info.bindingCount = bindings.size();
-    set_info.pBindings = bindings.data();
-    VkDescriptorSetLayout set_layout = VK_NULL_HANDLE;
-    VkResult result =
-        vk.vkCreateDescriptorSetLayout(device_.get(), &set_info, nullptr, &set_layout);
-    if (result < 0) return vulkan_error(result, "vkCreateDescriptorSetLayout (maps)");
-    set_layout_ = device_.own(set_layout, vk.vkDestroyDescriptorSetLayout);
-
-    const VkPushConstantRange range{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(Push)};
-    VkPipelineLayoutCreateInfo info{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
-    info.setLayoutCount = 1;
-    info.pSetLayouts = set_layout_.address();
-    info.pushConstantRangeCount = 1;
-    info.pPushConstantRanges = &range;
-    VkPipelineLayout layout = VK_NULL_HANDLE;
-    result = vk.vkCreatePipelineLayout(device_.get(), &info, nullptr, &layout);
-    if (result < 0) return vulkan_error(result, "vkCreatePipelineLayout (maps)");
-    pipeline_layout_ = device_.own(layout, vk.vkDestroyPipelineLayout);
-
-    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, bindings.size()};
-    VkDescriptorPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
-    pool_info.maxSets = 1;
-    pool_info.poolSizeCount = 1;
-    pool_info.pPoolSizes = &size;
-    VkDescriptorPool pool = VK_NULL_HANDLE;
-    result = vk.vkCreateDescriptorPool(device_.get(), &pool_info, nullptr, &pool);
-    if (result < 0) return vulkan_error(result, "vkCreateDescriptorPool (maps)");
-    descriptor_pool_ = device_.own(pool, vk.vkDestroyDescriptorPool);
-    VkDescriptorSetAllocateInfo allocate{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
-    allocate.descriptorPool = pool;
-    allocate.descriptorSetCount = 1;
-    allocate.pSetLayouts = set_layout_.address();
-    result = vk.vkAllocateDescriptorSets(device_.get(), &allocate, &set_);
-    return vulkan_check(result, "vkAllocateDescriptorSets (maps)");
+    auto bindings =
+        make_bindings(device_, buffers, {VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(Push)}, "maps");
+    if (!bindings) return bindings.error();
+    bindings_ = std::move(*bindings);
+    return {};
 }
 
 Result<void> MapPasses::make_pipelines() {
     for (std::size_t i = 0; i < kMapPasses; ++i) {
-        auto pipeline = make_pipeline(device_, kShaders[i], pipeline_layout_.get());
+        auto pipeline = make_pipeline(device_, kShaders[i], bindings_.layout.get());
         if (!pipeline) return pipeline.error();
         pipelines_[i] = std::move(*pipeline);
     }
@@ -216,7 +180,7 @@ void MapPasses::write_descriptors() {
     const std::array<VkDescriptorBufferInfo, 2> infos{
         {{planes_.buffer.get(), 0, VK_WHOLE_SIZE}, {words_.buffer.get(), 0, VK_WHOLE_SIZE}}};
     VkWriteDescriptorSet write{VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET};
-    write.dstSet = set_;
+    write.dstSet = bindings_.set;
     write.descriptorCount = infos.size();
     write.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER;
     write.pBufferInfo = infos.data();
@@ -271,11 +235,8 @@ void MapPasses::record(VkCommandBuffer commands, MapPass pass, const MapConstant
     const DebugLabel label(device_, commands, kShaders[index].name);
     wait_for_all(commands);
     vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipelines_[index].get());
-    vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline_layout_.get(), 0,
-                               1, &set_, 0, nullptr);
     const Push push{width_, height_, constants};
-    vk.vkCmdPushConstants(commands, pipeline_layout_.get(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                          sizeof push, &push);
+    record_bindings(device_, commands, VK_PIPELINE_BIND_POINT_COMPUTE, bindings_, &push);
     const bool is_one_group = pass == MapPass::kHeightRange;
     const std::uint32_t across = is_one_group ? 1 : (width_ + kGroupSide - 1) / kGroupSide;
     const std::uint32_t down = is_one_group ? 1 : (height_ + kGroupSide - 1) / kGroupSide;

@@ -6,6 +6,7 @@
 #include "core/result.hpp"
 #include "interop/fft_plan.hpp"
 #include "interop/plan_cache.hpp"
+#include "interop/shader_bindings.hpp"
 #include "interop/vulkan_commands.hpp"
 #include "interop/vulkan_device.hpp"
 #include "interop/vulkan_memory.hpp"
@@ -104,11 +105,8 @@ class MapPasses {
     DeviceBuffer planes_;
     DeviceBuffer words_;
     MappedBuffer host_;
-    VulkanHandle<VkDescriptorSetLayout> set_layout_;
-    VulkanHandle<VkDescriptorPool> descriptor_pool_;
-    VulkanHandle<VkPipelineLayout> pipeline_layout_;
+    ShaderBindings bindings_;
     std::array<VulkanHandle<VkPipeline>, kMapPasses> pipelines_;
-    VkDescriptorSet set_ = VK_NULL_HANDLE;
     Commands commands_;
     VulkanHandle<VkSemaphore> done_; // timeline: submissions finished
     std::uint64_t submitted_ = 0;

@@ -71,18 +71,6 @@ PixelRect covered(float left, float top, float width, float height) {
 static_assert(sizeof(Constants) <= 128, "every device has this much");
 static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 64);
 
-Result<VulkanHandle<VkShaderModule>> make_shader(const VulkanDevice &device,
-                                                 std::span<const std::uint32_t> code) {
-    VkShaderModuleCreateInfo info{VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO};
-    info.codeSize = code.size_bytes();
-    info.pCode = code.data();
-    VkShaderModule module = VK_NULL_HANDLE;
-    const VkResult result =
-        device.table().vkCreateShaderModule(device.get(), &info, nullptr, &module);
-    if (result < 0) return vulkan_error(result, "vkCreateShaderModule (view)");
-    return device.own(module, device.table().vkDestroyShaderModule);
-}
-
 Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilter filter,
                                              VkSamplerAddressMode mode) {
     VkSamplerCreateInfo info{VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO};
@@ -109,7 +97,6 @@ Result<std::unique_ptr<View>> View::create(VulkanDevice &device, VkRenderPass pa
 }
 
 Result<void> View::make_layouts() {
-    const VolkDeviceTable &vk = device_.table();
     auto nearest = make_sampler(device_, VK_FILTER_NEAREST, VK_SAMPLER_ADDRESS_MODE_CLAMP_TO_EDGE);
     if (!nearest) return nearest.error();
     nearest_ = std::move(*nearest);
@@ -129,56 +116,20 @@ Result<void> View::make_layouts() {
         bindings[i].stageFlags = VK_SHADER_STAGE_FRAGMENT_BIT;
         bindings[i].pImmutableSamplers = samplers[i];
     }
-    VkDescriptorSetLayoutCreateInfo set_info{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO};
-    set_info.bindingCount = bindings.size();
-    set_info.pBindings = bindings.data();
-    VkDescriptorSetLayout set_layout = VK_NULL_HANDLE;
-    VkResult result =
-        vk.vkCreateDescriptorSetLayout(device_.get(), &set_info, nullptr, &set_layout);
-    if (result < 0) return vulkan_error(result, "vkCreateDescriptorSetLayout");
-    set_layout_ = device_.own(set_layout, vk.vkDestroyDescriptorSetLayout);
-
-    const VkDescriptorPoolSize size{VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER, 3};
-    VkDescriptorPoolCreateInfo pool_info{VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO};
-    pool_info.maxSets = 1;
-    pool_info.poolSizeCount = 1;
-    pool_info.pPoolSizes = &size;
-    VkDescriptorPool pool = VK_NULL_HANDLE;
-    result = vk.vkCreateDescriptorPool(device_.get(), &pool_info, nullptr, &pool);
-    if (result < 0) return vulkan_error(result, "vkCreateDescriptorPool");
-    pool_ = device_.own(pool, vk.vkDestroyDescriptorPool);
-
-    VkDescriptorSetAllocateInfo allocation{VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO};
-    allocation.descriptorPool = pool;
-    allocation.descriptorSetCount = 1;
-    allocation.pSetLayouts = set_layout_.address();
-    result = vk.vkAllocateDescriptorSets(device_.get(), &allocation, &set_);
-    if (result < 0) return vulkan_error(result, "vkAllocateDescriptorSets");
-
-    const VkPushConstantRange range{VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof(Constants)};
-    VkPipelineLayoutCreateInfo layout_info{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
-    layout_info.setLayoutCount = 1;
-    layout_info.pSetLayouts = set_layout_.address();
-    layout_info.pushConstantRangeCount = 1;
-    layout_info.pPushConstantRanges = &range;
-    VkPipelineLayout layout = VK_NULL_HANDLE;
-    result = vk.vkCreatePipelineLayout(device_.get(), &layout_info, nullptr, &layout);
-    if (result < 0) return vulkan_error(result, "vkCreatePipelineLayout");
-    pipeline_layout_ = device_.own(layout, vk.vkDestroyPipelineLayout);
+    auto made = make_bindings(device_, bindings,
+                              {VK_SHADER_STAGE_FRAGMENT_BIT, 0, sizeof(Constants)}, "view");
+    if (!made) return made.error();
+    bindings_ = std::move(*made);
     device_.name(VK_OBJECT_TYPE_SAMPLER, nearest_.get(), "view: nearest");
     device_.name(VK_OBJECT_TYPE_SAMPLER, linear_.get(), "view: linear");
     device_.name(VK_OBJECT_TYPE_SAMPLER, wrapping_.get(), "view: linear, wrapping");
-    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_SET_LAYOUT, set_layout, "view");
-    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_POOL, pool, "view");
-    device_.name(VK_OBJECT_TYPE_DESCRIPTOR_SET, set_, "view");
-    device_.name(VK_OBJECT_TYPE_PIPELINE_LAYOUT, layout, "view");
     return {};
 }
 
 Result<void> View::make_pipelines(VkRenderPass pass) {
-    auto vertex = make_shader(device_, kVertexCode);
+    auto vertex = make_shader(device_, kVertexCode, "view");
     if (!vertex) return vertex.error();
-    auto fragment = make_shader(device_, kFragmentCode);
+    auto fragment = make_shader(device_, kFragmentCode, "view");
     if (!fragment) return fragment.error();
 
     std::array<VkPipelineShaderStageCreateInfo, 2> stages{};
@@ -231,7 +182,7 @@ Result<void> View::make_pipelines(VkRenderPass pass) {
     info.pMultisampleState = &samples;
     info.pColorBlendState = &blend;
     info.pDynamicState = &dynamics;
-    info.layout = pipeline_layout_.get();
+    info.layout = bindings_.layout.get();
     info.renderPass = pass;
     for (std::size_t i = 0; i < kParts.size(); ++i) {
         specializations[i] = {1, &kPartEntry, sizeof(std::uint32_t), &kParts[i]};
@@ -277,7 +228,7 @@ void View::write_descriptors() {
         images[i].imageView = i == 0 ? exact_view_.get() : smooth_view_.get();
         images[i].imageLayout = VK_IMAGE_LAYOUT_SHADER_READ_ONLY_OPTIMAL;
         writes[i].sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET;
-        writes[i].dstSet = set_;
+        writes[i].dstSet = bindings_.set;
         writes[i].dstBinding = i;
         writes[i].descriptorCount = 1;
         writes[i].descriptorType = VK_DESCRIPTOR_TYPE_COMBINED_IMAGE_SAMPLER;
@@ -361,10 +312,7 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
     const VkViewport viewport{
         0, 0, static_cast<float>(target.width), static_cast<float>(target.height), 0, 1};
     vk.vkCmdSetViewport(commands, 0, 1, &viewport);
-    vk.vkCmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_GRAPHICS, pipeline_layout_.get(), 0,
-                               1, &set_, 0, nullptr);
-    vk.vkCmdPushConstants(commands, pipeline_layout_.get(), VK_SHADER_STAGE_FRAGMENT_BIT, 0,
-                          sizeof(Constants), &constants);
+    record_bindings(device_, commands, VK_PIPELINE_BIND_POINT_GRAPHICS, bindings_, &constants);
     const auto draw_part = [&](ViewPart part, const PixelRect &where) {
         const PixelRect visible = intersect(where, room);
         if (visible.empty()) return;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "interop/frame_ring.hpp"
+#include "interop/shader_bindings.hpp"
 #include "interop/vulkan_device.hpp"
 #include "interop/vulkan_memory.hpp"
 #include "sandbox/view_transform.hpp"
@@ -58,14 +59,11 @@ class View {
     void write_descriptors();
 
     VulkanDevice &device_;
-    VulkanHandle<VkDescriptorSetLayout> set_layout_;
-    VulkanHandle<VkDescriptorPool> pool_;
-    VulkanHandle<VkPipelineLayout> pipeline_layout_;
+    ShaderBindings bindings_;
     std::array<VulkanHandle<VkPipeline>, 6> pipelines_; // one per part of view.frag
     VulkanHandle<VkSampler> nearest_;
     VulkanHandle<VkSampler> linear_;
     VulkanHandle<VkSampler> wrapping_; // linear, round the edges
-    VkDescriptorSet set_ = VK_NULL_HANDLE;
 
     Image2d picture_; // 1 x 1 until there is one
     VulkanHandle<VkImageView> exact_view_;

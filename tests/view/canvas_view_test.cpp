@@ -1,10 +1,8 @@
 // The endless canvas in the window: made, moved and left again by scripts, as a user would.
-#include "tests/view/app_fixture.hpp"
+#include "tests/view/script_fixture.hpp"
 
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <fstream>
 #include <set>
 
 namespace tessera {
@@ -12,36 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-class CanvasViewTest : public AppFixture {
+class CanvasViewTest : public ScriptFixture {
   protected:
-    void SetUp() override {
-        folder_ = std::filesystem::path(testing::TempDir()) /
-                  testing::UnitTest::GetInstance()->current_test_info()->name();
-        std::filesystem::create_directories(folder_);
-    }
-    void TearDown() override {
-        AppFixture::TearDown();
-        std::filesystem::remove_all(folder_);
-    }
-    // "@" stands for the folder of this test.
-    Result<void> run(std::string actions) {
-        for (auto at = actions.find('@'); at != std::string::npos; at = actions.find('@')) {
-            actions.replace(at, 1, folder_.string() + "/");
-        }
-        const auto file = folder_ / "script.json";
-        std::ofstream(file) << actions;
-        AppOptions options = showcase_options();
-        options.script = file;
-        options.fps = 0;
-        open(options);
-        if (!app_) return {};
-        return app_->run();
-    }
-    [[nodiscard]] Image read(const char *name) const {
-        auto image = read_image(folder_ / name, 3);
-        EXPECT_TRUE(image.ok()) << image.error().message;
-        return image.ok() ? std::move(*image) : Image{};
-    }
     // The colours of a picture as 0xRRGGBB.
     [[nodiscard]] static std::set<std::uint32_t> colours(const Image &image) {
         std::set<std::uint32_t> found;
@@ -50,8 +20,6 @@ class CanvasViewTest : public AppFixture {
         }
         return found;
     }
-
-    std::filesystem::path folder_;
 };
 
 constexpr std::uint32_t kMoss = 0x28A03C, kSlate = 0x2846BE;

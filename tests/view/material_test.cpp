@@ -1,7 +1,6 @@
 // Material maps in the window: shown in the picture's place while generation goes on, changed by
 // script and keyboard, exported.
-#include "tests/unit/temporary_folder.hpp"
-#include "tests/view/app_fixture.hpp"
+#include "tests/view/script_fixture.hpp"
 
 #include <gmock/gmock.h>
 
@@ -16,22 +15,10 @@ namespace {
 using testing::HasSubstr;
 using Pixel = std::array<int, 3>;
 
-class MaterialInWindow : public AppFixture {
+class MaterialInWindow : public ScriptFixture {
   protected:
-    // Replays the actions; "@" in them stands for the folder of this test. The App stays.
-    Result<void> run(std::string actions) {
-        for (auto at = actions.find('@'); at != std::string::npos; at = actions.find('@')) {
-            actions.replace(at, 1, folder_.path().string() + "/");
-        }
-        const auto file = folder_.path() / "script.json";
-        std::ofstream(file) << actions;
-        AppOptions options = showcase_options();
-        options.script = file;
-        options.fps = 60; // an uncapped loop leaves a thread of low priority little
-        open(options);
-        if (!app_) return {};
-        return app_->run();
-    }
+    MaterialInWindow() { fps_ = 60; } // an uncapped loop leaves a thread of low priority little
+
     // Of the window's picture, where this pixel of the texture is.
     Pixel shown_at(const Image &window, float x, float y) {
         const Point screen = app_->transform().to_screen({x, y});
@@ -40,8 +27,6 @@ class MaterialInWindow : public AppFixture {
         const std::uint8_t *pixel = window.pixels.data() + (row * window.width + column) * 4;
         return {pixel[0], pixel[1], pixel[2]};
     }
-
-    const test::TemporaryFolder folder_;
 };
 
 // After 2 of 4 steps the upper half is painted: a step down or up in the middle.

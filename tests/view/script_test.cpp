@@ -1,12 +1,10 @@
 // Scripts: strict reading with messages that name the line, and replay on the offscreen view.
-#include "tests/view/app_fixture.hpp"
-
 #include "sandbox/script.hpp"
+#include "tests/view/script_fixture.hpp"
 
 #include <gmock/gmock.h>
 
 #include <filesystem>
-#include <fstream>
 
 namespace tessera {
 namespace {
@@ -72,39 +70,7 @@ TEST(Script, HelpNamesEveryAction) {
     }
 }
 
-class ScriptRun : public AppFixture {
-  protected:
-    void SetUp() override {
-        folder_ = std::filesystem::path(testing::TempDir()) /
-                  testing::UnitTest::GetInstance()->current_test_info()->name();
-        std::filesystem::create_directories(folder_);
-    }
-    void TearDown() override {
-        AppFixture::TearDown();
-        std::filesystem::remove_all(folder_);
-    }
-    // Replays the actions; "@" in them stands for the folder of this test.
-    Result<void> run(std::string actions) {
-        for (auto at = actions.find('@'); at != std::string::npos; at = actions.find('@')) {
-            actions.replace(at, 1, folder_.string() + "/");
-        }
-        const auto file = folder_ / "script.json";
-        std::ofstream(file) << actions;
-        AppOptions options = showcase_options();
-        options.script = file;
-        options.fps = 0;
-        open(options);
-        if (!app_) return {};
-        return app_->run();
-    }
-    Image read(const char *name) {
-        auto image = read_image(folder_ / name, 3);
-        EXPECT_TRUE(image.ok()) << image.error().message;
-        return image.ok() ? std::move(*image) : Image{1, 1, 3, {0, 0, 0}};
-    }
-
-    std::filesystem::path folder_;
-};
+using ScriptRun = ScriptFixture;
 
 TEST_F(ScriptRun, PlaysAndSavesPictures) {
     const auto ran = run(R"([
@@ -133,7 +99,7 @@ TEST_F(ScriptRun, RecordsTheWindowAtEveryNewPicture) {
     EXPECT_EQ(read("film/0001.png").width, 1280U);
     EXPECT_NE(read("film/0002.png").pixels, read("film/0001.png").pixels);
     EXPECT_NE(read("film/0003.png").pixels, read("film/0002.png").pixels);
-    EXPECT_FALSE(std::filesystem::exists(folder_ / "film" / "0004.png"));
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "film" / "0004.png"));
 }
 
 TEST_F(ScriptRun, AFolderThatCannotBeMadeIsNamed) {

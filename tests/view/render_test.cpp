@@ -80,6 +80,22 @@ std::uint8_t ramp(std::uint32_t x, std::uint32_t y, std::uint32_t c) {
     return static_cast<std::uint8_t>(c == 0 ? x * 16 + y : c == 1 ? 255 - y * 16 : x ^ (y * 7));
 }
 
+// From (left, top) on, `side` pixels of the ramp's pixels at a whole factor, and nothing beside.
+void expect_ramp(const Image &image, std::uint32_t left, std::uint32_t top, std::uint32_t side,
+                 std::uint32_t factor) {
+    for (std::uint32_t y = 0; y < side; ++y) {
+        for (std::uint32_t x = 0; x < side; ++x) {
+            const std::uint32_t px = x / factor % 16;
+            const std::uint32_t py = y / factor % 16;
+            const Pixel expected{ramp(px, py, 0), ramp(px, py, 1), ramp(px, py, 2), 255};
+            ASSERT_EQ(at(image, left + x, top + y), expected) << x << ", " << y;
+        }
+    }
+    const Pixel background{26, 27, 29, 255};
+    EXPECT_EQ(at(image, left - 1, top), background);
+    EXPECT_EQ(at(image, left + side, top), background);
+}
+
 TEST_F(RenderTest, WithoutAPictureItShowsTheBackground) {
     const Image image = draw();
     const Pixel expected{26, 27, 29, 255}; // ViewLook's background
@@ -94,19 +110,8 @@ TEST_F(RenderTest, NearestShowsExactBytes) {
     show_exactly(4);
     const Image image = draw();
     const Point corner = transform_.origin();
-    const auto left = static_cast<std::uint32_t>(corner.x);
-    const auto top = static_cast<std::uint32_t>(corner.y);
-    for (std::uint32_t y = 0; y < 64; ++y) {
-        for (std::uint32_t x = 0; x < 64; ++x) {
-            const std::uint32_t px = x / 4;
-            const std::uint32_t py = y / 4;
-            const Pixel expected{ramp(px, py, 0), ramp(px, py, 1), ramp(px, py, 2), 255};
-            ASSERT_EQ(at(image, left + x, top + y), expected) << x << ", " << y;
-        }
-    }
-    const Pixel background{26, 27, 29, 255};
-    EXPECT_EQ(at(image, left - 1, top), background);
-    EXPECT_EQ(at(image, left + 64, top), background);
+    expect_ramp(image, static_cast<std::uint32_t>(corner.x), static_cast<std::uint32_t>(corner.y),
+                64, 4);
 }
 
 TEST_F(RenderTest, AllBytesPassThroughBothFilters) {
@@ -182,19 +187,8 @@ TEST_F(RenderTest, CopiesRepeatThePictureExactly) {
     scene_.look.tiles = 3;
     const Image image = draw();
     const Point corner = transform_.origin();
-    const auto left = static_cast<std::uint32_t>(corner.x) - 32;
-    const auto top = static_cast<std::uint32_t>(corner.y) - 32;
-    for (std::uint32_t y = 0; y < 96; ++y) {
-        for (std::uint32_t x = 0; x < 96; ++x) {
-            const std::uint32_t px = x / 2 % 16;
-            const std::uint32_t py = y / 2 % 16;
-            const Pixel expected{ramp(px, py, 0), ramp(px, py, 1), ramp(px, py, 2), 255};
-            ASSERT_EQ(at(image, left + x, top + y), expected) << x << ", " << y;
-        }
-    }
-    const Pixel background{26, 27, 29, 255};
-    EXPECT_EQ(at(image, left - 1, top), background);
-    EXPECT_EQ(at(image, left + 96, top), background);
+    expect_ramp(image, static_cast<std::uint32_t>(corner.x) - 32,
+                static_cast<std::uint32_t>(corner.y) - 32, 96, 2);
 }
 
 TEST_F(RenderTest, SmoothCopiesBlendRoundTheEdges) {

@@ -1,29 +1,23 @@
 #include "fibres.hpp"
 
+#include "stack.hpp"
+
 #include <algorithm>
-#include <csetjmp>
+#include <bit>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <numeric>
 #include <string>
-#include <ucontext.h>
+#include <utility>
 #include <vector>
-
-// The sanitizer follows stacks through swapcontext only; without it, switching need not save signal
-// masks, which is a system call each time.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CUDA_DOUBLE_SWAPS_CONTEXT 1
-#else
-#define CUDA_DOUBLE_SWAPS_CONTEXT 0
-#endif
 
 namespace cuda_double {
 namespace {
 
 constexpr unsigned kLanes = 32;
-constexpr std::size_t kStackBytes = std::size_t{128} << 10;
 constexpr unsigned char kPoison = 0xff; // not a number, as float
 
 [[noreturn]] void stop(const std::string &why) {
@@ -32,21 +26,53 @@ constexpr unsigned char kPoison = 0xff; // not a number, as float
     std::abort();
 }
 
-enum class Wait { kNone, kBlock, kWarp };
+enum class Wait { kNone, kBlock, kWarp, kGrid };
 
 // A stack that runs kernel threads, one after the other until one of them waits.
 struct Fibre {
-    ucontext_t context{};
-    jmp_buf jump{};
-    std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
-    bool started = false;
+    explicit Fibre(void (*body)()) : stack(body) {}
+    Stack stack;
     Wait wait = Wait::kNone;
     unsigned thread = 0; // that waits, or runs
+};
+
+struct Fragments {
+    unsigned a[4], b[2];
 };
 
 struct Warp {
     std::uint64_t values[2][kLanes]{};
     unsigned votes[3]{};
+    Fragments fragments[2][kLanes]{};
+};
+
+// Collective operations that a thread has called.
+struct Counts {
+    unsigned exchanges = 0, ballots = 0, block_votes = 0, products = 0;
+};
+
+// A block of threads on its way.
+struct Block {
+    Block(dim3 at, unsigned threads, std::size_t shared_bytes)
+        : index(at), counts(threads), warps((threads + kLanes - 1) / kLanes),
+          shared(shared_bytes, kPoison) {}
+
+    dim3 index;
+    unsigned next = 0, finished = 0; // threads
+    std::vector<unsigned> sequence;  // of threads
+    std::vector<Counts> counts;
+    std::vector<Warp> warps;
+    bool votes[3]{};
+    std::vector<Fibre *> waiting;
+    std::vector<unsigned char> shared;
+
+    [[nodiscard]] unsigned threads() const { return static_cast<unsigned>(counts.size()); }
+    [[nodiscard]] bool has_finished() const { return finished == threads(); }
+    [[nodiscard]] bool waits_for_grid() const {
+        return waiting.size() == threads() &&
+               std::all_of(waiting.begin(), waiting.end(),
+                           [](const Fibre *fibre) { return fibre->wait == Wait::kGrid; });
+    }
 };
 
 class Engine;
@@ -63,21 +89,39 @@ class Engine {
         }
     }
 
-    void run_block(unsigned threads, const std::function<void()> &thread) {
-        thread_ = &thread;
-        threads_ = threads;
-        next_ = finished_ = 0;
-        warps_.assign((threads + kLanes - 1) / kLanes, {});
-        counts_.assign(threads, {});
-        block_votes_[0] = block_votes_[1] = block_votes_[2] = false;
-        order_threads();
-        waiting_.clear();
-        while (finished_ < threads_) {
-            if (next_ < threads_) {
-                resume(free_fibre());
-            } else if (!release()) {
-                stop("threads of a block part at a barrier");
+    // One block after the other, none waiting for another.
+    void run_apart(const std::vector<dim3> &indices, unsigned threads, std::size_t shared_bytes,
+                   const std::function<void()> &thread) {
+        for (const dim3 index : indices) {
+            Block block(index, threads, shared_bytes);
+            start(block, thread);
+            if (!block.has_finished()) stop("a barrier of the grid in a launch that has none");
+        }
+    }
+
+    // All blocks at once: one after the other from one barrier of the grid to the next.
+    void run_together(const std::vector<dim3> &indices, unsigned threads, std::size_t shared_bytes,
+                      const std::function<void()> &thread) {
+        std::vector<std::unique_ptr<Block>> blocks;
+        for (const dim3 index : indices)
+            blocks.push_back(std::make_unique<Block>(index, threads, shared_bytes));
+        in_order(blocks);
+        for (const auto &block : blocks) start(*block, thread);
+        while (!blocks.front()->has_finished()) {
+            in_order(blocks);
+            for (const auto &block : blocks) {
+                if (!block->waits_for_grid()) stop("blocks part at a barrier of the grid");
             }
+            for (const auto &block : blocks) {
+                enter(*block);
+                std::vector<Fibre *> go = std::exchange(block->waiting, {});
+                in_order(go);
+                for (Fibre *fibre : go) resume(*fibre);
+                run(*block);
+            }
+        }
+        for (const auto &block : blocks) {
+            if (!block->has_finished()) stop("blocks part at a barrier of the grid");
         }
     }
 
@@ -85,15 +129,15 @@ class Engine {
         Fibre &own = *current_;
         own.wait = kind;
         const unsigned thread = own.thread;
-        waiting_.push_back(&own);
-        to_scheduler(own);
+        block_->waiting.push_back(&own);
+        own.stack.switch_to(scheduler_);
         set_thread(thread);
     }
 
     std::uint64_t exchange(std::uint64_t value, unsigned from_lane) {
         Warp &warp = own_warp();
         std::uint64_t *values = warp.values[own_counts().exchanges++ % 2];
-        values[current_->thread % kLanes] = value;
+        values[own_lane()] = value;
         wait(Wait::kWarp);
         return values[from_lane % kLanes];
     }
@@ -103,45 +147,44 @@ class Engine {
         Warp &warp = own_warp();
         const unsigned operation = own_counts().ballots++;
         warp.votes[(operation + 1) % 3] = 0;
-        if (value) warp.votes[operation % 3] |= 1U << current_->thread % kLanes;
+        if (value) warp.votes[operation % 3] |= 1U << own_lane();
         wait(Wait::kWarp);
         return warp.votes[operation % 3];
     }
 
     bool any(bool value) {
         const unsigned operation = own_counts().block_votes++;
-        block_votes_[(operation + 1) % 3] = false;
-        if (value) block_votes_[operation % 3] = true;
+        block_->votes[(operation + 1) % 3] = false;
+        if (value) block_->votes[operation % 3] = true;
         wait(Wait::kBlock);
-        return block_votes_[operation % 3];
+        return block_->votes[operation % 3];
+    }
+
+    // What all lanes of the warp brought.
+    const Fragments *gather(const Fragments &own) {
+        Warp &warp = own_warp();
+        Fragments *all = warp.fragments[own_counts().products++ % 2];
+        all[own_lane()] = own;
+        wait(Wait::kWarp);
+        return all;
     }
 
     [[nodiscard]] unsigned own_lane() const { return current_->thread % kLanes; }
-    std::vector<unsigned char> shared;
+    [[nodiscard]] void *shared() { return block_->shared.data(); }
 
   private:
-    // Collective operations that a thread has called.
-    struct Counts {
-        unsigned exchanges = 0, ballots = 0, block_votes = 0;
-    };
-
-    Counts &own_counts() { return counts_[current_->thread]; }
-    Warp &own_warp() { return warps_[current_->thread / kLanes]; }
+    Counts &own_counts() { return block_->counts[current_->thread]; }
+    Warp &own_warp() { return block_->warps[current_->thread / kLanes]; }
 
     static void set_thread(unsigned thread) {
         threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y,
                      thread / blockDim.x / blockDim.y};
     }
 
-    void order_threads() {
-        sequence_.resize(threads_);
-        std::iota(sequence_.begin(), sequence_.end(), 0U);
-        if (order_ == "reverse") std::reverse(sequence_.begin(), sequence_.end());
-        if (order_ == "shuffled") shuffle(sequence_);
-    }
-
     template <class T>
-    void shuffle(std::vector<T> &items) {
+    void in_order(std::vector<T> &items) {
+        if (order_ == "reverse") std::reverse(items.begin(), items.end());
+        if (order_ != "shuffled") return;
         for (std::size_t i = items.size(); i > 1; --i) {
             random_ = random_ * 6364136223846793005ULL + 1442695040888963407ULL;
             std::swap(items[i - 1], items[(random_ >> 33U) % i]);
@@ -149,32 +192,56 @@ class Engine {
     }
 
     Fibre &free_fibre() {
-        for (const auto &fibre : fibres_) {
-            if (fibre->wait == Wait::kNone) return *fibre;
+        if (free_.empty()) return *fibres_.emplace_back(std::make_unique<Fibre>(body));
+        Fibre &fibre = *free_.back();
+        free_.pop_back();
+        return fibre;
+    }
+
+    void enter(Block &block) {
+        block_ = &block;
+        blockIdx = block.index;
+    }
+
+    void start(Block &block, const std::function<void()> &thread) {
+        thread_ = &thread;
+        enter(block);
+        block.sequence.resize(block.threads());
+        std::iota(block.sequence.begin(), block.sequence.end(), 0U);
+        in_order(block.sequence);
+        run(block);
+    }
+
+    // Until all threads have finished, or wait for other blocks.
+    void run(Block &block) {
+        while (!block.has_finished() && !block.waits_for_grid()) {
+            if (block.next < block.threads()) {
+                resume(free_fibre());
+            } else if (!release(block)) {
+                stop("threads of a block part at a barrier");
+            }
         }
-        return *fibres_.emplace_back(std::make_unique<Fibre>());
     }
 
     // Lets those go on whose whole warp or block waits alike.
-    bool release() {
-        std::vector<unsigned> in_warp(warps_.size(), 0);
+    bool release(Block &block) {
+        std::vector<unsigned> in_warp(block.warps.size(), 0);
         unsigned in_block = 0;
-        for (const Fibre *fibre : waiting_) {
+        for (const Fibre *fibre : block.waiting) {
             if (fibre->wait == Wait::kWarp) ++in_warp[fibre->thread / kLanes];
             if (fibre->wait == Wait::kBlock) ++in_block;
         }
         std::vector<Fibre *> go;
         std::vector<Fibre *> stay;
-        for (Fibre *fibre : waiting_) {
+        for (Fibre *fibre : block.waiting) {
             const unsigned warp = fibre->thread / kLanes;
-            const unsigned size = std::min(kLanes, threads_ - warp * kLanes);
-            const bool free =
-                fibre->wait == Wait::kWarp ? in_warp[warp] == size : in_block == threads_;
+            const unsigned size = std::min(kLanes, block.threads() - warp * kLanes);
+            const bool free = (fibre->wait == Wait::kWarp && in_warp[warp] == size) ||
+                              (fibre->wait == Wait::kBlock && in_block == block.threads());
             (free ? go : stay).push_back(fibre);
         }
-        if (order_ == "reverse") std::reverse(go.begin(), go.end());
-        if (order_ == "shuffled") shuffle(go);
-        waiting_ = stay;
+        in_order(go);
+        block.waiting = stay;
         for (Fibre *fibre : go) resume(*fibre);
         return !go.empty();
     }
@@ -182,59 +249,34 @@ class Engine {
     static void body() { engine().loop(); }
 
     void loop() {
+        Stack::arrive(scheduler_);
         for (;;) {
             Fibre &own = *current_;
-            while (next_ < threads_) {
-                own.thread = sequence_[next_++];
+            while (block_->next < block_->threads()) {
+                own.thread = block_->sequence[block_->next++];
                 set_thread(own.thread);
                 (*thread_)();
-                ++finished_;
+                ++block_->finished;
             }
-            to_scheduler(own);
+            own.stack.switch_to(scheduler_);
         }
     }
 
     void resume(Fibre &fibre) {
         current_ = &fibre;
         fibre.wait = Wait::kNone;
-        const bool starts = !fibre.started;
-        if (starts) {
-            fibre.started = true;
-            getcontext(&fibre.context);
-            fibre.context.uc_stack.ss_sp = fibre.stack.get();
-            fibre.context.uc_stack.ss_size = kStackBytes;
-            fibre.context.uc_link = nullptr;
-            makecontext(&fibre.context, body, 0);
-        }
-        if (CUDA_DOUBLE_SWAPS_CONTEXT) {
-            swapcontext(&scheduler_context_, &fibre.context);
-        } else if (_setjmp(scheduler_jump_) == 0) {
-            if (starts) setcontext(&fibre.context);
-            _longjmp(fibre.jump, 1);
-        }
-    }
-
-    void to_scheduler(Fibre &own) {
-        if (CUDA_DOUBLE_SWAPS_CONTEXT) {
-            swapcontext(&own.context, &scheduler_context_);
-        } else if (_setjmp(own.jump) == 0) {
-            _longjmp(scheduler_jump_, 1);
-        }
+        scheduler_.switch_to(fibre.stack);
+        if (fibre.wait == Wait::kNone) free_.push_back(&fibre);
     }
 
     std::string order_;
     const std::function<void()> *thread_ = nullptr;
-    unsigned threads_ = 0, next_ = 0, finished_ = 0;
-    std::vector<unsigned> sequence_;
-    std::vector<Counts> counts_;
-    std::vector<Warp> warps_;
-    bool block_votes_[3]{};
+    Block *block_ = nullptr; // that runs
     std::vector<std::unique_ptr<Fibre>> fibres_;
-    std::vector<Fibre *> waiting_;
+    std::vector<Fibre *> free_;
     Fibre *current_ = nullptr;
     std::uint64_t random_ = 1;
-    ucontext_t scheduler_context_{};
-    jmp_buf scheduler_jump_{};
+    Stack scheduler_;
 };
 
 Engine &engine() {
@@ -244,21 +286,24 @@ Engine &engine() {
 
 } // namespace
 
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes,
-              const std::function<void()> &thread) {
-    gridDim = grid;
-    blockDim = block;
-    for (unsigned z = 0; z < grid.z; ++z) {
-        for (unsigned y = 0; y < grid.y; ++y) {
-            for (unsigned x = 0; x < grid.x; ++x) {
-                blockIdx = {x, y, z};
-                engine().shared.assign(shared_bytes, kPoison);
-                engine().run_block(block.x * block.y * block.z, thread);
-            }
+void run_grid(const Grid &grid, const std::function<void()> &thread) {
+    gridDim = grid.blocks;
+    blockDim = grid.threads;
+    std::vector<dim3> indices;
+    for (unsigned z = 0; z < gridDim.z; ++z) {
+        for (unsigned y = 0; y < gridDim.y; ++y) {
+            for (unsigned x = 0; x < gridDim.x; ++x) indices.push_back({x, y, z});
         }
+    }
+    const unsigned threads = blockDim.x * blockDim.y * blockDim.z;
+    if (grid.together) {
+        engine().run_together(indices, threads, grid.shared_bytes, thread);
+    } else {
+        engine().run_apart(indices, threads, grid.shared_bytes, thread);
     }
 }
 
+void grid_barrier() { engine().wait(Wait::kGrid); }
 void block_barrier() { engine().wait(Wait::kBlock); }
 bool block_any(bool value) { return engine().any(value); }
 unsigned lane() { return engine().own_lane(); }
@@ -273,6 +318,28 @@ unsigned warp_ballot(unsigned mask, bool value) {
     return engine().ballot(value);
 }
 
-void *dynamic_shared() { return engine().shared.data(); }
+// Fragments as the instruction set's manual lays them out over the lanes (PTX, mma.m16n8k16): lane
+// 4 g + t holds of a: (g, 2t), (g + 8, 2t), (g, 2t + 8), (g + 8, 2t + 8), of b: (2t, g), (2t + 8,
+// g), each with its right or lower neighbour, of the sums: rows g and g + 8, columns 2t and 2t + 1.
+void warp_product(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    const Fragments *all = engine().gather({{a[0], a[1], a[2], a[3]}, {b[0], b[1]}});
+    const auto number = [](unsigned pair, unsigned k) {
+        return std::bit_cast<float>(k % 2 == 0 ? pair << 16U : pair & 0xffff0000U);
+    };
+    const unsigned group = engine().own_lane() / 4;
+    const unsigned in_group = engine().own_lane() % 4;
+    for (unsigned i = 0; i < 4; ++i) {
+        const unsigned column = 2 * in_group + i % 2;
+        float sum = sums[i];
+        for (unsigned k = 0; k < 16; ++k) {
+            const unsigned of_a = all[4 * group + k % 8 / 2].a[i / 2 + k / 8 * 2];
+            const unsigned of_b = all[4 * column + k % 8 / 2].b[k / 8];
+            sum = std::fmaf(number(of_a, k), number(of_b, k), sum);
+        }
+        sums[i] = sum;
+    }
+}
+
+void *dynamic_shared() { return engine().shared(); }
 
 } // namespace cuda_double

@@ -1,5 +1,7 @@
 // Runs kernels on one CPU thread: blocks one after the other, the threads of a block as fibres that
-// stop at barriers, in an order that a mistake does not like.
+// stop at barriers, in an order that a mistake does not like. The blocks of a cooperative launch go
+// one after the other from one barrier of the grid to the next; only their dynamic shared memory is
+// kept across it.
 #pragma once
 
 #include <cstddef>
@@ -21,15 +23,23 @@ struct dim3 {
 // Of the kernel thread that runs now.
 inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+struct Grid {
+    dim3 blocks, threads;
+    std::size_t shared_bytes = 0;
+    bool together = false; // a cooperative launch
+};
 // Calls `thread` once for each thread of each block.
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()> &thread);
+void run_grid(const Grid &grid, const std::function<void()> &thread);
 
 // All of these end the program with a message when threads of a block or a warp part at them.
+void grid_barrier();
 void block_barrier();
 bool block_any(bool value);
 [[nodiscard]] unsigned lane();
 std::uint64_t warp_exchange(unsigned mask, std::uint64_t value, unsigned from_lane);
 unsigned warp_ballot(unsigned mask, bool value);
+// sums += a b: (16, 16) rows of bf16 by (16, 8) columns, spread over the lanes of a warp.
+void warp_product(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
 
 // The block's dynamic shared memory, poisoned when the block starts.
 [[nodiscard]] void *dynamic_shared();

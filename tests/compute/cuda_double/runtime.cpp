@@ -33,6 +33,8 @@ struct Event {
 namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{2} << 30;
+constexpr std::size_t kSharedBytes = 65536; // of a block: what compute capability 7.5 has
+constexpr unsigned kMultiprocessors = 3;
 
 struct Allocation {
     std::byte *pages;
@@ -51,6 +53,7 @@ struct World {
     long calls = 0;
     long failing_call = -1; // counted from the next one on
     cudaError_t failure = cudaSuccess;
+    bool cooperative = true;
 };
 
 World &world() {
@@ -119,14 +122,26 @@ cudaError_t enqueue(Stream *stream, std::function<void()> work) {
     return cudaSuccess;
 }
 
-cudaError_t check_launch(const cudaLaunchConfig_t &config) {
+cudaError_t check_launch(const cudaLaunchConfig_t &config, Grid *out) {
     CUDA_DOUBLE_ENTER();
     const dim3 g = config.gridDim;
     const dim3 b = config.blockDim;
     const bool fits = g.x > 0 && g.y > 0 && g.z > 0 && g.x < 1U << 31U && g.y < 65536 &&
                       g.z < 65536 && b.x > 0 && b.x * b.y * b.z <= 1024 &&
-                      config.dynamicSmemBytes <= 65536;
-    return fits ? cudaSuccess : failed(cudaErrorInvalidValue);
+                      config.dynamicSmemBytes <= kSharedBytes;
+    if (!fits) return failed(cudaErrorInvalidValue);
+    const bool together = config.numAttrs > 0 && config.attrs[0].val.cooperative != 0;
+    if (together && !world().cooperative) return failed(cudaErrorNotSupported);
+    if (together && g.x * g.y * g.z > kMultiprocessors)
+        return failed(cudaErrorCooperativeLaunchTooLarge);
+    *out = {g, b, config.dynamicSmemBytes, together};
+    return cudaSuccess;
+}
+
+cudaError_t blocks_at_once(int *count, int threads, std::size_t shared_bytes) {
+    CUDA_DOUBLE_ENTER();
+    *count = threads <= 1024 && shared_bytes <= kSharedBytes ? 1 : 0;
+    return cudaSuccess;
 }
 
 } // namespace cuda_double
@@ -165,7 +180,7 @@ cudaError_t cudaGetDeviceCount(int *count) {
 }
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
     CUDA_DOUBLE_ENTER();
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 7 : 5;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
@@ -174,8 +189,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     std::snprintf(properties->name, sizeof properties->name, "CUDA double");
     std::memcpy(properties->uuid.bytes, "tessera-double00", sizeof properties->uuid.bytes);
     properties->totalGlobalMem = cuda_double::kMemoryBytes;
-    properties->major = 7;
-    properties->minor = 5;
+    properties->major = 8;
+    properties->minor = 0;
+    properties->multiProcessorCount = cuda_double::kMultiprocessors;
+    properties->cooperativeLaunch = world().cooperative ? 1 : 0;
+    properties->sharedMemPerBlockOptin = cuda_double::kSharedBytes;
     return cudaSuccess;
 }
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
@@ -345,6 +363,10 @@ extern "C" {
 __attribute__((visibility("default"))) void tessera_cuda_double_fail(long calls, int error) {
     world().failing_call = calls;
     world().failure = static_cast<cudaError_t>(error);
+}
+// Whether the device can launch cooperatively (it can).
+__attribute__((visibility("default"))) void tessera_cuda_double_cooperative(int can) {
+    world().cooperative = can != 0;
 }
 // Calls that may fail, so far.
 __attribute__((visibility("default"))) long tessera_cuda_double_calls() { return world().calls; }

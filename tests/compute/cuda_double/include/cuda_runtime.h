@@ -23,6 +23,9 @@
 struct float4 {
     float x, y, z, w;
 };
+struct __attribute__((may_alias)) uint4 {
+    unsigned x, y, z, w;
+};
 
 using cuda_double::blockDim;
 using cuda_double::blockIdx;
@@ -60,6 +63,8 @@ enum cudaError_t {
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
     cudaErrorLaunchFailure = 719,
+    cudaErrorCooperativeLaunchTooLarge = 720,
+    cudaErrorNotSupported = 801,
     cudaErrorStreamCaptureUnsupported = 900,
 };
 enum cudaMemcpyKind {
@@ -87,6 +92,9 @@ struct cudaDeviceProp {
     std::size_t totalGlobalMem;
     int major;
     int minor;
+    int multiProcessorCount;
+    int cooperativeLaunch;
+    std::size_t sharedMemPerBlockOptin;
 };
 
 using cudaStream_t = cuda_double::Stream *;
@@ -94,11 +102,20 @@ using cudaEvent_t = cuda_double::Event *;
 using cudaGraph_t = cuda_double::Graph *;
 using cudaGraphExec_t = cuda_double::Graph *;
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+struct cudaLaunchAttribute {
+    cudaLaunchAttributeID id;
+    struct {
+        int cooperative;
+    } val;
+};
 struct cudaLaunchConfig_t {
     dim3 gridDim;
     dim3 blockDim;
     std::size_t dynamicSmemBytes = 0;
     cudaStream_t stream = nullptr;
+    cudaLaunchAttribute *attrs = nullptr;
+    unsigned numAttrs = 0;
 };
 
 const char *cudaGetErrorString(cudaError_t error);
@@ -135,20 +152,27 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 namespace cuda_double {
 // Puts a piece of work on a stream, or into the graph that is being captured from it.
 cudaError_t enqueue(Stream *stream, std::function<void()> work);
-cudaError_t check_launch(const cudaLaunchConfig_t &config);
+// Whether it may run; what run_grid gets for it.
+cudaError_t check_launch(const cudaLaunchConfig_t &config, Grid *out);
+cudaError_t blocks_at_once(int *count, int threads, std::size_t shared_bytes);
 } // namespace cuda_double
 
 template <class... Parameters, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Parameters...),
                                Args... args) {
     static_assert((std::is_same_v<Parameters, Args> && ...));
-    if (const cudaError_t error = cuda_double::check_launch(*config); error != cudaSuccess)
+    cuda_double::Grid grid;
+    if (const cudaError_t error = cuda_double::check_launch(*config, &grid); error != cudaSuccess)
         return error;
-    const cudaLaunchConfig_t copy = *config;
-    return cuda_double::enqueue(copy.stream, [copy, kernel, args...] {
-        cuda_double::run_grid(copy.gridDim, copy.blockDim, copy.dynamicSmemBytes,
-                              [&] { kernel(args...); });
+    return cuda_double::enqueue(config->stream, [grid, kernel, args...] {
+        cuda_double::run_grid(grid, [&] { kernel(args...); });
     });
+}
+
+template <class... Parameters>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *count, void (*)(Parameters...),
+                                                          int threads, std::size_t shared_bytes) {
+    return cuda_double::blocks_at_once(count, threads, shared_bytes);
 }
 
 template <class... Parameters>

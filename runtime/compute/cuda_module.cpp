@@ -103,12 +103,15 @@ std::string missing_cuda() {
     return module->table().probe(&reason) == TESSERA_OK ? std::string() : reason.text;
 }
 
-Result<std::unique_ptr<ComputeDevice>> open_cuda_compute(const ComputeOptions &) {
+Result<std::unique_ptr<ComputeDevice>> open_cuda_compute(const ComputeOptions &options) {
     auto module = Module::load();
     if (!module) return module.error();
     cuda::ModuleMessage message{};
     tessera_status status = TESSERA_OK;
-    const tessera_compute *compute = module->table().open(&status, &message);
+    const cuda::ModuleOptions wanted{.free_multiprocessors = options.free_multiprocessors,
+                                     .denoise_steps = options.denoise_steps,
+                                     .denoise_graphs = options.denoise_graphs};
+    const tessera_compute *compute = module->table().open(&wanted, &status, &message);
     if (compute == nullptr) return make_error(static_cast<Status>(status), "{}", message.text);
     module->keep();
     return std::unique_ptr<ComputeDevice>(std::make_unique<CudaDevice>(module->table(), compute));

@@ -6,6 +6,7 @@
 
 #include <tessera/compute.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -22,6 +23,14 @@ struct ComputeOptions {
     ThreadPool *pool = nullptr;
     // Instruction set of the CPU backend, for tests: "avx2", "generic", ...; empty: the best.
     std::string isa = {};
+    // CUDA: multiprocessors that the persistent denoise kernel leaves to others, such as a window
+    // that draws; less than the device has. Other kernels take what is free: they end within about
+    // a millisecond and give way to streams of a higher priority.
+    std::uint32_t free_multiprocessors = 0;
+    // CUDA, for tests and benchmarks: steps of one launch of the persistent denoise kernel (0: as
+    // many as take about a millisecond), or CUDA graphs in place of that kernel.
+    std::uint32_t denoise_steps = 0;
+    bool denoise_graphs = false;
     // Wrap the table in checks (checked.hpp): every operand, ownership, allocation while stepping.
     bool checked = false;
 };

@@ -167,7 +167,7 @@ class DenoiseTest : public DeviceTest {
         if (denoise_of(device()) == nullptr) GTEST_SKIP() << "this backend has no denoise chain";
     }
 };
-TESSERA_ON_ALL_DEVICES(DenoiseTest);
+TESSERA_ON_DEVICES(DenoiseTest, denoise_device_configs());
 
 // Runs the chain and compares it with the reference; returns what it gave.
 reference::DenoiseResult expect_reference(const tessera_compute &device, const ChainCase &c,

@@ -10,8 +10,12 @@ namespace tessera::testing {
 namespace {
 
 Compute open_device(const DeviceConfig &config, unsigned threads) {
-    auto opened = Compute::open(
-        config.backend, {.threads = threads, .pool = nullptr, .isa = config.isa, .checked = true});
+    ComputeOptions options;
+    options.threads = threads;
+    options.isa = config.isa;
+    options.denoise_graphs = config.denoise_graphs;
+    options.checked = true;
+    auto opened = Compute::open(config.backend, options);
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(*opened);
 }
@@ -33,8 +37,15 @@ std::vector<DeviceConfig> device_configs() {
     return configs;
 }
 
+std::vector<DeviceConfig> denoise_device_configs() {
+    std::vector<DeviceConfig> configs = device_configs();
+    if (configs.front().backend == "cuda") configs.push_back({"cuda", "", true});
+    return configs;
+}
+
 std::string config_name(const DeviceConfig &config) {
     std::string name = config.isa.empty() ? config.backend : config.backend + "_" + config.isa;
+    if (config.denoise_graphs) name += "_graphs";
     std::replace_if(
         name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
     return name;

@@ -13,10 +13,13 @@ namespace tessera::testing {
 
 struct DeviceConfig {
     std::string backend;
-    std::string isa; // empty: the best, or the backend has none
+    std::string isa;             // empty: the best, or the backend has none
+    bool denoise_graphs = false; // of backend cuda: not the persistent denoise kernel
 };
 
 std::vector<DeviceConfig> device_configs();
+// And cuda once more, with denoise chains as graphs.
+std::vector<DeviceConfig> denoise_device_configs();
 std::string config_name(const DeviceConfig &config); // for test names
 
 // A test over one device; fails when the device reports an error that the test did not ask for.
@@ -35,8 +38,10 @@ class DeviceTest : public ::testing::TestWithParam<DeviceConfig> {
 
 // Instantiates a suite for all devices.
 #define TESSERA_ON_ALL_DEVICES(suite)                                                              \
+    TESSERA_ON_DEVICES(suite, ::tessera::testing::device_configs())
+#define TESSERA_ON_DEVICES(suite, configs)                                                         \
     INSTANTIATE_TEST_SUITE_P(                                                                      \
-        Devices, suite, ::testing::ValuesIn(::tessera::testing::device_configs()),                 \
+        Devices, suite, ::testing::ValuesIn(configs),                                              \
         [](const auto &instance) { return ::tessera::testing::config_name(instance.param); })
 
 } // namespace tessera::testing

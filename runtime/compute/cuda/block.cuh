@@ -27,6 +27,18 @@ constexpr unsigned kAllLanes = 0xffffffffU;
     return total;
 }
 
+// Who works on a row: all threads of a block, or one warp of it.
+struct BlockTeam {
+    static constexpr unsigned kThreadCount = kThreads;
+    [[nodiscard]] static __device__ unsigned own() { return threadIdx.x; }
+    [[nodiscard]] static __device__ float sum(float value) { return block_sum(value); }
+};
+struct WarpTeam {
+    static constexpr unsigned kThreadCount = kWarp;
+    [[nodiscard]] static __device__ unsigned own() { return threadIdx.x % kWarp; }
+    [[nodiscard]] static __device__ float sum(float value) { return warp_sum(value); }
+};
+
 // (x - mean) * factor normalises.
 struct RowStatistics {
     float mean;
@@ -37,23 +49,24 @@ struct RowStatistics {
     }
 };
 
-// Corrected two-pass statistics (Chan, Golub, LeVeque 1983) of one row by kThreads threads: what
-// the rounded mean misses is measured in the second pass and taken off again.
-[[nodiscard]] __device__ inline RowStatistics row_statistics(const float *x, std::int64_t width,
-                                                             float epsilon) {
+// Corrected two-pass statistics (Chan, Golub, LeVeque 1983) of one row by a team: what the rounded
+// mean misses is measured in the second pass and taken off again.
+template <class Team = BlockTeam>
+[[nodiscard]] __device__ RowStatistics row_statistics(const float *x, std::int64_t width,
+                                                      float epsilon) {
     const auto count = static_cast<float>(width);
     float total = 0.0F;
-    for (std::int64_t i = threadIdx.x; i < width; i += kThreads) total += x[i];
-    const float mean = block_sum(total) / count;
+    for (std::int64_t i = Team::own(); i < width; i += Team::kThreadCount) total += x[i];
+    const float mean = Team::sum(total) / count;
     float rest = 0.0F;
     float squares = 0.0F;
-    for (std::int64_t i = threadIdx.x; i < width; i += kThreads) {
+    for (std::int64_t i = Team::own(); i < width; i += Team::kThreadCount) {
         const float d = x[i] - mean;
         rest += d;
         squares = fmaf(d, d, squares);
     }
-    const float missed = block_sum(rest) / count;
-    const float variance = block_sum(squares) / count - missed * missed;
+    const float missed = Team::sum(rest) / count;
+    const float variance = Team::sum(squares) / count - missed * missed;
     // Not a number stays one.
     const float kept = variance > 0.0F || variance != variance ? variance : 0.0F;
     return {mean, missed, 1.0F / sqrtf(kept + epsilon)};

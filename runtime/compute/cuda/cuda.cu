@@ -52,8 +52,8 @@ tessera_tensor dense_like(const tessera_tensor &tensor, void *data) {
 
 // ---- start and end ----
 
-Result<std::unique_ptr<Cuda>> Cuda::create(int device) {
-    std::unique_ptr<Cuda> cuda(new Cuda(device));
+Result<std::unique_ptr<Cuda>> Cuda::create(int device, const ModuleOptions &options) {
+    std::unique_ptr<Cuda> cuda(new Cuda(device, options));
     if (const auto opened = cuda->open(); !opened) return opened.error();
     return Result<std::unique_ptr<Cuda>>(std::move(cuda));
 }
@@ -64,6 +64,12 @@ Result<> Cuda::open() {
     cudaDeviceProp properties{};
     cudaError_t error = cudaSetDevice(device_);
     if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, device_);
+    multiprocessors_ = static_cast<unsigned>(properties.multiProcessorCount);
+    if (error == cudaSuccess && options_.free_multiprocessors >= multiprocessors_) {
+        return make_error(
+            Status::kInvalidArgument, "free_multiprocessors is {}; expected 0 to {} ({} has {})",
+            options_.free_multiprocessors, multiprocessors_ - 1, properties.name, multiprocessors_);
+    }
     if (error == cudaSuccess) error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
     // Of the lowest priority, so that graphics goes first where the device can choose.
     if (error == cudaSuccess)
@@ -75,6 +81,8 @@ Result<> Cuda::open() {
                                                              : Status::kFailed,
                           "CUDA device {} does not start: {}", device_, cudaGetErrorString(error));
     }
+    cooperative_ = properties.cooperativeLaunch != 0 && properties.major >= 8;
+    shared_limit_ = properties.sharedMemPerBlockOptin;
     description_ =
         fmt::format("{}, compute capability {}.{}, {} MiB", properties.name, properties.major,
                     properties.minor, properties.totalGlobalMem >> 20U);
@@ -84,6 +92,7 @@ Result<> Cuda::open() {
     static_assert(sizeof extension_.uuid == sizeof properties.uuid);
     std::memcpy(extension_.uuid, &properties.uuid, sizeof extension_.uuid);
     extension_.launch_count = &launches_;
+    extension_.persistent_count = &launches_together_;
     return {};
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "compute/cuda/host_tables.hpp"
+#include "compute/cuda/module.hpp"
 #include "compute/cuda/products.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
@@ -45,12 +46,13 @@ struct PackedWeight {
 
 class Cuda {
   public:
-    static Result<std::unique_ptr<Cuda>> create(int device);
+    static Result<std::unique_ptr<Cuda>> create(int device, const ModuleOptions &options);
     ~Cuda();
     Cuda(const Cuda &) = delete;
     Cuda &operator=(const Cuda &) = delete;
 
     [[nodiscard]] cudaStream_t stream() const { return stream_; }
+    [[nodiscard]] const ModuleOptions &options() const { return options_; }
     [[nodiscard]] const std::string &description() const { return description_; }
     [[nodiscard]] const tessera_ext_cuda &extension() const { return extension_; }
     [[nodiscard]] Products &products() { return products_; }
@@ -116,20 +118,54 @@ class Cuda {
     template <class... Parameters, class... Args>
     void launch_shared(const char *what, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                        std::size_t shared_bytes, Args &&...args) {
-        cudaLaunchConfig_t config{};
-        config.gridDim = grid;
-        config.blockDim = block;
-        config.dynamicSmemBytes = shared_bytes;
-        config.stream = stream_;
         ++launches_;
-        constexpr std::size_t kAlwaysThere = std::size_t{48} << 10;
-        if (shared_bytes > kAlwaysThere &&
-            !check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                        static_cast<int>(shared_bytes)),
-                   what)) {
-            return;
+        cudaError_t error = want_shared(kernel, shared_bytes);
+        const cudaLaunchConfig_t config = launch_config(grid, block, shared_bytes);
+        if (error == cudaSuccess)
+            error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
+        check(error, what);
+    }
+
+    // Blocks of a launch that all run at once, one a multiprocessor that is not left free; 0 where
+    // the device has no such launches.
+    template <class... Parameters>
+    [[nodiscard]] Result<unsigned> blocks_together(void (*kernel)(Parameters...), unsigned threads,
+                                                   std::size_t shared_bytes) {
+        if (!cooperative_ || shared_bytes > shared_limit_) return 0U;
+        int resident = 0; // on a multiprocessor
+        cudaError_t error = want_shared(kernel, shared_bytes);
+        if (error == cudaSuccess) {
+            error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+                &resident, kernel, static_cast<int>(threads), shared_bytes);
         }
-        check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...), what);
+        if (error != cudaSuccess) {
+            (void)cudaGetLastError();
+            return make_error(Status::kFailed, "a cooperative launch: {}",
+                              cudaGetErrorString(error));
+        }
+        return resident > 0 ? multiprocessors_ - options_.free_multiprocessors : 0U;
+    }
+    // A launch whose blocks wait for each other. False: the device refuses it, and nothing runs;
+    // other failures are reported.
+    template <class... Parameters, class... Args>
+    [[nodiscard]] bool launch_together(const char *what, void (*kernel)(Parameters...), dim3 grid,
+                                       dim3 block, std::size_t shared_bytes, Args &&...args) {
+        cudaLaunchAttribute together{};
+        together.id = cudaLaunchAttributeCooperative;
+        together.val.cooperative = 1;
+        cudaLaunchConfig_t config = launch_config(grid, block, shared_bytes);
+        config.attrs = &together;
+        config.numAttrs = 1;
+        const cudaError_t error =
+            cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
+        if (error == cudaErrorCooperativeLaunchTooLarge || error == cudaErrorNotSupported) {
+            (void)cudaGetLastError();
+            return false;
+        }
+        ++launches_;
+        ++launches_together_;
+        check(error, what);
+        return true;
     }
 
     // What `record` launches, as a graph; NULL when that failed, which has been reported.
@@ -147,17 +183,37 @@ class Cuda {
         std::size_t size_bytes = 0;
     };
 
-    explicit Cuda(int device) : device_(device) {}
+    Cuda(int device, const ModuleOptions &options) : device_(device), options_(options) {}
     Result<> open();
+    template <class... Parameters>
+    cudaError_t want_shared(void (*kernel)(Parameters...), std::size_t bytes) {
+        constexpr std::size_t kAlwaysThere = std::size_t{48} << 10;
+        if (bytes <= kAlwaysThere) return cudaSuccess;
+        return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(bytes));
+    }
+    [[nodiscard]] cudaLaunchConfig_t launch_config(dim3 grid, dim3 block,
+                                                   std::size_t shared_bytes) const {
+        cudaLaunchConfig_t config{};
+        config.gridDim = grid;
+        config.blockDim = block;
+        config.dynamicSmemBytes = shared_bytes;
+        config.stream = stream_;
+        return config;
+    }
     void *scratch_bytes(Scratch slot, std::size_t size_bytes);
     const void *table_bytes(const void *host, std::size_t size_bytes);
     bool reserve_pinned(std::size_t size_bytes);
 
     int device_;
+    ModuleOptions options_;
+    unsigned multiprocessors_ = 0;
+    bool cooperative_ = false;     // cooperative launches, and products of bf16 by tensor cores
+    std::size_t shared_limit_ = 0; // bytes of a block
     cudaStream_t stream_ = nullptr;
     std::string description_;
     tessera_ext_cuda extension_{};
-    std::uint64_t launches_ = 0;
+    std::uint64_t launches_ = 0, launches_together_ = 0;
     Status status_ = Status::kOk;
     std::array<Buffer, static_cast<std::size_t>(Scratch::kCount)> scratch_;
     Buffer pinned_; // of downloads

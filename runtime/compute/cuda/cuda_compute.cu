@@ -359,9 +359,11 @@ tessera_status probe(ModuleMessage *reason) {
     return static_cast<tessera_status>(device.error().status);
 }
 
-const tessera_compute *open(tessera_status *status, ModuleMessage *message) {
+const tessera_compute *open(const ModuleOptions *options, tessera_status *status,
+                            ModuleMessage *message) {
     const auto device = usable_device();
-    auto cuda = device ? Cuda::create(*device) : Result<std::unique_ptr<Cuda>>(device.error());
+    auto cuda =
+        device ? Cuda::create(*device, *options) : Result<std::unique_ptr<Cuda>>(device.error());
     if (!cuda) {
         *status = static_cast<tessera_status>(cuda.error().status);
         write_message(message, cuda.error().message);

@@ -1,13 +1,16 @@
 // "tessera.compute-denoise/1": the diffusion head of MAR. The condition embedding is made once per
-// set and the modulations of many steps in one product per layer; then the steps run as CUDA graphs
-// of a few steps each, made once per shape, so that one unit stays about a millisecond long.
+// set and the modulations of many steps in one product per layer; then the steps run, a few in one
+// unit of about a millisecond, in one of two ways that agree within the rounding of bf16:
 //
-// The floor for MAR-B (width 1024, 6 blocks, token 16): a step multiplies each network row with
-// 2 * 6 * 1024^2 weights: 25 MFLOP, and 25 MB of bf16 that are read once a step, from the level 2
-// cache where it holds them. 26 launches a step inside graphs; the host launches 16 graphs for 100
-// steps (12 of 8 steps, 4 of one), so 1,024 for 64 sets, and about 15 kernels beside them for a
-// set.
+// - the persistent kernel (denoise_persistent.cuh), where the blocks' products are bf16, the device
+//   has cooperative launches and tensor cores for bf16 (capability 8.0), and a tile of rows fits
+//   into shared memory. Never by the number of rows: their bits must not depend on it.
+// - else, or with ComputeOptions::denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
+//   is 26 launches in them; the host launches 16 graphs for 100 steps (12 of 8 steps, 4 of one), so
+//   1,024 for 64 sets, and 12 to 21 kernels and products beside them for a set.
 #include "compute/cuda/denoise_kernels.cuh"
+#include "compute/cuda/denoise_persistent.cuh"
+#include "compute/cuda/denoise_plan.hpp"
 #include "compute/cuda/linear.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/cuda/range.hpp"
@@ -20,8 +23,6 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr std::int32_t kGraphSteps = 8;   // of a graph; what is left over runs one by one
-constexpr std::int64_t kChunkRows = 1024; // rows (steps times network rows) of modulations at once
 constexpr std::size_t kKeptGraphs = 64;
 
 struct Layer {
@@ -59,6 +60,7 @@ class DenoiseChain {
     Result<> take_network(const tessera_denoise_network &network);
     Result<Layer> layer(const tessera_denoise_linear &linear) const;
     Result<> allocate_all();
+    Result<> plan_persistent();
     template <class T>
     Result<> allocate(T *&memory, std::int64_t count);
     Result<> allocate(Feed &feed, std::int64_t rows, std::initializer_list<const Layer *> layers);
@@ -76,7 +78,11 @@ class DenoiseChain {
                   std::int64_t out_stride);
     void open_chunk(std::uint32_t step);
     void record_step(std::int64_t network_rows, std::int32_t offset);
+    [[nodiscard]] Finish finish() const;
     void run_graph(std::int64_t network_rows, std::int32_t steps);
+    // Both run at most `left` steps from the next one on, and return how many.
+    [[nodiscard]] std::uint32_t run_graphs(std::uint32_t left);
+    [[nodiscard]] std::uint32_t run_persistent(std::uint32_t left);
 
     Cuda &cuda_;
     tessera_denoise_network network_{};
@@ -118,6 +124,10 @@ class DenoiseChain {
     std::int64_t chunk_rows_ = 0, sums_stride_ = 0;
     std::int64_t block_modulation_ = 0, modulation_stride_ = 0; // elements of a block, of all
     std::map<GraphKey, cudaGraphExec_t> graphs_;
+
+    // The persistent kernel; state_->step stays 0 with it, and launches say which steps they make.
+    unsigned grid_ = 0; // its blocks of threads; 0: graphs
+    PersistentNetwork persistent_{};
 };
 
 // ---- creation ----
@@ -211,6 +221,46 @@ Result<> DenoiseChain::allocate_all() {
     return {};
 }
 
+// Takes the persistent kernel where it can.
+Result<> DenoiseChain::plan_persistent() {
+    const bool fits = std::all_of(blocks_.begin(), blocks_.end(), [](const Block &block) {
+        return block.mlp_in.is_bf16() && block.mlp_out.is_bf16();
+    });
+    if (!fits || cuda_.options().denoise_graphs) return {};
+    const auto grid = persistent_grid(cuda_, width_, token_width_, guided_);
+    if (!grid) return grid.error();
+    const auto any = [](const Layer &layer) {
+        return AnyLayer{layer.weight.data, layer.weight.stride, layer.bias, layer.is_bf16()};
+    };
+    const auto mma = [](const Layer &layer) {
+        return MmaLayer{static_cast<const __nv_bfloat16 *>(layer.weight.data), layer.weight.stride,
+                        layer.bias};
+    };
+    std::vector<PersistentBlock> blocks;
+    for (std::size_t i = 0; i < blocks_.size(); ++i)
+        blocks.push_back({norm_layer(i), mma(blocks_[i].mlp_in), mma(blocks_[i].mlp_out)});
+    PersistentBlock *on_device = nullptr;
+    if (!blocks.empty()) {
+        TESSERA_TRY(allocate(on_device, static_cast<std::int64_t>(blocks.size())));
+        if (!cuda_.copy_in(blocks.data(), blocks.size() * sizeof(PersistentBlock), on_device)) {
+            return make_error(static_cast<Status>(cuda_.take_status()), "the network's table");
+        }
+    }
+    Feed normal = normal_; // in the precision of the last layer alone
+    if (final_.is_bf16()) normal.f32 = nullptr;
+    if (!final_.is_bf16()) normal.bf16 = nullptr;
+    persistent_ = {.blocks = on_device,
+                   .block_count = static_cast<std::int32_t>(blocks.size()),
+                   .input = any(input_),
+                   .final = any(final_),
+                   .final_norm = norm_layer(blocks_.size()),
+                   .normal = normal,
+                   .inner = inner_.bf16,
+                   .inner_stride = inner_.bf16_stride};
+    grid_ = *grid;
+    return {};
+}
+
 Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cuda &cuda,
                                                            const tessera_denoise_network &network,
                                                            std::uint32_t max_rows,
@@ -226,6 +276,7 @@ Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cuda &cuda,
     chain->guided_ = guided;
     if (const auto taken = chain->take_network(network); !taken) return taken.error();
     if (const auto made = chain->allocate_all(); !made) return made.error();
+    if (const auto planned = chain->plan_persistent(); !planned) return planned.error();
     chain->guided_steps_.reserve(max_steps);
     chain->entries_.reserve(max_steps);
     return Result<std::unique_ptr<DenoiseChain>>(std::move(chain));
@@ -324,7 +375,7 @@ void DenoiseChain::begin(const tessera_denoise_set &set) {
 // Modulations for the steps from `step` on that fit, all guided or none.
 void DenoiseChain::open_chunk(std::uint32_t step) {
     const std::int64_t rows = network_rows(step);
-    const auto most = static_cast<std::uint32_t>(std::max<std::int64_t>(1, chunk_rows_ / rows));
+    const std::uint32_t most = chunk_steps(chunk_rows_, rows);
     chunk_begin_ = step;
     chunk_end_ = step + 1;
     while (chunk_end_ < step_count_ && chunk_end_ - step < most &&
@@ -359,12 +410,15 @@ void DenoiseChain::record_step(std::int64_t network_rows, std::int32_t offset) {
         next_block(cuda_, step, sums_, sums_stride_, block.mlp_out.bias, norm_layer(i),
                    norm_layer(i + 1), normal_);
     }
-    const Finish finish{.steps = steps_,
-                        .index = index_,
-                        .kept = kept_,
-                        .max_rows = max_rows_,
-                        .model_out = model_out_};
-    finish_step(cuda_, step, normal_, final_.weight, final_.bias, finish);
+    finish_step(cuda_, step, normal_, final_.weight, final_.bias, finish());
+}
+
+Finish DenoiseChain::finish() const {
+    return {.steps = steps_,
+            .index = index_,
+            .kept = kept_,
+            .max_rows = max_rows_,
+            .model_out = model_out_};
 }
 
 void DenoiseChain::run_graph(std::int64_t network_rows, std::int32_t steps) {
@@ -376,6 +430,27 @@ void DenoiseChain::run_graph(std::int64_t network_rows, std::int32_t steps) {
         });
     }
     if (graph != nullptr) cuda_.launch_graph(graph);
+}
+
+std::uint32_t DenoiseChain::run_graphs(std::uint32_t left) {
+    const std::uint32_t steps = left >= kGraphSteps ? kGraphSteps : 1;
+    run_graph(network_rows(next_step_), static_cast<std::int32_t>(steps));
+    return steps;
+}
+
+std::uint32_t DenoiseChain::run_persistent(std::uint32_t left) {
+    const std::int64_t rows = network_rows(next_step_);
+    const DenoiseSize size{width_, static_cast<std::int64_t>(blocks_.size())};
+    const std::uint32_t wanted = cuda_.options().denoise_steps;
+    const std::uint32_t steps = std::min(left, wanted > 0 ? wanted : persistent_steps(size, rows));
+    if (run_steps(cuda_, grid_, shape(rows, static_cast<std::int32_t>(next_step_)),
+                  static_cast<std::int32_t>(steps), persistent_, finish())) {
+        return steps;
+    }
+    log::info("compute.cuda", "denoise: no cooperative launch of {} blocks; graphs instead", grid_);
+    grid_ = 0;
+    count_steps(cuda_, state_, static_cast<std::int32_t>(next_step_));
+    return 0;
 }
 
 void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
@@ -405,9 +480,7 @@ void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const 
     while (next_step_ < end && !cuda_.failed()) {
         if (next_step_ >= chunk_end_) open_chunk(next_step_);
         const std::uint32_t left = std::min(end, chunk_end_) - next_step_;
-        const std::int32_t steps = left >= kGraphSteps ? kGraphSteps : 1;
-        run_graph(network_rows(next_step_), steps);
-        next_step_ += static_cast<std::uint32_t>(steps);
+        next_step_ += grid_ > 0 ? run_persistent(left) : run_graphs(left);
     }
     if (model_out == nullptr || cuda_.failed()) return;
     tessera_tensor made = *model_out;

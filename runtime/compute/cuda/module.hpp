@@ -14,6 +14,13 @@ struct ModuleMessage {
     char text[512];
 };
 
+// As in ComputeOptions (registry.hpp), which says what they mean.
+struct ModuleOptions {
+    std::uint32_t free_multiprocessors = 0;
+    std::uint32_t denoise_steps = 0;
+    bool denoise_graphs = false;
+};
+
 struct ModuleTable {
     std::uint32_t struct_size;
     std::uint32_t abi_version; // TESSERA_ABI_VERSION of the module's build
@@ -22,7 +29,8 @@ struct ModuleTable {
     // OK when `open` has a device to open; else the reason in one line. Costs under a millisecond.
     tessera_status (*probe)(ModuleMessage *reason);
     // A compute on the first usable device; NULL with status and message when it fails.
-    const tessera_compute *(*open)(tessera_status *status, ModuleMessage *message);
+    const tessera_compute *(*open)(const ModuleOptions *options, tessera_status *status,
+                                   ModuleMessage *message);
     void (*close)(const tessera_compute *compute);
 };
 

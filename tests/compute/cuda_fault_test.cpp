@@ -1,15 +1,19 @@
-// Every call to CUDA of a small run fails once in turn, on the execution double: each failure comes
-// back as a status, nothing is left behind, and the next compute works.
+// A small run on the execution double: every call to CUDA fails once in turn (each failure comes
+// back as a status, nothing is left behind, and the next compute works), and which way the denoise
+// chain takes, in how many launches.
 #include "harness.hpp"
 
+#include "compute/cuda/denoise_plan.hpp"
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 
 #include <tessera/ext/compute_denoise.h>
 #include <tessera/ext/cuda.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <deque>
 #include <dlfcn.h>
@@ -28,6 +32,9 @@ class Double {
     void fail(long calls, int error) const {
         reinterpret_cast<void (*)(long, int)>(dlsym(library_, "tessera_cuda_double_fail"))(calls,
                                                                                            error);
+    }
+    void cooperative(bool can) const {
+        reinterpret_cast<void (*)(int)>(dlsym(library_, "tessera_cuda_double_cooperative"))(can);
     }
     [[nodiscard]] long calls() const { return ask("tessera_cuda_double_calls"); }
     [[nodiscard]] long live() const { return ask("tessera_cuda_double_live"); }
@@ -53,6 +60,13 @@ tessera_tensor tensor_of(std::initializer_list<std::int64_t> shape, void *data =
     return tensor;
 }
 
+const tessera_ext_cuda &cuda_extension(const tessera_compute &compute) {
+    return *static_cast<const tessera_ext_cuda *>(
+        compute.get_extension(&compute, TESSERA_EXT_CUDA));
+}
+
+constexpr std::int64_t kWidth = 16, kToken = 8, kRows = 4;
+
 // Tensors and weights of one run; what could be made is given back.
 class Run {
   public:
@@ -65,16 +79,19 @@ class Run {
     Run &operator=(const Run &) = delete;
 
     // The status of the first thing that failed.
-    tessera_status go(std::vector<float> &result) {
+    tessera_status go(std::vector<float> &result, std::uint32_t steps) {
         for (const tessera_dtype precision : {TESSERA_DTYPE_BF16, TESSERA_DTYPE_F32}) {
             if (const tessera_status status = multiply(precision); status != TESSERA_OK)
                 return status;
         }
-        if (const tessera_status status = chain(); status != TESSERA_OK) return status;
+        if (const tessera_status status = chain(steps); status != TESSERA_OK) return status;
         tessera_tensor out = tensor_of({4, 8}, result.data());
         compute_.download(&compute_, x_, &out);
         return compute_.synchronize(&compute_);
     }
+
+    // Of the chain: as the plan counts them, without those that fill tensors.
+    [[nodiscard]] std::uint64_t launches() const { return launches_; }
 
   private:
     [[nodiscard]] const tessera_ext_compute_denoise &denoise() const {
@@ -119,9 +136,19 @@ class Run {
         const tessera_status status = pack(out_width, in_width, TESSERA_DTYPE_BF16, &to->weight);
         return status == TESSERA_OK ? allocate({out_width}, &to->bias) : status;
     }
-    tessera_status chain() {
-        constexpr std::int64_t kWidth = 16, kToken = 8, kSteps = 10;
+    tessera_status block(tessera_denoise_block *to) {
+        tessera_status status = allocate({kWidth}, &to->gamma);
+        if (status == TESSERA_OK) status = allocate({kWidth}, &to->beta);
+        if (status == TESSERA_OK) status = layer(kWidth, kWidth, &to->mlp_in);
+        if (status == TESSERA_OK) status = layer(kWidth, kWidth, &to->mlp_out);
+        if (status == TESSERA_OK) status = layer(3 * kWidth, kWidth, &to->ada);
+        return status;
+    }
+    tessera_status chain(std::uint32_t step_count) {
+        tessera_denoise_block only{};
         tessera_denoise_network network{};
+        network.blocks = &only;
+        network.block_count = 1;
         network.struct_size = sizeof network;
         network.epsilon = 1e-6F;
         const tessera_tensor *condition = nullptr;
@@ -130,13 +157,14 @@ class Run {
         if (status == TESSERA_OK) status = layer(kWidth, kWidth, &network.condition);
         if (status == TESSERA_OK) status = layer(2 * kWidth, kWidth, &network.final_ada);
         if (status == TESSERA_OK) status = layer(2 * kToken, kWidth, &network.final);
-        if (status == TESSERA_OK) status = allocate({4, kWidth}, &condition);
-        if (status == TESSERA_OK) status = allocate({kSteps, kWidth}, &time);
-        if (status == TESSERA_OK) status = allocate({4, kToken}, &x_);
+        if (status == TESSERA_OK) status = block(&only);
+        if (status == TESSERA_OK) status = allocate({kRows, kWidth}, &condition);
+        if (status == TESSERA_OK) status = allocate({step_count, kWidth}, &time);
+        if (status == TESSERA_OK) status = allocate({kRows, kToken}, &x_);
         if (status == TESSERA_OK)
-            status = denoise().create(&compute_, &network, 4, kSteps, 0, &chain_);
+            status = denoise().create(&compute_, &network, 4, step_count, 0, &chain_);
         if (status != TESSERA_OK) return status;
-        const std::vector<tessera_reverse_step> steps(kSteps, {0.9F, 0.1F, -3.0F, 0.5F, 0.5F});
+        const std::vector<tessera_reverse_step> steps(step_count, {0.9F, 0.1F, -3.0F, 0.5F, 0.5F});
         Indices index(8);
         std::iota(index.begin(), index.end(), 0);
         const HostTensor positions(index, {4, 2});
@@ -146,27 +174,61 @@ class Run {
         tessera_denoise_set set{};
         set.struct_size = sizeof set;
         set.rows = 4;
-        set.step_count = kSteps;
+        set.step_count = step_count;
         set.condition = condition;
         set.time = time;
         set.steps = steps.data();
         set.random = &random;
+        const std::uint64_t before = launch_count();
         denoise().begin(&compute_, chain_, &set);
-        denoise().advance(&compute_, chain_, 0, kSteps, x_, nullptr);
+        denoise().advance(&compute_, chain_, 0, step_count, x_, nullptr);
+        launches_ = launch_count() - before;
         return TESSERA_OK;
     }
 
+    [[nodiscard]] std::uint64_t launch_count() const {
+        return *cuda_extension(compute_).launch_count;
+    }
+
     const tessera_compute &compute_;
+    std::uint64_t launches_ = 0;
     std::deque<tessera_tensor> tensors_;
     tessera_denoise_chain *chain_ = nullptr;
     const tessera_tensor *x_ = nullptr;
 };
 
-tessera_status run_once(std::vector<float> &result) {
-    auto compute = Compute::open("cuda");
-    if (!compute) return static_cast<tessera_status>(compute.error().status);
+struct Outcome {
+    tessera_status status = TESSERA_OK;
+    std::vector<float> result = std::vector<float>(32);
+    std::uint64_t launches = 0;   // of the chain
+    std::uint64_t persistent = 0; // of them
+};
+
+Outcome run_with(const ComputeOptions &options, std::uint32_t steps = 10) {
+    Outcome outcome;
+    auto compute = Compute::open("cuda", options);
+    if (!compute) {
+        outcome.status = static_cast<tessera_status>(compute.error().status);
+        return outcome;
+    }
     Run run(*compute->table());
-    return run.go(result);
+    outcome.status = run.go(outcome.result, steps);
+    outcome.launches = run.launches();
+    outcome.persistent = *cuda_extension(*compute->table()).persistent_count;
+    return outcome;
+}
+
+tessera_status run_once(std::vector<float> &result) {
+    const Outcome outcome = run_with({});
+    result = outcome.result;
+    return outcome.status;
+}
+
+MATCHER_P2(AllNear, want, tolerance, "") {
+    for (std::size_t i = 0; i < want.size(); ++i) {
+        if (!(std::abs(arg[i] - want[i]) <= tolerance)) return false;
+    }
+    return true;
 }
 
 TEST(CudaFaults, EachCallFailsOnceAndTheNextRunWorks) {
@@ -217,9 +279,8 @@ TEST(CudaExtension, TellsStreamDeviceAndLaunches) {
     const auto compute = Compute::open("cuda", {.checked = true});
     ASSERT_TRUE(compute) << compute.error().message;
     const tessera_compute &table = *compute->table();
-    const auto *cuda =
-        static_cast<const tessera_ext_cuda *>(table.get_extension(&table, TESSERA_EXT_CUDA));
-    ASSERT_NE(cuda, nullptr);
+    ASSERT_NE(table.get_extension(&table, TESSERA_EXT_CUDA), nullptr);
+    const tessera_ext_cuda *cuda = &cuda_extension(table);
     EXPECT_EQ(cuda->struct_size, sizeof *cuda);
     EXPECT_NE(cuda->stream, nullptr);
     EXPECT_EQ(std::string(reinterpret_cast<const char *>(cuda->uuid), 16), "tessera-double00");
@@ -227,6 +288,110 @@ TEST(CudaExtension, TellsStreamDeviceAndLaunches) {
     const DeviceTensor tensor(table, Shape{4, 4});
     table.fill(&table, 1.0F, tensor.view());
     EXPECT_EQ(*cuda->launch_count, before + 1);
+}
+
+// ---- which way the denoise chain takes ----
+
+constexpr float kRounding = 4e-3F; // of bf16, in numbers of about 1
+
+class CudaDenoise : public ::testing::Test {
+  protected:
+    void SetUp() override {
+        setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
+        log::set_sink({});
+        ComputeOptions options;
+        options.denoise_graphs = true;
+        graphs_ = run_with(options);
+        ASSERT_EQ(graphs_.status, TESSERA_OK);
+        ASSERT_EQ(graphs_.persistent, 0U);
+    }
+    Outcome graphs_;
+};
+
+TEST_F(CudaDenoise, BothWaysAgreeAndGiveTheSameBytesAgain) {
+    const Outcome persistent = run_with({});
+    EXPECT_EQ(persistent.status, TESSERA_OK);
+    EXPECT_EQ(persistent.persistent, 1U);
+    EXPECT_THAT(persistent.result, AllNear(graphs_.result, kRounding));
+    EXPECT_EQ(run_with({}).result, persistent.result);
+    ComputeOptions options;
+    options.denoise_steps = 3;
+    const Outcome shorter = run_with(options);
+    EXPECT_EQ(shorter.persistent, 4U);
+    EXPECT_EQ(shorter.result, persistent.result);
+}
+
+TEST_F(CudaDenoise, LeavesMultiprocessorsFree) {
+    const Outcome all = run_with({});
+    ComputeOptions options;
+    options.free_multiprocessors = 2;
+    const Outcome one = run_with(options);
+    EXPECT_EQ(one.persistent, 1U);
+    EXPECT_EQ(one.result, all.result);
+    options.free_multiprocessors = 3;
+    const auto compute = Compute::open("cuda", options);
+    ASSERT_FALSE(compute);
+    EXPECT_EQ(compute.error().status, Status::kInvalidArgument);
+    EXPECT_THAT(compute.error().message,
+                ::testing::HasSubstr("free_multiprocessors is 3; expected 0 to 2"));
+}
+
+TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
+    const Double cuda;
+    cuda.cooperative(false);
+    const Outcome without = run_with({});
+    cuda.cooperative(true);
+    EXPECT_EQ(without.status, TESSERA_OK);
+    EXPECT_EQ(without.persistent, 0U);
+    EXPECT_EQ(without.result, graphs_.result);
+}
+
+// The device refuses one launch, the first or a later one: graphs from there on.
+TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
+    constexpr int kTooLarge = 720;
+    const Double cuda;
+    ComputeOptions options;
+    options.denoise_steps = 4;
+    const long before = cuda.calls();
+    ASSERT_EQ(run_with(options).persistent, 3U);
+    const long calls = cuda.calls() - before;
+    std::vector<std::uint64_t> ran; // on the persistent kernel, before one was refused
+    for (long call = 0; call < calls; ++call) {
+        cuda.fail(call, kTooLarge);
+        const Outcome outcome = run_with(options);
+        cuda.fail(-1, 0);
+        if (outcome.status != TESSERA_OK || outcome.persistent == 3) continue;
+        ran.push_back(outcome.persistent);
+        EXPECT_THAT(outcome.result, AllNear(graphs_.result, kRounding)) << "call " << call;
+    }
+    EXPECT_THAT(ran, ::testing::ElementsAre(0U, 1U, 2U));
+    EXPECT_EQ(cuda.live(), 0);
+}
+
+TEST_F(CudaDenoise, LaunchesAreThoseOfThePlan) {
+    const cuda::DenoiseSize size{kWidth, 1};
+    for (const std::uint32_t steps : {1U, 10U, 300U}) // 300: modulations of two chunks
+        EXPECT_EQ(run_with({}, steps).launches, cuda::persistent_launches(size, kRows, steps));
+}
+
+// An image of MAR-B: 256 tokens in 64 sets by the cosine schedule, guided, 100 steps each.
+TEST(CudaDenoisePlan, AnImageOfMarBTakesLessThan2000Launches) {
+    const cuda::DenoiseSize size{1024, 6};
+    std::uint64_t launches = 0;
+    int left = 256;
+    for (int set = 1; set <= 64; ++set) {
+        const int masked = static_cast<int>(256 * std::cos(std::acos(0.0) * set / 64));
+        const int next = set == 64 ? 0 : std::max(1, std::min(masked, left - 1));
+        launches += cuda::persistent_launches(size, std::int64_t{2} * (left - next), 100);
+        left = next;
+    }
+    RecordProperty("launches", std::to_string(launches));
+    EXPECT_LT(launches, 2000U);
+    EXPECT_EQ(cuda::barriers_of_step(size), 13);
+    // A launch stays near a millisecond whatever the rows, and never makes less than one step.
+    EXPECT_GE(cuda::persistent_steps(size, 2), 20U);
+    EXPECT_LT(cuda::persistent_steps(size, 256), cuda::persistent_steps(size, 16));
+    EXPECT_EQ(cuda::persistent_steps({1536, 12}, 100'000), 1U);
 }
 
 } // namespace

@@ -33,7 +33,8 @@ struct MarConfig {
     std::int64_t head_width = 0;
     std::string denoise_steps; // default of the model: "100", "250", ...
     blocks::Prediction prediction = blocks::Prediction::kNoise; // of the head
-    double latent_scale = 1.0;                                  // tokens = latents * scale
+    std::int64_t local_kernel = 0; // side of the window of local_mix.hpp; 0: the model has none
+    double latent_scale = 1.0;     // tokens = latents * scale
     float epsilon = 1e-6f;
 
     // Checks every value; throws Failure.
@@ -64,7 +65,11 @@ struct MarModel {
     blocks::Linear decoder_in;     // decoder_embed (D, E)
     sdk::Tensor decoder_positions; // (K + S, D)
     sdk::Tensor mask_rows;         // mask_token + decoder_positions, (K + S, D)
-    sdk::Tensor mask_qkv;          // of mask_rows in the first decoder block, (K + S, 3 D)
+    // Of mask_rows in the first decoder block, (K + S, 3 D). Empty when contexts are added to them.
+    sdk::Tensor mask_qkv;
+    // Both empty without local_kernel.
+    blocks::Linear local_mix;                      // (D, d, kernel, kernel)
+    blocks::Linear guess;                          // (d, D): the head samples the difference to it
     std::vector<blocks::TransformerBlock> decoder; // the last one with split_query
     blocks::Norm decoder_norm;
     sdk::Tensor condition_positions; // diffusion_pos_embed_learned (S, D)

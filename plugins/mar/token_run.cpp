@@ -96,6 +96,9 @@ void TokenRun::allocate() {
     compute_.fill(0.0f, tokens_);
     x_ = compute_.allocate(
         {std::max(max_rows, images() * (c.tokens() - unknown)) * c.token_width()});
+    if (c.local_kernel != 0) {
+        guesses_ = compute_.allocate({(guided_ ? 3 : 1) * max_rows * c.token_width()});
+    }
     towers_ = std::make_unique<Towers>(compute_, model_, batch);
     for (std::int64_t image = 0; image < images(); ++image) {
         towers_->set_class(image, spec_.labels[image], spec_.mix);
@@ -108,7 +111,9 @@ void TokenRun::allocate() {
     wanted_tokens_.reserve(static_cast<std::size_t>(images() * c.tokens()));
     noise_index_.reserve(static_cast<std::size_t>(2 * max_rows));
     if (spec_.watched >= 0) {
-        trace_.resize(static_cast<std::size_t>((tables_.most_steps() + 1) * c.token_width()));
+        const std::int64_t most = tables_.most_steps() + 1;
+        trace_.resize(static_cast<std::size_t>(most * c.token_width()));
+        if (c.local_kernel != 0) seen_ = compute_.allocate({most, c.token_width()});
     }
 }
 
@@ -306,10 +311,11 @@ void TokenRun::start_denoise() {
     set.condition =
         sdk::reshape(conditions, {conditions.shape[0] * conditions.shape[1], c.decoder.width});
     const blocks::RunStep step = step_of(plan_, step_);
-    tables_.prepare(step.denoise_steps,
-                    blocks::guidance_at(settings.schedule, settings.guidance,
-                                        static_cast<int>(c.tokens()), step.tokens.unknown_after),
-                    set);
+    const double guidance =
+        blocks::guidance_at(settings.schedule, settings.guidance, static_cast<int>(c.tokens()),
+                            step.tokens.unknown_after);
+    if (guesses_) make_guesses(set.condition, guidance);
+    tables_.prepare(step.denoise_steps, guidance, set);
     chain_->begin(set, rows_);
     reverse_step_ = 0;
     reverse_count_ = static_cast<int>(set.steps.size());
@@ -325,8 +331,14 @@ void TokenRun::start_denoise() {
 void TokenRun::watch() {
     if (watched_row_ < 0) return;
     const std::int64_t width = model_.config.token_width();
-    compute_.download(sdk::slice(step_tokens(), 0, watched_row_, 1),
-                      sdk::host_view(trace_.data() + traced_ * width, {1, width}));
+    sdk::View token = sdk::slice(step_tokens(), 0, watched_row_, 1);
+    if (seen_) {
+        const sdk::View with_guess = sdk::slice(seen_.view(), 0, traced_, 1);
+        const sdk::View guess = sdk::slice(guesses_.view(), 0, watched_row_ * width, width);
+        compute_.add(token, sdk::reshape(guess, {1, width}), with_guess);
+        token = with_guess;
+    }
+    compute_.download(token, sdk::host_view(trace_.data() + traced_ * width, {1, width}));
     ++traced_;
 }
 
@@ -338,6 +350,22 @@ sdk::View TokenRun::watched_chain() const {
 sdk::View TokenRun::step_tokens() const {
     const std::int64_t shape[] = {rows_, model_.config.token_width()};
     return sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+}
+
+// What the sampled tokens will be differences to, guided as they are.
+void TokenRun::make_guesses(const sdk::View &conditions, double guidance) {
+    const std::int64_t width = model_.config.token_width();
+    const auto rows_at = [&](std::int64_t first, std::int64_t rows) {
+        return sdk::reshape(sdk::slice(guesses_.view(), 0, first * width, rows * width),
+                            {rows, width});
+    };
+    const std::int64_t count = conditions.shape[0];
+    const sdk::View made = rows_at(guided_ ? rows_ : 0, count);
+    compute_.linear(conditions, model_.guess.weight, {.bias = model_.guess.bias.optional()}, made);
+    if (!guided_) return;
+    compute_.guide(sdk::slice(made, 0, 0, rows_), sdk::slice(made, 0, rows_, rows_),
+                   static_cast<float>(guidance), static_cast<std::uint32_t>(width),
+                   rows_at(0, rows_));
 }
 
 int TokenRun::denoise_count() const {
@@ -352,6 +380,12 @@ void TokenRun::finish_step() {
     if (spec_.deadline != nullptr) {
         compute_.synchronize();
         spec_.deadline->measured_head(work_of(plan_, step_, step_ + 1).head);
+    }
+    if (guesses_) {
+        const std::int64_t flat[] = {rows_ * c.token_width()};
+        const sdk::View tokens =
+            sdk::make_view(x_.view().data, TESSERA_DTYPE_F32, flat, compute_.memory());
+        compute_.add(tokens, sdk::slice(guesses_.view(), 0, 0, flat[0]), tokens);
     }
     const std::int64_t per_image = rows_ / images();
     const std::int64_t shape[] = {images(), per_image, c.token_width()};

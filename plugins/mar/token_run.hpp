@@ -69,8 +69,9 @@ class TokenRun {
     // (images, S, d); unknown tokens are 0. Tokens of a seam stay as they are until made anew.
     [[nodiscard]] const sdk::View &tokens() const { return tokens_; }
     // (reverse steps + 1, d) on the host: the watched token before the first reverse step of the
-    // last completed step and after each one. Without data when that step did not make it. Filled
-    // when the device is synchronized; valid until the next unit.
+    // last completed step and after each one, with its guess where the model makes guesses. Without
+    // data when that step did not make it. Filled when the device is synchronized; valid until the
+    // next unit.
     [[nodiscard]] sdk::View watched_chain() const;
     // TESSERA_CELL_* of each token of an image, after the last completed step.
     [[nodiscard]] std::span<const std::uint8_t> cells(int image) const;
@@ -96,6 +97,7 @@ class TokenRun {
     [[nodiscard]] int denoise_count() const; // reverse steps of the next unit
     void watch();
     [[nodiscard]] sdk::View step_tokens() const; // (rows, d), of x_
+    void make_guesses(const sdk::View &conditions, double guidance);
     void finish_step();
     [[nodiscard]] std::int64_t images() const {
         return static_cast<std::int64_t>(spec_.labels.size());
@@ -113,8 +115,10 @@ class TokenRun {
     std::vector<std::int32_t> token_at_; // (S) its inverse
     blocks::DenoiseTables tables_;
     bool guided_;
-    sdk::Tensor tokens_; // (images, S, d)
-    sdk::Tensor x_;      // flat: tokens of the step (rows, d)
+    sdk::Tensor tokens_;  // (images, S, d)
+    sdk::Tensor x_;       // flat: tokens of the step (rows, d), or their differences to guesses
+    sdk::Tensor guesses_; // flat: (rows, d), then of both halves. Empty: the model makes none
+    sdk::Tensor seen_;    // (most reverse steps + 1, d): the watched token with its guess
     std::unique_ptr<Towers> towers_;
     std::unique_ptr<blocks::DenoiseChain> chain_;
 

@@ -43,6 +43,10 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
     qkv_ = compute_.allocate({rows * 3 * widest});
     heads_ = compute_.allocate({rows * widest});
     hidden_ = compute_.allocate({rows * std::max(hidden, 3 * decoder)});
+    if (model.config.local_kernel != 0) {
+        local_ = std::make_unique<LocalMix>(compute, model, batch);
+        known_position_.reserve(static_cast<std::size_t>(batch * tokens_));
+    }
     row_index_.reserve(static_cast<std::size_t>(rows));
     wanted_index_.reserve(static_cast<std::size_t>(batch * tokens_));
     wanted_position_.reserve(static_cast<std::size_t>(batch * tokens_));
@@ -93,6 +97,10 @@ void Towers::embed(const sdk::View &tokens, std::span<const std::int32_t> positi
     compute_.scatter_rows(sdk::reshape(rows, {images, count / images, width}),
                           index_view(embed_index_, images, count / images),
                           sdk::slice(embedded_.view(), 0, first_entry, images));
+    if (local_ == nullptr) return;
+    const std::int64_t per_image = count / images;
+    local_->set(sdk::reshape(tokens, {images, per_image, model_.config.token_width()}),
+                sdk::host_view(positions.data(), {images, per_image}), first_entry);
 }
 
 void Towers::start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) {
@@ -109,6 +117,7 @@ void Towers::start(std::span<const std::int32_t> known, std::span<const std::int
     wanted_index_.clear();
     for (const std::int32_t position : wanted) wanted_index_.push_back(buffer + position);
     wanted_position_.assign(wanted.begin(), wanted.end());
+    if (local_ != nullptr) known_position_.assign(known.begin(), known.end());
     plan();
 }
 
@@ -157,12 +166,13 @@ void Towers::plan_decoder() {
     const auto per_entry = static_cast<double>(buffer_ + tokens_);
     const auto width = static_cast<double>(model_.config.decoder.width);
     const std::int64_t last = model_.config.decoder.depth - 1;
+    if (local_ != nullptr) units_.push_back({Kind::kLocalMix, 0, 0, rows, local_->flops()});
     units_.push_back(
         {Kind::kDecoderScatter, 0, 0, encoder_rows(),
          2.0 * static_cast<double>(encoder_rows() * model_.config.encoder.width) * width});
     for (std::int64_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
-        if (i == 0) {
+        if (i == 0 && local_ == nullptr) {
             plan_rows(Kind::kFirstProject, i, encoder_rows(), block.project_flops(1.0));
             units_.push_back(
                 {Kind::kFirstScatter, i, 0, rows, 6.0 * static_cast<double>(rows) * width});
@@ -197,8 +207,8 @@ double Towers::flops(std::int64_t known, std::int64_t wanted) const {
     const auto last = model_.decoder.size() - 1;
     for (std::size_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
-        sum += block.project_flops(i == 0 ? seen : all) + block.attend_flops(all, all) +
-               block.finish_flops(all);
+        sum += block.project_flops(i == 0 && local_ == nullptr ? seen : all) +
+               block.attend_flops(all, all) + block.finish_flops(all);
     }
     const blocks::TransformerBlock &block = model_.decoder[last];
     sum += block.project_flops(all * 2.0 / 3.0) + block.project_flops(asked / 3.0) +
@@ -208,7 +218,7 @@ double Towers::flops(std::int64_t known, std::int64_t wanted) const {
 
 void Towers::run_unit(int index) {
     const Unit &unit = units_[index];
-    if (unit.kind < Kind::kDecoderScatter) {
+    if (unit.kind < Kind::kLocalMix) {
         run_encoder_unit(unit);
     } else if (unit.kind < Kind::kLastProject) {
         run_decoder_unit(unit);
@@ -254,8 +264,12 @@ void Towers::run_decoder_unit(const Unit &unit) {
         return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
+    case Kind::kLocalMix:
+        local_->run(known_position_);
+        break;
     case Kind::kDecoderScatter:
         scatter_known();
+        if (local_ != nullptr) add_contexts();
         break;
     case Kind::kFirstProject:
         first_project(unit);
@@ -336,6 +350,17 @@ void Towers::scatter_known() {
                           index_view(row_index_, batch_, kept), x);
 }
 
+// decoder_x += contexts, in the rows of tokens.
+void Towers::add_contexts() {
+    const std::int64_t width = model_.config.decoder.width;
+    const sdk::View x = sdk::reshape(rows_of(decoder_x_, decoder_rows(), width),
+                                     {batch_, buffer_ + tokens_, width});
+    for (std::int64_t entry = 0; entry < batch_; ++entry) {
+        const sdk::View rows = sdk::slice(sdk::at(x, entry), 0, buffer_, tokens_);
+        compute_.add(rows, sdk::at(local_->contexts(), entry), rows);
+    }
+}
+
 // Queries, keys and values of the known rows in the first block; those of mask rows are constant.
 void Towers::first_project(const Unit &unit) {
     const std::int64_t width = model_.config.decoder.width;
@@ -397,7 +422,7 @@ void Towers::last_attend(const Unit &unit) {
                                  entries(rows_of(heads_, wanted_rows(), width), 0));
 }
 
-// Final norm, then the position of the token that is to be sampled.
+// Final norm, then position and context of the token that is to be sampled.
 void Towers::make_conditions() {
     const std::int64_t width = model_.config.decoder.width;
     const sdk::View out = rows_of(conditions_, wanted_rows(), width);
@@ -406,6 +431,10 @@ void Towers::make_conditions() {
     compute_.gather_rows(sdk::reshape(model_.condition_positions, {1, tokens_, width}),
                          index_view(wanted_position_, 1, wanted_rows()),
                          sdk::reshape(offsets, {1, wanted_rows(), width}));
+    compute_.add(out, offsets, out);
+    if (local_ == nullptr) return;
+    compute_.gather_rows(local_->contexts(), index_view(wanted_position_, batch_, wanted_count_),
+                         sdk::reshape(offsets, {batch_, wanted_count_, width}));
     compute_.add(out, offsets, out);
 }
 

@@ -3,8 +3,10 @@
 // `conditions`.
 #pragma once
 
+#include "mar/local_mix.hpp"
 #include "mar/model.hpp"
 
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -57,6 +59,7 @@ class Towers {
         kEncoderAttend,
         kEncoderFinish,
         kEncoderNorm,
+        kLocalMix,
         kDecoderScatter,
         kFirstProject,
         kFirstScatter,
@@ -89,6 +92,7 @@ class Towers {
     void run_last_unit(const Unit &unit);
     void gather_known();
     void scatter_known();
+    void add_contexts();
     void first_project(const Unit &unit);
     void first_scatter();
     void attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit);
@@ -122,10 +126,12 @@ class Towers {
     sdk::Tensor qkv_;
     sdk::Tensor heads_;
     sdk::Tensor hidden_;
+    std::unique_ptr<LocalMix> local_; // NULL: the model has none
 
     std::vector<std::int32_t> row_index_;       // (batch x (K + known)): kept rows
     std::vector<std::int32_t> wanted_index_;    // (batch x wanted): rows K + position
     std::vector<std::int32_t> wanted_position_; // (batch x wanted)
+    std::vector<std::int32_t> known_position_;  // (batch x known)
     std::vector<std::int32_t> embed_index_;     // scratch of embed
     std::vector<Unit> units_;
     int encoder_units_ = 0;

@@ -45,7 +45,8 @@ void prepare_mask_rows(MarModel &model, const sdk::Compute &compute, const sdk::
     const std::int64_t width = model.config.decoder.width;
     model.mask_rows = compute.allocate({rows, width});
     compute.add(model.decoder_positions, token, model.mask_rows);
-    if (model.decoder.size() > 1) { // the only block of a shallow decoder is run in another way
+    // The only block of a shallow decoder is run in another way.
+    if (model.decoder.size() > 1 && model.config.local_kernel == 0) {
         const sdk::Tensor normed = compute.allocate({rows, width});
         model.mask_qkv = compute.allocate({rows, 3 * width});
         model.decoder.front().project_qkv(compute, model.mask_rows, normed, model.mask_qkv);
@@ -60,6 +61,16 @@ blocks::Prediction read_prediction(const Config &config) {
         config.reject("prediction", "is '" + name + "', expected 'epsilon' or 'v'");
     }
     return blocks::Prediction::kNoise;
+}
+
+std::int64_t read_local_kernel(const Config &config, std::int64_t side) {
+    const std::int64_t kernel = config.integer("local_kernel", 0, kMaxWidth);
+    if (kernel != 0 && (kernel % 2 == 0 || kernel > side)) {
+        config.reject("local_kernel", "is " + std::to_string(kernel) +
+                                          ", expected 0 or an odd number of at most the " +
+                                          std::to_string(side) + " tokens of a side");
+    }
+    return kernel;
 }
 
 } // namespace
@@ -88,6 +99,7 @@ MarConfig MarConfig::read(const Config &config) {
                                       std::to_string(side) + " tokens, expected 1 to " +
                                       std::to_string(kMaxTokens) + " tokens");
     }
+    if (config.has("local_kernel")) c.local_kernel = read_local_kernel(config, side);
     if (block_shape(c, c.encoder).hidden < 1 || block_shape(c, c.decoder).hidden < 1) {
         config.reject("mlp_ratio", "leaves no hidden units");
     }
@@ -128,6 +140,11 @@ MarModel MarModel::load(const MarConfig &config, WeightLoader &loader, tessera_d
     m.decoder_norm = blocks::Norm::load(loader, "decoder_norm", decoder_width, config.epsilon);
     m.condition_positions =
         position_table(loader, "diffusion_pos_embed_learned", config.tokens(), decoder_width);
+    if (config.local_kernel != 0) { // float32: guesses are part of the tokens
+        m.local_mix = loader.conv("local_mix", decoder_width, config.token_width(),
+                                  config.local_kernel, TESSERA_DTYPE_F32);
+        m.guess = loader.linear("guess", config.token_width(), decoder_width, TESSERA_DTYPE_F32);
+    }
     m.head = blocks::TokenHead::load(loader, "diffloss.net",
                                      {config.token_width(), decoder_width, config.head_width,
                                       config.head_depth, config.epsilon, config.prediction},

@@ -8,18 +8,20 @@
 namespace tessera::blocks {
 namespace {
 
-golden::SyntheticMar test_shape() {
+golden::SyntheticMar test_shape(int local_kernel) {
     golden::SyntheticMar shape;
     shape.img_size = 40; // 5 x 5 tokens
+    shape.local_kernel = local_kernel;
     shape.decoder_depth = 3;
     return shape;
 }
 
-class RunTest : public testing::Test {
+// The parameter is the `local_kernel` of the model.
+class RunTest : public testing::TestWithParam<int> {
   protected:
     void SetUp() override {
         path_ = directory_ / "model.safetensors";
-        ASSERT_TRUE(golden::write_synthetic(path_, mar_file(test_shape())));
+        ASSERT_TRUE(golden::write_synthetic(path_, mar_file(test_shape(GetParam()))));
     }
     static mar::TokenRunSpec spec(std::vector<std::int64_t> labels) {
         mar::TokenRunSpec spec;
@@ -36,7 +38,9 @@ class RunTest : public testing::Test {
     std::string path_;
 };
 
-TEST_F(RunTest, AnImageIsTheSameAloneAndInABatch) {
+INSTANTIATE_TEST_SUITE_P(LocalKernel, RunTest, testing::Values(0, 3));
+
+TEST_P(RunTest, AnImageIsTheSameAloneAndInABatch) {
     const TestDevice device(2);
     for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
         const mar::MarModel model = load_mar(device, path_, precision);
@@ -54,7 +58,7 @@ TEST_F(RunTest, AnImageIsTheSameAloneAndInABatch) {
     }
 }
 
-TEST_F(RunTest, ThreadsDoNotChangeABit) {
+TEST_P(RunTest, ThreadsDoNotChangeABit) {
     const TestDevice one(1);
     const TestDevice two(2);
     const TestDevice five(5);
@@ -66,7 +70,7 @@ TEST_F(RunTest, ThreadsDoNotChangeABit) {
     EXPECT_EQ(tokens(five), expected);
 }
 
-TEST_F(RunTest, TheFusedChainAgreesWithBaseOperations) {
+TEST_P(RunTest, TheFusedChainAgreesWithBaseOperations) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     for (const double guidance : {1.0, 2.5}) {
@@ -76,7 +80,7 @@ TEST_F(RunTest, TheFusedChainAgreesWithBaseOperations) {
     }
 }
 
-TEST_F(RunTest, SeedsStreamsAndSettingsMatter) {
+TEST_P(RunTest, SeedsStreamsAndSettingsMatter) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> reference = sample(device, model, spec({1}));
@@ -94,7 +98,7 @@ TEST_F(RunTest, SeedsStreamsAndSettingsMatter) {
     EXPECT_NE(sample(device, model, other), reference);
 }
 
-TEST_F(RunTest, WithoutAClassGuidanceChangesNothing) {
+TEST_P(RunTest, WithoutAClassGuidanceChangesNothing) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec guided = spec({-1});
@@ -103,7 +107,7 @@ TEST_F(RunTest, WithoutAClassGuidanceChangesNothing) {
     EXPECT_EQ(sample(device, model, guided), sample(device, model, plain));
 }
 
-TEST_F(RunTest, MoreStepsThanTokensCountAsOneTokenAStep) {
+TEST_P(RunTest, MoreStepsThanTokensCountAsOneTokenAStep) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec exact = spec({1});
@@ -113,7 +117,7 @@ TEST_F(RunTest, MoreStepsThanTokensCountAsOneTokenAStep) {
     EXPECT_EQ(sample(device, model, many), sample(device, model, exact));
 }
 
-TEST_F(RunTest, GivenTokensStayBitForBitAndAreSeen) {
+TEST_P(RunTest, GivenTokensStayBitForBitAndAreSeen) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::int64_t tokens = model.config.tokens(), width = model.config.token_width();
@@ -151,7 +155,7 @@ TEST_F(RunTest, GivenTokensStayBitForBitAndAreSeen) {
     EXPECT_NE(first[2 * width], second[2 * width]);
 }
 
-TEST_F(RunTest, EverythingGivenLeavesNothingToDo) {
+TEST_P(RunTest, EverythingGivenLeavesNothingToDo) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec all = spec({1});
@@ -161,7 +165,7 @@ TEST_F(RunTest, EverythingGivenLeavesNothingToDo) {
     EXPECT_EQ(run.step_count(), 0);
 }
 
-TEST_F(RunTest, UnitsAllocateNothingOnTheDevice) {
+TEST_P(RunTest, UnitsAllocateNothingOnTheDevice) {
     const TestDevice device(1, true);
     const mar::MarModel model = load_mar(device, path_);
     for (const auto path : {DenoiseChain::Path::kBest, DenoiseChain::Path::kBaseOperations}) {
@@ -176,8 +180,8 @@ TEST_F(RunTest, UnitsAllocateNothingOnTheDevice) {
     }
 }
 
-TEST_F(RunTest, ADecoderOfOneBlock) {
-    golden::SyntheticMar shape = test_shape();
+TEST_P(RunTest, ADecoderOfOneBlock) {
+    golden::SyntheticMar shape = test_shape(GetParam());
     shape.decoder_depth = shape.encoder_depth = 1;
     ASSERT_TRUE(golden::write_synthetic(path_, mar_file(shape)));
     const TestDevice device(1);
@@ -185,7 +189,7 @@ TEST_F(RunTest, ADecoderOfOneBlock) {
     for (const float value : sample(device, model, spec({0}))) ASSERT_TRUE(std::isfinite(value));
 }
 
-TEST_F(RunTest, AMixOfClassesGoesFromOneToTheOther) {
+TEST_P(RunTest, AMixOfClassesGoesFromOneToTheOther) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const auto mixed = [&](std::int64_t label, mar::ClassMix mix) {
@@ -201,7 +205,7 @@ TEST_F(RunTest, AMixOfClassesGoesFromOneToTheOther) {
     EXPECT_NE(mixed(1, {.label = 3, .weight = 0.25f}), mixed(1, {.label = 3, .weight = 0.5f}));
 }
 
-TEST_F(RunTest, AWatchedTokenShowsItsChainAndChangesNothing) {
+TEST_P(RunTest, AWatchedTokenShowsItsChainAndChangesNothing) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> expected = sample(device, model, spec({1, 2}));

@@ -75,11 +75,13 @@ TEST(SeamRounds, KnownTokensStayAndSmallGridsHaveNone) {
     for (const int side : {1, 2, 3}) EXPECT_TRUE(seam_rounds(side, 8, {}).empty());
 }
 
-class SeamlessRunTest : public testing::Test {
+// The parameter is the `local_kernel` of the model.
+class SeamlessRunTest : public testing::TestWithParam<int> {
   protected:
     void SetUp() override {
         golden::SyntheticMar shape;
         shape.img_size = 40; // 5 x 5 tokens
+        shape.local_kernel = GetParam();
         path_ = directory_ / "model.safetensors";
         ASSERT_TRUE(golden::write_synthetic(path_, mar_file(shape)));
     }
@@ -98,7 +100,9 @@ class SeamlessRunTest : public testing::Test {
     std::string path_;
 };
 
-TEST_F(SeamlessRunTest, OnlyTheBorderChangesAfterAnOrdinaryRun) {
+INSTANTIATE_TEST_SUITE_P(LocalKernel, SeamlessRunTest, testing::Values(0, 3));
+
+TEST_P(SeamlessRunTest, OnlyTheBorderChangesAfterAnOrdinaryRun) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRunSpec plain = spec({1, 2});
@@ -135,7 +139,7 @@ TEST_F(SeamlessRunTest, OnlyTheBorderChangesAfterAnOrdinaryRun) {
     }
 }
 
-TEST_F(SeamlessRunTest, TheSameAloneInABatchOnAnyThreadsAndByBaseOperations) {
+TEST_P(SeamlessRunTest, TheSameAloneInABatchOnAnyThreadsAndByBaseOperations) {
     const TestDevice one(1);
     const TestDevice three(3);
     const mar::MarModel model = load_mar(one, path_);
@@ -148,7 +152,7 @@ TEST_F(SeamlessRunTest, TheSameAloneInABatchOnAnyThreadsAndByBaseOperations) {
     EXPECT_EQ(sample(three, load_mar(three, path_), spec({1, 1})), batch);
 }
 
-TEST_F(SeamlessRunTest, GivenTokensStay) {
+TEST_P(SeamlessRunTest, GivenTokensStay) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::int64_t width = model.config.token_width();
@@ -169,7 +173,7 @@ TEST_F(SeamlessRunTest, GivenTokensStay) {
 }
 
 // A round is an ordinary completion of the rolled tokens, rolled back.
-TEST_F(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
+TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::int64_t width = model.config.token_width();
@@ -222,7 +226,7 @@ TEST_F(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
     EXPECT_NE(before, after);
 }
 
-TEST_F(SeamlessRunTest, UnitsAllocateNothingOnTheDevice) {
+TEST_P(SeamlessRunTest, UnitsAllocateNothingOnTheDevice) {
     const TestDevice device(1, true);
     const mar::MarModel model = load_mar(device, path_);
     mar::TokenRun run(device.compute, model, spec({1, 2}));

@@ -84,6 +84,12 @@ TEST_F(WeightsTest, RejectsAbsurdConfigs) {
     }
     EXPECT_THAT(config_failure("img_size", "4"), HasSubstr("img_size")); // no token fits
     EXPECT_THAT(config_failure("mlp_ratio", "-1"), HasSubstr("mlp_ratio"));
+    for (const char *value : {"2", "5", "-1", "true"}) { // even, wider than the 4 tokens of a side
+        EXPECT_THAT(config_failure("local_kernel", value), HasSubstr("local_kernel")) << value;
+    }
+    EXPECT_THAT(config_failure("local_kernel", "3"),
+                AllOf(HasSubstr("'local_mix.weight' (48, 4, 3, 3) is missing"),
+                      HasSubstr("'guess.bias' (4) is missing")));
     golden::SyntheticFile file = mar_file(shape_);
     file.metadata["config"] = "{not json";
     EXPECT_THAT(load_failure(file), HasSubstr("not valid JSON"));

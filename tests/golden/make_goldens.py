@@ -8,6 +8,7 @@ autoencoders, recorded by the trainer's own PyTorch code in float32 and, for the
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -31,6 +32,12 @@ RUNS = {
     "plain": ([1], SampleSettings(steps=9, guidance=1.0, denoise_steps="ddim5", temperature=0.9)),
     "no_class": (None, SampleSettings(steps=2, guidance=3.0, guidance_schedule="constant", denoise_steps="ddim8")),
 }
+# A window of known tokens, and the other prediction of the head.
+LOCAL = dataclasses.replace(CONFIG, local_kernel=3, prediction="v")
+LOCAL_RUNS = {
+    "guided": ([0, 2], SampleSettings(steps=4, guidance=2.5, denoise_steps="ddim10")),
+    "plain": ([1], SampleSettings(steps=9, guidance=1.0, denoise_steps="ddim5", temperature=0.9)),
+}
 KL = KlVaeConfig(ch=32, ch_mult=(1, 1), num_res_blocks=1, resolution=8, z_channels=2, embed_dim=3,
                  encoder_attn_resolutions=(4,), decoder_attn_resolutions=(4,))
 TEXTURE = TokenizerConfig(latent_channels=3, patch=2, widths=(6, 5), blocks=(1, 1), encoder_widths=(4, 7),
@@ -51,21 +58,22 @@ def in_bf16(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.bfloat16().contiguous() for name, value in module.state_dict().items()}
 
 
-def make_mar(folder: Path) -> None:
+def make_mar(folder: Path, config: MarConfig, runs: dict[str, tuple[list[int] | None, SampleSettings]]) -> None:
     generator = torch.Generator().manual_seed(1)
-    model = Mar(CONFIG).eval()
+    model = Mar(config).eval()
     scatter_weights(model, generator)
-    net, width = model.diffloss.net, CONFIG.token_width
-    with torch.no_grad():  # noise estimate about x: the cosine schedule would multiply anything else by 20000
-        net.input_proj.weight[:width] = torch.eye(width)
+    net, width = model.diffloss.net, config.token_width
+    with torch.no_grad():
         net.final_layer.linear.weight *= 0.05
-        net.final_layer.linear.weight[:width, :width] += torch.eye(width)
+        if config.prediction == "epsilon":  # about x: the cosine schedule would multiply anything else by 20000
+            net.input_proj.weight[:width] = torch.eye(width)
+            net.final_layer.linear.weight[:width, :width] += torch.eye(width)
     weights = folder / "weights.safetensors"
     with torch.no_grad():
         for value in model.parameters():
             value.copy_(value.bfloat16())
-    safetensors_io.save(weights, in_bf16(model), {"kind": "mar_weights", "config": CONFIG.to_json()})
-    for name, (labels, settings) in RUNS.items():
+    safetensors_io.save(weights, in_bf16(model), {"kind": "mar_weights", "config": config.to_json()})
+    for name, (labels, settings) in runs.items():
         batch = len(labels) if labels else 2
         case = record.record_sampling(model, torch.tensor(labels) if labels else None, settings, 1, batch)
         record.write(folder / f"case_{name}.safetensors", case, weights)
@@ -84,9 +92,10 @@ def make_codec(folder: Path, codec: KlVae | TextureVae, kind: str, config: str, 
 def main() -> None:
     torch.set_num_threads(1)
     data = HERE / "data"
-    for name in ("mar", "kl", "texture"):
+    for name in ("mar", "mar_local", "kl", "texture"):
         (data / name).mkdir(parents=True, exist_ok=True)
-    make_mar(data / "mar")
+    make_mar(data / "mar", CONFIG, RUNS)
+    make_mar(data / "mar_local", LOCAL, LOCAL_RUNS)
     kl = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(KL).items()}
     make_codec(data / "kl", KlVae(KL), "klvae_weights", json.dumps(kl), 2)
     texture = {name: getattr(TEXTURE, name) for name in

@@ -129,6 +129,9 @@ bool write_synthetic(const std::string &path, const SyntheticFile &file) {
 }
 
 std::string SyntheticMar::config_json() const {
+    // Contexts and guesses hand on how large tokens are: noise estimates of a made-up head would
+    // let them grow without bound.
+    const char *prediction = local_kernel != 0 ? "v" : "epsilon";
     return nlohmann::json{{"img_size", img_size},
                           {"vae_stride", vae_stride},
                           {"patch_size", patch_size},
@@ -145,6 +148,8 @@ std::string SyntheticMar::config_json() const {
                           {"diffloss_d", diffloss_d},
                           {"diffloss_w", diffloss_w},
                           {"num_sampling_steps", num_sampling_steps},
+                          {"local_kernel", local_kernel},
+                          {"prediction", prediction},
                           {"norm_eps", 1e-6},
                           {"latent_scale", 0.5}}
         .dump();
@@ -170,6 +175,10 @@ std::vector<SyntheticTensor> SyntheticMar::tensors() const {
     list.linear("decoder_embed", decoder, encoder);
     for (int i = 0; i < decoder_depth; ++i) list.block(indexed("decoder_blocks", i), decoder);
     list.norm("decoder_norm", decoder);
+    if (local_kernel != 0) {
+        list.conv("local_mix", decoder, token, local_kernel);
+        list.linear("guess", token, decoder, 0.3f);
+    }
     const std::string net = "diffloss.net";
     list.linear(net + ".time_embed.mlp.0", width, 256);
     list.linear(net + ".time_embed.mlp.2", width, width);

@@ -34,6 +34,7 @@ struct SyntheticMar {
     int decoder_embed_dim = 48, decoder_depth = 2, decoder_num_heads = 3;
     int class_num = 5, buffer_size = 4, diffloss_d = 2, diffloss_w = 40;
     std::string num_sampling_steps = "10";
+    int local_kernel = 0;
 
     [[nodiscard]] std::string config_json() const;
     [[nodiscard]] std::vector<SyntheticTensor> tensors() const;

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 from . import config as configuration
@@ -69,6 +70,6 @@ def run(command: str, arguments: argparse.Namespace) -> None:
 
 
 def _join_processes() -> None:
-    """Under torchrun, join the process group (one process per device or, with gloo, per core group)."""
+    """Under torchrun, join the process group (one process per GPU or, with gloo, per core group)."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        dist.init_process_group("gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")

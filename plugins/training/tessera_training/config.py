@@ -79,6 +79,7 @@ class GeneratorConfig:
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
     prediction: str = "epsilon"  # what the diffusion head predicts: the noise, or "v" (arXiv 2202.00512)
+    local_kernel: int = 0  # 3: the decoder sees known neighbours as they are, and guesses tokens; see `MarConfig`
     mask_schedule: str = "normal"  # share of unknown tokens: truncated normal as published, or "cosine" as sampled
     mask_ratio_min: float = 0.7
     torus_positions: bool = False  # positions start as waves that repeat with the grid, for images that tile
@@ -100,7 +101,9 @@ class TrainConfig:
     weight_decay: float = 0.02
     clip: float = 3.0
     ema: float = 0.999
-    bf16: bool = False
+    bf16: bool = False  # mixed precision: bf16 products, float32 weights, norms and losses
+    device: str = "cpu"  # "cuda": the GPU of this process; "auto": that if there is one
+    compile: bool = False  # torch.compile of the transformer and head blocks (PyTorch 2.2 and later)
     checkpoint_minutes: float = 3.0
     sheet_minutes: float = 10.0
     log_every: int = 20

@@ -9,12 +9,14 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import nn
 
 from . import diffusion
 from .blocks import NORM_EPS, Block, Denoiser, patchify, unpatchify
+from .errors import UserError
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class MarConfig:
     norm_eps: float = NORM_EPS
     latent_scale: float = 1.0
     prediction: str = "epsilon"  # of the diffusion head: "epsilon" or "v"
+    local_kernel: int = 0  # side of the window of `LocalMix`; tokens are then guessed first. 0: neither
 
     @property
     def side(self) -> int:
@@ -66,6 +69,8 @@ class MarConfig:
             values["mlp_ratio"] = int(self.mlp_ratio)
         if self.prediction == "epsilon":
             del values["prediction"]  # what readers that do not know it assume
+        if not self.local_kernel:
+            del values["local_kernel"]
         return json.dumps(values, sort_keys=True)
 
 
@@ -75,6 +80,31 @@ class DiffLoss(nn.Module):
     def __init__(self, config: MarConfig) -> None:
         super().__init__()
         self.net = Denoiser(config.token_width, config.decoder_embed_dim, config.diffloss_w, config.diffloss_d)
+
+
+class LocalMix(nn.Conv2d):
+    """What the known tokens around each position say of it: a convolution on the torus of tokens.
+
+    The mean of the known tokens stands for the unknown ones. Not in the paper: attention finds out only after very
+    many images which tokens are neighbours, a layer norm hides how large they are, and for textures both is most of
+    what the other tokens tell.
+    """
+
+    def __init__(self, config: MarConfig) -> None:
+        token, kernel = config.token_width, config.local_kernel
+        if kernel % 2 == 0 or kernel > config.side:
+            raise UserError(f"local_kernel = {kernel}: expected an odd number of at most {config.side} tokens")
+        super().__init__(token, config.decoder_embed_dim, kernel, padding=kernel // 2, padding_mode="circular")
+        self.side = config.side
+        nn.init.normal_(self.weight, std=0.5 * token**-0.5)
+        nn.init.zeros_(cast(torch.Tensor, self.bias))
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """tokens [B,S,d], mask [B,S] (1 = unknown) -> contexts of all positions, [B,S,D]."""
+        known = (~mask.bool())[..., None].to(tokens.dtype)
+        mean = (tokens * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
+        grid = (tokens * known + mean * (1 - known)).transpose(1, 2).unflatten(2, (self.side, self.side))
+        return super().forward(grid).flatten(2).transpose(1, 2)
 
 
 class Mar(nn.Module):
@@ -99,6 +129,11 @@ class Mar(nn.Module):
         self.decoder_norm = nn.LayerNorm(decoder, eps=NORM_EPS)
         self._initialise()
         self.diffloss = DiffLoss(config)  # after _initialise: it has its own start values
+        if config.local_kernel:
+            self.local_mix = LocalMix(config)
+            self.guess = nn.Linear(config.decoder_embed_dim, config.token_width)
+            nn.init.zeros_(self.guess.weight)
+            nn.init.zeros_(self.guess.bias)
 
     def _initialise(self) -> None:
         for parameter in (self.fake_latent, self.encoder_pos_embed_learned, self.mask_token,
@@ -142,16 +177,23 @@ class Mar(nn.Module):
             x = block(x)
         return self.encoder_norm(x)
 
-    def decode(self, encoded: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """[B,K+known,E] -> conditions of all tokens, [B,S,D]."""
-        known = self.decoder_embed(encoded)
-        rows = self.config.buffer_size + self.config.tokens
-        x = self.mask_token.to(known.dtype).expand(len(known), rows, -1).clone()
+    def decode(self, encoded: torch.Tensor, mask: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """[B,K+known,E] and the tokens [B,S,d] that it was made of -> conditions of all tokens, [B,S,D]."""
+        known, buffer = self.decoder_embed(encoded), self.config.buffer_size
+        x = self.mask_token.to(known.dtype).expand(len(known), buffer + self.config.tokens, -1).clone()
         x[self._kept(mask)] = known.reshape(-1, known.shape[-1])
         x = x + self.decoder_pos_embed_learned
+        context = self.local_mix(tokens, mask) if self.config.local_kernel else None
+        if context is not None:
+            x = torch.cat([x[:, :buffer], x[:, buffer:] + context], 1)
         for block in self.decoder_blocks:
             x = block(x)
-        return self.decoder_norm(x)[:, self.config.buffer_size:] + self.diffusion_pos_embed_learned
+        z = self.decoder_norm(x)[:, buffer:] + self.diffusion_pos_embed_learned
+        return z if context is None else z + context
+
+    def guesses(self, z: torch.Tensor) -> torch.Tensor:
+        """Conditions [N,D] -> what a sampled token is the difference to, [N,d]: 0 without `local_kernel`."""
+        return self.guess(z) if self.config.local_kernel else z.new_zeros(len(z), self.config.token_width)
 
     def _kept(self, mask: torch.Tensor) -> torch.Tensor:
         """[B,K+S] bool: the buffer rows and the rows of known tokens."""
@@ -229,7 +271,7 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
     for step in range(settings.steps):
         doubled_mask = mask.repeat(copies, 1)
         encoded = model.encode(tokens.repeat(copies, 1, 1), doubled_mask, classes)
-        z = model.decode(encoded, doubled_mask)
+        z = model.decode(encoded, doubled_mask, tokens.repeat(copies, 1, 1))
         mask_len = masked_after(step, settings.steps, config.tokens, int(mask[0].sum()))
         next_mask = torch.zeros_like(mask).scatter_(1, orders[:, :mask_len], True)
         predict = mask if step == settings.steps - 1 else mask ^ next_mask
@@ -238,8 +280,12 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
                             ("mask_len", torch.tensor([mask_len])), ("mask_next", next_mask),
                             ("mask_to_pred", predict), ("cfg_iter", torch.tensor([guidance]))):
             watch(step, what, value)
-        tokens[predict] = _denoise(model, table, z[predict.repeat(copies, 1)], guidance if guided else None,
-                                   settings.temperature, step, noise, watch)
+        chosen = z[predict.repeat(copies, 1)]
+        sampled = _denoise(model, table, chosen, guidance if guided else None, settings.temperature, step, noise, watch)
+        watch(step, "sampled", sampled)
+        guesses = model.guesses(chosen).chunk(copies)
+        guess = guesses[-1] + guidance * (guesses[0] - guesses[-1]) if guided else guesses[0]
+        tokens[predict] = guess + sampled
         watch(step, "tokens_out", tokens.clone())
         mask = next_mask
     return unpatchify(tokens, config.patch_size)

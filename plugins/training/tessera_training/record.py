@@ -77,9 +77,8 @@ def record_sampling(model: Mar, labels: torch.Tensor | None, settings: SampleSet
     times = diffusion.respace(settings.denoise_steps)
     for step in range(settings.steps):
         prefix = f"step.{step:02d}"
-        predicted = tensors[f"{prefix}.mask_to_pred"].bool()
-        tensors[f"{prefix}.pred_index"] = torch.nonzero(predicted)
-        tensors[f"{prefix}.sampled"] = tensors[f"{prefix}.tokens_out"][predicted]
+        tensors[f"{prefix}.pred_index"] = torch.nonzero(tensors[f"{prefix}.mask_to_pred"].bool())
+        tensors[f"{prefix}.sampled"] = tensors.pop(f"{prefix}.sampled")
         tensors[f"{prefix}.noise_init"] = noise.known[step, 0]
         tensors[f"{prefix}.noise_steps"] = torch.stack([noise.known[step, draw + 1] for draw in range(len(times))])
     tensors.update(orders=orders, latents=latents, latents_f64=latents_f64)

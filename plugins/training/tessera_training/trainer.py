@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import nn
 
 from . import optim
+from .blocks import Block, ResBlock
 from .config import TrainConfig
 from .errors import UserError
 
@@ -53,6 +54,26 @@ def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
     warm = min(1.0, (step + 1) / max(1, config.warmup))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return config.lr * warm * (config.final_lr + (1 - config.final_lr) * cosine)
+
+
+def pick_device(name: str, stage: str) -> torch.device:
+    """The device of this process: "cpu", "cuda" (of several, the one of its local rank) or "auto"."""
+    if name not in ("cpu", "cuda", "auto"):
+        raise UserError(f"{stage}: device = '{name}', expected 'cpu', 'cuda' or 'auto'")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"{stage}: device = 'cuda', but this PyTorch ({torch.__version__}) finds no CUDA device")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def compile_blocks(module: nn.Module) -> None:
+    """torch.compile of every block in place; names and checkpoints stay as they are."""
+    if not hasattr(module, "compile"):
+        raise UserError(f"compile = true needs PyTorch 2.2 or later, this is {torch.__version__}")
+    for part in module.modules():
+        if isinstance(part, (Block, ResBlock)):
+            part.compile(dynamic=True)
 
 
 class Ema:
@@ -114,7 +135,11 @@ class Curve:
 
 
 class Trainer:
-    """Trains one objective until its steps or minutes are used up."""
+    """Trains one objective until its steps or minutes are used up.
+
+    The objective is on the configured device between steps, and on the CPU for sheets and afterwards. Random
+    numbers are drawn on the CPU, so they are the same on every device.
+    """
 
     def __init__(self, stage: str, objective: nn.Module, ids: torch.Tensor, config: TrainConfig, seed: int,
                  run_dir: Path, sheet: Hook | None = None) -> None:
@@ -127,6 +152,10 @@ class Trainer:
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         if config.batch % self.world:
             raise UserError(f"{stage}: batch {config.batch} cannot be shared by {self.world} processes")
+        self.device = pick_device(config.device, stage)
+        objective.to(self.device)
+        if config.compile:
+            compile_blocks(objective)
         self.optimizer = optim.build(objective, config.lr, config.weight_decay, config.muon_lr)
         self.ema = Ema(objective, config.ema)
         self.step, self.seconds, self.done = 0, 0.0, False
@@ -166,7 +195,7 @@ class Trainer:
             raise UserError(f"{self.checkpoint}: written with seed {state['seed']}, the configuration says {self.seed}")
         self.objective.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.values = state["ema"]
+        self.ema.values = {name: value.to(self.device) for name, value in state["ema"].items()}
         self.step, self.seconds, self.done = state["step"], state["seconds"], state["done"]
         return True
 
@@ -197,6 +226,7 @@ class Trainer:
                 shown = self.seconds
                 self._show()
         self.ema.swap(self.objective)
+        self.objective.to("cpu")
 
     def train_step(self, module: nn.Module) -> dict[str, torch.Tensor]:
         """One update from this process's slice of the batch."""
@@ -208,10 +238,10 @@ class Trainer:
         generator = step_generator(self.seed, self.step)
         share = self.config.batch // self.world
         mine = slice(self.rank * share, (self.rank + 1) * share)
-        draws = {name: value[mine] if value.ndim else value
+        draws = {name: (value[mine] if value.ndim else value).to(self.device)
                  for name, value in cast(Objective, self.objective).draw(ids, generator).items()}
         torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)) + self.rank)  # for dropout
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.config.bf16):
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
             loss, parts = module(draws)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -231,9 +261,10 @@ class Trainer:
     def _show(self) -> None:
         """A sample sheet with the averaged parameters."""
         self.ema.swap(self.objective)
-        self.objective.eval()
+        self.objective.eval().to("cpu")
         with torch.no_grad():
             self.sheet(self.objective)
+        self.objective.to(self.device)
         self.ema.swap(self.objective)
 
 

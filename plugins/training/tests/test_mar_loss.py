@@ -31,7 +31,7 @@ def _conditions(model: Mar, case: Tensors) -> torch.Tensor:
     dropped = case["label_dropped"].bool() if "label_dropped" in case else None
     mask = case["mask"].bool()
     classes = model.class_vector(case["labels"], len(mask), dropped)
-    return model.decode(model.encode(case["tokens"], mask, classes), mask)
+    return model.decode(model.encode(case["tokens"], mask, classes), mask, case["tokens"])
 
 
 def _check_gradients(model: Mar, case: Tensors) -> None:
@@ -184,3 +184,25 @@ def test_positions_on_the_torus_tell_offsets() -> None:
             assert float(neighbours.max() - neighbours.min()) < 0.4 * float(rolled[0, 0])
     assert torch.equal((model.decoder_pos_embed_learned - before)[0, :-model.config.tokens],
                        torch.zeros_like(before[0, :-model.config.tokens]))
+
+
+def test_guesses_find_a_neighbour_at_once() -> None:
+    """Every token equals the one to its left: with a local window a few steps are enough to see it."""
+    config = MarConfig(img_size=48, vae_stride=8, patch_size=1, vae_embed_dim=4, encoder_embed_dim=16, encoder_depth=1,
+                       encoder_num_heads=2, decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2, class_num=1,
+                       buffer_size=1, diffloss_d=1, diffloss_w=16, local_kernel=3, prediction="v")
+    torch.manual_seed(1)
+    model = Mar(config)
+    rows = torch.randn(64, 6, 1, 4).expand(-1, -1, 6, -1).reshape(64, 36, 4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    generator = torch.Generator().manual_seed(2)
+    missed = torch.zeros(())
+    for _ in range(60):
+        mask = mask_of(torch.rand(64, 36, generator=generator).argsort(1), 12)
+        classes = model.class_vector(torch.zeros(64, dtype=torch.long), 64)
+        z = model.decode(model.encode(rows, mask, classes), mask, rows)[mask]
+        missed = ((model.guesses(z) - rows[mask]) ** 2).mean()
+        optimizer.zero_grad()
+        missed.backward()
+        optimizer.step()
+    assert float(missed.detach()) < 0.5 * float((rows**2).mean())

@@ -9,6 +9,7 @@ import torch
 
 from golden import Tensors, assert_close, load, load_mar, top
 from tessera_training import diffusion
+from tessera_training.errors import UserError
 from tessera_training.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 
 CASES = ("mar_tiny/case_cfg1", "mar_tiny/case_cfg3_linear", "mar_tiny/case_cfg2_constant_t090",
@@ -67,7 +68,7 @@ def _check_towers(model: Mar, here: Tensors, labels: torch.Tensor | None, guided
     mask = here["mask"].bool().repeat(copies, 1)
     encoded = model.encode(here["tokens_in"].repeat(copies, 1, 1), mask, classes)
     assert_close(encoded, here["enc_out"], STAGE_LIMIT * top(here["enc_out"]), "enc_out")
-    decoded = model.decode(here["enc_out"], mask)
+    decoded = model.decode(here["enc_out"], mask, here["tokens_in"])
     assert_close(decoded, here["dec_out"], STAGE_LIMIT * top(here["dec_out"]), "dec_out")
 
 
@@ -90,16 +91,18 @@ def _check_denoiser(model: Mar, table: diffusion.Tables, here: Tensors, settings
         assert_close(actual, after, STEP_LIMIT * max(1.0, top(after), amplified), f"x_steps[{draw + 1}]")
 
 
-def _small_model() -> Mar:
+def _small_model(local_kernel: int = 0) -> Mar:
     torch.manual_seed(0)
     config = MarConfig(img_size=32, vae_stride=8, patch_size=1, vae_embed_dim=3, encoder_embed_dim=24,
                        encoder_depth=1, encoder_num_heads=2, decoder_embed_dim=16, decoder_depth=1,
-                       decoder_num_heads=2, class_num=3, buffer_size=2, diffloss_d=1, diffloss_w=20)
+                       decoder_num_heads=2, class_num=3, buffer_size=2, diffloss_d=1, diffloss_w=20,
+                       local_kernel=local_kernel)
     return Mar(config).eval()
 
 
-def test_one_seed_one_picture() -> None:
-    model = _small_model()
+@pytest.mark.parametrize("local_kernel", [0, 3])
+def test_one_seed_one_picture(local_kernel: int) -> None:
+    model = _small_model(local_kernel)
     orders = torch.rand(2, 16, generator=torch.Generator().manual_seed(1)).argsort(1)
     settings = SampleSettings(steps=4, guidance=2.0, denoise_steps="5")
     first, again, other = (sample(model, torch.tensor([0, 2]), orders, settings, seeded_noise(seed, 3))
@@ -108,12 +111,49 @@ def test_one_seed_one_picture() -> None:
     assert first.shape == (2, 3, 4, 4)
 
 
-def test_decoding_needs_nothing_but_known_tokens() -> None:
+@pytest.mark.parametrize("local_kernel", [0, 3])
+def test_decoding_needs_nothing_but_known_tokens(local_kernel: int) -> None:
     """Values at masked positions never reach the conditions."""
-    model = _small_model()
+    model = _small_model(local_kernel)
     tokens, mask = torch.randn(1, 16, 3), torch.arange(16)[None] % 2 == 0
     changed = torch.where(mask[..., None], torch.full_like(tokens, 1e3), tokens)
     classes = model.class_vector(torch.tensor([1]), 1)
     with torch.no_grad():
-        one, other = (model.decode(model.encode(values, mask, classes), mask) for values in (tokens, changed))
+        one, other = (model.decode(model.encode(values, mask, classes), mask, values) for values in (tokens, changed))
     assert torch.equal(one, other)
+
+
+def test_local_contexts_follow_the_torus() -> None:
+    """Rolled tokens give rolled contexts; unknown tokens count as the mean of the known ones."""
+    mix, side = _small_model(3).local_mix, 4
+    tokens, mask = torch.randn(1, 16, 3), torch.arange(16)[None] % 3 == 0
+
+    def rolled(rows: torch.Tensor) -> torch.Tensor:
+        return torch.roll(rows.reshape(1, side, side, -1), (1, 2), (1, 2)).reshape(1, 16, -1)
+    with torch.no_grad():
+        contexts = mix(tokens, mask)
+        assert_close(mix(rolled(tokens), rolled(mask)[..., 0]), rolled(contexts), 1e-5, "rolled")
+        filled = torch.where(mask[..., None], tokens[~mask].mean(0), tokens)
+        assert_close(mix(filled, torch.zeros_like(mask)), contexts, 1e-5, "filled")
+        nothing = mix(tokens, torch.ones_like(mask))
+        assert_close(nothing, mix.bias.expand_as(nothing), 1e-6, "nothing known")
+
+
+@pytest.mark.parametrize("kernel", [2, 5])
+def test_a_local_window_has_a_middle_and_fits(kernel: int) -> None:
+    with pytest.raises(UserError, match=f"local_kernel = {kernel}"):
+        _small_model(kernel)
+
+
+def test_a_sampled_token_is_guess_and_difference() -> None:
+    model, seen = _small_model(3), {}
+    with torch.no_grad():
+        model.guess.weight.normal_()
+    orders = torch.arange(16)[None]
+    latents = sample(model, torch.tensor([1]), orders, SampleSettings(steps=1, guidance=3.0, denoise_steps="5",
+                                                                      guidance_schedule="constant"),
+                     seeded_noise(2, 3), lambda step, what, value: seen.setdefault(what, value))
+    conditional, free = model.guesses(seen["dec_out"]).detach()
+    guess = free + 3.0 * (conditional - free)
+    assert float((conditional - free).abs().max()) > 1e-3
+    assert_close(latents.flatten(2)[0].T, guess + seen["sampled"], 1e-5 * top(latents), "tokens")

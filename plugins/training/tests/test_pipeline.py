@@ -13,9 +13,10 @@ import torch
 
 from tessera_training import safetensors_io
 from tessera_training.config import Config
+from tessera_training.errors import UserError
 from tessera_training.mar import Mar, MarConfig
 from tessera_training.pipeline import STAGES, Run, run_stages
-from tessera_training.trainer import Trainer
+from tessera_training.trainer import Trainer, pick_device
 
 ARGUMENTS = argparse.Namespace(restart=False, threads=0, minutes=None)
 
@@ -30,6 +31,16 @@ def test_train_and_export(tiny_config: Config) -> None:
     Mar(config).load_state_dict({name: value.float() for name, value in weights.items()})
     assert all(value.dtype == torch.bfloat16 for value in weights.values())
     assert (model / "contact_sheet.png").exists() and (model / "tokenizer.safetensors").exists()
+
+
+def test_devices() -> None:
+    assert pick_device("cpu", "generator") == torch.device("cpu")
+    with pytest.raises(UserError, match="generator: device = 'gpu', expected 'cpu', 'cuda' or 'auto'"):
+        pick_device("gpu", "generator")
+    if not torch.cuda.is_available():
+        assert pick_device("auto", "generator") == torch.device("cpu")
+        with pytest.raises(UserError, match="finds no CUDA device"):
+            pick_device("cuda", "generator")
 
 
 class Killed(Exception):

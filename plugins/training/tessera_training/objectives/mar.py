@@ -38,7 +38,8 @@ class MarObjective(nn.Module):
         super().__init__()
         self.model, self.pack, self.settings = model, pack, config
         self.table = diffusion.tables()
-        self.weight: torch.Tensor | None = None  # [d], mean 1
+        self.weight: torch.Tensor | None  # [d], mean 1
+        self.register_buffer("weight", None, persistent=False)
         if config.smooth_channel_weight:
             weight = 1 + config.smooth_channel_weight * pack.smoothness()
             self.weight = (weight / weight.mean()).repeat_interleave(model.config.patch_size**2)
@@ -62,13 +63,16 @@ class MarObjective(nn.Module):
         """Mean loss of the masked tokens; the known ones have weight zero and are not computed at all."""
         tokens, mask = draws["tokens"], draws["mask"]
         classes = self.model.class_vector(draws["labels"], len(tokens), draws["dropped"])
-        z = self.model.decode(self.model.encode(tokens, mask, classes), mask)
+        z = self.model.decode(self.model.encode(tokens, mask, classes), mask, tokens)[mask]
+        missed = tokens[mask] - self.model.guesses(z)
         copies = draws["t"].shape[-1]
-        x0 = tokens[mask].repeat_interleave(copies, 0)  # [B masked copies, d]
+        x0 = missed.detach().repeat_interleave(copies, 0)  # [B masked copies, d]
         t, noise = draws["t"].reshape(-1), draws["noise"].reshape(-1, x0.shape[-1])
         x_t = diffusion.noised(self.table, x0, t, noise)
-        net = self.model.diffloss.net(x_t, t, z[mask].repeat_interleave(copies, 0)).float()
+        net = self.model.diffloss.net(x_t, t, z.repeat_interleave(copies, 0)).float()
         mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise, self.weight,
                                          self.model.config.prediction)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
-        return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}
+        if self.model.config.local_kernel:
+            parts["guess"] = (missed**2 if self.weight is None else missed**2 * self.weight).mean()
+        return sum(parts.values(), torch.zeros(())), {name: value.detach() for name, value in parts.items()}

@@ -138,6 +138,7 @@ Result<void> App::open_player() {
     config.backend = options_.backend;
     config.precision = options_.precision;
     config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
+    config.free_multiprocessors = options_.free_multiprocessors;
     config.frames = recorded_.get();
     config.restart_on_change = false; // PlayControl decides that
     config.host = Host::create({.program = "tessera-sandbox",

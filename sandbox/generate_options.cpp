@@ -90,6 +90,10 @@ void add_device_options(CLI::App &app, GenerateOptions &options) {
         ->check(CLI::Range(0U, kMaxThreads))
         ->type_name("N")
         ->group("Device");
+    app.add_option("--free-multiprocessors", options.free_multiprocessors,
+                   "Multiprocessors of a GPU that long kernels leave to others, such as a window")
+        ->type_name("N")
+        ->group("Device");
     app.add_option_function<std::string>(
            "--precision",
            [&options](const std::string &text) {

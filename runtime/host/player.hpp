@@ -43,6 +43,8 @@ struct PlayerConfig {
     std::string backend; // name in the compute registry; empty: the best there is
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0;     // for computing; 0: one per core
+    // Of a GPU, left to what draws: see ComputeOptions (compute/registry.hpp).
+    std::uint32_t free_multiprocessors = 0;
     FrameTarget *frames = nullptr; // where pictures go; outlives the player; nullptr: dropped
     // How long a step may take before it looks for news; 0: one unit.
     std::uint32_t step_budget_us = 4000;

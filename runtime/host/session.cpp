@@ -138,7 +138,8 @@ Result<void> Session::activate(const SessionCallbacks &callbacks) {
     if (is_active()) return {};
     const std::uint64_t started = now_us();
     if (device_ == nullptr) {
-        auto device = Device::open(config_.backend, config_.threads, config_.compute);
+        auto device = Device::open(config_.backend, config_.threads, config_.free_multiprocessors,
+                                   config_.compute);
         if (!device) return device.error();
         device_ = std::move(*device);
         config_.frames->use_device(&device_->compute());

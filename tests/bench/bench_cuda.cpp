@@ -31,6 +31,8 @@ struct Options {
     std::string backend = "cuda";
     std::string shape = "base";
     std::string precision = "bf16";
+    std::string denoise = "auto";
+    std::uint32_t free_multiprocessors = 0;
     int batch = 1;
     int steps = 64;
     int denoise_steps = 100;
@@ -66,6 +68,7 @@ golden::SyntheticFile codec_of(const std::string &shape) {
 struct Parts {
     double encoder = 0.0, decoder = 0.0, denoiser = 0.0, picture = 0.0, total = 0.0;
     std::uint64_t launches = 0;
+    std::uint64_t persistent = 0; // of them
 };
 
 double now_ms() {
@@ -95,7 +98,7 @@ class Bench {
     // One batch; waits between the parts when they are wanted, at the end otherwise.
     Parts run(bool parts) {
         const auto order = blocks::random_order(1, 0, static_cast<int>(tokens()), {});
-        const std::uint64_t launches = launch_count();
+        const Launches before = launches();
         Parts spent;
         const double start = now_ms();
         for (const blocks::UnmaskStep &step : plan_) {
@@ -114,7 +117,9 @@ class Bench {
         });
         compute_.synchronize();
         spent.total = now_ms() - start;
-        spent.launches = launch_count() - launches;
+        const Launches after = launches();
+        spent.launches = after.all - before.all;
+        spent.persistent = after.persistent - before.persistent;
         return spent;
     }
 
@@ -163,11 +168,15 @@ class Bench {
 
     [[nodiscard]] std::int64_t tokens() const { return model_->config.tokens(); }
 
-    [[nodiscard]] std::uint64_t launch_count() const {
+    struct Launches {
+        std::uint64_t all = 0, persistent = 0;
+    };
+    [[nodiscard]] Launches launches() const {
         const tessera_compute *table = compute_.table();
         const auto *cuda =
             static_cast<const tessera_ext_cuda *>(table->get_extension(table, TESSERA_EXT_CUDA));
-        return cuda != nullptr ? *cuda->launch_count : 0;
+        return cuda != nullptr ? Launches{*cuda->launch_count, *cuda->persistent_count}
+                               : Launches{};
     }
 
     template <class Body>
@@ -229,7 +238,10 @@ class Bench {
 };
 
 int run(const Options &options, const std::string &directory) {
-    auto opened = Compute::open(options.backend);
+    ComputeOptions compute_options;
+    compute_options.denoise_graphs = options.denoise == "graphs";
+    compute_options.free_multiprocessors = options.free_multiprocessors;
+    auto opened = Compute::open(options.backend, compute_options);
     if (!opened) {
         std::fprintf(stderr, "bench_cuda: %s\n", opened.error().message.c_str());
         return 77;
@@ -253,6 +265,12 @@ int run(const Options &options, const std::string &directory) {
     std::printf("       parts, waiting between them: encoder %.2f, decoder %.2f, denoiser %.2f, "
                 "picture %.2f ms an image\n",
                 parts.encoder / n, parts.decoder / n, parts.denoiser / n, parts.picture / n);
+    if (whole.front().persistent > 0) {
+        std::printf("       denoiser: the persistent kernel, %.1f launches an image\n",
+                    static_cast<double>(whole.front().persistent) / n);
+    } else if (whole.front().launches > 0) {
+        std::printf("       denoiser: graphs\n");
+    }
     return 0;
 }
 
@@ -268,6 +286,12 @@ int main(int argc, char **argv) {
         ->capture_default_str();
     app.add_option("--precision", options.precision)
         ->check(CLI::IsMember({"bf16", "f32"}))
+        ->capture_default_str();
+    app.add_option("--denoise", options.denoise, "auto: the persistent kernel where it works")
+        ->check(CLI::IsMember({"auto", "graphs"}))
+        ->capture_default_str();
+    app.add_option("--free-multiprocessors", options.free_multiprocessors,
+                   "Multiprocessors that the persistent kernel leaves free")
         ->capture_default_str();
     app.add_option("--batch", options.batch)->check(CLI::Range(1, 64))->capture_default_str();
     app.add_option("--steps", options.steps)->check(CLI::Range(1, 256))->capture_default_str();

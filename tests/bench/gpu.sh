@@ -100,6 +100,13 @@ else
       echo "       device memory: $((peak - before)) MiB"
     done
   done
+  # The denoiser as graphs, beside the persistent kernel above: which of the two wins where.
+  for shape in base large; do
+    for batch in 1 8; do
+      within 60 "$build/bin/bench_cuda" --shape "$shape" --batch "$batch" --denoise graphs ||
+        skip "bench_cuda $shape batch $batch graphs"
+    done
+  done
   within 60 "$build/bin/bench_cuda" --shape base --precision f32 || skip "bench_cuda base f32"
 fi
 

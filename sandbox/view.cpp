@@ -86,6 +86,56 @@ Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilte
     return device.own(sampler, device.table().vkDestroySampler);
 }
 
+// A triangle over the whole viewport, whose fragments replace what is there.
+Result<VulkanHandle<VkPipeline>>
+make_pipeline(const VulkanDevice &device, std::span<const VkPipelineShaderStageCreateInfo> stages,
+              VkPipelineLayout layout, VkRenderPass pass) {
+    const VkPipelineVertexInputStateCreateInfo vertices{
+        VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO};
+    VkPipelineInputAssemblyStateCreateInfo assembly{
+        VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO};
+    assembly.topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST;
+    VkPipelineViewportStateCreateInfo viewport{
+        VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO};
+    viewport.viewportCount = 1;
+    viewport.scissorCount = 1;
+    VkPipelineRasterizationStateCreateInfo raster{
+        VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO};
+    raster.lineWidth = 1;
+    VkPipelineMultisampleStateCreateInfo samples{
+        VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO};
+    samples.rasterizationSamples = VK_SAMPLE_COUNT_1_BIT;
+    VkPipelineColorBlendAttachmentState attachment{};
+    attachment.colorWriteMask = VK_COLOR_COMPONENT_R_BIT | VK_COLOR_COMPONENT_G_BIT |
+                                VK_COLOR_COMPONENT_B_BIT | VK_COLOR_COMPONENT_A_BIT;
+    VkPipelineColorBlendStateCreateInfo blend{
+        VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO};
+    blend.attachmentCount = 1;
+    blend.pAttachments = &attachment;
+    const std::array dynamic{VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
+    VkPipelineDynamicStateCreateInfo dynamics{VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO};
+    dynamics.dynamicStateCount = dynamic.size();
+    dynamics.pDynamicStates = dynamic.data();
+
+    VkGraphicsPipelineCreateInfo info{VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO};
+    info.stageCount = static_cast<std::uint32_t>(stages.size());
+    info.pStages = stages.data();
+    info.pVertexInputState = &vertices;
+    info.pInputAssemblyState = &assembly;
+    info.pViewportState = &viewport;
+    info.pRasterizationState = &raster;
+    info.pMultisampleState = &samples;
+    info.pColorBlendState = &blend;
+    info.pDynamicState = &dynamics;
+    info.layout = layout;
+    info.renderPass = pass;
+    VkPipeline pipeline = VK_NULL_HANDLE;
+    const VkResult result = device.table().vkCreateGraphicsPipelines(device.get(), VK_NULL_HANDLE,
+                                                                     1, &info, nullptr, &pipeline);
+    if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
+    return device.own(pipeline, device.table().vkDestroyPipeline);
+}
+
 } // namespace
 
 Result<std::unique_ptr<View>> View::create(VulkanDevice &device, VkRenderPass pass) {
@@ -143,56 +193,14 @@ Result<void> View::make_pipelines(VkRenderPass pass) {
     constexpr std::array<std::uint32_t, 6> kParts{kGround, kShadow,     kExact,
                                                   kSmooth, kExactTiled, kSmoothTiled};
     constexpr VkSpecializationMapEntry kPartEntry{0, 0, sizeof(std::uint32_t)};
-    std::array<VkSpecializationInfo, 6> specializations{};
 
-    const VkPipelineVertexInputStateCreateInfo vertices{
-        VK_STRUCTURE_TYPE_PIPELINE_VERTEX_INPUT_STATE_CREATE_INFO};
-    VkPipelineInputAssemblyStateCreateInfo assembly{
-        VK_STRUCTURE_TYPE_PIPELINE_INPUT_ASSEMBLY_STATE_CREATE_INFO};
-    assembly.topology = VK_PRIMITIVE_TOPOLOGY_TRIANGLE_LIST;
-    VkPipelineViewportStateCreateInfo viewport{
-        VK_STRUCTURE_TYPE_PIPELINE_VIEWPORT_STATE_CREATE_INFO};
-    viewport.viewportCount = 1;
-    viewport.scissorCount = 1;
-    VkPipelineRasterizationStateCreateInfo raster{
-        VK_STRUCTURE_TYPE_PIPELINE_RASTERIZATION_STATE_CREATE_INFO};
-    raster.lineWidth = 1;
-    VkPipelineMultisampleStateCreateInfo samples{
-        VK_STRUCTURE_TYPE_PIPELINE_MULTISAMPLE_STATE_CREATE_INFO};
-    samples.rasterizationSamples = VK_SAMPLE_COUNT_1_BIT;
-    VkPipelineColorBlendAttachmentState attachment{};
-    attachment.colorWriteMask = VK_COLOR_COMPONENT_R_BIT | VK_COLOR_COMPONENT_G_BIT |
-                                VK_COLOR_COMPONENT_B_BIT | VK_COLOR_COMPONENT_A_BIT;
-    VkPipelineColorBlendStateCreateInfo blend{
-        VK_STRUCTURE_TYPE_PIPELINE_COLOR_BLEND_STATE_CREATE_INFO};
-    blend.attachmentCount = 1;
-    blend.pAttachments = &attachment;
-    const std::array dynamic{VK_DYNAMIC_STATE_VIEWPORT, VK_DYNAMIC_STATE_SCISSOR};
-    VkPipelineDynamicStateCreateInfo dynamics{VK_STRUCTURE_TYPE_PIPELINE_DYNAMIC_STATE_CREATE_INFO};
-    dynamics.dynamicStateCount = dynamic.size();
-    dynamics.pDynamicStates = dynamic.data();
-
-    VkGraphicsPipelineCreateInfo info{VK_STRUCTURE_TYPE_GRAPHICS_PIPELINE_CREATE_INFO};
-    info.stageCount = stages.size();
-    info.pStages = stages.data();
-    info.pVertexInputState = &vertices;
-    info.pInputAssemblyState = &assembly;
-    info.pViewportState = &viewport;
-    info.pRasterizationState = &raster;
-    info.pMultisampleState = &samples;
-    info.pColorBlendState = &blend;
-    info.pDynamicState = &dynamics;
-    info.layout = bindings_.layout.get();
-    info.renderPass = pass;
     for (std::size_t i = 0; i < kParts.size(); ++i) {
-        specializations[i] = {1, &kPartEntry, sizeof(std::uint32_t), &kParts[i]};
-        stages[1].pSpecializationInfo = &specializations[i];
-        VkPipeline pipeline = VK_NULL_HANDLE;
-        const VkResult result = device_.table().vkCreateGraphicsPipelines(
-            device_.get(), VK_NULL_HANDLE, 1, &info, nullptr, &pipeline);
-        if (result < 0) return vulkan_error(result, "vkCreateGraphicsPipelines (view)");
-        pipelines_[i] = device_.own(pipeline, device_.table().vkDestroyPipeline);
-        device_.name(VK_OBJECT_TYPE_PIPELINE, pipeline,
+        const VkSpecializationInfo part{1, &kPartEntry, sizeof(std::uint32_t), &kParts[i]};
+        stages[1].pSpecializationInfo = &part;
+        auto pipeline = make_pipeline(device_, stages, bindings_.layout.get(), pass);
+        if (!pipeline) return pipeline.error();
+        pipelines_[i] = std::move(*pipeline);
+        device_.name(VK_OBJECT_TYPE_PIPELINE, pipelines_[i].get(),
                      fmt::format("view: {}", kPartNames.at(kParts[i])));
     }
     return {};

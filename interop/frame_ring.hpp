@@ -42,6 +42,8 @@ class FrameRing : public FrameTarget {
   public:
     // The newest complete frame since the last call, if there is one.
     [[nodiscard]] virtual std::optional<RingFrame> take_newest() = 0;
+    // Something was published that was not taken; a frame of another device may not be complete.
+    [[nodiscard]] virtual bool has_frame() const = 0;
     // Instead of a submission: nothing will read the frame.
     virtual void drop(const RingFrame &frame) = 0;
     [[nodiscard]] virtual VkSemaphore release_timeline() const = 0;

@@ -40,6 +40,7 @@ class SharedRing final : public FrameRing {
     void abandon(const tessera_tensor &frame) override;
 
     [[nodiscard]] std::optional<RingFrame> take_newest() override;
+    [[nodiscard]] bool has_frame() const override { return table_.has_ready(); }
     void drop(const RingFrame &frame) override;
     [[nodiscard]] VkSemaphore release_timeline() const override { return released_.get(); }
 

@@ -144,6 +144,14 @@ SlotTable::State SlotTable::state(std::uint32_t slot) const {
     return state_in(word_.load(std::memory_order_acquire), slot);
 }
 
+bool SlotTable::has_ready() const {
+    const std::uint64_t word = word_.load(std::memory_order_acquire);
+    for (std::uint32_t slot = 0; slot < slot_count_; ++slot) {
+        if (state_in(word, slot) == State::kReady) return true;
+    }
+    return false;
+}
+
 SlotTable::Counts SlotTable::counts() const {
     return {published_.load(std::memory_order_relaxed), taken_.load(std::memory_order_relaxed),
             dropped_.load(std::memory_order_relaxed)};

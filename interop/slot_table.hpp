@@ -71,6 +71,7 @@ class SlotTable {
 
     [[nodiscard]] std::uint32_t slot_count() const { return slot_count_; }
     [[nodiscard]] State state(std::uint32_t slot) const;
+    [[nodiscard]] bool has_ready() const; // any slot
     [[nodiscard]] Counts counts() const;
 
   private:

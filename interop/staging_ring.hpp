@@ -24,6 +24,7 @@ class StagingRing final : public FrameRing {
     void abandon(const tessera_tensor &frame) override;
 
     [[nodiscard]] std::optional<RingFrame> take_newest() override;
+    [[nodiscard]] bool has_frame() const override { return table_.has_ready(); }
     void drop(const RingFrame &frame) override;
     [[nodiscard]] VkSemaphore release_timeline() const override { return release_.get(); }
 

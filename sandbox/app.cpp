@@ -4,6 +4,7 @@
 #include "core/log.hpp"
 #include "core/trace.hpp"
 #include "host/services.hpp"
+#include "sandbox/scene_key.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -196,6 +197,7 @@ Result<void> App::frame() {
         if (pixels.width != extent().width || pixels.height != extent().height) {
             must_rebuild_ = true;
         }
+        if (window_->take_refresh()) shown_key_.reset();
     }
     const trace::Span span("frame");
     const std::uint64_t start_us = now_us();
@@ -414,17 +416,25 @@ Scene App::scene() {
     return scene;
 }
 
+// What is on the screen already is not drawn again: without a GPU that would take a core from the
+// generator.
 Result<void> App::draw() {
-    const trace::Span span("frame: draw");
-    if (window_) return draw_in_window();
-    if (auto slot = renderer_->wait_for_slot(); !slot) return slot.error();
-    return renderer_->draw(offscreen_->target(), scene(), {}, {});
-}
-
-Result<void> App::draw_in_window() {
-    if (must_rebuild_) {
+    if (must_rebuild_) { // first: the scene depends on its size
         if (auto rebuilt = rebuild_swapchain(); !rebuilt) return rebuilt;
     }
+    const Scene next = scene();
+    const std::uint64_t key = scene_key(next, ImGui::GetDrawData());
+    const bool is_shown = options_.fps > 0 && shown_key_ == key && !has_new_picture(next);
+    if (is_shown) return {};
+    const trace::Span span("frame: draw");
+    ++drawn_count_;
+    shown_key_ = key;
+    if (window_) return draw_in_window(next);
+    if (auto slot = renderer_->wait_for_slot(); !slot) return slot.error();
+    return renderer_->draw(offscreen_->target(), next, {}, {});
+}
+
+Result<void> App::draw_in_window(const Scene &next) {
     const auto slot = renderer_->wait_for_slot();
     if (!slot) return slot.error();
     auto acquired = swapchain_->acquire(*slot);
@@ -435,7 +445,7 @@ Result<void> App::draw_in_window() {
         return acquired ? Result<void>() : rebuild_swapchain();
     }
     const Swapchain::Acquired &image = **acquired;
-    if (auto drawn = renderer_->draw(image.target, scene(), image.semaphores, {}); !drawn) {
+    if (auto drawn = renderer_->draw(image.target, next, image.semaphores, {}); !drawn) {
         return drawn;
     }
     const auto presented = swapchain_->present(image);
@@ -449,6 +459,7 @@ Result<void> App::draw_in_window() {
 
 Result<void> App::rebuild_swapchain() {
     must_rebuild_ = false;
+    shown_key_.reset();
     if (auto rebuilt = swapchain_->rebuild(window_->pixels()); rebuilt) return rebuilt;
     // The surface may be lost: a new one, once.
     swapchain_.reset();

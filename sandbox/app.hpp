@@ -46,7 +46,7 @@ struct AppOptions {
     bool offscreen = false; // no window and no display
     std::uint32_t width = 1280;
     std::uint32_t height = 720;
-    double fps = 60; // 0: as fast as it goes
+    double fps = 60; // 0: as fast as it goes, and drawing every frame, changed or not
     bool validation = false;
 
     std::uint64_t frame_limit = 0; // exit after so many frames; 0: never
@@ -96,6 +96,8 @@ class App {
     void pan_by(float screen_x, float screen_y);
     [[nodiscard]] const Window *window() const { return window_.get(); }
     [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
+    // Of these, those that did not look like the one before, and so were drawn.
+    [[nodiscard]] std::uint64_t drawn_frames() const { return drawn_count_; }
     // Time between the starts of frames.
     [[nodiscard]] DurationStats &frame_times() { return frames_.all; }
     [[nodiscard]] std::vector<std::string> validation_messages() const;
@@ -121,7 +123,7 @@ class App {
     [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
                                                           LatentPainter &painter) const;
     Result<void> draw();
-    Result<void> draw_in_window();
+    Result<void> draw_in_window(const Scene &next);
     Result<void> take_screenshot_when_due();
 
     AppOptions options_;
@@ -157,6 +159,8 @@ class App {
     std::uint64_t last_start_us_ = 0;
     bool was_busy_ = false; // at the start of the last frame
     std::uint64_t frame_count_ = 0;
+    std::uint64_t drawn_count_ = 0;
+    std::optional<std::uint64_t> shown_key_; // of what is on the screen; none: it must be drawn
     bool finished_ = false;
     bool screenshot_taken_ = false;
     bool must_rebuild_ = false;

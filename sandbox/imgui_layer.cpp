@@ -184,8 +184,10 @@ void ImGuiLayer::begin_frame(VkExtent2D extent, float elapsed_s) {
 void ImGuiLayer::end_frame() { ImGui::Render(); }
 
 void ImGuiLayer::record(VkCommandBuffer commands) {
+    ImDrawData *const interface = ImGui::GetDrawData();
+    if (interface == nullptr) return; // before the first end_frame
     const DebugLabel label(device_, commands, "ImGui");
-    ImGui_ImplVulkan_RenderDrawData(ImGui::GetDrawData(), commands);
+    ImGui_ImplVulkan_RenderDrawData(interface, commands);
 }
 
 } // namespace tessera

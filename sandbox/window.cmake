@@ -22,7 +22,7 @@ add_library(tessera_window STATIC
   ${_here}/panel_player.cpp ${_here}/panel_presets.cpp ${_here}/panel_stats.cpp
   ${_here}/panel_timeline.cpp ${_here}/panel_view.cpp ${_here}/play_control.cpp
   ${_here}/preset_shelf.cpp ${_here}/recording_target.cpp ${_here}/run_history.cpp
-  ${_here}/script.cpp ${_here}/script_runner.cpp ${_here}/shortcuts.cpp ${_here}/swapchain.cpp
+  ${_here}/scene_key.cpp ${_here}/script.cpp ${_here}/script_runner.cpp ${_here}/shortcuts.cpp ${_here}/swapchain.cpp
   ${_here}/window.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json

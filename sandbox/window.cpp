@@ -62,6 +62,9 @@ Result<std::unique_ptr<Window>> Window::create(const std::string &title, int wid
         auto *const self = static_cast<Window *>(glfwGetWindowUserPointer(glfw));
         self->dropped_.insert(self->dropped_.end(), paths, paths + path_count);
     });
+    glfwSetWindowRefreshCallback(window->window_, [](GLFWwindow *glfw) {
+        static_cast<Window *>(glfwGetWindowUserPointer(glfw))->needs_refresh_ = true;
+    });
     return window;
 }
 

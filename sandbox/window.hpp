@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct GLFWwindow;
@@ -48,6 +49,8 @@ class Window {
     [[nodiscard]] VkExtent2D pixels() const; // 0 x 0 while minimised
     // Files that were dropped on the window since the last call.
     [[nodiscard]] std::vector<std::filesystem::path> take_dropped();
+    // The system lost what was shown, since the last call.
+    [[nodiscard]] bool take_refresh() { return std::exchange(needs_refresh_, false); }
     void resize(int width, int height) const;
     [[nodiscard]] float content_scale() const;
     [[nodiscard]] GLFWwindow *glfw() const { return window_; }
@@ -56,6 +59,7 @@ class Window {
     Window() = default;
     GLFWwindow *window_ = nullptr;
     std::vector<std::filesystem::path> dropped_;
+    bool needs_refresh_ = false;
     bool initialized_ = false;
     std::span<const char *const> extensions_;
 };

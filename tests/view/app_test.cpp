@@ -4,6 +4,9 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
+
+#include <imgui.h>
 
 namespace tessera {
 namespace {
@@ -53,6 +56,31 @@ TEST_F(AppTest, ShowsTheFinishedPicture) {
     EXPECT_EQ(halves().second, kEmber);
     EXPECT_EQ(app_->control().problem(), "");
     EXPECT_TRUE(app_->control().stats().first_picture_us.has_value());
+}
+
+TEST_F(AppTest, DrawsOnlyWhatIsNotOnTheScreenYet) {
+    AppOptions paced = options();
+    paced.fps = 1000;
+    open(paced);
+    if (!app_) return;
+    ASSERT_TRUE(play_to_end());
+    show_frames(20);
+    const auto drawn_by = [this](const std::function<void()> &action) {
+        const std::uint64_t before = app_->drawn_frames();
+        action();
+        show_frames(20);
+        return app_->drawn_frames() - before;
+    };
+    EXPECT_EQ(drawn_by([] {}), 0U) << "nothing changes";
+    EXPECT_EQ(drawn_by([this] { app_->look().checker = true; }), 1U);
+    EXPECT_EQ(drawn_by([this] { app_->look().background.red = 0.5F; }), 1U);
+    EXPECT_EQ(drawn_by([this] { app_->look().tiles = 3; }), 1U);
+    EXPECT_GE(drawn_by([this] { app_->pan_by(5, 0); }), 1U);
+    EXPECT_GE(drawn_by([] { ImGui::GetIO().MousePos = {180, 78}; }), 1U) << "a button lights up";
+    EXPECT_EQ(drawn_by([] {}), 0U);
+    app_->control().set_value(id("colour"), 1);
+    ASSERT_TRUE(play_to_end());
+    EXPECT_EQ(halves().first, kMoss) << "and new pictures are shown";
 }
 
 TEST_F(AppTest, ShowsThePictureWhileItGrows) {

@@ -102,6 +102,13 @@ TEST_F(ScriptRun, RecordsTheWindowAtEveryNewPicture) {
     EXPECT_FALSE(std::filesystem::exists(folder_.path() / "film" / "0004.png"));
 }
 
+TEST_F(ScriptRun, TheWindowCanBeSavedBeforeItWasDrawn) {
+    const auto ran = run(R"([{"save_view": "@first.png"}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    EXPECT_EQ(read("first.png").width, 1280U);
+}
+
 TEST_F(ScriptRun, AFolderThatCannotBeMadeIsNamed) {
     const auto ran = run(R"([{"record": "/proc/none/film"}])");
     if (!app_) return;

@@ -33,11 +33,14 @@ TEST(SlotTable, WalksTheWholeCircle) {
     const std::uint32_t slot = acquired(table);
     EXPECT_EQ(table.state(slot), State::kWriting);
     EXPECT_FALSE(table.take_newest()) << "a frame that is being written is nobody's";
+    EXPECT_FALSE(table.has_ready());
     EXPECT_EQ(table.next_sequence(), 1U);
     EXPECT_EQ(table.publish(slot), 1U);
     EXPECT_EQ(table.state(slot), State::kReady);
+    EXPECT_TRUE(table.has_ready());
     const auto taken = table.take_newest();
     ASSERT_TRUE(taken);
+    EXPECT_FALSE(table.has_ready());
     EXPECT_EQ(taken->slot, slot);
     EXPECT_EQ(taken->sequence, 1U);
     EXPECT_EQ(table.state(slot), State::kShown);

@@ -69,18 +69,18 @@ void round_weights(reference::DenoiseNetwork &network, tessera_dtype precision) 
             layer->weight = rounded(layer->weight, precision);
 }
 
-// The network on a device.
+// The network on a device; its first and last layer (those next to the token) in float32 if wanted.
 class DeviceNetwork {
   public:
     DeviceNetwork(const tessera_compute &compute, const reference::DenoiseNetwork &given,
-                  tessera_dtype precision)
+                  tessera_dtype precision, bool exact_ends = false)
         : compute_(compute), precision_(precision) {
         network_.struct_size = sizeof network_;
         network_.epsilon = static_cast<float>(given.epsilon);
-        network_.input = layer(given.input);
+        network_.input = layer(given.input, exact_ends);
         network_.condition = layer(given.condition);
         network_.final_ada = layer(given.final_ada);
-        network_.final = layer(given.final);
+        network_.final = layer(given.final, exact_ends);
         for (const auto &block : given.blocks)
             blocks_.push_back({vector(block.gamma), vector(block.beta), layer(block.mlp_in),
                                layer(block.mlp_out), layer(block.ada)});
@@ -93,8 +93,9 @@ class DeviceNetwork {
     const tessera_tensor *vector(const Array &values) {
         return tensors_.emplace_back(compute_, values).view();
     }
-    tessera_denoise_linear layer(const reference::DenoiseLinear &given) {
-        return {weights_.emplace_back(compute_, given.weight, precision_).view(),
+    tessera_denoise_linear layer(const reference::DenoiseLinear &given, bool exact = false) {
+        const tessera_dtype precision = exact ? TESSERA_DTYPE_F32 : precision_;
+        return {weights_.emplace_back(compute_, given.weight, precision).view(),
                 vector(given.bias)};
     }
 
@@ -109,6 +110,7 @@ class DeviceNetwork {
 struct ChainRun {
     std::uint32_t room_rows = 0; // 0: as many as the set has
     const tessera_random *random = nullptr;
+    bool exact_ends = false;
 };
 
 const tessera_ext_compute_denoise *denoise_of(const tessera_compute &compute) {
@@ -121,7 +123,7 @@ reference::DenoiseResult run_chain(const tessera_compute &compute, const ChainCa
                                    const reference::DenoiseSet &set, tessera_dtype precision,
                                    const Array &start, const ChainRun &run = {}) {
     const tessera_ext_compute_denoise &denoise = *denoise_of(compute);
-    const DeviceNetwork network(compute, given, precision);
+    const DeviceNetwork network(compute, given, precision, run.exact_ends);
     const auto rows = static_cast<std::uint32_t>(c.rows);
     const auto steps = static_cast<std::uint32_t>(c.steps);
     tessera_denoise_chain *chain = nullptr;
@@ -194,6 +196,24 @@ TEST_P(DenoiseTest, EqualsReference) {
             expect_reference(device(), c, set, start, network, precision);
         }
     }
+}
+
+// As MAR has it: bf16 inside, float32 next to the token.
+TEST_P(DenoiseTest, TakesBothPrecisionsInOneNetwork) {
+    const ChainCase c{7, 5, 77, 33, 2, 7, true, {2, 4, 1}};
+    const reference::DenoiseSet set = random_set(c);
+    const Array start = random_array({c.rows, c.token_width}, 8);
+    reference::DenoiseNetwork network = random_network(c);
+    const reference::DenoiseNetwork exact = network;
+    round_weights(network, TESSERA_DTYPE_BF16);
+    network.input = exact.input;
+    network.final = exact.final;
+    const auto want = reference::denoise_chain(network, set, start);
+    ChainRun run;
+    run.exact_ends = true;
+    const auto got = run_chain(device(), c, network, set, TESSERA_DTYPE_BF16, start, run);
+    expect_close(got.x, want.x, nullptr, 4e-2, 0, "x after the chain");
+    expect_close(got.model_out, want.model_out, nullptr, 4e-2, 0, "model output");
 }
 
 TEST_P(DenoiseTest, CallsThreadsAndRoomDoNotMatter) {

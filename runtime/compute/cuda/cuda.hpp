@@ -156,8 +156,9 @@ class Cuda {
         cudaLaunchConfig_t config = launch_config(grid, block, shared_bytes);
         config.attrs = &together;
         config.numAttrs = 1;
-        const cudaError_t error =
-            cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
+        cudaError_t error = want_shared(kernel, shared_bytes);
+        if (error == cudaSuccess)
+            error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
         if (error == cudaErrorCooperativeLaunchTooLarge || error == cudaErrorNotSupported) {
             (void)cudaGetLastError();
             return false;

@@ -7,13 +7,14 @@
 //   last product, reverse step, h = input(x) |                            (| is a barrier)
 //
 // 2 B + 1 barriers a step, 13 for MAR-B. The norm is worked out again by every block of threads
-// from the rows of h, which costs less than a third barrier. One barrier a residual block would
-// want both products of a slice of the inner activations in one place: their partial sums, as many
-// times the bytes of h as there are slices, would all be read by every block of threads.
+// from the rows of h, which saves a third barrier. One barrier a residual block would want both
+// products of a slice of the inner activations in one place: their partial sums, as many times the
+// bytes of h as there are slices, would all be read by every block of threads.
 //
 // The floor for MAR-B (width 1024, 6 blocks, token 16): 25 MFLOP a network row and step, 25 MB of
 // bf16 weights a step for each 16 rows, out of the level 2 cache where it holds them; 13 barriers.
-// Launches for 64 sets of 100 guided steps: see denoise_plan.hpp; under 2,000.
+// 64 sets of 100 guided steps, an image, are 1,224 launches (denoise_plan.hpp), of which the sets'
+// modulations are most.
 //
 // A row's bits depend neither on the rows beside it nor on the number of blocks of threads: sums
 // run over the inner index in one order.

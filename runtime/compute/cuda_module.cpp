@@ -54,7 +54,8 @@ class Module {
             reinterpret_cast<cuda::ModuleEntry *>(dlsym(module.library_, cuda::kModuleEntry));
         module.table_ = entry != nullptr ? entry() : nullptr;
         if (module.table_ == nullptr || module.table_->struct_size != sizeof(cuda::ModuleTable) ||
-            module.table_->abi_version != TESSERA_ABI_VERSION) {
+            module.table_->abi_version != TESSERA_ABI_VERSION ||
+            module.table_->options_size != sizeof(cuda::ModuleOptions)) {
             return make_error(Status::kUnsupported,
                               "{} is of another version; expected the module of this build",
                               file->string());

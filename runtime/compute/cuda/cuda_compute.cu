@@ -379,6 +379,7 @@ void close(const tessera_compute *compute) {
 
 constexpr ModuleTable kModule = {.struct_size = sizeof(ModuleTable),
                                  .abi_version = TESSERA_ABI_VERSION,
+                                 .options_size = sizeof(ModuleOptions),
                                  .set_log = set_log,
                                  .probe = probe,
                                  .open = open,

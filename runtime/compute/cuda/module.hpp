@@ -23,7 +23,8 @@ struct ModuleOptions {
 
 struct ModuleTable {
     std::uint32_t struct_size;
-    std::uint32_t abi_version; // TESSERA_ABI_VERSION of the module's build
+    std::uint32_t abi_version;  // TESSERA_ABI_VERSION of the module's build
+    std::uint32_t options_size; // sizeof(ModuleOptions) of it
     // Where the module's log lines go; level as in <tessera/host.h>.
     void (*set_log)(void (*write)(std::int32_t level, const char *source, const char *message));
     // OK when `open` has a device to open; else the reason in one line. Costs under a millisecond.

@@ -4,13 +4,13 @@
 //
 //   tessera-embed-example [--validation] [MODEL] OUTPUT.png
 #include "assets/image_file.hpp"
-#include "host/player.hpp"
-#include "interop/debug_label.hpp"
-#include "interop/live_ring.hpp"
-#include "interop/vulkan_memory.hpp"
-#include "interop/vulkan_requirements.hpp"
-#include "interop/vulkan_result.hpp"
-#include "sandbox/default_model.hpp"
+#include "host/run/player.hpp"
+#include "interop/ring/live_ring.hpp"
+#include "sandbox/app/default_model.hpp"
+#include "vulkan/debug_label.hpp"
+#include "vulkan/memory.hpp"
+#include "vulkan/requirements.hpp"
+#include "vulkan/result.hpp"
 
 #include <array>
 #include <chrono>

@@ -5,7 +5,7 @@
 #include "mar/completion.hpp"
 #include "mar/token_run.hpp"
 
-#include "blocks/latent_codec.hpp"
+#include "blocks/codec/latent_codec.hpp"
 
 #include <tessera/sdk/generator.hpp>
 

@@ -2,10 +2,10 @@
 // towers.hpp (encoder, decoder) and job.hpp (the sampler).
 #pragma once
 
-#include "blocks/config.hpp"
-#include "blocks/token_head.hpp"
-#include "blocks/transformer_block.hpp"
-#include "blocks/weight_loader.hpp"
+#include "blocks/model/config.hpp"
+#include "blocks/model/token_head.hpp"
+#include "blocks/model/transformer_block.hpp"
+#include "blocks/model/weight_loader.hpp"
 
 #include <cstdint>
 #include <string>

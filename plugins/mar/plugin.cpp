@@ -1,7 +1,7 @@
 // The MAR generator as a plugin: parameters, inputs, activation, jobs.
 #include "mar/job.hpp"
 
-#include "blocks/diffusion_params.hpp"
+#include "blocks/diffusion/diffusion_params.hpp"
 
 #include <tessera/ext/features.h>
 #include <tessera/sdk/generator.hpp>

@@ -6,11 +6,11 @@
 #include "mar/model.hpp"
 #include "mar/towers.hpp"
 
-#include "blocks/deadline.hpp"
-#include "blocks/denoise_tables.hpp"
-#include "blocks/run_plan.hpp"
-#include "blocks/seam.hpp"
-#include "blocks/token_head.hpp"
+#include "blocks/codec/seam.hpp"
+#include "blocks/diffusion/denoise_tables.hpp"
+#include "blocks/model/token_head.hpp"
+#include "blocks/sequence/deadline.hpp"
+#include "blocks/sequence/run_plan.hpp"
 
 #include <cstdint>
 #include <functional>

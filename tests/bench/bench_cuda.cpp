@@ -3,13 +3,13 @@
 // PyTorch.
 #include "golden/synthetic.hpp"
 
-#include "blocks/latent_codec.hpp"
-#include "blocks/order.hpp"
-#include "blocks/sampler.hpp"
+#include "blocks/codec/latent_codec.hpp"
+#include "blocks/diffusion/sampler.hpp"
+#include "blocks/sequence/order.hpp"
 #include "mar/towers.hpp"
 
 #include "compute/registry.hpp"
-#include "host/services.hpp"
+#include "host/plugin/services.hpp"
 
 #include <tessera/ext/cuda.h>
 

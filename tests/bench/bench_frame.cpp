@@ -3,7 +3,7 @@
 //   bench_frame [--seconds 8] [--model NAME | --plugin PLUGIN] [--threads N] [--set key=value]
 // Needs a display: tests/view/under_xvfb.sh bench_frame. With --offscreen it needs none, but then
 // nothing is presented. Exit code 77 when there is neither display nor Vulkan device.
-#include "sandbox/app.hpp"
+#include "sandbox/app/app.hpp"
 
 #include <chrono>
 #include <cstdio>

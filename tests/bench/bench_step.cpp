@@ -4,13 +4,13 @@
 #include "bench/torch_peer.hpp"
 #include "golden/synthetic.hpp"
 
-#include "blocks/latent_codec.hpp"
-#include "blocks/order.hpp"
-#include "blocks/sampler.hpp"
+#include "blocks/codec/latent_codec.hpp"
+#include "blocks/diffusion/sampler.hpp"
+#include "blocks/sequence/order.hpp"
 #include "mar/towers.hpp"
 
 #include "compute/registry.hpp"
-#include "host/services.hpp"
+#include "host/plugin/services.hpp"
 
 #include <CLI/CLI.hpp>
 

@@ -1,7 +1,7 @@
 // Annealing, hurry and deadlines: what each autoregressive step of a run does, and when it does
 // less.
-#include "blocks/deadline.hpp"
-#include "blocks/run_plan.hpp"
+#include "blocks/sequence/deadline.hpp"
+#include "blocks/sequence/run_plan.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Integrators against closed forms, a solver written out in double, and data whose paths are known.
-#include "blocks/sampler.hpp"
+#include "blocks/diffusion/sampler.hpp"
 
 #include <tessera/sdk/status.hpp>
 

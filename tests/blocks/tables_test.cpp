@@ -1,10 +1,10 @@
 // Noise tables, time features, orders and mask schedules against closed forms and checksums.
-#include "blocks/guidance.hpp"
-#include "blocks/noise_schedule.hpp"
-#include "blocks/order.hpp"
-#include "blocks/philox.hpp"
-#include "blocks/sampler.hpp"
-#include "blocks/time_embed.hpp"
+#include "blocks/diffusion/guidance.hpp"
+#include "blocks/diffusion/noise_schedule.hpp"
+#include "blocks/diffusion/philox.hpp"
+#include "blocks/diffusion/sampler.hpp"
+#include "blocks/model/time_embed.hpp"
+#include "blocks/sequence/order.hpp"
 
 #include <tessera/sdk/status.hpp>
 

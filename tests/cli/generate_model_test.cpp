@@ -3,7 +3,7 @@
 #include "assets/image_file.hpp"
 #include "assets/safetensors.hpp"
 #include "tests/cli/program.hpp"
-#include "tests/unit/safetensors_bytes.hpp"
+#include "tests/unit/assets/safetensors_bytes.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
 #include <gmock/gmock.h>

@@ -1,7 +1,7 @@
 // A recorded case: tensors and metadata of a safetensors file, as plain vectors for comparison.
 #pragma once
 
-#include "blocks/config.hpp"
+#include "blocks/model/config.hpp"
 
 #include <tessera/sdk/host.hpp>
 

@@ -3,7 +3,7 @@
 
 #include "compute/registry.hpp"
 #include "core/log.hpp"
-#include "host/services.hpp"
+#include "host/plugin/services.hpp"
 
 #include <CLI/CLI.hpp>
 

@@ -1,7 +1,7 @@
 // Latent codecs against recorded images and latents, and latents to image bytes.
 #include "golden/check_case.hpp"
 
-#include "blocks/latent_codec.hpp"
+#include "blocks/codec/latent_codec.hpp"
 
 #include <algorithm>
 #include <cmath>

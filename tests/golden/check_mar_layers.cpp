@@ -1,7 +1,7 @@
 // Inner tensors of one step of MAR, each computed from its recorded input.
 #include "golden/check_case.hpp"
 
-#include "blocks/time_embed.hpp"
+#include "blocks/model/time_embed.hpp"
 
 #include <algorithm>
 #include <cstdio>

@@ -3,7 +3,7 @@
 
 #include "mar/token_run.hpp"
 
-#include "blocks/sampler.hpp"
+#include "blocks/diffusion/sampler.hpp"
 
 #include <algorithm>
 #include <cmath>

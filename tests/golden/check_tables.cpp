@@ -1,11 +1,11 @@
 // Noise tables, time features, mask schedules and one reverse step against their records.
 #include "golden/check_case.hpp"
 
-#include "blocks/guidance.hpp"
-#include "blocks/noise_schedule.hpp"
-#include "blocks/order.hpp"
-#include "blocks/sampler.hpp"
-#include "blocks/time_embed.hpp"
+#include "blocks/diffusion/guidance.hpp"
+#include "blocks/diffusion/noise_schedule.hpp"
+#include "blocks/diffusion/sampler.hpp"
+#include "blocks/model/time_embed.hpp"
+#include "blocks/sequence/order.hpp"
 
 #include <algorithm>
 #include <cmath>

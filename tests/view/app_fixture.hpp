@@ -2,7 +2,7 @@
 // test. With a window or, when the options say so, without one.
 #pragma once
 
-#include "sandbox/app.hpp"
+#include "sandbox/app/app.hpp"
 
 #include <gtest/gtest.h>
 

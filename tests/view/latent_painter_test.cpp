@@ -1,7 +1,7 @@
 // Latents as pictures: axes against data whose directions are known, colours, what is unknown; and
 // in what two runs differ.
-#include "sandbox/latent_painter.hpp"
-#include "sandbox/run_difference.hpp"
+#include "sandbox/edit/run_difference.hpp"
+#include "sandbox/view/latent_painter.hpp"
 
 #include <tessera/generator.h>
 

@@ -1,7 +1,7 @@
 // The view drawn offscreen and compared pixel by pixel with what it should show.
-#include "sandbox/offscreen.hpp"
-#include "sandbox/view.hpp"
-#include "tests/view/vulkan_fixture.hpp"
+#include "sandbox/view/offscreen.hpp"
+#include "sandbox/view/view.hpp"
+#include "tests/view/vulkan/vulkan_fixture.hpp"
 
 #include <cmath>
 #include <functional>

@@ -1,5 +1,5 @@
 // Scripts: strict reading with messages that name the line, and replay on the offscreen view.
-#include "sandbox/script.hpp"
+#include "sandbox/script/script.hpp"
 #include "tests/view/script_fixture.hpp"
 
 #include <gmock/gmock.h>

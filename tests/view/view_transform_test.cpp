@@ -1,5 +1,5 @@
 // Zoom and pan arithmetic.
-#include "sandbox/view_transform.hpp"
+#include "sandbox/view/view_transform.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,303 @@
+// The parameters of every generator with a diffusion head.
+#include "blocks/diffusion/diffusion_params.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tessera::blocks {
+namespace {
+
+constexpr const char *kSampling = "Sampling";
+constexpr const char *kFast = "Fast sampling";
+constexpr std::int64_t kLatestHurry = 65536; // autoregressive steps
+
+enum Spacing { kEven = 0, kStride = 1, kLogSnr = 2, kModelOwn = 3 };
+
+const std::vector<std::string> kSchedules = {"linear", "constant"};
+const std::vector<std::string> kIntegrators = {"ancestral", "ddim", "dpm++2m"};
+const std::vector<std::string> kAnnealings = {"none", "linear", "cosine", "two-stage"};
+
+constexpr const char *kHurryKeys[kHurryLevels] = {"hurry_1", "hurry_2", "hurry_3",
+                                                  "hurry_4", "hurry_5", "hurry_6"};
+constexpr const char *kHurryHelp =
+    "What a deadline did, as a setting: from this step on (counted from 1; 0: never) denoising "
+    "steps are halved (1), quartered (2), divided by 8 (3), and besides the remaining steps halved "
+    "(4), quartered (5) or made one (6).";
+
+bool is_whole_number(const std::string &text) {
+    return !text.empty() && text.size() < 6 &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::array<sdk::IntParam, kHurryLevels> hurry_params() {
+    std::array<sdk::IntParam, kHurryLevels> params{};
+    for (std::size_t i = 0; i < params.size(); ++i) {
+        params[i].id = 15 + static_cast<std::uint32_t>(i);
+        params[i].key = kHurryKeys[i];
+        params[i].name = "Hurry from step";
+        params[i].group = kFast;
+        params[i].max = kLatestHurry;
+        params[i].flags = TESSERA_PARAM_HIDDEN;
+        params[i].help = kHurryHelp;
+    }
+    return params;
+}
+
+void read_number(const Config &defaults, const char *key, sdk::FloatParam &param) {
+    if (defaults.has(key)) param.initial = defaults.number(key, param.min, param.max);
+}
+
+void read_choice(const Config &defaults, const char *key, const std::vector<std::string> &labels,
+                 sdk::ChoiceParam &param) {
+    if (!defaults.has(key)) return;
+    const std::string name = defaults.text(key);
+    const auto found = std::find(labels.begin(), labels.end(), name);
+    if (found == labels.end()) {
+        std::string all;
+        for (const std::string &label : labels) all += (all.empty() ? "'" : ", '") + label + "'";
+        defaults.reject(key, "is '" + name + "', expected one of " + all);
+    }
+    param.initial = found - labels.begin();
+}
+
+template <class Enum, class Request>
+Enum choice(const Request &request, const sdk::ChoiceParam &param,
+            const std::vector<std::string> &labels) {
+    const int value = request[param];
+    if (value < 0 || value >= static_cast<int>(labels.size())) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           std::string(param.key) + " " + std::to_string(value) +
+                               ", expected 0 to " + std::to_string(labels.size() - 1));
+    }
+    return static_cast<Enum>(value);
+}
+
+} // namespace
+
+DiffusionParams::DiffusionParams()
+    : guidance_{.id = 3,
+                .key = "guidance",
+                .name = "Guidance",
+                .group = kSampling,
+                .min = 0.0,
+                .max = 20.0,
+                .initial = 1.0,
+                .help = "How strongly the picture is pushed towards its class. 1 is off, and twice "
+                        "as fast."},
+      schedule_{.id = 4,
+                .key = "guidance_schedule",
+                .name = "Guidance schedule",
+                .group = kSampling,
+                .help = "Linear grows with the tokens already there; constant is the same "
+                        "throughout."},
+      temperature_{.id = 5,
+                   .key = "temperature",
+                   .name = "Temperature",
+                   .group = kSampling,
+                   .min = 0.0,
+                   .max = 2.0,
+                   .initial = 1.0,
+                   .help = "Scales the noise of every denoising step. Lower is smoother and less "
+                           "varied."},
+      denoise_{.id = 6,
+               .key = "denoise_steps",
+               .name = "Denoising steps",
+               .group = kSampling,
+               .min = 2,
+               .max = kTrainSteps,
+               .initial = 100,
+               .flags = TESSERA_PARAM_LOG_SCALE,
+               .help = "Reverse diffusion steps of each token."},
+      spacing_{.id = 7,
+               .key = "denoise_spacing",
+               .name = "Denoising times",
+               .group = kSampling,
+               .flags = TESSERA_PARAM_ADVANCED,
+               .help =
+                   "Even includes both ends; stride takes every k-th time, for counts that a "
+                   "whole k gives; log-snr is even in the logarithm of signal over noise; model "
+                   "uses the model's own list and its own number of steps."},
+      integrator_{.id = 8,
+                  .key = "integrator",
+                  .name = "Integrator",
+                  .group = kFast,
+                  .help = "How a token is denoised. Ancestral draws from what the model learnt "
+                          "for each step; ddim and dpm++2m follow a curve and need fewer "
+                          "steps: dpm++2m is second order, always with log-snr times."},
+      eta_{.id = 9,
+           .key = "eta",
+           .name = "Step noise",
+           .group = kFast,
+           .help =
+               "New noise in each step of ddim and dpm++2m: 0 is none, 1 as much as sampling by "
+               "chance has. It mends errors of a model, and makes finer grain."},
+      annealing_{.id = 10,
+                 .key = "annealing",
+                 .name = "Annealing",
+                 .group = kFast,
+                 .help = "Takes fewer denoising steps for later tokens, which have less left open: "
+                         "down to the number below along a line, a cosine, or at once half way."},
+      last_denoise_{.id = 11,
+                    .key = "denoise_steps_last",
+                    .name = "Last denoising steps",
+                    .group = kFast,
+                    .min = 2,
+                    .max = kTrainSteps,
+                    .initial = 5,
+                    .flags = TESSERA_PARAM_LOG_SCALE,
+                    .help = "Denoising steps of the last tokens, where annealing ends."},
+      guidance_low_{.id = 12,
+                    .key = "guidance_low",
+                    .name = "Guidance from noise",
+                    .group = kFast,
+                    .flags = TESSERA_PARAM_ADVANCED,
+                    .help = "Guidance is off below this share of the noise times, where it changes "
+                            "little; a step without it is twice as fast."},
+      guidance_high_{.id = 13,
+                     .key = "guidance_high",
+                     .name = "Guidance to noise",
+                     .group = kFast,
+                     .initial = 1.0,
+                     .flags = TESSERA_PARAM_ADVANCED,
+                     .help = "Guidance is off above this share of the noise times, where it makes "
+                             "pictures alike; a step without it is twice as fast."},
+      deadline_{.id = 14,
+                .key = "deadline",
+                .name = "Deadline",
+                .group = kFast,
+                .unit = "s",
+                .max = 3600.0,
+                .help =
+                    "Seconds an image may take; 0 is any. When time runs short, first denoising "
+                    "steps and then steps are left out; the report says which settings make "
+                    "the same picture again."},
+      hurry_(hurry_params()) {}
+
+// "100" and "ddim25" become a number and a spacing that people can change; anything else is offered
+// as the model's own list.
+void DiffusionParams::recommend_denoising(const std::string &spec) {
+    static_cast<void>(respace(spec)); // a bad one fails here
+    struct Prefix {
+        const char *text;
+        Spacing spacing;
+    };
+    for (const auto &[prefix, spacing] :
+         {Prefix{"ddim", kStride}, Prefix{"logsnr", kLogSnr}, Prefix{"", kEven}}) {
+        const std::string text = prefix;
+        if (!spec.starts_with(text) || !is_whole_number(spec.substr(text.size()))) continue;
+        denoise_.initial = std::stoll(spec.substr(text.size()));
+        spacing_.initial = spacing;
+        return;
+    }
+    own_spacing_ = spec;
+    spacing_.initial = kModelOwn;
+}
+
+void DiffusionParams::read_defaults(const Config &defaults) {
+    read_number(defaults, "guidance", guidance_);
+    read_choice(defaults, "guidance_schedule", kSchedules, schedule_);
+    read_number(defaults, "temperature", temperature_);
+    if (defaults.has("denoise_steps")) {
+        recommend_denoising(defaults.text_or_integer("denoise_steps"));
+    }
+    read_choice(defaults, "integrator", kIntegrators, integrator_);
+    read_number(defaults, "eta", eta_);
+    read_choice(defaults, "annealing", kAnnealings, annealing_);
+    if (defaults.has("denoise_steps_last")) {
+        last_denoise_.initial =
+            defaults.integer("denoise_steps_last", last_denoise_.min, last_denoise_.max);
+    }
+    read_number(defaults, "guidance_low", guidance_low_);
+    read_number(defaults, "guidance_high", guidance_high_);
+}
+
+void DiffusionParams::add_to(sdk::ParamList &params) const {
+    params.add(guidance_);
+    params.add(schedule_, kSchedules);
+    params.add(temperature_);
+    params.add(denoise_);
+    std::vector<std::string> spacings = {"even", "stride", "log-snr"};
+    if (!own_spacing_.empty()) spacings.emplace_back("model");
+    params.add(spacing_, spacings);
+    params.add(integrator_, kIntegrators);
+    params.add(eta_);
+    params.add(annealing_, kAnnealings);
+    params.add(last_denoise_);
+    params.add(guidance_low_);
+    params.add(guidance_high_);
+    params.add(deadline_);
+    for (const sdk::IntParam &param : hurry_) params.add(param);
+}
+
+DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
+    DiffusionSettings s;
+    s.guidance = request[guidance_];
+    s.schedule = choice<GuidanceSchedule>(request, schedule_, kSchedules);
+    s.temperature = request[temperature_];
+    s.integrator = choice<Integrator>(request, integrator_, kIntegrators);
+    s.denoise_steps = denoise_spec(request);
+    s.eta = request[eta_];
+    s.annealing = choice<Annealing>(request, annealing_, kAnnealings);
+    s.last_denoise_steps = request[last_denoise_];
+    s.guidance_low = request[guidance_low_];
+    s.guidance_high = request[guidance_high_];
+    for (std::size_t i = 0; i < hurry_.size(); ++i) s.hurry[i] = request[hurry_[i]];
+    if (!std::isfinite(s.guidance) || !(s.temperature >= 0.0) || !(s.eta >= 0.0 && s.eta <= 1.0) ||
+        s.last_denoise_steps < 2 || std::isnan(s.guidance_low) || std::isnan(s.guidance_high)) {
+        throw sdk::Failure(
+            sdk::Status::kInvalidArgument,
+            "guidance " + std::to_string(s.guidance) + " from " + std::to_string(s.guidance_low) +
+                " to " + std::to_string(s.guidance_high) + ", temperature " +
+                std::to_string(s.temperature) + ", eta " + std::to_string(s.eta) +
+                ", denoise_steps_last " + std::to_string(s.last_denoise_steps) +
+                ": expected a finite guidance, no negative temperature, an eta of 0 to 1 and at "
+                "least 2 denoising steps");
+    }
+    return s;
+}
+
+double DiffusionParams::deadline(const sdk::Request &request) const {
+    const double seconds = request[deadline_];
+    if (!(seconds >= 0.0)) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           "deadline " + std::to_string(seconds) + ", expected at least 0 seconds");
+    }
+    return seconds;
+}
+
+std::string DiffusionParams::denoise_spec(const sdk::Request &request) const {
+    std::string count = std::to_string(request[denoise_]);
+    if (static_cast<Integrator>(request[integrator_]) == Integrator::kDpm2m) {
+        return "logsnr" + count;
+    }
+    switch (request[spacing_]) {
+    case kStride:
+        return "ddim" + count;
+    case kLogSnr:
+        return "logsnr" + count;
+    case kModelOwn:
+        return own_spacing_;
+    default:
+        return count;
+    }
+}
+
+std::vector<double> DiffusionParams::values_of(const HurryStarts &starts) const {
+    std::vector<double> values = {static_cast<double>(deadline_.id), 0.0};
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+        values.push_back(static_cast<double>(hurry_[i].id));
+        values.push_back(static_cast<double>(starts[i]));
+    }
+    return values;
+}
+
+std::string DiffusionParams::text_of(const HurryStarts &starts) const {
+    std::string text = "deadline=0";
+    for (std::size_t i = 0; i < starts.size(); ++i) {
+        if (starts[i] == 0) continue;
+        text += std::string(" ") + hurry_[i].key + "=" + std::to_string(starts[i]);
+    }
+    return text;
+}
+
+} // namespace tessera::blocks

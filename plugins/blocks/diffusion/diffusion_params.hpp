@@ -1,0 +1,58 @@
+// The parameters of every generator with a diffusion head: their descriptions, a model's own
+// defaults for them, and what a request says.
+#pragma once
+
+#include "blocks/diffusion/denoise_tables.hpp"
+#include "blocks/model/config.hpp"
+
+#include <tessera/sdk/generator.hpp>
+#include <tessera/sdk/params.hpp>
+
+#include <array>
+#include <string>
+#include <vector>
+
+namespace tessera::blocks {
+
+class DiffusionParams {
+  public:
+    // Ids 3 to 20: a generator's own parameters have others.
+    DiffusionParams();
+
+    // What a model was made for: its denoising steps as `respace` reads them, and the member
+    // `defaults` of its file, every value of which is optional. Both throw Failure.
+    void recommend_denoising(const std::string &spec);
+    void read_defaults(const Config &defaults);
+
+    // The basic ones, then those for faster sampling.
+    void add_to(sdk::ParamList &params) const;
+
+    // Throws Failure for values that no run can have.
+    [[nodiscard]] DiffusionSettings read(const sdk::Request &request) const;
+    [[nodiscard]] double deadline(const sdk::Request &request) const; // seconds an image; 0: none
+
+    // (id, value) of the parameters that make a run with a deadline again, without it.
+    [[nodiscard]] std::vector<double> values_of(const HurryStarts &starts) const;
+    // The same for people: "deadline=0 hurry_1=12".
+    [[nodiscard]] std::string text_of(const HurryStarts &starts) const;
+
+  private:
+    [[nodiscard]] std::string denoise_spec(const sdk::Request &request) const;
+
+    std::string own_spacing_; // denoising times that no number and spacing describe; may be empty
+    sdk::FloatParam guidance_;
+    sdk::ChoiceParam schedule_;
+    sdk::FloatParam temperature_;
+    sdk::IntParam denoise_;
+    sdk::ChoiceParam spacing_;
+    sdk::ChoiceParam integrator_;
+    sdk::FloatParam eta_;
+    sdk::ChoiceParam annealing_;
+    sdk::IntParam last_denoise_;
+    sdk::FloatParam guidance_low_;
+    sdk::FloatParam guidance_high_;
+    sdk::FloatParam deadline_;
+    std::array<sdk::IntParam, kHurryLevels> hurry_;
+};
+
+} // namespace tessera::blocks

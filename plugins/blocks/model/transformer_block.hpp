@@ -1,0 +1,102 @@
+// A pre-norm transformer block in pieces that can run row by row or image by image, so that a large
+// block can be spread over several steps of a job:
+//   x += proj(attention(LN(x)));  x += fc2(gelu(fc1(LN(x))))
+#pragma once
+
+#include "blocks/model/weight_loader.hpp"
+
+#include <string>
+#include <vector>
+
+namespace tessera::blocks {
+
+struct BlockShape {
+    std::int64_t width = 0;
+    std::int64_t heads = 0;
+    std::int64_t hidden = 0; // of the MLP
+    float epsilon = 1e-6f;
+
+    [[nodiscard]] std::int64_t head_width() const { return width / heads; }
+};
+
+// Scale and offset of a LayerNorm, (width) each.
+struct Norm {
+    sdk::Tensor gamma;
+    sdk::Tensor beta;
+    float epsilon = 1e-6f;
+
+    [[nodiscard]] static Norm load(WeightLoader &loader, const std::string &prefix,
+                                   std::int64_t width, float epsilon);
+    void apply(const sdk::Compute &compute, const sdk::View &x, const sdk::View &out) const {
+        compute.layer_norm(x, gamma.optional(), beta.optional(), epsilon, out);
+    }
+};
+
+class TransformerBlock {
+  public:
+    // Tensors `prefix`.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}. The rows of attn.qkv are
+    // (q, k, v), each (heads, head width). Query and key/value weights are packed apart when
+    // `split_query` is set, for a block of which only some rows are needed.
+    [[nodiscard]] static TransformerBlock load(WeightLoader &loader, const std::string &prefix,
+                                               const BlockShape &shape, tessera_dtype precision,
+                                               bool split_query);
+
+    [[nodiscard]] const BlockShape &shape() const { return shape_; }
+
+    // x (n, width) -> qkv (n, 3 width); `normed` (n, width) is scratch.
+    void project_qkv(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
+                     const sdk::View &qkv) const;
+    // The same for blocks with split_query: out (n, width), or (n, 2 width).
+    void project_query(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
+                       const sdk::View &query) const;
+    void project_key_value(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
+                           const sdk::View &key_value) const;
+
+    // query rows (batch, n, width) and key, value rows (batch, m, width) -> heads (batch, n,
+    // width); rows of any stride. `options` carries the rank mask.
+    void attend(const sdk::Compute &compute, const sdk::View &query, const sdk::View &key,
+                const sdk::View &value, const tessera_attention &options,
+                const sdk::View &heads) const;
+
+    // The rest of the block on rows: x (n, width) in place, heads (n, width); `normed` (n, width)
+    // and `hidden` (n, hidden) are scratch.
+    void finish(const sdk::Compute &compute, const sdk::View &heads, const sdk::View &x,
+                const sdk::View &normed, const sdk::View &hidden) const;
+
+    // Work of the pieces for n rows against m keys, in floating-point operations.
+    [[nodiscard]] double project_flops(double rows) const;
+    [[nodiscard]] double attend_flops(double rows, double keys) const;
+    [[nodiscard]] double finish_flops(double rows) const;
+
+    // For tests that look inside.
+    [[nodiscard]] const Norm &norm1() const { return norm1_; }
+    [[nodiscard]] const Norm &norm2() const { return norm2_; }
+    [[nodiscard]] const Linear &projection() const { return proj_; }
+    [[nodiscard]] const Linear &fc1() const { return fc1_; }
+    [[nodiscard]] const Linear &fc2() const { return fc2_; }
+
+  private:
+    BlockShape shape_;
+    Norm norm1_;
+    std::vector<Linear> qkv_; // one, or query and key/value
+    Linear proj_;
+    Norm norm2_;
+    Linear fc1_;
+    Linear fc2_;
+};
+
+// Runs a whole block on x (batch, n, width) in place; scratch as above, qkv (batch n, 3 width).
+struct BlockScratch {
+    sdk::View normed; // (batch n, width)
+    sdk::View qkv;    // (batch n, 3 width)
+    sdk::View heads;  // (batch n, width)
+    sdk::View hidden; // (batch n, hidden)
+};
+void run_block(const sdk::Compute &compute, const TransformerBlock &block,
+               const tessera_attention &options, const BlockScratch &scratch, const sdk::View &x);
+
+// Columns [begin, begin + count) of rows (batch n, any width), as (batch, n, count).
+[[nodiscard]] sdk::View batch_columns(const sdk::View &rows, std::int64_t batch, std::int64_t begin,
+                                      std::int64_t count);
+
+} // namespace tessera::blocks

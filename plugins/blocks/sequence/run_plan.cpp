@@ -1,0 +1,89 @@
+// What each autoregressive step of a run does.
+#include "blocks/sequence/run_plan.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace tessera::blocks {
+namespace {
+
+// By level: what the denoising steps and the remaining autoregressive steps are divided by.
+constexpr int kDenoiseDivisor[kHurryLevels + 1] = {1, 2, 4, 8, 8, 8, 8};
+constexpr int kStepDivisor[kHurryLevels + 1] = {1, 1, 1, 1, 2, 4, 0}; // 0: one step is left
+
+// Remaining steps when the level rises.
+int fewer_steps(int rest, int from, int to) {
+    const int divisor = kStepDivisor[to];
+    return divisor == 0 ? 1 : (rest * kStepDivisor[from] + divisor - 1) / divisor;
+}
+
+// Goes on along the cosine rule of `total` tokens from where `now` are unknown, in `count` steps.
+UnmaskStep rest_step(int total, double done, int now, int j, int count) {
+    const double at = done + (1.0 - done) * (j + 1) / count;
+    const int rule = static_cast<int>(std::floor(total * std::cos(std::numbers::pi / 2 * at)));
+    UnmaskStep step;
+    step.unknown_before = now;
+    step.unknown_after = std::max(1, std::min(now - 1, std::max(rule, count - 1 - j)));
+    step.first = j + 1 == count ? 0 : step.unknown_after;
+    return step;
+}
+
+} // namespace
+
+int annealed_steps(Annealing annealing, int first, int last, int k, int count) {
+    const int low = std::min(first, last);
+    const int range = first - low;
+    if (annealing == Annealing::kNone || count < 2) return first;
+    if (annealing == Annealing::kTwoStage) return 2 * k < count - 1 ? first : low;
+    if (annealing == Annealing::kLinear) {
+        return low + static_cast<int>(static_cast<long long>(count - 1 - k) * range / (count - 1));
+    }
+    const double share = (1.0 + std::cos(std::numbers::pi * k / (count - 1))) / 2.0;
+    return low + static_cast<int>(std::floor(share * range));
+}
+
+RunPlan::RunPlan(const RunSettings &settings, int unknown)
+    : settings_(settings), unknown_(unknown) {
+    for (const UnmaskStep &step : cosine_plan(settings.steps, unknown)) steps_.push_back({step});
+    count_denoise_steps(0);
+    for (int k = 0; k < size(); ++k) {
+        for (int level = kHurryLevels; level > 0; --level) {
+            const int start = settings.hurry[static_cast<std::size_t>(level - 1)];
+            if (start > 0 && start <= k + 1) {
+                hurry(k, level);
+                break;
+            }
+        }
+    }
+}
+
+void RunPlan::hurry(int k, int level) {
+    if (level <= level_ || k >= size()) return;
+    const int rest = size() - k;
+    const int count = fewer_steps(rest, level_, level);
+    if (count < rest) {
+        int now = (*this)[k].tokens.unknown_before;
+        const double done = std::acos(static_cast<double>(now) / unknown_) * 2 / std::numbers::pi;
+        steps_.erase(steps_.begin() + k, steps_.end());
+        for (int j = 0; j < count; ++j) {
+            const UnmaskStep step = rest_step(unknown_, done, now, j, count);
+            steps_.push_back({step});
+            now = step.unknown_after;
+        }
+    }
+    level_ = level;
+    starts_[static_cast<std::size_t>(level - 1)] = k + 1;
+    count_denoise_steps(k);
+}
+
+void RunPlan::count_denoise_steps(int k) {
+    for (; k < size(); ++k) {
+        const int planned = annealed_steps(settings_.annealing, settings_.denoise_steps,
+                                           settings_.last_denoise_steps, k, size());
+        steps_[static_cast<std::size_t>(k)].denoise_steps =
+            std::max(std::min(planned, kFewestHurried), planned / kDenoiseDivisor[level_]);
+    }
+}
+
+} // namespace tessera::blocks

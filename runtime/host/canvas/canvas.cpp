@@ -1,0 +1,356 @@
+#include "host/canvas/canvas.hpp"
+
+#include <tessera/ext/features.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+constexpr double kFarthest = 1e9;       // pixels: keeps part numbers far inside 32 bits
+constexpr std::int64_t kMostTiles = 64; // along a view; what lies beyond is not asked for
+
+const InputSlot *find_slot(const std::vector<InputSlot> &inputs, std::string_view key,
+                           tessera_input_type type) {
+    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const InputSlot &slot) {
+        return slot.key == key && slot.type == type;
+    });
+    return found != inputs.end() ? &*found : nullptr;
+}
+
+Error unsuited(const std::string &why) {
+    return {Status::kUnsupported, "the endless canvas cannot use this generator: " + why};
+}
+
+bool is_window(const CanvasPart &part) { return part.pass < CanvasPass::kPicture; }
+
+std::string text_of(const CanvasPart &part) {
+    return fmt::format("canvas: {} ({}, {})", pass_name(part.pass), part.row, part.column);
+}
+
+// How much of a tile's pixel `at` the pictures before it, of it and behind it make, of `whole`.
+struct Shares {
+    int whole;
+    int of[3];
+};
+
+// Linear over a margin's width, half of it on each side of a border of tiles: (size) pixels a tile.
+Shares shares_at(int at, int size, int margin) {
+    const int half = margin / 2;
+    Shares shares{std::max(4 * half, 1), {}};
+    shares.of[0] = std::max(0, 2 * (half - at) - 1);
+    shares.of[2] = std::max(0, 2 * (at - (size - half)) + 1);
+    shares.of[1] = shares.whole - shares.of[0] - shares.of[2];
+    return shares;
+}
+
+} // namespace
+
+Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
+                              const std::vector<FeatureTap> &features, std::size_t max_bytes) {
+    const InputSlot *const mask = find_slot(inputs, TESSERA_INPUT_MASK, TESSERA_INPUT_TYPE_MASK8);
+    const InputSlot *const latents =
+        find_slot(inputs, TESSERA_INPUT_LATENTS, TESSERA_INPUT_TYPE_F32);
+    const auto tap = std::find_if(features.begin(), features.end(), [](const FeatureTap &feature) {
+        return feature.name == TESSERA_FEATURE_LATENTS;
+    });
+    if (mask == nullptr) return unsuited("it has no input 'mask'");
+    if (latents == nullptr) return unsuited("it has no input 'latents'");
+    if (tap == features.end()) return unsuited("it has no feature 'latents'");
+    const std::uint32_t side = mask->cell_columns;
+    if (side < CanvasLattice::kSmallestWindow || mask->cell_rows != side) {
+        return unsuited(fmt::format("its token grid is {} x {}, expected a square of at least {}",
+                                    mask->cell_columns, mask->cell_rows,
+                                    CanvasLattice::kSmallestWindow));
+    }
+    if (mask->width == 0 || mask->width != mask->height || mask->width % side != 0 ||
+        mask->width > kMaxImageSide) {
+        return unsuited(fmt::format("its mask is {} x {} pixels, expected a square of {} tokens",
+                                    mask->width, mask->height, side));
+    }
+    const bool fits = tap->shape.size() == 3 && tap->shape[0] == latents->height &&
+                      tap->shape[1] == latents->width && tap->shape[2] > 0 &&
+                      tap->shape[2] <= kMaxImageSide;
+    if (!fits || latents->width != latents->height || latents->width == 0 ||
+        latents->width % side != 0 || latents->width > kMaxImageSide) {
+        return unsuited(fmt::format("its latents are {} x {}, expected a square of {} tokens and a "
+                                    "feature of the same size with channels",
+                                    latents->width, latents->height, side));
+    }
+    Format format;
+    format.window = static_cast<int>(side);
+    format.token_cells = static_cast<int>(latents->width / side);
+    format.channels = static_cast<int>(tap->shape[2]);
+    format.token_pixels = static_cast<int>(mask->width / side);
+    return Canvas(format, max_bytes);
+}
+
+Canvas::Canvas(const Format &format, std::size_t max_bytes)
+    : format_(format), lattice_(format.window),
+      tile_pixels_(static_cast<std::uint32_t>(lattice_.tile() * format.token_pixels)),
+      max_bytes_(max_bytes) {}
+
+void Canvas::reset(std::uint64_t seed) {
+    seed_ = seed;
+    parts_.clear();
+    bytes_ = 0;
+    asked_.reset();
+    stats_ = {};
+}
+
+Canvas::TileRange Canvas::tiles_in(const CanvasArea &view) const {
+    const auto tile_at = [this](double pixel) {
+        const double bounded = std::isfinite(pixel) ? std::clamp(pixel, -kFarthest, kFarthest) : 0;
+        return static_cast<std::int32_t>(std::floor(bounded / tile_pixels_));
+    };
+    TileRange range{tile_at(view.top), tile_at(view.left), tile_at(view.bottom),
+                    tile_at(view.right)};
+    const auto limit = [](std::int32_t &first, std::int32_t &last) {
+        last = std::max(first, last);
+        const std::int64_t beyond = std::int64_t{last} - first + 1 - kMostTiles;
+        if (beyond <= 0) return;
+        first += static_cast<std::int32_t>(beyond / 2);
+        last = first + static_cast<std::int32_t>(kMostTiles) - 1;
+    };
+    limit(range.top, range.bottom);
+    limit(range.left, range.right);
+    return range;
+}
+
+// Visible ones first, each by its distance to the middle of the view, then one more all round and
+// half a view ahead.
+std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
+    const double middle_x = (view.left + view.right) / 2, middle_y = (view.top + view.bottom) / 2;
+    const double ahead_x = (view.right - view.left) / 2, ahead_y = (view.bottom - view.top) / 2;
+    CanvasArea round = view;
+    const auto side = static_cast<double>(tile_pixels_);
+    round.left -= side + (view.motion_x < 0 ? ahead_x : 0);
+    round.right += side + (view.motion_x > 0 ? ahead_x : 0);
+    round.top -= side + (view.motion_y < 0 ? ahead_y : 0);
+    round.bottom += side + (view.motion_y > 0 ? ahead_y : 0);
+    const TileRange seen = tiles_in(view), all = tiles_in(round);
+    struct Candidate {
+        bool hidden;
+        double distance;
+        CanvasPart part;
+    };
+    std::vector<Candidate> candidates;
+    for (std::int32_t row = all.top; row <= all.bottom; ++row) {
+        for (std::int32_t column = all.left; column <= all.right; ++column) {
+            const bool hidden =
+                row < seen.top || row > seen.bottom || column < seen.left || column > seen.right;
+            const double distance =
+                std::hypot((row + 0.5) * side - middle_y, (column + 0.5) * side - middle_x);
+            candidates.push_back({hidden, distance, {CanvasPass::kTile, row, column}});
+        }
+    }
+    std::sort(candidates.begin(), candidates.end(), [](const Candidate &a, const Candidate &b) {
+        return std::tie(a.hidden, a.distance, a.part) < std::tie(b.hidden, b.distance, b.part);
+    });
+    std::vector<CanvasPart> tiles;
+    tiles.reserve(candidates.size());
+    for (const Candidate &candidate : candidates) tiles.push_back(candidate.part);
+    return tiles;
+}
+
+std::optional<CanvasWork> Canvas::next(const CanvasArea &view) {
+    if (asked_) return std::nullopt;
+    protected_from_ = ++now_;
+    for (const CanvasPart &tile : wanted_tiles(view)) {
+        if (const auto part = first_missing(tile)) {
+            asked_ = work_for(*part);
+            return asked_;
+        }
+    }
+    return std::nullopt;
+}
+
+// The first part that can be made now and that `part` waits for; nothing when `part` is there.
+// What it finds is seen, and so kept: the more of it there is, the nearer the part.
+std::optional<CanvasPart> Canvas::first_missing(const CanvasPart &part) {
+    if (find(part) != nullptr) return std::nullopt;
+    for (const CanvasPart &need : lattice_.needs(part)) {
+        if (auto missing = first_missing(need)) return missing;
+    }
+    if (part.pass != CanvasPass::kTile) return part;
+    compose(part);
+    return std::nullopt;
+}
+
+// `token` and the result's token are counted from the first one of their part.
+Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) const {
+    const bool anchor =
+        CanvasLattice::is_anchor(static_cast<int>(token.y), static_cast<int>(token.x));
+    if (part.pass == CanvasPass::kSketch) {
+        return {anchor ? lattice_.needs(part).front() : part, token};
+    }
+    if (part.pass == CanvasPass::kFree) {
+        return {anchor ? part : lattice_.needs(part).front(), token};
+    }
+    const CanvasToken first = lattice_.origin(part);
+    const CanvasToken place{first.y + token.y, first.x + token.x};
+    const CanvasPart maker = lattice_.maker(place);
+    const CanvasToken begin = lattice_.origin(maker);
+    return {maker, {place.y - begin.y, place.x - begin.x}};
+}
+
+CanvasWork Canvas::work_for(const CanvasPart &part) const {
+    CanvasWork work{part, {}};
+    work.request.seed = window_seed(seed_, part);
+    if (part.pass == CanvasPass::kTheme) return work;
+    const auto side = static_cast<std::uint32_t>(format_.window);
+    const std::uint32_t cells = side * static_cast<std::uint32_t>(format_.token_cells);
+    RequestInput mask{TESSERA_INPUT_MASK, {side, side, 1, {}}};
+    RequestInput latents{TESSERA_INPUT_LATENTS,
+                         {cells, cells, static_cast<std::uint32_t>(format_.channels), {}}};
+    latents.numbers.resize(std::size_t{cells} * cells * static_cast<std::size_t>(format_.channels));
+    for (std::int64_t y = 0; y < side; ++y) {
+        for (std::int64_t x = 0; x < side; ++x) {
+            const Source source = source_of(part, {y, x});
+            mask.image.pixels.push_back(source.part == part ? 255 : 0);
+            if (source.part != part) copy_token(source, {y, x}, latents.numbers);
+        }
+    }
+    work.request.inputs = {std::move(mask), std::move(latents)};
+    return work;
+}
+
+// Of a finished window into the latents of another part.
+void Canvas::copy_token(const Source &from, CanvasToken to, std::vector<float> &latents) const {
+    const auto offset = [this](CanvasToken token, int line) {
+        const std::int64_t y = token.y * format_.token_cells + line;
+        const std::int64_t x = token.x * format_.token_cells;
+        return (y * format_.window * format_.token_cells + x) * format_.channels;
+    };
+    const float *const source = parts_.at(from.part).latents.data();
+    for (int line = 0; line < format_.token_cells; ++line) {
+        std::copy_n(source + offset(from.token, line), format_.token_cells * format_.channels,
+                    latents.data() + offset(to, line));
+    }
+}
+
+Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &latents,
+                           const Image &picture) const {
+    if (!asked_ || asked_->part != part) {
+        return make_error(Status::kInvalidArgument, "{} was not asked for", text_of(part));
+    }
+    const auto window = static_cast<std::size_t>(format_.window);
+    const std::size_t cells = window * static_cast<std::size_t>(format_.token_cells);
+    const std::size_t numbers = cells * cells * static_cast<std::size_t>(format_.channels);
+    const auto pixels = static_cast<std::uint32_t>(format_.window * format_.token_pixels);
+    if (is_window(part) && latents.size() != numbers) {
+        return make_error(Status::kFailed, "{}: the generator gave {} numbers, expected {}",
+                          text_of(part), latents.size(), numbers);
+    }
+    if (part.pass == CanvasPass::kPicture &&
+        (picture.width != pixels || picture.height != pixels || picture.channels != 4)) {
+        return make_error(Status::kFailed, "{}: the picture is {} x {}, expected {} x {}",
+                          text_of(part), picture.width, picture.height, pixels, pixels);
+    }
+    if (part.pass == CanvasPass::kTheme || !is_window(part)) return {};
+    const std::vector<std::uint8_t> &mask = asked_->request.inputs[0].image.pixels;
+    const std::vector<float> &given = asked_->request.inputs[1].numbers;
+    for (std::size_t i = 0; i < latents.size(); ++i) {
+        const std::size_t cell = i / static_cast<std::size_t>(format_.channels);
+        const auto per_token = static_cast<std::size_t>(format_.token_cells);
+        const std::size_t token = cell / cells / per_token * window + cell % cells / per_token;
+        if (mask[token] == 0 &&
+            std::bit_cast<std::uint32_t>(latents[i]) != std::bit_cast<std::uint32_t>(given[i])) {
+            return make_error(Status::kFailed,
+                              "{}: the generator changed token {}, which was to be kept",
+                              text_of(part), token);
+        }
+    }
+    return {};
+}
+
+Result<void> Canvas::take(const CanvasPart &part, std::vector<float> latents, Image picture) {
+    auto checked = check(part, latents, picture);
+    asked_.reset();
+    if (!checked) return checked;
+    if (is_window(part)) {
+        ++stats_.windows;
+        keep(part, {.latents = std::move(latents), .image = {}});
+    } else {
+        ++stats_.pictures;
+        keep(part, {.latents = {}, .image = std::move(picture)});
+    }
+    return {};
+}
+
+// Pictures are decoded with a margin whose outer half is cut off; in the inner half they are faded
+// into each other, so that what little they know of their borders draws no line.
+void Canvas::compose(const CanvasPart &part) {
+    const auto size = static_cast<int>(tile_pixels_);
+    const int margin = lattice_.margin() * format_.token_pixels;
+    const int stride = format_.window * format_.token_pixels;
+    const std::uint8_t *pictures[3][3];
+    for (int i = 0; i < 9; ++i) {
+        const CanvasPart picture{CanvasPass::kPicture, part.row + i / 3 - 1,
+                                 part.column + i % 3 - 1};
+        pictures[i / 3][i % 3] = parts_.at(picture).image.pixels.data();
+    }
+    Image tile{tile_pixels_, tile_pixels_, 4, {}};
+    tile.pixels.reserve(std::size_t{tile_pixels_} * tile_pixels_ * 4);
+    for (int y = 0; y < size; ++y) {
+        const Shares rows = shares_at(y, size, margin);
+        for (int x = 0; x < size; ++x) {
+            const Shares columns = shares_at(x, size, margin);
+            int sums[4] = {};
+            for (int i = 0; i < 9; ++i) {
+                const int share = rows.of[i / 3] * columns.of[i % 3];
+                if (share == 0) continue;
+                const int at_y = y + margin - (i / 3 - 1) * size;
+                const int at_x = x + margin - (i % 3 - 1) * size;
+                const std::uint8_t *const pixel =
+                    pictures[i / 3][i % 3] + (at_y * stride + at_x) * 4;
+                for (int c = 0; c < 4; ++c) sums[c] += share * pixel[c];
+            }
+            const int whole = rows.whole * columns.whole;
+            for (const int sum : sums) {
+                tile.pixels.push_back(static_cast<std::uint8_t>((sum + whole / 2) / whole));
+            }
+        }
+    }
+    ++stats_.tiles;
+    keep(part, {.latents = {}, .image = std::move(tile)});
+}
+
+const Image *Canvas::tile(std::int32_t row, std::int32_t column) {
+    ++now_;
+    Entry *const entry = find({CanvasPass::kTile, row, column});
+    return entry != nullptr ? &entry->image : nullptr;
+}
+
+Canvas::Entry *Canvas::find(const CanvasPart &part) {
+    const auto found = parts_.find(part);
+    if (found == parts_.end()) return nullptr;
+    found->second.seen = now_;
+    return &found->second;
+}
+
+void Canvas::keep(const CanvasPart &part, Entry entry) {
+    entry.seen = now_;
+    bytes_ += entry.bytes();
+    parts_.insert_or_assign(part, std::move(entry));
+    evict();
+}
+
+// Least recently seen first, though nothing that the last `next` needed.
+void Canvas::evict() {
+    while (bytes_ > max_bytes_) {
+        const auto oldest = std::min_element(parts_.begin(), parts_.end(), [](auto &a, auto &b) {
+            return a.second.seen < b.second.seen;
+        });
+        if (oldest == parts_.end() || oldest->second.seen >= protected_from_) return;
+        bytes_ -= oldest->second.bytes();
+        parts_.erase(oldest);
+        ++stats_.evicted;
+    }
+}
+
+} // namespace tessera

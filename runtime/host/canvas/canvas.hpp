@@ -1,0 +1,133 @@
+// An endless plane of one material, made a window at a time by any generator that takes back its
+// own latents beside a mask. Every window, and so every tile, is a pure function of the seed, the
+// parameter values and its place, whatever was made before it; tiles that were evicted come back
+// with the same bytes. (Values that read a clock, such as a deadline, are the exception.)
+// Makes nothing itself and never waits: it says what to make next, as requests for a Player, and
+// takes the results. Knows no window of a program. Control thread only.
+//
+//   auto canvas = Canvas::create(player.inputs(), player.features(), bytes);
+//   canvas->reset(seed);                            // and whenever a parameter value changed
+//   if (auto work = canvas->next(view)) ...         // run work->request, then:
+//   canvas->take(work->part, latents, picture);     // the last of both; give_up() if there are
+//   none if (const Image *tile = canvas->tile(3, -1)) ...
+#pragma once
+
+#include "assets/image_file.hpp"
+#include "core/result.hpp"
+#include "host/canvas/canvas_lattice.hpp"
+#include "host/run/player.hpp"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+namespace tessera {
+
+// What is looked at, in pixels of the plane, and where it is moving to.
+struct CanvasArea {
+    double left = 0;
+    double top = 0;
+    double right = 0;
+    double bottom = 0;
+    double motion_x = 0; // direction only
+    double motion_y = 0;
+};
+
+struct CanvasWork {
+    CanvasPart part;
+    PlayRequest request;
+};
+
+class Canvas {
+  public:
+    // Says what is missing when the generator cannot do it. `max_bytes` is for everything kept;
+    // what a view shows, and what that is made from, is kept even beyond.
+    [[nodiscard]] static Result<Canvas> create(const std::vector<InputSlot> &inputs,
+                                               const std::vector<FeatureTap> &features,
+                                               std::size_t max_bytes);
+
+    // A new plane.
+    void reset(std::uint64_t seed);
+
+    [[nodiscard]] const CanvasLattice &lattice() const { return lattice_; }
+    [[nodiscard]] std::uint32_t tile_pixels() const { return tile_pixels_; } // along a tile
+    // First and last row and column of tiles that a view touches.
+    struct TileRange {
+        std::int32_t top = 0, left = 0, bottom = 0, right = 0;
+    };
+    [[nodiscard]] TileRange tiles_in(const CanvasArea &view) const;
+
+    // What to make next: the tile nearest to the middle of the view first, then those round it and
+    // ahead of its motion. Nothing while a result is awaited, and when all that is made.
+    [[nodiscard]] std::optional<CanvasWork> next(const CanvasArea &view);
+    // The result of the last `next`: latents as the request's own, (height, width, channels), and
+    // the RGBA picture. Errors name the part; it is asked for again.
+    [[nodiscard]] Result<void> take(const CanvasPart &part, std::vector<float> latents,
+                                    Image picture);
+    // There will be no result; the part is asked for again.
+    void give_up() { asked_.reset(); }
+
+    // (tile_pixels, tile_pixels) RGBA, valid until next, take or reset; nullptr: not made yet, or
+    // evicted.
+    [[nodiscard]] const Image *tile(std::int32_t row, std::int32_t column);
+
+    struct Stats {
+        std::uint64_t windows = 0; // made since the reset
+        std::uint64_t pictures = 0;
+        std::uint64_t tiles = 0;
+        std::uint64_t evicted = 0; // of all three
+    };
+    [[nodiscard]] const Stats &stats() const { return stats_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  private:
+    struct Format {
+        int window = 0;       // tokens along
+        int token_cells = 0;  // latent cells along a token
+        int channels = 0;     // of a latent cell
+        int token_pixels = 0; // along a token
+    };
+    // A finished part: latents of windows, pixels of pictures and tiles.
+    struct Entry {
+        std::vector<float> latents;
+        Image image;
+        std::uint64_t seen = 0;
+        [[nodiscard]] std::size_t bytes() const {
+            return latents.size() * sizeof(float) + image.pixels.size();
+        }
+    };
+
+    Canvas(const Format &format, std::size_t max_bytes);
+    [[nodiscard]] std::vector<CanvasPart> wanted_tiles(const CanvasArea &view) const;
+    [[nodiscard]] std::optional<CanvasPart> first_missing(const CanvasPart &part);
+    [[nodiscard]] CanvasWork work_for(const CanvasPart &part) const;
+    // A token of a window or picture: who made it, and which of the maker's it is. Its own tokens
+    // are those it has to make.
+    struct Source {
+        CanvasPart part;
+        CanvasToken token;
+    };
+    [[nodiscard]] Source source_of(const CanvasPart &part, CanvasToken token) const;
+    void copy_token(const Source &from, CanvasToken to, std::vector<float> &latents) const;
+    [[nodiscard]] Result<void> check(const CanvasPart &part, const std::vector<float> &latents,
+                                     const Image &picture) const;
+    void compose(const CanvasPart &tile);
+    Entry *find(const CanvasPart &part);
+    void keep(const CanvasPart &part, Entry entry);
+    void evict();
+
+    Format format_;
+    CanvasLattice lattice_;
+    std::uint32_t tile_pixels_;
+    std::size_t max_bytes_;
+    std::uint64_t seed_ = 0;
+    std::map<CanvasPart, Entry> parts_;
+    std::size_t bytes_ = 0;
+    std::uint64_t now_ = 0;            // counts calls; when parts were seen
+    std::uint64_t protected_from_ = 0; // parts seen since are not evicted
+    std::optional<CanvasWork> asked_;
+    Stats stats_;
+};
+
+} // namespace tessera

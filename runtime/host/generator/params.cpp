@@ -1,0 +1,343 @@
+#include "host/generator/params.hpp"
+
+#include "host/plugin/plugin_text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+constexpr std::uint32_t kMaxParams = 4096;
+constexpr std::uint32_t kMaxLabels = 65536;
+constexpr double kMaxWhole = 9007199254740992.0; // 2^53: whole numbers up to here are exact
+constexpr std::size_t kMaxListedLabels = 40;     // in messages
+
+bool is_whole_type(ParamType type) { return type != ParamType::kFloat; }
+
+bool is_key(std::string_view key) {
+    const auto allowed = [](unsigned char c) {
+        return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '_';
+    };
+    return !key.empty() && std::all_of(key.begin(), key.end(), allowed);
+}
+
+std::string lower(std::string_view text) {
+    std::string result(text);
+    for (char &c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return result;
+}
+
+Param copy_param(const tessera_param &from) {
+    Param param;
+    param.id = from.id;
+    param.key = copy_text(from.key);
+    param.type = static_cast<ParamType>(from.type);
+    param.flags = from.flags;
+    param.name = copy_text(from.name);
+    param.group = copy_text(from.group);
+    param.unit = copy_text(from.unit);
+    param.help = copy_text(from.help);
+    param.min = from.min;
+    param.max = from.max;
+    param.initial = from.initial;
+    param.step = from.step;
+    if (param.type == ParamType::kBool) {
+        param.min = 0;
+        param.max = 1;
+    }
+    if (param.step == 0 && is_whole_type(param.type)) param.step = 1;
+    return param;
+}
+
+// Takes the labels of a choice, whose range they are. Says what is wrong, or nothing.
+std::string take_labels(const tessera_param &from, Param &param) {
+    if (param.type != ParamType::kChoice) return {};
+    if (from.labels == nullptr || from.label_count == 0 || from.label_count > kMaxLabels) {
+        return fmt::format("a choice of {} labels; expected 1 to {}",
+                           from.labels == nullptr ? 0 : from.label_count, kMaxLabels);
+    }
+    for (std::uint32_t i = 0; i < from.label_count; ++i) {
+        if (from.labels[i] == nullptr) return fmt::format("label {} is NULL", i);
+        param.labels.push_back(copy_text(from.labels[i]));
+    }
+    param.min = 0;
+    param.max = from.label_count - 1;
+    param.step = 1;
+    return {};
+}
+
+// What is wrong with a description, or nothing.
+std::string find_fault(const Param &param) {
+    if (param.id == 0) return "id is 0";
+    if (!is_key(param.key)) return "its key is not in lower_snake_case";
+    if (param.name.empty()) return "has no name";
+    if (param.type < ParamType::kInt || param.type > ParamType::kChoice) {
+        return fmt::format("type {} is unknown", static_cast<std::uint32_t>(param.type));
+    }
+    for (const double number : {param.min, param.max, param.initial, param.step}) {
+        if (!std::isfinite(number)) return "a limit is not a finite number";
+        if (is_whole_type(param.type) &&
+            (number != std::floor(number) || std::abs(number) > kMaxWhole)) {
+            return fmt::format("limit {} is not a whole number", number);
+        }
+    }
+    if (param.min > param.max) return fmt::format("min {} > max {}", param.min, param.max);
+    if (param.initial < param.min || param.initial > param.max) {
+        return fmt::format("initial value {} is outside [{}, {}]", param.initial, param.min,
+                           param.max);
+    }
+    if (param.step < 0) return fmt::format("step {} is negative", param.step);
+    if (param.has(TESSERA_PARAM_LOG_SCALE) && param.min <= 0) {
+        return fmt::format("a logarithmic scale from {}", param.min);
+    }
+    return {};
+}
+
+std::string list_labels(const Param &param) {
+    std::string text;
+    for (std::size_t i = 0; i < param.labels.size(); ++i) {
+        if (i == kMaxListedLabels) return text + ", ...";
+        text += (i == 0 ? "" : ", ") + param.labels[i];
+    }
+    return text;
+}
+
+std::string describe_range(const Param &param) {
+    if (param.type == ParamType::kBool) return "on or off";
+    const std::string range =
+        fmt::format("{} to {}", format_value(param, param.min), format_value(param, param.max));
+    if (param.type == ParamType::kChoice) {
+        return fmt::format("one of {} (or 0 to {})", list_labels(param), param.labels.size() - 1);
+    }
+    return (param.type == ParamType::kInt ? "a whole number from " : "a number from ") + range;
+}
+
+// A label, or the word for a boolean; nullopt-like NaN when the text is none of them.
+double parse_word(const Param &param, std::string_view text) {
+    const std::string word = lower(text);
+    if (param.type == ParamType::kBool) {
+        for (const char *yes : {"on", "true", "yes"}) {
+            if (word == yes) return 1;
+        }
+        for (const char *no : {"off", "false", "no"}) {
+            if (word == no) return 0;
+        }
+    }
+    for (std::size_t i = 0; i < param.labels.size(); ++i) {
+        if (lower(param.labels[i]) == word) return static_cast<double>(i);
+    }
+    return std::numeric_limits<double>::quiet_NaN();
+}
+
+nlohmann::json to_json_value(const Param &param, double value) {
+    switch (param.type) {
+    case ParamType::kBool:
+        return value != 0;
+    case ParamType::kChoice:
+        return param.labels[static_cast<std::size_t>(value)];
+    case ParamType::kInt:
+        return static_cast<std::int64_t>(value);
+    case ParamType::kFloat:
+        break;
+    }
+    return value;
+}
+
+// NaN when the JSON value is of no use for this parameter.
+double from_json_value(const Param &param, const nlohmann::json &value) {
+    if (value.is_boolean()) {
+        return param.type == ParamType::kBool ? (value.get<bool>() ? 1.0 : 0.0)
+                                              : std::numeric_limits<double>::quiet_NaN();
+    }
+    if (value.is_number()) return value.get<double>();
+    if (value.is_string()) return parse_word(param, value.get_ref<const std::string &>());
+    return std::numeric_limits<double>::quiet_NaN();
+}
+
+} // namespace
+
+double conform(const Param &param, double value) {
+    if (std::isnan(value)) return param.initial;
+    value = std::clamp(value, param.min, param.max);
+    if (param.step > 0) {
+        value = param.min + std::round((value - param.min) / param.step) * param.step;
+        if (value > param.max) {
+            value = param.min + std::floor((param.max - param.min) / param.step) * param.step;
+        }
+    }
+    return value;
+}
+
+std::string format_value(const Param &param, double value) {
+    switch (param.type) {
+    case ParamType::kBool:
+        return value != 0 ? "on" : "off";
+    case ParamType::kChoice: {
+        const double index = conform(param, value);
+        return param.labels.empty() ? "" : param.labels[static_cast<std::size_t>(index)];
+    }
+    case ParamType::kInt:
+        return fmt::format("{:.0f}", value);
+    case ParamType::kFloat:
+        break;
+    }
+    return fmt::format("{:.6g}", value);
+}
+
+Result<double> parse_value(const Param &param, std::string_view text) {
+    const auto fail = [&] {
+        return make_error(Status::kInvalidArgument, "{} is '{}'; expected {}", param.key, text,
+                          describe_range(param));
+    };
+    const double word = parse_word(param, text);
+    if (!std::isnan(word)) return word;
+    double number = 0;
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) {
+        return fail();
+    }
+    if (number < param.min || number > param.max) return fail();
+    if (is_whole_type(param.type) && number != std::floor(number)) return fail();
+    return conform(param, number);
+}
+
+Result<Params> Params::read(const tessera_generator &generator) {
+    Params params;
+    const auto *const table = static_cast<const tessera_ext_params *>(
+        generator.get_extension(&generator, TESSERA_EXT_PARAMS));
+    if (table == nullptr) return params;
+    if (table->get_count == nullptr || table->get == nullptr) {
+        return make_error(Status::kInvalidArgument,
+                          TESSERA_EXT_PARAMS " lacks a function; expected get_count and get");
+    }
+    const std::uint32_t count = table->get_count(&generator);
+    if (count > kMaxParams) {
+        return make_error(Status::kInvalidArgument, "claims {} parameters; expected at most {}",
+                          count, kMaxParams);
+    }
+    for (std::uint32_t i = 0; i < count; ++i) {
+        const tessera_param *const from = table->get(&generator, i);
+        if (from == nullptr) {
+            return make_error(Status::kInvalidArgument, "parameter {} of {} is NULL", i, count);
+        }
+        const tessera_param local = read_growable(from);
+        Param param = copy_param(local);
+        std::string fault = take_labels(local, param);
+        if (fault.empty()) fault = find_fault(param);
+        if (fault.empty() && params.find(param.id) != nullptr) fault = "its id is another's too";
+        if (fault.empty() && params.find(param.key) != nullptr) fault = "its key is another's too";
+        if (!fault.empty()) {
+            return make_error(Status::kInvalidArgument, "parameter {} (id {}, key '{}'): {}", i,
+                              param.id, param.key, fault);
+        }
+        param.initial = conform(param, param.initial);
+        params.values_.push_back(param.initial);
+        params.descriptions_.push_back(std::move(param));
+    }
+    return params;
+}
+
+const Param *Params::find(std::uint32_t id) const {
+    for (const Param &param : descriptions_) {
+        if (param.id == id) return &param;
+    }
+    return nullptr;
+}
+
+const Param *Params::find(std::string_view key) const {
+    for (const Param &param : descriptions_) {
+        if (param.key == key) return &param;
+    }
+    return nullptr;
+}
+
+double Params::value_of(std::string_view key, double otherwise) const {
+    const Param *const param = find(key);
+    if (param == nullptr) return otherwise;
+    return values_[static_cast<std::size_t>(param - descriptions_.data())];
+}
+
+Result<bool> Params::set(std::uint32_t id, double value) {
+    const Param *const param = find(id);
+    if (param == nullptr) {
+        return make_error(Status::kNotFound, "no parameter has the id {}", id);
+    }
+    if (param->has(TESSERA_PARAM_READ_ONLY)) {
+        return make_error(Status::kInvalidArgument, "{} can only be read", param->key);
+    }
+    const double conformed = conform(*param, value);
+    double &kept = values_[static_cast<std::size_t>(param - descriptions_.data())];
+    return std::exchange(kept, conformed) != conformed;
+}
+
+Result<bool> Params::set_text(std::string_view key, std::string_view text) {
+    const Param *const param = find(key);
+    if (param == nullptr) {
+        std::string keys;
+        for (const Param &other : descriptions_) keys += (keys.empty() ? "" : ", ") + other.key;
+        return make_error(Status::kNotFound, "no parameter has the key '{}'; expected one of: {}",
+                          key, keys.empty() ? "(it has none)" : keys);
+    }
+    auto value = parse_value(*param, text);
+    if (!value) return value.error();
+    return set(param->id, *value);
+}
+
+void Params::reset() {
+    for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = descriptions_[i].initial;
+}
+
+std::vector<tessera_value> Params::snapshot() const {
+    std::vector<tessera_value> values;
+    values.reserve(values_.size());
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+        tessera_value value{};
+        value.id = descriptions_[i].id;
+        value.type = static_cast<std::uint32_t>(descriptions_[i].type);
+        if (is_whole_type(descriptions_[i].type)) {
+            value.as.integer = static_cast<std::int64_t>(values_[i]);
+        } else {
+            value.as.number = values_[i];
+        }
+        values.push_back(value);
+    }
+    return values;
+}
+
+std::string Params::to_json() const {
+    nlohmann::ordered_json object = nlohmann::ordered_json::object();
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+        object[descriptions_[i].key] = to_json_value(descriptions_[i], values_[i]);
+    }
+    // Labels come from plugins: bytes that are no UTF-8 must not throw.
+    return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+Result<std::vector<std::string>> Params::load_json(std::string_view text) {
+    const auto object = nlohmann::json::parse(text, nullptr, false);
+    if (!object.is_object()) {
+        return make_error(Status::kInvalidArgument, "parameter values are not a JSON object");
+    }
+    std::vector<std::string> unused;
+    for (const auto &[key, value] : object.items()) {
+        const Param *const param = find(key);
+        const double number = param != nullptr ? from_json_value(*param, value)
+                                               : std::numeric_limits<double>::quiet_NaN();
+        if (std::isnan(number) || param->has(TESSERA_PARAM_READ_ONLY)) {
+            unused.push_back(key);
+            continue;
+        }
+        values_[static_cast<std::size_t>(param - descriptions_.data())] = conform(*param, number);
+    }
+    return unused;
+}
+
+} // namespace tessera

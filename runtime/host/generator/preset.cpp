@@ -1,0 +1,111 @@
+#include "host/generator/preset.hpp"
+
+#include "assets/mapped_file.hpp"
+#include "assets/output_file.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kFormat = "tessera-preset/1";
+constexpr std::size_t kMaxPresetBytes = 1 << 20;
+
+constexpr int kMaxDepth = 32;
+
+// The library writes nested values by recursion: deep ones are refused before they are read.
+bool is_shallow(std::string_view text) {
+    int depth = 0;
+    bool in_text = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (in_text && c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            in_text = !in_text;
+        } else if (!in_text && (c == '[' || c == '{')) {
+            if (++depth > kMaxDepth) return false;
+        } else if (!in_text && (c == ']' || c == '}')) {
+            --depth;
+        }
+    }
+    return true;
+}
+
+// Bytes that are no UTF-8 must not throw.
+std::string dump(const Json &json, int indent) {
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+// The member's text; empty when it is absent. False when it is something else.
+bool take_text(const Json &object, const char *key, std::string &out) {
+    const auto at = object.find(key);
+    if (at == object.end()) return true;
+    if (!at->is_string()) return false;
+    out = at->get<std::string>();
+    return true;
+}
+
+} // namespace
+
+std::string preset_to_json(const Preset &preset) {
+    Json object = Json::object();
+    object["format"] = kFormat;
+    object["plugin"] = preset.plugin;
+    if (!preset.model.empty()) object["model"] = preset.model;
+    object["seed"] = preset.seed;
+    Json values = Json::parse(preset.values, nullptr, false);
+    object["values"] = values.is_object() ? std::move(values) : Json::object();
+    return dump(object, 2) + "\n";
+}
+
+Result<Preset> preset_from_json(std::string_view text) {
+    const auto fail = [](std::string_view why) {
+        return make_error(Status::kInvalidArgument, "not a usable preset: {}", why);
+    };
+    if (text.size() > kMaxPresetBytes) {
+        return fail(fmt::format("{} bytes; expected at most {}", text.size(), kMaxPresetBytes));
+    }
+    if (!is_shallow(text)) return fail("nested too deeply");
+    const Json object = Json::parse(text, nullptr, false);
+    if (!object.is_object()) return fail("not a JSON object");
+    std::string format;
+    if (!take_text(object, "format", format) || format != kFormat) {
+        return fail(fmt::format("its format is not \"{}\"", kFormat));
+    }
+    Preset preset;
+    if (!take_text(object, "plugin", preset.plugin) || preset.plugin.empty()) {
+        return fail("\"plugin\" is not the id of a generator");
+    }
+    if (!take_text(object, "model", preset.model)) return fail("\"model\" is not a text");
+    if (const auto seed = object.find("seed"); seed != object.end()) {
+        if (!seed->is_number_unsigned()) return fail("\"seed\" is not a whole number from 0");
+        preset.seed = seed->get<std::uint64_t>();
+    }
+    if (const auto values = object.find("values"); values != object.end()) {
+        if (!values->is_object()) return fail("\"values\" is not an object");
+        preset.values = dump(*values, -1);
+    }
+    return preset;
+}
+
+Result<void> save_preset(const std::filesystem::path &path, const Preset &preset) {
+    return write_file(path, preset_to_json(preset));
+}
+
+Result<Preset> load_preset(const std::filesystem::path &path) {
+    auto file = MappedFile::open(path);
+    if (!file) return file.error();
+    auto preset = preset_from_json(
+        {reinterpret_cast<const char *>(file->bytes().data()), file->bytes().size()});
+    if (!preset) {
+        return make_error(preset.error().status, "{}: {}", path.string(), preset.error().message);
+    }
+    return preset;
+}
+
+} // namespace tessera

@@ -1,0 +1,111 @@
+#include "host/plugin/search.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <system_error>
+
+namespace tessera {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kExtension = ".safetensors";
+constexpr std::string_view kModelFile = "generator.safetensors";
+
+bool is_file(const fs::path &path) {
+    std::error_code code;
+    return fs::is_regular_file(path, code);
+}
+
+PathList split_variable(const char *name) {
+    PathList list;
+    const char *const value = std::getenv(name);
+    std::string_view rest = value != nullptr ? value : "";
+    while (!rest.empty()) {
+        const std::size_t end = std::min(rest.find(':'), rest.size());
+        if (end > 0) list.emplace_back(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return list;
+}
+
+PathList existing_dirs(const PathList &given, const char *variable,
+                       const PathList &beside_program) {
+    PathList all = given;
+    for (fs::path &path : split_variable(variable)) all.push_back(std::move(path));
+    if (const fs::path program = executable_dir(); !program.empty()) {
+        for (const fs::path &path : beside_program) all.push_back(program / path);
+    }
+    PathList found;
+    for (const fs::path &path : all) {
+        std::error_code code;
+        const fs::path canonical = fs::canonical(path, code);
+        if (code || !fs::is_directory(canonical, code)) continue;
+        if (std::find(found.begin(), found.end(), canonical) == found.end()) {
+            found.push_back(canonical);
+        }
+    }
+    return found;
+}
+
+} // namespace
+
+fs::path executable_dir() {
+    std::error_code code;
+    const fs::path program = fs::read_symlink("/proc/self/exe", code);
+    return code ? fs::path() : program.parent_path();
+}
+
+PathList plugin_dirs(const PathList &given) {
+    return existing_dirs(given, "TESSERA_PLUGIN_PATH",
+                         {"../lib/tessera/plugins", "../" TESSERA_LIBDIR "/tessera/plugins"});
+}
+
+PathList model_dirs(const PathList &given) {
+    return existing_dirs(given, "TESSERA_MODEL_PATH", {"../share/tessera/models"});
+}
+
+Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
+    const fs::path wanted(name);
+    std::vector<fs::path> candidates = {wanted, wanted / kModelFile};
+    if (wanted.is_relative()) {
+        for (const fs::path &dir : dirs) {
+            candidates.push_back(dir / wanted);
+            candidates.push_back(dir / (std::string(name) + std::string(kExtension)));
+            candidates.push_back(dir / wanted / kModelFile);
+        }
+    }
+    for (const fs::path &candidate : candidates) {
+        std::error_code code;
+        if (!is_file(candidate)) continue;
+        fs::path found = fs::canonical(candidate, code);
+        if (!code) return found;
+    }
+    std::string places;
+    for (const fs::path &dir : dirs) places += (places.empty() ? "" : ", ") + dir.string();
+    return make_error(Status::kNotFound,
+                      "model '{}': no such file, nor a model of that name in: {}", name,
+                      places.empty() ? "(no model folder exists)" : places);
+}
+
+std::vector<ModelFile> list_models(const PathList &dirs) {
+    std::map<std::string, fs::path> found;
+    for (const fs::path &dir : dirs) {
+        std::error_code code;
+        for (fs::directory_iterator at(dir, code), end; !code && at != end; at.increment(code)) {
+            const fs::path &path = at->path();
+            if (is_file(path / kModelFile)) {
+                found.try_emplace(path.filename().string(), path / kModelFile);
+            } else if (is_file(path) && path.extension() == kExtension) {
+                found.try_emplace(path.stem().string(), path);
+            }
+        }
+    }
+    std::vector<ModelFile> list;
+    list.reserve(found.size());
+    for (const auto &[name, path] : found) list.push_back({name, path});
+    return list;
+}
+
+} // namespace tessera

@@ -1,0 +1,85 @@
+// The host: the table of services that plugins receive, and what the players of one program share:
+// open libraries, weight files, search paths. It runs no generator.
+#pragma once
+
+#include "assets/weight_cache.hpp"
+#include "core/result.hpp"
+#include "core/thread_pool.hpp"
+#include "host/plugin/library.hpp"
+#include "host/plugin/search.hpp"
+
+#include <tessera/host.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace tessera {
+
+struct HostConfig {
+    std::string program = "tessera"; // for messages of plugins
+    PathList plugin_dirs;            // searched before the usual places, see search.hpp
+    PathList model_dirs;
+};
+
+// Made and destroyed on the control thread. One per program: a plugin library's `init` runs once
+// per host, and its statics are the process's.
+class Host : public std::enable_shared_from_this<Host> {
+  public:
+    [[nodiscard]] static std::shared_ptr<Host> create(const HostConfig &config);
+    ~Host() = default;
+    Host(const Host &) = delete;
+    Host &operator=(const Host &) = delete;
+
+    [[nodiscard]] const tessera_host *table() const { return &table_; }
+    [[nodiscard]] const PathList &plugin_dirs() const { return plugin_dirs_; }
+    [[nodiscard]] const PathList &model_dirs() const { return model_dirs_; }
+
+    // [main] Shared with whoever has it open already.
+    [[nodiscard]] Result<std::shared_ptr<Library>> open_library(const std::filesystem::path &path);
+
+    // [any] By path or bundled name.
+    [[nodiscard]] Result<std::shared_ptr<const WeightSet>> open_weights(std::string_view name);
+    // [any] As open_weights; a relative name is a file beside `beside`.
+    [[nodiscard]] Result<std::shared_ptr<const WeightSet>>
+    open_weights_beside(const std::filesystem::path &beside, std::string_view name);
+
+    [[nodiscard]] bool is_main_thread() const { return std::this_thread::get_id() == main_; }
+    [[nodiscard]] bool is_worker_thread() const;
+    // Of the worker that asks; nullptr on other threads.
+    [[nodiscard]] ThreadPool *thread_pool() const;
+
+  private:
+    friend class WorkerScope;
+    explicit Host(const HostConfig &config);
+
+    const std::thread::id main_ = std::this_thread::get_id();
+    std::string program_;
+    std::string version_;
+    PathList plugin_dirs_;
+    PathList model_dirs_;
+    tessera_host table_{};
+    WeightCache weights_;
+    std::map<std::filesystem::path, std::weak_ptr<Library>> libraries_; // [main]
+
+    mutable std::mutex workers_mutex_;
+    std::map<std::thread::id, ThreadPool *> workers_;
+};
+
+// While it lives, this thread counts as [worker], and tessera.parallel/1 uses `pool` on it.
+class WorkerScope {
+  public:
+    WorkerScope(Host &host, ThreadPool *pool);
+    ~WorkerScope();
+    WorkerScope(const WorkerScope &) = delete;
+    WorkerScope &operator=(const WorkerScope &) = delete;
+
+  private:
+    Host &host_;
+};
+
+} // namespace tessera

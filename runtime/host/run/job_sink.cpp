@@ -1,0 +1,191 @@
+#include "host/run/job_sink.hpp"
+
+#include "assets/image_file.hpp"
+#include "core/log.hpp"
+#include "core/tensor.hpp"
+#include "host/plugin/plugin_text.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kMaxAcquired = 256;                        // frames held at once
+constexpr std::int64_t kMaxFeatureBytes = std::int64_t{1} << 28; // of one tensor in an event
+
+JobSink &sink_of(const tessera_sink *table) { return *static_cast<JobSink *>(table->sink_data); }
+
+bool is_same_view(const tessera_tensor &a, const tessera_tensor &b) {
+    if (a.data != b.data || a.dtype != b.dtype || a.memory != b.memory || a.layout != b.layout ||
+        !has_same_shape(a, b)) {
+        return false;
+    }
+    return std::equal(a.stride, a.stride + a.rank, b.stride);
+}
+
+// A tensor that the host is going to read.
+Result<void> check_host_tensor(const tessera_tensor &tensor) {
+    const auto bytes = size_bytes(tensor);
+    if (tensor.data == nullptr || !bytes || *bytes == 0 || *bytes > kMaxFeatureBytes) {
+        return make_error(Status::kInvalidArgument, "{} of {} at {}; expected 1 to {} bytes",
+                          shape_text(tensor), dtype_name(tensor.dtype),
+                          static_cast<const void *>(tensor.data), kMaxFeatureBytes);
+    }
+    if (tensor.memory != TESSERA_MEMORY_HOST || tensor.layout != TESSERA_LAYOUT_STRIDED) {
+        return make_error(Status::kInvalidArgument, "a tensor that is not plain host memory");
+    }
+    return {};
+}
+
+} // namespace
+
+JobSink::JobSink(JobSinkConfig config)
+    : config_(std::move(config)), has_picture_(config_.image_count, false) {
+    table_.sink_data = this;
+    table_.acquire_frame = [](const tessera_sink *sink, std::uint32_t width, std::uint32_t height,
+                              tessera_tensor *out_frame) {
+        return sink_of(sink).acquire_frame(width, height, out_frame);
+    };
+    table_.emit = [](const tessera_sink *sink, const tessera_event *event) {
+        return sink_of(sink).emit(event);
+    };
+    table_.should_stop = [](const tessera_sink *sink) -> std::int32_t {
+        const JobSink &self = sink_of(sink);
+        return self.fault_ || (self.config_.should_stop && self.config_.should_stop()) ? 1 : 0;
+    };
+}
+
+JobSink::~JobSink() { abandon_frames(); }
+
+void JobSink::abandon_frames() {
+    for (const tessera_tensor &frame : acquired_) config_.frames->abandon(frame);
+    acquired_.clear();
+}
+
+std::optional<std::uint32_t> JobSink::missing_image() const {
+    const auto at = std::find(has_picture_.begin(), has_picture_.end(), false);
+    if (at == has_picture_.end()) return std::nullopt;
+    return static_cast<std::uint32_t>(at - has_picture_.begin());
+}
+
+tessera_status JobSink::keep_fault(const Error &error) {
+    log::error(config_.generator, "{}", error.message);
+    if (!fault_) {
+        fault_ = make_error(error.status, "{}: {}", config_.generator, error.message);
+    }
+    return static_cast<tessera_status>(error.status);
+}
+
+tessera_status JobSink::acquire_frame(std::uint32_t width, std::uint32_t height,
+                                      tessera_tensor *out_frame) {
+    if (out_frame == nullptr) {
+        return keep_fault(make_error(Status::kInvalidArgument, "acquire_frame: without a result"));
+    }
+    *out_frame = {};
+    if (width == 0 || height == 0 || width > kMaxImageSide || height > kMaxImageSide) {
+        return keep_fault(make_error(Status::kInvalidArgument,
+                                     "acquire_frame: {} x {} pixels; expected sides of 1 to {}",
+                                     width, height, kMaxImageSide));
+    }
+    if (acquired_.size() >= kMaxAcquired) {
+        return keep_fault(make_error(Status::kInvalidArgument,
+                                     "acquire_frame: {} frames are out already; emit some first",
+                                     acquired_.size()));
+    }
+    // Memory may run out; nothing may be thrown into a plugin.
+    try {
+        auto frame = config_.frames->acquire(width, height);
+        if (!frame) return keep_fault(frame.error());
+        acquired_.push_back(*frame);
+        *out_frame = *frame;
+        return TESSERA_OK;
+    } catch (const std::exception &exception) {
+        return keep_fault(make_error(Status::kOutOfMemory, "acquire_frame: {} x {} pixels: {}",
+                                     width, height, exception.what()));
+    }
+}
+
+Result<void> JobSink::check_event(const tessera_event &event) const {
+    if (event.image >= config_.image_count) {
+        return make_error(Status::kInvalidArgument, "about image {}; the job has {}", event.image,
+                          config_.image_count);
+    }
+    if (event.step > event.total_steps) {
+        return make_error(Status::kInvalidArgument, "step {} of {}", event.step, event.total_steps);
+    }
+    const bool has_tensor = event.type != TESSERA_EVENT_PROGRESS;
+    if (has_tensor && event.tensor == nullptr) {
+        return make_error(Status::kInvalidArgument, "without a tensor");
+    }
+    if (event.type == TESSERA_EVENT_CELLS) {
+        const tessera_tensor &cells = *event.tensor;
+        if (cells.rank != 2 || cells.dtype != TESSERA_DTYPE_U8) {
+            return make_error(Status::kInvalidArgument,
+                              "cells {} of {}; expected (rows, columns) of u8", shape_text(cells),
+                              dtype_name(cells.dtype));
+        }
+        return check_host_tensor(cells);
+    }
+    if (event.type == TESSERA_EVENT_FEATURES) {
+        if (event.name == nullptr || *event.name == '\0') {
+            return make_error(Status::kInvalidArgument, "features without a name");
+        }
+        return check_host_tensor(*event.tensor);
+    }
+    return {};
+}
+
+Result<void> JobSink::publish(const tessera_event &event) {
+    const auto at =
+        std::find_if(acquired_.begin(), acquired_.end(),
+                     [&](const tessera_tensor &frame) { return frame.data == event.tensor->data; });
+    if (at == acquired_.end()) {
+        return make_error(Status::kInvalidArgument,
+                          "an image that is not an acquired frame (or was emitted before)");
+    }
+    if (!is_same_view(*at, *event.tensor)) {
+        return make_error(Status::kInvalidArgument,
+                          "an image {} of {}; the frame was acquired as {} of {}",
+                          shape_text(*event.tensor), dtype_name(event.tensor->dtype),
+                          shape_text(*at), dtype_name(at->dtype));
+    }
+    const tessera_tensor frame = *at;
+    acquired_.erase(at);
+    FrameInfo info;
+    info.image = event.image;
+    info.step = event.step;
+    info.total_steps = event.total_steps;
+    info.final = (event.flags & TESSERA_EVENT_FINAL) != 0;
+    info.job = config_.job;
+    auto published = config_.frames->publish(frame, info);
+    if (published) has_picture_[event.image] = true;
+    return published;
+}
+
+tessera_status JobSink::emit(const tessera_event *event) {
+    if (event == nullptr || event->struct_size < sizeof(std::uint32_t) + sizeof event->type) {
+        return keep_fault(make_error(Status::kInvalidArgument, "emit: an event without a type"));
+    }
+    const tessera_event local = read_growable(event);
+    const bool known = local.type >= TESSERA_EVENT_PROGRESS && local.type <= TESSERA_EVENT_FEATURES;
+    if (!known) return TESSERA_OK; // of a later version: nothing this host has to know
+    try {
+        auto done = check_event(local);
+        if (done && local.type == TESSERA_EVENT_IMAGE) done = publish(local);
+        if (!done) {
+            return keep_fault(make_error(done.error().status, "emit: {}", done.error().message));
+        }
+        if (local.step > last_step_) {
+            last_step_ = local.step;
+            ++progress_count_;
+        }
+        if (config_.on_event) config_.on_event(local);
+        return TESSERA_OK;
+    } catch (const std::exception &exception) {
+        return keep_fault(make_error(Status::kOutOfMemory, "emit: {}", exception.what()));
+    }
+}
+
+} // namespace tessera

@@ -1,0 +1,295 @@
+#include "host/run/session.hpp"
+
+#include "core/log.hpp"
+#include "core/tensor.hpp"
+#include "host/generator/input_views.hpp"
+#include "host/run/job.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+std::uint64_t system_now_us() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+// What the model's metadata names, else the default.
+std::string choose_plugin(const PlayerConfig &config, const WeightSet *weights) {
+    if (!config.plugin.empty()) return config.plugin;
+    if (weights != nullptr) {
+        const auto at = weights->header().metadata.find("generator");
+        if (at != weights->header().metadata.end()) return at->second;
+    }
+    return std::string(kDefaultPlugin);
+}
+
+// Copies a strided tensor without its gaps.
+void copy_elements(const tessera_tensor &tensor, std::vector<std::byte> &out) {
+    const auto element = static_cast<std::int64_t>(dtype_size(tensor.dtype));
+    const auto *const data = static_cast<const std::byte *>(tensor.data);
+    const auto shape = [&](std::int32_t i) { return i < tensor.rank ? tensor.shape[i] : 1; };
+    const auto offset = [&](std::int32_t i, std::int64_t index) {
+        return i < tensor.rank ? index * tensor.stride[i] * element : 0;
+    };
+    static_assert(TESSERA_MAX_RANK == 4);
+    for (std::int64_t a = 0; a < shape(0); ++a) {
+        for (std::int64_t b = 0; b < shape(1); ++b) {
+            for (std::int64_t c = 0; c < shape(2); ++c) {
+                for (std::int64_t d = 0; d < shape(3); ++d) {
+                    const std::byte *const from =
+                        data + offset(0, a) + offset(1, b) + offset(2, c) + offset(3, d);
+                    out.insert(out.end(), from, from + element);
+                }
+            }
+        }
+    }
+}
+
+PlayerEvent::Type event_type(tessera_event_type type) {
+    switch (type) {
+    case TESSERA_EVENT_IMAGE:
+        return PlayerEvent::Type::kImage;
+    case TESSERA_EVENT_CELLS:
+        return PlayerEvent::Type::kCells;
+    case TESSERA_EVENT_FEATURES:
+        return PlayerEvent::Type::kFeatures;
+    default:
+        return PlayerEvent::Type::kProgress;
+    }
+}
+
+// An event that was checked by JobSink, with what it points to copied.
+PlayerEvent copy_event(const tessera_event &from, std::uint64_t job) {
+    PlayerEvent event;
+    event.type = event_type(from.type);
+    event.final = (from.flags & TESSERA_EVENT_FINAL) != 0;
+    event.job = job;
+    event.image = from.image;
+    event.step = from.step;
+    event.total_steps = from.total_steps;
+    if (from.name != nullptr) event.name = from.name;
+    const bool has_data = from.type == TESSERA_EVENT_CELLS || from.type == TESSERA_EVENT_FEATURES;
+    if (!has_data) return event;
+    const tessera_tensor &tensor = *from.tensor;
+    event.dtype = tensor.dtype;
+    event.shape.assign(tensor.shape, tensor.shape + tensor.rank);
+    const auto *const data = static_cast<const std::byte *>(tensor.data);
+    const auto size = static_cast<std::size_t>(*size_bytes(tensor));
+    if (is_contiguous(tensor)) {
+        event.bytes.assign(data, data + size);
+    } else {
+        event.bytes.reserve(size);
+        copy_elements(tensor, event.bytes);
+    }
+    return event;
+}
+
+} // namespace
+
+Session::Session(PlayerConfig config) : config_(std::move(config)) {
+    if (!config_.now_us) config_.now_us = system_now_us;
+    if (config_.frames == nullptr) config_.frames = &dropped_;
+}
+
+Result<std::unique_ptr<Session>> Session::create(const PlayerConfig &config) {
+    std::unique_ptr<Session> session(new Session(config));
+    PlayerConfig &own = session->config_;
+    if (own.host == nullptr) own.host = Host::create({});
+    std::shared_ptr<const WeightSet> weights;
+    if (!own.model.empty()) {
+        auto opened = own.host->open_weights(own.model);
+        if (!opened) return opened.error();
+        weights = std::move(*opened);
+    }
+    auto found = find_generator(*own.host, choose_plugin(own, weights.get()));
+    if (!found) return found.error();
+    const std::string model = weights != nullptr ? weights->path() : std::string();
+    auto generator = Generator::create(own.host, *found, model);
+    if (!generator) return generator.error();
+    session->generator_ = std::move(*generator);
+    const Descriptor &who = session->generator_->descriptor();
+    session->info_ = {who.id,      who.name,        who.vendor,
+                      who.version, who.description, session->generator_->library_path(),
+                      model};
+    return session;
+}
+
+Session::~Session() {
+    TESSERA_ASSERT(generator_ == nullptr || !generator_->is_active());
+    close_device();
+}
+
+void Session::close_device() {
+    if (device_ == nullptr) return;
+    config_.frames->use_device(nullptr);
+    device_.reset();
+}
+
+std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
+
+Result<void> Session::activate(const SessionCallbacks &callbacks) {
+    if (is_active()) return {};
+    const std::uint64_t started = now_us();
+    if (device_ == nullptr) {
+        auto device = Device::open(config_.backend, config_.threads, config_.free_multiprocessors,
+                                   config_.compute);
+        if (!device) return device.error();
+        device_ = std::move(*device);
+        config_.frames->use_device(&device_->compute());
+    }
+    const WorkerScope worker(*config_.host, &device_->threads());
+    JobSinkConfig sink_config;
+    sink_config.generator = info_.id;
+    sink_config.frames = &dropped_;
+    sink_config.should_stop = callbacks.should_stop;
+    if (callbacks.on_event) {
+        sink_config.on_event = [&](const tessera_event &event) {
+            if (event.type == TESSERA_EVENT_PROGRESS) callbacks.on_event(copy_event(event, 0));
+        };
+    }
+    JobSink sink(std::move(sink_config));
+    tessera_activation activation{};
+    activation.struct_size = sizeof activation;
+    activation.precision = config_.precision;
+    activation.compute = &device_->compute();
+    auto activated = generator_->activate(activation, sink.table());
+    auto synchronized = device_->synchronize();
+    if (activated && !synchronized) {
+        generator_->deactivate();
+        return make_error(synchronized.error().status, "{}: activate: {}", info_.id,
+                          synchronized.error().message);
+    }
+    activation_us_ = now_us() - started;
+    return activated;
+}
+
+void Session::deactivate() {
+    if (is_active()) {
+        const WorkerScope worker(*config_.host, &device_->threads());
+        generator_->deactivate();
+    }
+    close_device();
+}
+
+std::vector<tessera_value>
+Session::reactivating_values(const std::vector<tessera_value> &values) const {
+    std::vector<tessera_value> chosen;
+    for (const tessera_value &value : values) {
+        const Param *const param = generator_->params().find(value.id);
+        if (param != nullptr && param->has(TESSERA_PARAM_REACTIVATES)) chosen.push_back(value);
+    }
+    return chosen;
+}
+
+bool Session::is_prepared(const std::vector<tessera_value> &values) const {
+    if (!is_active()) return false;
+    const auto wanted = reactivating_values(values);
+    return active_values_.empty() ||
+           std::equal(wanted.begin(), wanted.end(), active_values_.begin(), active_values_.end(),
+                      [](const tessera_value &a, const tessera_value &b) {
+                          return a.id == b.id && a.as.integer == b.as.integer;
+                      });
+}
+
+Result<void> Session::prepare(const std::vector<tessera_value> &values,
+                              const SessionCallbacks &callbacks) {
+    if (is_active() && !is_prepared(values)) {
+        const WorkerScope worker(*config_.host, &device_->threads());
+        generator_->deactivate();
+    }
+    if (auto activated = activate(callbacks); !activated) return activated;
+    active_values_ = reactivating_values(values);
+    return {};
+}
+
+Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &callbacks) {
+    const std::uint64_t started = now_us();
+    const bool activates = !is_prepared(job.values);
+    if (auto prepared = prepare(job.values, callbacks); !prepared) return prepared.error();
+    // The host copies and grows lists for the job; when memory is short that is the job's error.
+    try {
+        auto report = run_steps(job, callbacks, now_us());
+        if (report) {
+            report->activation_us = activates ? activation_us_ : 0;
+            report->total_us = now_us() - started;
+        }
+        return report;
+    } catch (const std::bad_alloc &) {
+        return make_error(Status::kOutOfMemory, "{}: out of memory", info_.id);
+    }
+}
+
+Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbacks &callbacks,
+                                     std::uint64_t started_us) {
+    auto inputs = view_inputs(job.request, *generator_);
+    if (!inputs) return inputs.error();
+    tessera_request request{};
+    request.struct_size = sizeof request;
+    request.preview_every = job.request.preview_every;
+    request.seed = job.request.seed;
+    request.first_image = job.request.first_image;
+    request.image_count = std::max(job.request.image_count, 1U);
+    request.value_count = static_cast<std::uint32_t>(job.values.size());
+    request.input_count = static_cast<std::uint32_t>(inputs->size());
+    request.values = job.values.data();
+    request.inputs = inputs->data();
+
+    RunReport report;
+    std::uint64_t step_started = started_us;
+    std::uint32_t last_step = 0;
+    JobSinkConfig sink;
+    sink.generator = info_.id;
+    sink.frames = config_.frames;
+    sink.image_count = request.image_count;
+    sink.job = job.number;
+    sink.should_stop = callbacks.should_stop;
+    sink.on_event = [&](const tessera_event &event) {
+        if (event.step > last_step) {
+            last_step = event.step;
+            const std::uint64_t now = now_us();
+            report.step_us.push_back(now - step_started);
+            step_started = now;
+        }
+        report.total_steps = std::max(report.total_steps, event.total_steps);
+        if (callbacks.on_event) callbacks.on_event(copy_event(event, job.number));
+    };
+
+    const WorkerScope worker(*config_.host, &device_->threads());
+    const std::uint32_t budget_us =
+        job.request.step_budget_us != 0 ? job.request.step_budget_us : config_.step_budget_us;
+    auto run = Job::begin(*generator_, request, std::move(sink), {budget_us});
+    report.begin_us = now_us() - started_us;
+    step_started = now_us();
+    Result<bool> more = run ? Result<bool>(true) : Result<bool>(run.error());
+    while (more && *more) {
+        if (callbacks.should_stop && callbacks.should_stop()) {
+            more = make_error(Status::kCancelled, "{}: cancelled", info_.id);
+            break;
+        }
+        const std::uint64_t called = now_us();
+        device_->set_stepping(true);
+        more = (*run)->step();
+        device_->set_stepping(false);
+        ++report.call_count;
+        if (callbacks.on_call) callbacks.on_call(now_us() - called);
+    }
+    const std::uint64_t ended = now_us();
+    if (run) run->reset(); // `end`
+    auto synchronized = device_->synchronize();
+    if (!more) return more.error();
+    if (!synchronized) {
+        return make_error(synchronized.error().status, "{}: {}", info_.id,
+                          synchronized.error().message);
+    }
+    report.end_us = now_us() - ended;
+    return report;
+}
+
+} // namespace tessera

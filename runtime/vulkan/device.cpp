@@ -1,0 +1,300 @@
+#include "vulkan/device.hpp"
+
+#include "core/log.hpp"
+#include "vulkan/requirements.hpp"
+#include "vulkan/result.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include <fmt/ranges.h>
+
+namespace tessera {
+namespace {
+
+struct Candidate {
+    VkPhysicalDevice device = VK_NULL_HANDLE;
+    std::uint32_t queue_family = 0;
+    int rank = 0; // smaller is better
+    VulkanRequirements requirements;
+};
+
+int rank_of(VkPhysicalDeviceType type) {
+    switch (type) {
+    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+        return 0;
+    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+        return 1;
+    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+        return 2;
+    case VK_PHYSICAL_DEVICE_TYPE_CPU:
+        return 3;
+    default:
+        return 4;
+    }
+}
+
+DeviceUuid uuid_of(VkPhysicalDevice device) {
+    VkPhysicalDeviceIDProperties id{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &id};
+    vkGetPhysicalDeviceProperties2(device, &properties);
+    DeviceUuid uuid{};
+    std::copy(std::begin(id.deviceUUID), std::end(id.deviceUUID), uuid.begin());
+    return uuid;
+}
+
+std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfaceKHR surface) {
+    std::uint32_t count = 0;
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
+    std::vector<VkQueueFamilyProperties> families(count);
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) continue;
+        if (surface == VK_NULL_HANDLE) return i;
+        VkBool32 can_present = VK_FALSE;
+        vkGetPhysicalDeviceSurfaceSupportKHR(device, i, surface, &can_present);
+        if (can_present == VK_TRUE) return i;
+    }
+    return std::nullopt;
+}
+
+// The candidate, or why the device cannot be used.
+Result<Candidate> examine(VkPhysicalDevice device, const VkPhysicalDeviceProperties &properties,
+                          const VulkanDeviceConfig &config) {
+    auto requirements = vulkan_requirements(device);
+    if (!requirements) return requirements.error();
+    if (config.uuid && *config.uuid != uuid_of(device)) {
+        return make_error(Status::kUnsupported, "UUID {}, not {}", uuid_text(uuid_of(device)),
+                          uuid_text(*config.uuid));
+    }
+    const bool shows = config.surface != VK_NULL_HANDLE;
+    if (shows && !has_device_extension(device, VK_KHR_SWAPCHAIN_EXTENSION_NAME)) {
+        return make_error(Status::kUnsupported, "no {}", VK_KHR_SWAPCHAIN_EXTENSION_NAME);
+    }
+    if (shows) requirements->extensions.push_back(VK_KHR_SWAPCHAIN_EXTENSION_NAME);
+    const auto family = find_queue_family(device, config.surface);
+    if (!family) {
+        return make_error(Status::kUnsupported, "no graphics queue{}",
+                          shows ? " that can show this window" : "");
+    }
+    return Candidate{device, *family, rank_of(properties.deviceType), std::move(*requirements)};
+}
+
+Result<Candidate> choose(VkInstance instance, const VulkanDeviceConfig &config) {
+    std::uint32_t count = 0;
+    auto counted = vulkan_check(vkEnumeratePhysicalDevices(instance, &count, nullptr),
+                                "vkEnumeratePhysicalDevices");
+    if (!counted) return counted.error();
+    std::vector<VkPhysicalDevice> devices(count);
+    vkEnumeratePhysicalDevices(instance, &count, devices.data());
+    devices.resize(count);
+
+    std::optional<Candidate> best;
+    std::string reasons;
+    for (std::size_t i = 0; i < devices.size(); ++i) {
+        VkPhysicalDeviceProperties properties;
+        vkGetPhysicalDeviceProperties(devices[i], &properties);
+        const auto candidate = examine(devices[i], properties, config);
+        if (!candidate) {
+            reasons += fmt::format("{}device {} ({}): {}", reasons.empty() ? "" : "; ", i,
+                                   properties.deviceName, candidate.error().message);
+        } else if (!best || candidate->rank < best->rank) {
+            best = *candidate;
+        }
+    }
+    if (best) return *best;
+    if (devices.empty()) {
+        return make_error(Status::kNotFound, "no Vulkan device; install the GPU's driver or, for "
+                                             "software rendering, mesa-vulkan-drivers");
+    }
+    return make_error(Status::kUnsupported, "no usable Vulkan device: {}", reasons);
+}
+
+} // namespace
+
+std::string uuid_text(const DeviceUuid &uuid) { return fmt::format("{:02x}", fmt::join(uuid, "")); }
+
+Result<std::unique_ptr<VulkanDevice>> VulkanDevice::create(const VulkanInstance &instance,
+                                                           const VulkanDeviceConfig &config) {
+    auto device = std::unique_ptr<VulkanDevice>(new VulkanDevice);
+    device->instance_ = instance.get();
+    const auto opened = device->open(config);
+    if (!opened) return opened.error();
+    return device;
+}
+
+Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &instance,
+                                                          GivenDevice given) {
+    TESSERA_ASSERT(given.physical != VK_NULL_HANDLE && given.device != VK_NULL_HANDLE);
+    TESSERA_ASSERT(given.queue != VK_NULL_HANDLE);
+    TESSERA_ASSERT(!given.lock_queue == !given.unlock_queue);
+    if (auto fits = vulkan_requirements(given.physical); !fits) {
+        return make_error(fits.error().status, "the application's Vulkan device: {}",
+                          fits.error().message);
+    }
+    auto device = std::unique_ptr<VulkanDevice>(new VulkanDevice);
+    device->instance_ = instance.get();
+    device->owned_ = false;
+    device->physical_ = given.physical;
+    device->device_ = given.device;
+    device->queue_family_ = given.queue_family;
+    device->queue_ = given.queue;
+    device->queue_lock_.use(std::move(given.lock_queue), std::move(given.unlock_queue));
+    device->load(instance.get());
+    // The features cannot be asked for afterwards, but what belongs to them can.
+    if (device->table_.vkQueueSubmit2 == nullptr ||
+        device->table_.vkGetSemaphoreCounterValue == nullptr) {
+        return make_error(Status::kUnsupported,
+                          "the application's Vulkan device on {} was made without Vulkan 1.3",
+                          device->properties_.deviceName);
+    }
+    log::info("vulkan", "using the application's {}", device->properties_.deviceName);
+    return device;
+}
+
+void VulkanDevice::load(VkInstance instance) {
+    vkGetPhysicalDeviceProperties(physical_, &properties_);
+    vkGetPhysicalDeviceMemoryProperties(physical_, &memory_);
+    uuid_ = uuid_of(physical_);
+    volkLoadDeviceTable(&table_, device_);
+    const auto find = [&](const char *name) { return vkGetInstanceProcAddr(instance, name); };
+    set_name_ =
+        reinterpret_cast<PFN_vkSetDebugUtilsObjectNameEXT>(find("vkSetDebugUtilsObjectNameEXT"));
+    begin_label_ =
+        reinterpret_cast<PFN_vkCmdBeginDebugUtilsLabelEXT>(find("vkCmdBeginDebugUtilsLabelEXT"));
+    end_label_ =
+        reinterpret_cast<PFN_vkCmdEndDebugUtilsLabelEXT>(find("vkCmdEndDebugUtilsLabelEXT"));
+}
+
+Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
+    auto chosen = choose(instance_, config);
+    if (!chosen) return chosen.error();
+    physical_ = chosen->device;
+    queue_family_ = chosen->queue_family;
+    VulkanRequirements &requirements = chosen->requirements;
+
+    const float priority = 1.0F;
+    VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
+    queue.queueFamilyIndex = queue_family_;
+    queue.queueCount = 1;
+    queue.pQueuePriorities = &priority;
+
+    requirements.features12.pNext = &requirements.features13;
+    VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &requirements.features12};
+    info.queueCreateInfoCount = 1;
+    info.pQueueCreateInfos = &queue;
+    info.enabledExtensionCount = static_cast<std::uint32_t>(requirements.extensions.size());
+    info.ppEnabledExtensionNames = requirements.extensions.data();
+    auto made = vulkan_check(vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
+    if (!made) {
+        device_ = VK_NULL_HANDLE;
+        return made;
+    }
+    load(instance_);
+    table_.vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+    log::info("vulkan", "using {}", properties_.deviceName);
+    return {};
+}
+
+VulkanDevice::~VulkanDevice() {
+    if (device_ == VK_NULL_HANDLE || !owned_) return;
+    table_.vkDeviceWaitIdle(device_);
+    table_.vkDestroyDevice(device_, nullptr);
+}
+
+VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
+                                   VkPipelineStageFlags2 stages) {
+    VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
+    info.semaphore = semaphore;
+    info.value = value;
+    info.stageMask = stages;
+    return info;
+}
+
+Result<void> VulkanDevice::submit(VkCommandBuffer commands,
+                                  std::span<const VkSemaphoreSubmitInfo> waits,
+                                  std::span<const VkSemaphoreSubmitInfo> signals) {
+    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
+    command_info.commandBuffer = commands;
+    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
+    info.waitSemaphoreInfoCount = static_cast<std::uint32_t>(waits.size());
+    info.pWaitSemaphoreInfos = waits.data();
+    info.commandBufferInfoCount = 1;
+    info.pCommandBufferInfos = &command_info;
+    info.signalSemaphoreInfoCount = static_cast<std::uint32_t>(signals.size());
+    info.pSignalSemaphoreInfos = signals.data();
+    const auto lock = lock_queue();
+    return vulkan_check(table_.vkQueueSubmit2(queue_, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit2");
+}
+
+VkResult VulkanDevice::present(const VkPresentInfoKHR &info) {
+    const auto lock = lock_queue();
+    return table_.vkQueuePresentKHR(queue_, &info);
+}
+
+Result<void> VulkanDevice::wait_idle() {
+    const auto lock = lock_queue();
+    return vulkan_check(table_.vkQueueWaitIdle(queue_), "vkQueueWaitIdle");
+}
+
+Result<VulkanHandle<VkSemaphore>> VulkanDevice::make_timeline(std::uint64_t initial) const {
+    VkSemaphoreTypeCreateInfo type{VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO};
+    type.semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE;
+    type.initialValue = initial;
+    const VkSemaphoreCreateInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, &type};
+    VkSemaphore semaphore = VK_NULL_HANDLE;
+    const VkResult result = table_.vkCreateSemaphore(device_, &info, nullptr, &semaphore);
+    if (result < 0) return vulkan_error(result, "vkCreateSemaphore (timeline)");
+    return own(semaphore, table_.vkDestroySemaphore);
+}
+
+Result<VulkanHandle<VkSemaphore>> VulkanDevice::make_semaphore() const {
+    const VkSemaphoreCreateInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO};
+    VkSemaphore semaphore = VK_NULL_HANDLE;
+    const VkResult result = table_.vkCreateSemaphore(device_, &info, nullptr, &semaphore);
+    if (result < 0) return vulkan_error(result, "vkCreateSemaphore");
+    return own(semaphore, table_.vkDestroySemaphore);
+}
+
+Result<std::uint64_t> VulkanDevice::timeline_value(VkSemaphore timeline) const {
+    std::uint64_t value = 0;
+    const VkResult result = table_.vkGetSemaphoreCounterValue(device_, timeline, &value);
+    if (result < 0) return vulkan_error(result, "vkGetSemaphoreCounterValue");
+    return value;
+}
+
+Result<bool> VulkanDevice::wait_for(VkSemaphore timeline, std::uint64_t value,
+                                    std::uint64_t timeout_ns) const {
+    VkSemaphoreWaitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO};
+    info.semaphoreCount = 1;
+    info.pSemaphores = &timeline;
+    info.pValues = &value;
+    const VkResult result = table_.vkWaitSemaphores(device_, &info, timeout_ns);
+    if (result < 0) return vulkan_error(result, "vkWaitSemaphores");
+    return result != VK_TIMEOUT;
+}
+
+void VulkanDevice::set_name(VkObjectType type, std::uint64_t handle,
+                            const std::string &text) const {
+    if (set_name_ == nullptr) return;
+    VkDebugUtilsObjectNameInfoEXT info{VK_STRUCTURE_TYPE_DEBUG_UTILS_OBJECT_NAME_INFO_EXT};
+    info.objectType = type;
+    info.objectHandle = handle;
+    info.pObjectName = text.c_str();
+    set_name_(device_, &info);
+}
+
+void VulkanDevice::begin_label(VkCommandBuffer commands, const char *text) const {
+    if (begin_label_ == nullptr) return;
+    VkDebugUtilsLabelEXT label{VK_STRUCTURE_TYPE_DEBUG_UTILS_LABEL_EXT};
+    label.pLabelName = text;
+    begin_label_(commands, &label);
+}
+
+void VulkanDevice::end_label(VkCommandBuffer commands) const {
+    if (end_label_ != nullptr) end_label_(commands);
+}
+
+} // namespace tessera

@@ -1,0 +1,151 @@
+// One Vulkan device with one queue, and the functions of that device: our own, or one that an
+// application made. Works headless.
+// It makes no decisions about drawing: see sandbox/renderer.hpp.
+#pragma once
+
+#include "core/result.hpp"
+#include "vulkan/api.hpp"
+#include "vulkan/handle.hpp"
+#include "vulkan/instance.hpp"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace tessera {
+
+// Names a physical device across APIs and processes: VkPhysicalDeviceIDProperties::deviceUUID, the
+// same bytes as CUDA's.
+using DeviceUuid = std::array<std::uint8_t, VK_UUID_SIZE>;
+[[nodiscard]] std::string uuid_text(const DeviceUuid &uuid); // "3f2a...", 32 digits
+
+struct VulkanDeviceConfig {
+    VkSurfaceKHR surface = VK_NULL_HANDLE; // must be presentable; null: headless
+    std::optional<DeviceUuid> uuid;        // this one and no other
+};
+
+// A device that an application made with all that vulkan_requirements() names.
+struct GivenDevice {
+    VkPhysicalDevice physical = VK_NULL_HANDLE;
+    VkDevice device = VK_NULL_HANDLE;
+    std::uint32_t queue_family = 0; // with graphics, for a view
+    VkQueue queue = VK_NULL_HANDLE;
+    // Called round every use of the queue, from any thread, never nested. Both empty: only Tessera
+    // uses it.
+    std::function<void()> lock_queue;
+    std::function<void()> unlock_queue;
+};
+
+// Whoever uses the queue holds it: our mutex and, for an application's device, its lock.
+class QueueLock {
+  public:
+    void lock() {
+        mutex_.lock();
+        if (given_lock_) given_lock_();
+    }
+    void unlock() {
+        if (given_unlock_) given_unlock_();
+        mutex_.unlock();
+    }
+    void use(std::function<void()> lock, std::function<void()> unlock) {
+        given_lock_ = std::move(lock);
+        given_unlock_ = std::move(unlock);
+    }
+
+  private:
+    std::mutex mutex_;
+    std::function<void()> given_lock_;
+    std::function<void()> given_unlock_;
+};
+
+// A submission waits for it, or signals it, at these stages; the value is a timeline's.
+[[nodiscard]] VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
+                                                 VkPipelineStageFlags2 stages);
+
+class VulkanDevice {
+  public:
+    // The fastest kind of device that has all that is needed (Vulkan 1.3 with timeline semaphores,
+    // synchronization2; a graphics queue that can present). The error lists why each one was not
+    // taken. The instance outlives the device.
+    [[nodiscard]] static Result<std::unique_ptr<VulkanDevice>>
+    create(const VulkanInstance &instance, const VulkanDeviceConfig &config);
+    // The application's device, which outlives this.
+    [[nodiscard]] static Result<std::unique_ptr<VulkanDevice>> adopt(const VulkanInstance &instance,
+                                                                     GivenDevice given);
+    ~VulkanDevice();
+    VulkanDevice(const VulkanDevice &) = delete;
+    VulkanDevice &operator=(const VulkanDevice &) = delete;
+
+    [[nodiscard]] const VolkDeviceTable &table() const { return table_; }
+    [[nodiscard]] VkDevice get() const { return device_; }
+    [[nodiscard]] VkPhysicalDevice physical() const { return physical_; }
+    [[nodiscard]] VkInstance instance() const { return instance_; }
+    [[nodiscard]] std::uint32_t queue_family() const { return queue_family_; }
+    [[nodiscard]] const VkPhysicalDeviceProperties &properties() const { return properties_; }
+    [[nodiscard]] const VkPhysicalDeviceMemoryProperties &memory() const { return memory_; }
+    [[nodiscard]] const DeviceUuid &uuid() const { return uuid_; }
+    // For ImGui's backend, which submits nothing by itself.
+    [[nodiscard]] VkQueue queue() const { return queue_; }
+
+    // The queue is shared by whoever renders and whoever computes: these lock it, and so does
+    // whoever hands it to a library that submits.
+    [[nodiscard]] std::unique_lock<QueueLock> lock_queue() { return std::unique_lock(queue_lock_); }
+    [[nodiscard]] Result<void> submit(VkCommandBuffer commands,
+                                      std::span<const VkSemaphoreSubmitInfo> waits,
+                                      std::span<const VkSemaphoreSubmitInfo> signals);
+    [[nodiscard]] VkResult present(const VkPresentInfoKHR &info);
+    // For all that was submitted to the queue.
+    [[nodiscard]] Result<void> wait_idle();
+
+    // Wraps a new handle; a failed vkCreate* leaves it null, which is fine to wrap.
+    template <class Handle>
+    [[nodiscard]] VulkanHandle<Handle> own(Handle handle,
+                                           typename VulkanHandle<Handle>::Destroy destroy) const {
+        return VulkanHandle<Handle>(device_, handle, destroy);
+    }
+    [[nodiscard]] Result<VulkanHandle<VkSemaphore>> make_timeline(std::uint64_t initial) const;
+    [[nodiscard]] Result<VulkanHandle<VkSemaphore>> make_semaphore() const;
+    [[nodiscard]] Result<std::uint64_t> timeline_value(VkSemaphore timeline) const;
+    // False: the value was not reached in time.
+    [[nodiscard]] Result<bool> wait_for(VkSemaphore timeline, std::uint64_t value,
+                                        std::uint64_t timeout_ns) const;
+
+    // Name of an object, and of a span of commands (see debug_label.hpp), in captures and
+    // validation messages; nothing when the instance has no VK_EXT_debug_utils.
+    template <class Handle>
+    void name(VkObjectType type, Handle handle, const std::string &text) const {
+        set_name(type, reinterpret_cast<std::uint64_t>(handle), text);
+    }
+    void begin_label(VkCommandBuffer commands, const char *text) const;
+    void end_label(VkCommandBuffer commands) const;
+
+  private:
+    VulkanDevice() = default;
+    Result<void> open(const VulkanDeviceConfig &config);
+    void load(VkInstance instance);
+    void set_name(VkObjectType type, std::uint64_t handle, const std::string &text) const;
+
+    VkInstance instance_ = VK_NULL_HANDLE;
+    VkPhysicalDevice physical_ = VK_NULL_HANDLE;
+    VkDevice device_ = VK_NULL_HANDLE;
+    VkQueue queue_ = VK_NULL_HANDLE;
+    std::uint32_t queue_family_ = 0;
+    bool owned_ = true;
+    DeviceUuid uuid_{};
+    VkPhysicalDeviceProperties properties_{};
+    VkPhysicalDeviceMemoryProperties memory_{};
+    VolkDeviceTable table_{};
+    // Of this instance: volk's globals may be those of another one, without the extension.
+    PFN_vkSetDebugUtilsObjectNameEXT set_name_ = nullptr;
+    PFN_vkCmdBeginDebugUtilsLabelEXT begin_label_ = nullptr;
+    PFN_vkCmdEndDebugUtilsLabelEXT end_label_ = nullptr;
+    QueueLock queue_lock_;
+};
+
+} // namespace tessera

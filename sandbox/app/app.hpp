@@ -1,0 +1,170 @@
+// The sandbox program: one player, one view, one panel, and the frame loop round them.
+// With a window or, for scripts and tests, without one.
+#pragma once
+
+#include "core/result.hpp"
+#include "interop/ring/live_ring.hpp"
+#include "sandbox/app/duration_stats.hpp"
+#include "sandbox/app/frame_pacer.hpp"
+#include "sandbox/app/imgui_layer.hpp"
+#include "sandbox/app/swapchain.hpp"
+#include "sandbox/app/window.hpp"
+#include "sandbox/edit/editor.hpp"
+#include "sandbox/edit/preset_shelf.hpp"
+#include "sandbox/edit/recording_target.hpp"
+#include "sandbox/panel/panel.hpp"
+#include "sandbox/script/script_runner.hpp"
+#include "sandbox/view/canvas_view.hpp"
+#include "sandbox/view/latent_painter.hpp"
+#include "sandbox/view/offscreen.hpp"
+#include "sandbox/view/pane.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+struct AppOptions {
+    std::string plugin;
+    std::string model;
+    std::string backend;
+    tessera_precision precision = TESSERA_PRECISION_DEFAULT;
+    std::uint32_t threads = 0; // 0: as many as leave the window smooth
+    std::uint32_t free_multiprocessors = 0;
+    std::vector<std::filesystem::path> plugin_dirs;
+    std::vector<std::filesystem::path> model_dirs;
+    std::vector<std::pair<std::string, std::string>> values; // key, text
+    std::filesystem::path preset_dir;                        // empty: PresetShelf::default_folder()
+    PlayOptions play;
+    bool play_at_start = true;
+
+    bool offscreen = false; // no window and no display
+    std::uint32_t width = 1280;
+    std::uint32_t height = 720;
+    double fps = 60; // 0: as fast as it goes, and drawing every frame, changed or not
+    bool validation = false;
+
+    std::uint64_t frame_limit = 0; // exit after so many frames; 0: never
+    std::filesystem::path screenshot;
+    std::uint32_t screenshot_step = 0; // take it at this step; 0: when the first picture is final
+    bool exit_after_screenshot = false;
+    MakeWriter make_writer = make_writer_for; // tests put another device in its place
+    // Replays this and exits; offscreen, and with nothing playing at the start.
+    std::filesystem::path script;
+};
+
+class App {
+  public:
+    [[nodiscard]] static Result<std::unique_ptr<App>> create(AppOptions options);
+    ~App();
+    App(const App &) = delete;
+    App &operator=(const App &) = delete;
+
+    // A picture to start from, or a preset (.json), as if it were dropped on the window.
+    [[nodiscard]] Result<void> open_file(const std::filesystem::path &path);
+    // Until the window closes or the options say so.
+    [[nodiscard]] Result<void> run();
+    // One turn of the loop: waits for its time, takes news, draws.
+    [[nodiscard]] Result<void> frame();
+    [[nodiscard]] bool finished() const { return finished_; }
+
+    // What is on the screen now, panel included.
+    [[nodiscard]] Result<Image> capture();
+    // The same with the panel brought up to date first.
+    [[nodiscard]] Result<Image> capture_window();
+    // What the panel's Export does, to another folder; material() tells how it went.
+    void export_shown(const std::filesystem::path &folder);
+    [[nodiscard]] const MaterialWorker &material() const { return *material_; }
+    // The map that the panel asks for is there, or could not be made.
+    [[nodiscard]] bool has_wanted_map();
+    // The picture that the view shows; nullptr: none, or no longer kept.
+    [[nodiscard]] std::shared_ptr<const Image> shown_picture() const;
+
+    [[nodiscard]] PlayControl &control() { return *control_; }
+    [[nodiscard]] Editor &editor() { return *editor_; }
+    [[nodiscard]] CanvasView &canvas() { return *canvas_; }
+    [[nodiscard]] PanelState &panel() { return panel_; }
+    [[nodiscard]] const View &view() const { return pane_->view(); }
+    [[nodiscard]] ViewTransform &transform() { return transform_; }
+    [[nodiscard]] ViewLook &look() { return look_; }
+    // Moves what is shown, the canvas or the picture, as dragging does.
+    void pan_by(float screen_x, float screen_y);
+    [[nodiscard]] const Window *window() const { return window_.get(); }
+    [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
+    // Of these, those that did not look like the one before, and so were drawn.
+    [[nodiscard]] std::uint64_t drawn_frames() const { return drawn_count_; }
+    // Time between the starts of frames.
+    [[nodiscard]] DurationStats &frame_times() { return frames_.all; }
+    [[nodiscard]] std::vector<std::string> validation_messages() const;
+
+  private:
+    explicit App(AppOptions options);
+    Result<void> open_graphics();
+    Result<void> open_player();
+    Result<void> rebuild_swapchain();
+    void clear_panel(VkCommandBuffer commands, float width) const;
+    void build_interface();
+    [[nodiscard]] PanelContext panel_context();
+    [[nodiscard]] VkExtent2D extent() const;
+    [[nodiscard]] ViewRegion region() const; // of the picture, or of both
+    [[nodiscard]] std::pair<ViewRegion, ViewRegion> halves() const;
+    [[nodiscard]] Scene scene();
+    void note_frame_time(std::uint64_t start_us);
+    Result<void> choose_picture();
+    Result<void> choose_pinned_picture();
+    Result<void> choose_canvas();
+    Result<void> choose_map(const RunRecord &run, const RunStep &step);
+    [[nodiscard]] MaterialRequest wanted_map(const RunRecord &run, const RunStep &step) const;
+    [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
+                                                          LatentPainter &painter) const;
+    Result<void> draw();
+    Result<void> draw_in_window(const Scene &next);
+    Result<void> take_screenshot_when_due();
+
+    AppOptions options_;
+    // In the order of construction; destroyed from the end. Each needs some of those above it.
+    std::unique_ptr<Window> window_;
+    std::unique_ptr<VulkanInstance> instance_;
+    Surface surface_;
+    std::unique_ptr<VulkanDevice> device_;
+    std::unique_ptr<Renderer> renderer_;
+    std::unique_ptr<Swapchain> swapchain_;
+    std::unique_ptr<Offscreen> offscreen_;
+    std::unique_ptr<LiveRing> ring_; // what the generator makes
+    std::unique_ptr<Pane> pane_;
+    std::unique_ptr<Pane> beside_;              // the pinned run
+    std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
+    std::unique_ptr<ImGuiLayer> imgui_;
+    std::unique_ptr<MaterialWorker> material_;
+    std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
+    std::unique_ptr<CanvasView> canvas_;
+
+    std::unique_ptr<Editor> editor_;
+    std::unique_ptr<PresetShelf> presets_;
+    std::optional<ScriptRunner> script_;
+    bool shows_record_ = false; // the pane left the live run
+    LatentPainter painter_;
+    LatentPainter pinned_painter_;
+    PanelState panel_;
+    ViewTransform transform_;
+    ViewTransform canvas_transform_; // in its place
+    ViewLook look_;
+    FramePacer pacer_;
+    FrameStats frames_;
+    std::uint64_t last_start_us_ = 0;
+    bool was_busy_ = false; // at the start of the last frame
+    std::uint64_t frame_count_ = 0;
+    std::uint64_t drawn_count_ = 0;
+    std::optional<std::uint64_t> shown_key_; // of what is on the screen; none: it must be drawn
+    bool finished_ = false;
+    bool screenshot_taken_ = false;
+    bool must_rebuild_ = false;
+    float scale_ = 1; // of the user interface
+};
+
+} // namespace tessera

@@ -1,0 +1,204 @@
+#include "sandbox/edit/play_control.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kHistoryBytes = std::size_t{256} << 20; // a thousand pictures of 256 x 256
+
+} // namespace
+
+// splitmix64 (Steele, Lea and Flood 2014), folded to six digits.
+std::uint64_t next_seed(std::uint64_t seed) {
+    std::uint64_t z = seed + 0x9E3779B97F4A7C15U;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return (z ^ (z >> 31)) % 1'000'000;
+}
+
+PlayControl::PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
+                         std::function<std::uint64_t()> now_us, const PlayOptions &initial)
+    : options(initial), player_(std::move(player)), recorded_(recorded), history_(kHistoryBytes),
+      now_us_(std::move(now_us)), state_(player_->state()) {}
+
+void PlayControl::submit() {
+    if (guest_ != nullptr) {
+        problem_.clear();
+        played_ = true;
+        return guest_->play();
+    }
+    RunRecord run;
+    run.seed = options.seed;
+    run.values = player_->params().to_json();
+    PlayInputs given = inputs ? inputs() : PlayInputs{};
+    run.keeps_pixels = given.keeps_pixels;
+    job_ = player_->submit(
+        {.seed = options.seed,
+         .preview_every = 1,
+         .step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms),
+         .inputs = std::move(given.list)});
+    run.job = last_number_ = job_;
+    history_.begin(std::move(run));
+    requested_us_ = now_us_();
+    waiting_for_picture_ = true;
+    played_ = true;
+    problem_.clear();
+}
+
+void PlayControl::set_guest(PlayGuest *guest) {
+    if (guest == guest_) return;
+    guest_ = guest;
+    player_->cancel();
+}
+
+std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
+    // Numbers follow each other, and the worker may begin before `submit` is back.
+    recorded_.withhold(last_number_ + 1);
+    last_number_ = player_->submit(std::move(request));
+    guest_jobs_.insert(last_number_);
+    return last_number_;
+}
+
+bool PlayControl::note_of_guest(const PlayerEvent &event) {
+    if (!guest_jobs_.contains(event.job)) return false;
+    const bool ended = event.type == PlayerEvent::Type::kFinished ||
+                       event.type == PlayerEvent::Type::kCancelled ||
+                       event.type == PlayerEvent::Type::kFailed;
+    if (ended) guest_jobs_.erase(event.job);
+    if (guest_ != nullptr) guest_->note(event);
+    return true;
+}
+
+void PlayControl::play() {
+    if (options.rolling && played_) options.seed = next_seed(options.seed);
+    submit();
+}
+
+void PlayControl::restart() { submit(); }
+
+void PlayControl::cancel() {
+    options.loop = false;
+    if (player_->busy()) cancelled_us_ = now_us_();
+    player_->cancel();
+}
+
+void PlayControl::roll() {
+    options.seed = next_seed(options.seed);
+    submit();
+}
+
+void PlayControl::set_seed(std::uint64_t seed) {
+    if (seed == options.seed) return;
+    options.seed = seed;
+    play_changed();
+}
+
+void PlayControl::play_changed() {
+    if (player_->busy() || (options.live && played_)) submit();
+}
+
+void PlayControl::set_value(std::uint32_t id, double value) {
+    const auto changed = player_->set_value(id, value);
+    if (!changed) {
+        problem_ = changed.error().message;
+    } else if (*changed) {
+        play_changed();
+    }
+}
+
+void PlayControl::reset_value(std::uint32_t id) {
+    if (const Param *param = player_->params().find(id)) set_value(id, param->initial);
+}
+
+void PlayControl::reset_values() {
+    player_->reset_values();
+    play_changed();
+}
+
+void PlayControl::adopt(std::uint64_t seed, const std::string &values_json) {
+    options.seed = seed;
+    if (const auto unused = player_->load_values(values_json); !unused) {
+        problem_ = unused.error().message;
+    }
+}
+
+Preset PlayControl::preset() const {
+    return {player_->info().id, player_->info().model, options.seed, player_->params().to_json()};
+}
+
+void PlayControl::apply(const Preset &preset) {
+    if (preset.plugin != player_->info().id) {
+        problem_ =
+            fmt::format("the preset is for '{}'; this is '{}'", preset.plugin, player_->info().id);
+        return;
+    }
+    options.seed = preset.seed;
+    auto unused = player_->load_values(preset.values);
+    if (!unused) {
+        problem_ = unused.error().message;
+        return;
+    }
+    std::erase_if(*unused, [this](const std::string &key) {
+        const Param *const param = player_->params().find(key);
+        return param != nullptr && param->has(TESSERA_PARAM_READ_ONLY);
+    });
+    play_changed();
+    if (unused->empty()) return;
+    problem_ = fmt::format("the preset sets what {} does not have: {}", player_->info().name,
+                           fmt::join(*unused, ", "));
+}
+
+void PlayControl::note(const PlayerEvent &event) {
+    history_.note(event);
+    switch (event.type) {
+    case PlayerEvent::Type::kProgress:
+        if (state_.last_step_us > 0) stats_.steps.push(state_.last_step_us);
+        break;
+    case PlayerEvent::Type::kImage:
+        ++stats_.pictures;
+        if (waiting_for_picture_) stats_.first_picture_us = now_us_() - requested_us_;
+        waiting_for_picture_ = false;
+        break;
+    case PlayerEvent::Type::kFinished:
+        ++stats_.finished;
+        settled_job_ = std::max(settled_job_, event.job);
+        if (options.loop) play();
+        break;
+    case PlayerEvent::Type::kCancelled:
+        ++stats_.cancelled;
+        if (cancelled_us_) stats_.cancel_us = now_us_() - *cancelled_us_;
+        cancelled_us_.reset();
+        settled_job_ = std::max(settled_job_, event.job);
+        break;
+    case PlayerEvent::Type::kFailed:
+        ++stats_.failed;
+        settled_job_ = std::max(settled_job_, event.job);
+        options.loop = false;
+        problem_ = event.error.message;
+        break;
+    case PlayerEvent::Type::kActivated:
+    case PlayerEvent::Type::kCells:
+    case PlayerEvent::Type::kFeatures:
+        break;
+    }
+}
+
+void PlayControl::update() {
+    const auto events = player_->take_events();
+    state_ = player_->state();
+    // Pictures first: a picture is published before its news, and a run that is over has all.
+    for (const RecordedPicture &picture : recorded_.take()) {
+        if (!guest_jobs_.contains(picture.info.job)) {
+            history_.add(picture);
+        } else if (guest_ != nullptr) {
+            guest_->note(picture);
+        }
+    }
+    for (const PlayerEvent &event : events) {
+        if (!note_of_guest(event)) note(event);
+    }
+}
+
+} // namespace tessera

@@ -1,0 +1,137 @@
+// What the buttons and sliders do: seeds, play, cancel, restart, values. The panel calls this and
+// nothing else, and so do tests; it holds the rules that are the window's and not the player's.
+// Knows no ImGui. Control thread only; nothing here waits.
+#pragma once
+
+#include "host/generator/preset.hpp"
+#include "host/run/player.hpp"
+#include "sandbox/app/duration_stats.hpp"
+#include "sandbox/edit/run_history.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+struct PlayOptions {
+    std::uint64_t seed = 1;
+    bool rolling = false; // every play takes the next seed
+    bool live = true;     // a changed value plays again, when nothing runs
+    bool loop = false;    // plays again when finished
+    // How long the generator works before it looks for news: the delay of a cancel. Shorter is
+    // less efficient.
+    float step_budget_ms = 4;
+};
+
+// What the last job did, for the panel and for tests.
+struct PlayStats {
+    DurationStats steps{256};
+    std::optional<std::uint64_t> first_picture_us; // from the request to its first picture
+    std::optional<std::uint64_t> cancel_us;        // from the last cancel to the end of its job
+    std::uint64_t finished = 0;                    // jobs, since the start
+    std::uint64_t cancelled = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t pictures = 0;
+};
+
+// What a run is given beside seed and values.
+struct PlayInputs {
+    std::vector<RequestInput> list;
+    bool keeps_pixels = false; // of a picture in the list, as it is
+};
+
+// Who has the player in place of ordinary runs, such as the endless canvas: gets what `play` asks
+// for, and the news of its own jobs.
+class PlayGuest {
+  public:
+    virtual ~PlayGuest() = default;
+    virtual void play() = 0; // the user asked, or seed or values changed
+    virtual void note(const PlayerEvent &event) = 0;
+    virtual void note(const RecordedPicture &picture) = 0;
+};
+
+class PlayControl {
+  public:
+    // The player must not restart on its own. `recorded` is where its pictures pass, and outlives
+    // this; `now_us` is a monotonic clock.
+    PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
+                std::function<std::uint64_t()> now_us, const PlayOptions &options);
+
+    // ---- actions
+    // Generates; with rolling on, from a new seed (but not the first time).
+    void play();
+    // The same seed from the first step, with the values as they are.
+    void restart();
+    void cancel();
+    // The next seed of the sequence, and play.
+    void roll();
+    void set_seed(std::uint64_t seed);
+    // Conformed to the description. A running job starts anew; with live on, an idle player plays.
+    void set_value(std::uint32_t id, double value);
+    void reset_value(std::uint32_t id);
+    void reset_values();
+
+    // Takes them over for the next run; starts none.
+    void adopt(std::uint64_t seed, const std::string &values_json);
+    // Values and seed as a preset and back; a running job starts anew.
+    [[nodiscard]] Preset preset() const;
+    void apply(const Preset &preset);
+    // Shows what went wrong outside a run.
+    void report(std::string problem) { problem_ = std::move(problem); }
+
+    // ---- a guest, who outlives its stay; nullptr: runs are ordinary again
+    void set_guest(PlayGuest *guest);
+    // The guest's next job, without previews; its pictures reach nobody else.
+    std::uint64_t submit_for_guest(PlayRequest request);
+
+    // Once per frame: takes the news and keeps looping.
+    void update();
+
+    // ---- state
+    std::function<PlayInputs()> inputs; // asked before every run; empty: none
+    PlayOptions options;                // plain switches: the panel may flip them
+    [[nodiscard]] const Player &player() const { return *player_; }
+    [[nodiscard]] const PlayerState &state() const { return state_; }
+    [[nodiscard]] const PlayStats &stats() const { return stats_; }
+    [[nodiscard]] bool busy() const { return player_->busy(); }
+    // Of the run that was asked for last; 0: none yet.
+    [[nodiscard]] std::uint64_t job() const { return job_; }
+    // That run is over, and all its news were taken.
+    [[nodiscard]] bool settled() const { return settled_job_ == job_; }
+    [[nodiscard]] const RunHistory &history() const { return history_; }
+    // The last thing that went wrong; empty when the last job went well.
+    [[nodiscard]] const std::string &problem() const { return problem_; }
+
+  private:
+    void submit();
+    [[nodiscard]] bool note_of_guest(const PlayerEvent &event);
+    void play_changed();
+    void note(const PlayerEvent &event);
+
+    std::unique_ptr<Player> player_;
+    RecordingTarget &recorded_;
+    RunHistory history_;
+    std::function<std::uint64_t()> now_us_;
+    PlayerState state_;
+    PlayStats stats_;
+    std::string problem_;
+    std::uint64_t job_ = 0;
+    std::uint64_t settled_job_ = 0; // the last job that ended
+    std::uint64_t requested_us_ = 0;
+    std::optional<std::uint64_t> cancelled_us_; // asked for, and not done yet
+    PlayGuest *guest_ = nullptr;
+    std::set<std::uint64_t> guest_jobs_; // that have not ended
+    std::uint64_t last_number_ = 0;      // of all jobs
+    bool waiting_for_picture_ = false;
+    bool played_ = false;
+};
+
+// The seed after `seed` in the sandbox's sequence: looks random, stays short enough to read out.
+[[nodiscard]] std::uint64_t next_seed(std::uint64_t seed);
+
+} // namespace tessera

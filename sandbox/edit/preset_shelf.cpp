@@ -1,0 +1,73 @@
+#include "sandbox/edit/preset_shelf.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kMaxNameBytes = 100;
+constexpr std::size_t kMaxNames = 1000;
+
+// The name becomes the file's.
+Result<void> check_name(const std::string &name) {
+    const bool fits = !name.empty() && name.size() <= kMaxNameBytes && name.front() != '.' &&
+                      std::none_of(name.begin(), name.end(), [](char c) {
+                          return c == '/' || static_cast<unsigned char>(c) < 0x20;
+                      });
+    if (fits) return {};
+    return make_error(Status::kInvalidArgument,
+                      "'{}' is no name for a preset; expected 1 to {} characters without '/', and "
+                      "no '.' in front",
+                      name, kMaxNameBytes);
+}
+
+} // namespace
+
+PresetShelf::PresetShelf(std::filesystem::path folder) : folder_(std::move(folder)) { refresh(); }
+
+std::filesystem::path PresetShelf::default_folder() {
+    const auto variable = [](const char *name) {
+        const char *const text = std::getenv(name);
+        return std::filesystem::path(text != nullptr ? text : "");
+    };
+    const std::filesystem::path config = variable("XDG_CONFIG_HOME");
+    if (config.is_absolute()) return config / "tessera" / "presets";
+    return variable("HOME") / ".config" / "tessera" / "presets";
+}
+
+void PresetShelf::refresh() {
+    names_.clear();
+    std::error_code problem;
+    std::filesystem::directory_iterator entries(folder_, problem);
+    while (!problem && entries != std::filesystem::directory_iterator()) {
+        const std::filesystem::path &path = entries->path();
+        if (path.extension() == ".json" && names_.size() < kMaxNames) {
+            names_.push_back(path.stem().string());
+        }
+        entries.increment(problem);
+    }
+    std::sort(names_.begin(), names_.end());
+}
+
+Result<void> PresetShelf::save(const std::string &name, const Preset &preset) {
+    if (auto checked = check_name(name); !checked) return checked;
+    std::error_code problem;
+    std::filesystem::create_directories(folder_, problem);
+    if (problem) {
+        return make_error(Status::kIo, "{}: cannot be made: {}", folder_.string(),
+                          problem.message());
+    }
+    auto saved = save_preset(folder_ / (name + ".json"), preset);
+    refresh();
+    return saved;
+}
+
+Result<Preset> PresetShelf::load(const std::string &name) const {
+    if (auto checked = check_name(name); !checked) return checked.error();
+    return load_preset(folder_ / (name + ".json"));
+}
+
+} // namespace tessera

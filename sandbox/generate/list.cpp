@@ -1,0 +1,90 @@
+#include "sandbox/generate/list.hpp"
+
+#include "compute/registry.hpp"
+#include "host/plugin/scan.hpp"
+#include "host/run/player.hpp"
+
+#include <cstdio>
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kMaxLabels = 12; // shown of a choice
+
+std::string describe_range(const Param &param) {
+    switch (param.type) {
+    case ParamType::kBool:
+        return "on, off";
+    case ParamType::kChoice: {
+        std::string text;
+        for (std::size_t i = 0; i < param.labels.size(); ++i) {
+            if (i == kMaxLabels) {
+                return text + fmt::format(", ... ({} in all)", param.labels.size());
+            }
+            text += (i == 0 ? "" : ", ") + param.labels[i];
+        }
+        return text;
+    }
+    case ParamType::kInt:
+    case ParamType::kFloat:
+        break;
+    }
+    return fmt::format("{} to {}{}{}", format_value(param, param.min),
+                       format_value(param, param.max), param.unit.empty() ? "" : " ", param.unit);
+}
+
+void print_param(const Param &param) {
+    fmt::print("      {} = {}  [{}]\n", param.key, format_value(param, param.initial),
+               describe_range(param));
+    if (!param.help.empty()) fmt::print("          {}\n", param.help);
+}
+
+void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
+                     const std::string &model) {
+    fmt::print("  {}  {} {}\n", entry.descriptor.id, entry.descriptor.name,
+               entry.descriptor.version);
+    if (!entry.descriptor.description.empty())
+        fmt::print("      {}\n", entry.descriptor.description);
+    PlayerConfig config;
+    config.plugin = entry.descriptor.id;
+    config.model = model;
+    config.worker_thread = false;
+    config.host = host;
+    auto player = Player::create(config);
+    if (!player) {
+        fmt::print("      parameters unknown: {}\n", player.error().message);
+        return;
+    }
+    for (const Param &param : (*player)->params().descriptions()) {
+        if (!param.has(TESSERA_PARAM_HIDDEN)) print_param(param);
+    }
+    for (const InputSlot &slot : (*player)->inputs()) {
+        fmt::print("      takes {}: {}\n", slot.key, slot.name);
+    }
+}
+
+} // namespace
+
+void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options) {
+    fmt::print("Plugins\n");
+    for (const ScanEntry &entry : scan_plugins(*host)) {
+        if (entry.usable()) {
+            print_generator(host, entry, options.model);
+        } else {
+            fmt::print("  {}  cannot be used: {}\n", entry.path.filename().string(),
+                       entry.error.message);
+        }
+    }
+    fmt::print("Models\n");
+    for (const ModelFile &model : list_models(host->model_dirs())) {
+        fmt::print("  {}  {}\n", model.name, model.path.string());
+    }
+    fmt::print("Backends\n");
+    for (const ComputeBackend &backend : compute_backends()) {
+        const bool missing = backend.missing != nullptr && *backend.missing != '\0';
+        fmt::print("  {}{}{}\n", backend.name, missing ? "  missing: " : "",
+                   missing ? backend.missing : "");
+    }
+}
+
+} // namespace tessera

@@ -1,0 +1,14 @@
+// tessera-generate --list: plugins, their parameters, models.
+#pragma once
+
+#include "host/plugin/services.hpp"
+#include "sandbox/generate/options.hpp"
+
+#include <memory>
+
+namespace tessera {
+
+// Prints to standard output. Plugins that cannot be used are listed with the reason.
+void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options);
+
+} // namespace tessera

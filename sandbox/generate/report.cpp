@@ -1,0 +1,85 @@
+#include "sandbox/generate/report.hpp"
+
+#include <tessera/version.h>
+
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+namespace tessera {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double seconds(std::uint64_t us) { return static_cast<double>(us) * 1e-6; }
+
+Json times_json(const RunReport &times) {
+    Json json;
+    json["activate"] = seconds(times.activation_us);
+    json["begin"] = seconds(times.begin_us);
+    json["steps"] = Json::array();
+    for (const std::uint64_t us : times.step_us) json["steps"].push_back(seconds(us));
+    json["end"] = seconds(times.end_us);
+    json["total"] = seconds(times.total_us);
+    return json;
+}
+
+Json jobs_json(const std::vector<JobRecord> &jobs) {
+    Json list = Json::array();
+    for (const JobRecord &job : jobs) {
+        Json json;
+        json["label"] = job.label;
+        json["first_image"] = job.first_image;
+        json["image_count"] = job.image_count;
+        json["files"] = job.files;
+        json["seams"] = job.seams;
+        json["total_steps"] = job.times.total_steps;
+        json["step_calls"] = job.times.call_count;
+        json["seconds"] = times_json(job.times);
+        for (const auto &[key, value] : job.values) json["values"][key] = value;
+        list.push_back(std::move(json));
+    }
+    return list;
+}
+
+double mean_seam(const std::vector<JobRecord> &jobs) {
+    double sum = 0;
+    std::size_t count = 0;
+    for (const JobRecord &job : jobs) {
+        for (const double seam : job.seams) sum += seam;
+        count += job.seams.size();
+    }
+    return count > 0 ? sum / static_cast<double>(count) : 0;
+}
+
+} // namespace
+
+std::string report_json(const GenerateOptions &options, const Player &player,
+                        const GenerateRecord &record) {
+    Json report;
+    report["format"] = "tessera-report/1";
+    report["version"] = fmt::format("{}.{}.{}", TESSERA_VERSION_MAJOR, TESSERA_VERSION_MINOR,
+                                    TESSERA_VERSION_PATCH);
+    report["plugin"] = {{"id", player.info().id},
+                        {"version", player.info().version},
+                        {"library", player.info().library.string()}};
+    report["model"] = player.info().model;
+    report["device"] = player.state().device;
+    report["precision"] = options.precision == TESSERA_PRECISION_EXACT ? "exact" : "default";
+    report["threads"] = options.threads;
+    report["seed"] = record.seed;
+    report["values"] = Json::parse(player.params().to_json(), nullptr, false);
+    report["width"] = record.width;
+    report["height"] = record.height;
+    report["tokens"] = record.tokens;
+    report["seconds"] = {{"load", seconds(record.load_us)},
+                         {"activate", seconds(record.activate_us)},
+                         {"first_image", seconds(record.first_image_us)},
+                         {"total", seconds(record.total_us)}};
+    report["seam"] = mean_seam(record.jobs);
+    report["jobs"] = jobs_json(record.jobs);
+    if (!record.error.empty()) report["error"] = record.error;
+    return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+} // namespace tessera

@@ -1,0 +1,92 @@
+#include "sandbox/view/scene_key.hpp"
+
+#include <cstddef>
+#include <cstring>
+#include <type_traits>
+
+#include <imgui.h>
+
+namespace tessera {
+namespace {
+
+// A hash of words: multiplied by an odd number, and the upper half mixed into the lower.
+class Key {
+  public:
+    void add_bytes(const void *data, std::size_t size_bytes) {
+        const auto *bytes = static_cast<const std::byte *>(data);
+        while (size_bytes > 0) {
+            std::uint64_t word = 0;
+            const std::size_t count = size_bytes < sizeof word ? size_bytes : sizeof word;
+            std::memcpy(&word, bytes, count);
+            add_word(word);
+            bytes += count;
+            size_bytes -= count;
+        }
+    }
+    // Nothing with padding.
+    template <class... Values>
+    void add(const Values &...values) {
+        static_assert((std::is_arithmetic_v<Values> && ...));
+        (add_bytes(&values, sizeof values), ...);
+    }
+    [[nodiscard]] std::uint64_t value() const { return value_; }
+
+  private:
+    void add_word(std::uint64_t word) {
+        value_ = (value_ ^ word) * 0x9E3779B97F4A7C15U;
+        value_ ^= value_ >> 32U;
+    }
+    std::uint64_t value_ = 0;
+};
+
+// As the renderer will place it.
+void add_place(Key &key, const ViewRegion &region, ViewTransform transform, int tiles) {
+    transform.set_region(region);
+    transform.set_tiles(tiles);
+    key.add(region.x, region.y, region.width, region.height, transform.origin().x,
+            transform.origin().y, transform.scale());
+}
+
+void add_look(Key &key, const ViewLook &look) {
+    key.add(look.smooth, look.checker, look.tiles, look.checker_size, look.shadow_radius);
+    for (const Colour &colour : {look.background, look.checker_colour}) {
+        key.add(colour.red, colour.green, colour.blue);
+    }
+}
+
+template <class T>
+void add_list(Key &key, const ImVector<T> &list) {
+    key.add(list.Size);
+    key.add_bytes(list.Data, static_cast<std::size_t>(list.size_in_bytes()));
+}
+
+} // namespace
+
+std::uint64_t scene_key(const Scene &scene, const ImDrawData *interface) {
+    Key key;
+    add_place(key, scene.region, *scene.transform, scene.look.tiles);
+    add_look(key, scene.look);
+    key.add(scene.beside.has_value());
+    if (scene.beside) {
+        add_place(key, scene.beside->region, scene.beside->transform, scene.look.tiles);
+    }
+    if (interface == nullptr) return key.value();
+    key.add(interface->DisplaySize.x, interface->DisplaySize.y, interface->FramebufferScale.x);
+    for (int i = 0; i < interface->CmdListsCount; ++i) {
+        const ImDrawList &list = *interface->CmdLists[i];
+        add_list(key, list.VtxBuffer);
+        add_list(key, list.IdxBuffer);
+        for (const ImDrawCmd &command : list.CmdBuffer) {
+            key.add(command.ClipRect.x, command.ClipRect.y, command.ClipRect.z, command.ClipRect.w,
+                    command.ElemCount, command.IdxOffset, command.VtxOffset);
+        }
+    }
+    return key.value();
+}
+
+bool has_new_picture(const Scene &scene) {
+    if (scene.ring != nullptr && scene.ring->has_frame()) return true;
+    return scene.beside && scene.beside->ring != nullptr && scene.beside->ring->has_frame();
+}
+
+} // namespace tessera

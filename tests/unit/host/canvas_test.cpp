@@ -1,0 +1,398 @@
+// The endless canvas: its lattice against counting, and its tiles against the order they are asked
+// for in, on a stand-in for a generator whose tokens depend on every byte that it was given.
+#include "host/canvas/canvas.hpp"
+
+#include <tessera/ext/features.h>
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+
+namespace tessera {
+namespace {
+
+constexpr int kSizes[] = {4, 5, 6, 7, 8, 12, 16};
+
+std::set<CanvasPart> as_set(const std::vector<CanvasPart> &parts) {
+    return {parts.begin(), parts.end()};
+}
+
+TEST(CanvasLattice, EveryTokenIsMadeOnceByTheWindowThatHoldsIt) {
+    for (const int n : kSizes) {
+        const CanvasLattice lattice(n);
+        EXPECT_EQ(lattice.pitch(), 2 * (n - n / 4));
+        std::map<CanvasPart, int> made;
+        const int p = lattice.pitch();
+        for (std::int64_t y = -2 * p; y < 2 * p; ++y) {
+            for (std::int64_t x = -2 * p; x < 2 * p; ++x) {
+                const CanvasPart part = lattice.maker({y, x});
+                const CanvasToken first = lattice.origin(part);
+                ASSERT_TRUE(y >= first.y && y < first.y + n && x >= first.x && x < first.x + n);
+                ++made[part];
+            }
+        }
+        const int g = lattice.tile();
+        const int counts[] = {n * n, n * g, g * n, g * g};
+        EXPECT_EQ(made.size(), 64u);
+        for (const auto &[part, count] : made) {
+            EXPECT_EQ(count,
+                      counts[static_cast<int>(part.pass) - static_cast<int>(CanvasPass::kFree)])
+                << n << " " << pass_name(part.pass);
+        }
+    }
+}
+
+// What a window needs is what made the tokens that it does not make, all of earlier passes; and
+// round what it makes it sees a margin of them.
+TEST(CanvasLattice, WindowsNeedWhatTheySeeAndSeeAMarginAllRound) {
+    for (const int n : kSizes) {
+        const CanvasLattice lattice(n);
+        for (const CanvasPass pass : {CanvasPass::kAcross, CanvasPass::kDown, CanvasPass::kCrossing,
+                                      CanvasPass::kPicture}) {
+            const CanvasPart part{pass, -3, 2};
+            const CanvasToken first = lattice.origin(part);
+            std::set<CanvasPart> makers;
+            for (std::int64_t y = first.y; y < first.y + n; ++y) {
+                for (std::int64_t x = first.x; x < first.x + n; ++x) {
+                    const CanvasPart maker = lattice.maker({y, x});
+                    if (maker == part) {
+                        const bool down = part.pass == CanvasPass::kDown;
+                        const bool across = part.pass == CanvasPass::kAcross;
+                        const std::int64_t m = lattice.margin();
+                        EXPECT_TRUE(down || (x - first.x >= m && first.x + n - x > m));
+                        EXPECT_TRUE(across || (y - first.y >= m && first.y + n - y > m));
+                    } else {
+                        EXPECT_LT(maker.pass, part.pass);
+                        makers.insert(maker);
+                    }
+                }
+            }
+            EXPECT_EQ(as_set(lattice.needs(part)), makers) << n << " " << pass_name(part.pass);
+            EXPECT_EQ(lattice.needs(part).size(), makers.size());
+        }
+    }
+}
+
+TEST(CanvasLattice, TilesNeedTheirPictureAndItsNeighbours) {
+    const CanvasLattice lattice(8);
+    EXPECT_EQ(lattice.tile(), 4);
+    EXPECT_EQ(lattice.origin({CanvasPass::kTile, -1, 3}), (CanvasToken{-4, 12}));
+    EXPECT_EQ(lattice.origin({CanvasPass::kPicture, -1, 3}), (CanvasToken{-6, 10}));
+    const auto needs = lattice.needs({CanvasPass::kTile, -1, 3});
+    EXPECT_EQ(needs.size(), 9u);
+    EXPECT_THAT(needs, testing::Contains(CanvasPart{CanvasPass::kPicture, -2, 4}));
+}
+
+TEST(CanvasLattice, FreeWindowsShareATheme) {
+    const CanvasLattice lattice(8);
+    EXPECT_EQ(lattice.needs({CanvasPass::kFree, 4, -2}),
+              (std::vector<CanvasPart>{{CanvasPass::kSketch, 4, -2}}));
+    EXPECT_EQ(lattice.needs({CanvasPass::kSketch, 4, -2}),
+              (std::vector<CanvasPart>{{CanvasPass::kTheme, 0, 0}}));
+    EXPECT_TRUE(lattice.needs({CanvasPass::kTheme, 0, 0}).empty());
+    EXPECT_EQ(window_seed(7, {CanvasPass::kTheme, 0, 0}), 7u);
+}
+
+TEST(CanvasLattice, SeedsTellWindowsApartAndAreWrittenDown) {
+    std::set<std::uint64_t> seeds;
+    for (int pass = 1; pass < 6; ++pass) {
+        for (int row = -8; row < 8; ++row) {
+            for (int column = -8; column < 8; ++column) {
+                seeds.insert(window_seed(7, {static_cast<CanvasPass>(pass), row, column}));
+            }
+        }
+    }
+    EXPECT_EQ(seeds.size(), 5u * 16 * 16);
+    EXPECT_NE(window_seed(7, {CanvasPass::kFree, 0, 0}), window_seed(8, {CanvasPass::kFree, 0, 0}));
+    // Of another implementation of Philox.
+    EXPECT_EQ(window_seed(7, {CanvasPass::kDown, 5, -1}), 1070357103861214787u);
+}
+
+// A generator of 8 x 8 tokens of 2 x 2 cells of 2 numbers, 2 pixels a token.
+constexpr int kWindow = 8, kCells = 16, kChannels = 2, kPixels = 16;
+
+std::vector<InputSlot> slots() {
+    return {
+        {TESSERA_INPUT_TYPE_MASK8, TESSERA_INPUT_MASK, "", "", kPixels, kPixels, kWindow, kWindow},
+        {TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "", "", kCells, kCells, kWindow, kWindow}};
+}
+
+std::vector<FeatureTap> taps() {
+    return {{TESSERA_FEATURE_LATENTS, "", {kCells, kCells, kChannels}}};
+}
+
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
+    hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+    return hash ^ (hash >> 29);
+}
+
+struct Made {
+    std::vector<float> latents;
+    Image picture;
+};
+
+// New tokens depend on the seed, the place in the window and every given number; pixels on all of
+// the window's numbers.
+Made generate(const PlayRequest &request) {
+    std::vector<std::uint8_t> mask(kWindow * kWindow, 255);
+    Made result{std::vector<float>(kCells * kCells * kChannels), {kPixels, kPixels, 4, {}}};
+    std::uint64_t hash = request.seed;
+    if (!request.inputs.empty()) {
+        mask = request.inputs[0].image.pixels;
+        result.latents = request.inputs[1].numbers;
+        for (const float number : result.latents) {
+            std::uint32_t bits = 0;
+            std::memcpy(&bits, &number, sizeof bits);
+            hash = mixed(hash, bits);
+        }
+    }
+    for (std::size_t i = 0; i < result.latents.size(); ++i) {
+        const std::size_t cell = i / kChannels;
+        const std::size_t token = cell / kCells / 2 * kWindow + cell % kCells / 2;
+        if (mask[token] != 0) {
+            result.latents[i] = static_cast<float>(mixed(hash, i) >> 40) / 16777216.0f;
+        }
+    }
+    hash = 0;
+    for (const float number : result.latents) {
+        hash = mixed(hash, static_cast<std::uint64_t>(number * 16777216.0f));
+    }
+    for (std::uint64_t i = 0; i < kPixels * kPixels * 4; ++i) {
+        result.picture.pixels.push_back(static_cast<std::uint8_t>(mixed(hash, i) >> 32));
+    }
+    return result;
+}
+
+class CanvasTest : public testing::Test {
+  protected:
+    static Canvas canvas(std::size_t max_bytes) {
+        auto made = Canvas::create(slots(), taps(), max_bytes);
+        EXPECT_TRUE(made) << made.error().message;
+        made->reset(42);
+        return std::move(*made);
+    }
+    static CanvasArea view_of(std::int32_t row, std::int32_t column) {
+        const double side = 8; // 4 tokens
+        return {column * side + 1, row * side + 1, column * side + 7, row * side + 7, 0, 0};
+    }
+    // Makes what the view wants until the tile is there.
+    static Image tile(Canvas &canvas, std::int32_t row, std::int32_t column) {
+        while (canvas.tile(row, column) == nullptr) {
+            const auto work = canvas.next(view_of(row, column));
+            if (!work) {
+                const Image *now = canvas.tile(row, column);
+                if (now != nullptr) return *now;
+                ADD_FAILURE() << "nothing to make for " << row << ", " << column;
+                return {};
+            }
+            Made result = generate(work->request);
+            const auto taken =
+                canvas.take(work->part, std::move(result.latents), std::move(result.picture));
+            EXPECT_TRUE(taken) << taken.error().message;
+        }
+        return *canvas.tile(row, column);
+    }
+};
+
+TEST_F(CanvasTest, TenThousandTilesInAnyOrderAreThoseInRasterOrder) {
+    constexpr std::int32_t kFirst = -10, kSide = 20;
+    Canvas raster = canvas(std::size_t{1} << 30);
+    std::vector<std::vector<std::uint8_t>> expected;
+    std::set<std::uint64_t> different;
+    for (std::int32_t row = 0; row < kSide; ++row) {
+        for (std::int32_t column = 0; column < kSide; ++column) {
+            expected.push_back(tile(raster, kFirst + row, kFirst + column).pixels);
+            std::uint64_t hash = 0;
+            for (const std::uint8_t byte : expected.back()) hash = mixed(hash, byte);
+            different.insert(hash);
+        }
+    }
+    EXPECT_EQ(different.size(), expected.size());
+    EXPECT_EQ(raster.stats().evicted, 0u);
+
+    constexpr std::size_t kBytes = 400'000;
+    Canvas random = canvas(kBytes);
+    std::mt19937 engine(1);
+    std::size_t most = 0;
+    for (int i = 0; i < 10'000; ++i) {
+        const auto row = static_cast<std::int32_t>(engine() % kSide);
+        const auto column = static_cast<std::int32_t>(engine() % kSide);
+        ASSERT_EQ(tile(random, kFirst + row, kFirst + column).pixels,
+                  expected[static_cast<std::size_t>(row * kSide + column)])
+            << "request " << i << ": tile " << row << ", " << column;
+        most = std::max(most, random.bytes());
+    }
+    EXPECT_GT(random.stats().evicted, 10'000u);
+    EXPECT_LE(most, kBytes);
+}
+
+TEST_F(CanvasTest, OtherSeedsMakeOtherPlanesAndResetForgets) {
+    Canvas one = canvas(1 << 20);
+    const Image first = tile(one, 0, 0);
+    one.reset(43);
+    EXPECT_EQ(one.tile(0, 0), nullptr);
+    EXPECT_EQ(one.bytes(), 0u);
+    EXPECT_NE(tile(one, 0, 0).pixels, first.pixels);
+    one.reset(42);
+    EXPECT_EQ(tile(one, 0, 0).pixels, first.pixels);
+}
+
+// Even when nothing may be kept, what a view needs is, and it comes to an end.
+TEST_F(CanvasTest, AViewIsCompletedBeyondAnyLimit) {
+    Canvas small = canvas(1);
+    const CanvasArea view{-20, -20, 20, 20, 0, 0};
+    int steps = 0;
+    while (const auto work = small.next(view)) {
+        Made result = generate(work->request);
+        ASSERT_TRUE(small.take(work->part, std::move(result.latents), std::move(result.picture)));
+        ASSERT_LT(++steps, 20'000);
+    }
+    const Canvas::TileRange range = small.tiles_in(view);
+    EXPECT_EQ(range.top, -3);
+    EXPECT_EQ(range.right, 2);
+    for (std::int32_t row = range.top; row <= range.bottom; ++row) {
+        for (std::int32_t column = range.left; column <= range.right; ++column) {
+            EXPECT_NE(small.tile(row, column), nullptr);
+        }
+    }
+}
+
+TEST_F(CanvasTest, TheMiddleComesFirstThenWhatLiesAhead) {
+    Canvas made = canvas(1 << 24);
+    CanvasArea view{0, 0, 40, 40, 1, 0}; // 5 x 5 tiles
+    std::vector<std::pair<int, int>> order;
+    const auto note_tiles = [&] {
+        for (int row = -8; row < 12; ++row) {
+            for (int column = -8; column < 12; ++column) {
+                const std::pair<int, int> at{row, column};
+                if (made.tile(row, column) != nullptr &&
+                    std::find(order.begin(), order.end(), at) == order.end()) {
+                    order.push_back(at);
+                }
+            }
+        }
+    };
+    while (const auto work = made.next(view)) {
+        note_tiles();
+        Made result = generate(work->request);
+        ASSERT_TRUE(made.take(work->part, std::move(result.latents), std::move(result.picture)));
+    }
+    note_tiles();
+    EXPECT_EQ(order.front(), std::pair(2, 2));
+    EXPECT_NE(made.tile(2, 7), nullptr);  // half a view ahead
+    EXPECT_EQ(made.tile(2, -3), nullptr); // behind only one
+    EXPECT_NE(made.tile(2, -1), nullptr);
+    for (std::size_t i = 0; i < 25; ++i) { // what is seen before what is not
+        EXPECT_TRUE(order[i].first >= 0 && order[i].first < 5 && order[i].second >= 0 &&
+                    order[i].second < 5)
+            << order[i].first << ", " << order[i].second;
+    }
+}
+
+TEST_F(CanvasTest, WrongResultsAreNamedAndAskedForAgain) {
+    Canvas made = canvas(1 << 20);
+    const CanvasArea view = view_of(0, 0);
+    const auto work = made.next(view);
+    ASSERT_TRUE(work);
+    EXPECT_FALSE(made.next(view)); // one at a time
+    Made result = generate(work->request);
+    auto wrong = result.latents;
+    wrong.pop_back();
+    const auto failed = made.take(work->part, wrong, result.picture);
+    ASSERT_FALSE(failed);
+    EXPECT_THAT(failed.error().message, testing::HasSubstr("canvas: theme ("));
+    EXPECT_THAT(failed.error().message, testing::HasSubstr("511 numbers, expected 512"));
+    ASSERT_TRUE(made.next(view));
+    EXPECT_FALSE(made.take({CanvasPass::kCrossing, 5, 5}, result.latents, result.picture));
+    const auto again = made.next(view);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->part, work->part);
+    made.give_up();
+
+    // A generator that does not keep what it was given, and one with pictures of another size.
+    bool changed = false, small = false;
+    while (const auto next = made.next(view)) {
+        Made now = generate(next->request);
+        if (!changed && next->part.pass == CanvasPass::kAcross) {
+            changed = true;
+            now.latents[0] += 1;
+            const auto error = made.take(next->part, now.latents, now.picture);
+            ASSERT_FALSE(error);
+            EXPECT_THAT(error.error().message, testing::HasSubstr("changed token 0"));
+        } else if (!small && next->part.pass == CanvasPass::kPicture) {
+            small = true;
+            const auto error = made.take(next->part, now.latents, {8, 8, 4, {}});
+            ASSERT_FALSE(error);
+            EXPECT_THAT(error.error().message, testing::HasSubstr("8 x 8, expected 16 x 16"));
+        } else {
+            ASSERT_TRUE(made.take(next->part, now.latents, now.picture));
+        }
+    }
+    EXPECT_TRUE(changed && small);
+    EXPECT_NE(made.tile(0, 0), nullptr);
+}
+
+TEST_F(CanvasTest, SaysWhatAGeneratorLacks) {
+    const auto message = [](std::vector<InputSlot> inputs, std::vector<FeatureTap> features) {
+        const auto made = Canvas::create(inputs, features, 1);
+        return made ? std::string() : made.error().message;
+    };
+    EXPECT_EQ(message(slots(), taps()), "");
+    EXPECT_THAT(message({}, taps()), testing::HasSubstr("no input 'mask'"));
+    EXPECT_THAT(message({slots()[0]}, taps()), testing::HasSubstr("no input 'latents'"));
+    EXPECT_THAT(message(slots(), {}), testing::HasSubstr("no feature 'latents'"));
+    auto other = slots();
+    other[0].cell_columns = 3;
+    EXPECT_THAT(message(other, taps()), testing::HasSubstr("3 x 8"));
+    other = slots();
+    other[0].width = other[0].height = 0;
+    EXPECT_THAT(message(other, taps()), testing::HasSubstr("0 x 0 pixels"));
+    other = slots();
+    other[1].width = 17;
+    EXPECT_THAT(message(other, taps()), testing::HasSubstr("latents are 17 x 16"));
+    auto wide = taps();
+    wide[0].shape = {kCells, kCells, 0};
+    EXPECT_THAT(message(slots(), wide), testing::HasSubstr("with channels"));
+}
+
+// Pictures that agree are faded into themselves.
+TEST_F(CanvasTest, FadingKeepsWhatPicturesAgreeOn) {
+    Canvas made = canvas(1 << 20);
+    while (const auto work = made.next(view_of(0, 0))) {
+        Made result = generate(work->request);
+        if (work->part.pass == CanvasPass::kPicture) {
+            std::fill(result.picture.pixels.begin(), result.picture.pixels.end(), 201);
+            if (work->part.column == 1)
+                std::fill(result.picture.pixels.begin(), result.picture.pixels.end(), 1);
+        }
+        ASSERT_TRUE(made.take(work->part, result.latents, result.picture));
+    }
+    const Image *const image = made.tile(0, 0);
+    ASSERT_NE(image, nullptr);
+    // Half a margin of 4 pixels: the last two of 8 columns hold 1/8 and 3/8 of the right neighbour.
+    for (int y = 0; y < 8; ++y) {
+        for (int x = 0; x < 6; ++x) EXPECT_EQ(image->pixels[(y * 8 + x) * 4], 201);
+        EXPECT_EQ(image->pixels[(y * 8 + 6) * 4], 176);
+        EXPECT_EQ(image->pixels[(y * 8 + 7) * 4], 126);
+    }
+}
+
+TEST_F(CanvasTest, AnyViewIsSafe) {
+    Canvas made = canvas(1 << 20);
+    for (const double far :
+         {1e300, -1e300, static_cast<double>(INFINITY), static_cast<double>(NAN)}) {
+        const Canvas::TileRange range = made.tiles_in({-far, far, far, -far, 0, 0});
+        EXPECT_LE(range.bottom - range.top, 63);
+        EXPECT_LE(range.right - range.left, 63);
+        EXPECT_TRUE(made.next({far, far, far, far, far, far}));
+        made.give_up();
+    }
+}
+
+} // namespace
+} // namespace tessera

@@ -1,0 +1,149 @@
+// Parameter descriptions and values.
+#include "host/generator/params.hpp"
+#include "tests/unit/host/host_fixture.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+
+namespace tessera {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class ParamsTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        host_ = test::make_host();
+        auto generator = test::make_generator(host_, "test.good");
+        ASSERT_TRUE(generator) << generator.error().message;
+        generator_ = std::move(*generator);
+        params_ = generator_->params();
+    }
+    [[nodiscard]] const Param &param(const char *key) const { return *params_.find(key); }
+
+    std::shared_ptr<Host> host_;
+    std::unique_ptr<Generator> generator_;
+    Params params_;
+};
+
+TEST_F(ParamsTest, CopiesDescriptionsAndStartsWithInitialValues) {
+    ASSERT_EQ(params_.descriptions().size(), 5U);
+    EXPECT_EQ(param("steps").help, "How many.");
+    EXPECT_EQ(param("steps").step, 1); // of a whole number
+    EXPECT_EQ(param("class").max, 2);
+    EXPECT_THAT(param("class").labels, ElementsAre("bark", "sand", "none"));
+    EXPECT_EQ(param("flip").max, 1);
+    EXPECT_EQ(params_.value_of("steps", 0), 4);
+    EXPECT_EQ(params_.value_of("nothing", -1), -1);
+    EXPECT_EQ(params_.find(99U), nullptr);
+}
+
+TEST_F(ParamsTest, ClampsAndSteps) {
+    const Param &strength = param("strength"); // 0 to 2 in steps of 0.25
+    EXPECT_EQ(conform(strength, 0.3), 0.25);
+    EXPECT_EQ(conform(strength, 0.4), 0.5);
+    EXPECT_EQ(conform(strength, -7), 0);
+    EXPECT_EQ(conform(strength, 1e300), 2);
+    EXPECT_EQ(conform(strength, std::numeric_limits<double>::infinity()), 2);
+    EXPECT_EQ(conform(strength, std::nan("")), 1);
+    EXPECT_EQ(conform(param("steps"), 3.6), 4);
+    Param odd = strength;
+    odd.step = 0.7; // 0, 0.7, 1.4: max itself is not one of them
+    EXPECT_EQ(conform(odd, 2), 1.4);
+    odd.step = 0;
+    EXPECT_EQ(conform(odd, 1.234), 1.234);
+}
+
+TEST_F(ParamsTest, SetSaysWhetherAnythingChanged) {
+    const std::uint32_t id = param("steps").id;
+    EXPECT_TRUE(*params_.set(id, 8));
+    EXPECT_FALSE(*params_.set(id, 8.2));
+    EXPECT_FALSE(params_.set(1234, 1));
+    params_.reset();
+    EXPECT_EQ(params_.value_of("steps", 0), 4);
+}
+
+TEST_F(ParamsTest, ReadsTexts) {
+    EXPECT_TRUE(params_.set_text("steps", "12"));
+    EXPECT_TRUE(params_.set_text("class", "SAND"));
+    EXPECT_EQ(params_.value_of("class", -1), 1);
+    EXPECT_TRUE(params_.set_text("class", "0"));
+    EXPECT_EQ(params_.value_of("class", -1), 0);
+    EXPECT_TRUE(params_.set_text("flip", "on"));
+    EXPECT_EQ(params_.value_of("flip", -1), 1);
+    EXPECT_TRUE(params_.set_text("flip", "0"));
+    EXPECT_TRUE(params_.set_text("strength", "1.5"));
+    EXPECT_EQ(params_.value_of("strength", -1), 1.5);
+}
+
+TEST_F(ParamsTest, WrongTextsNameKeyValueAndWhatIsAllowed) {
+    const std::pair<const char *, const char *> wrong[] = {
+        {"steps", "0"},      {"steps", "-3"},     {"steps", "1.5"},
+        {"steps", "many"},   {"steps", ""},       {"steps", "12x"},
+        {"steps", "1e300"},  {"class", "wood"},   {"class", "3"},
+        {"class", "-1"},     {"flip", "perhaps"}, {"flip", "2"},
+        {"strength", "3"},   {"strength", "nan"}, {"strength", "inf"},
+        {"strength", "0x1"}, {"steps", " 4"},     {"steps", "99999999999999999999"}};
+    for (const auto &[key, text] : wrong) {
+        const auto set = params_.set_text(key, text);
+        ASSERT_FALSE(set) << key << " " << text;
+        EXPECT_EQ(set.error().status, Status::kInvalidArgument);
+        EXPECT_THAT(set.error().message, HasSubstr(key));
+        EXPECT_THAT(set.error().message, HasSubstr("expected"));
+    }
+    EXPECT_THAT(params_.set_text("class", "wood").error().message, HasSubstr("bark, sand, none"));
+    EXPECT_THAT(params_.set_text("colour", "1").error().message, HasSubstr("steps, strength"));
+    EXPECT_EQ(params_.value_of("steps", 0), 4); // nothing changed
+}
+
+TEST_F(ParamsTest, SnapshotsHaveTheTypeOfTheDescription) {
+    EXPECT_TRUE(params_.set_text("class", "sand"));
+    const auto values = params_.snapshot();
+    ASSERT_EQ(values.size(), 5U);
+    EXPECT_EQ(values[0].as.integer, 4);
+    EXPECT_EQ(values[1].as.number, 1.0);
+    EXPECT_EQ(values[3].type, static_cast<std::uint32_t>(TESSERA_PARAM_CHOICE));
+    EXPECT_EQ(values[3].as.integer, 1);
+}
+
+TEST_F(ParamsTest, JsonGoesThereAndBack) {
+    EXPECT_TRUE(params_.set_text("class", "sand"));
+    EXPECT_TRUE(params_.set_text("flip", "on"));
+    EXPECT_TRUE(params_.set_text("strength", "0.25"));
+    const std::string json = params_.to_json();
+    EXPECT_THAT(json, HasSubstr("\"class\": \"sand\""));
+    params_.reset();
+    const auto unused = params_.load_json(json);
+    ASSERT_TRUE(unused);
+    EXPECT_TRUE(unused->empty());
+    EXPECT_EQ(params_.value_of("class", -1), 1);
+    EXPECT_EQ(params_.value_of("flip", -1), 1);
+    EXPECT_EQ(params_.value_of("strength", -1), 0.25);
+}
+
+TEST_F(ParamsTest, LoadingTakesWhatItCanAndNamesTheRest) {
+    const auto unused = params_.load_json(
+        R"({"steps": 1e12, "class": "wood", "flip": 7, "colour": 1, "strength": [1]})");
+    ASSERT_TRUE(unused);
+    EXPECT_THAT(*unused, testing::UnorderedElementsAre("class", "colour", "strength"));
+    EXPECT_EQ(params_.value_of("steps", 0), 1e9); // conformed
+    EXPECT_EQ(params_.value_of("flip", 0), 1);
+    EXPECT_FALSE(params_.load_json("[1]"));
+    EXPECT_FALSE(params_.load_json("{"));
+    EXPECT_FALSE(params_.load_json(std::string(100'000, '[')));
+}
+
+TEST_F(ParamsTest, ValuesForPeople) {
+    EXPECT_EQ(format_value(param("class"), 1), "sand");
+    EXPECT_EQ(format_value(param("flip"), 1), "on");
+    EXPECT_EQ(format_value(param("steps"), 64), "64");
+    EXPECT_EQ(format_value(param("strength"), 0.85), "0.85");
+}
+
+} // namespace
+} // namespace tessera

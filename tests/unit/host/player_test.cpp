@@ -1,0 +1,389 @@
+// The player, with a thread and without.
+#include "core/log.hpp"
+#include "host/run/memory_frames.hpp"
+#include "host/run/player.hpp"
+#include "tests/unit/host/host_fixture.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace tessera {
+namespace {
+
+using testing::HasSubstr;
+using Type = PlayerEvent::Type;
+
+constexpr std::uint64_t kLongUs = 60'000'000;  // that no test should need
+constexpr const char *kEndless = "1000000000"; // steps
+
+// The first pixel of every published frame: seed, class, activations (255: a mask was there).
+class PixelFrames : public MemoryFrames {
+  public:
+    struct Seen {
+        std::uint8_t seed, class_index, activations;
+        FrameInfo info;
+    };
+    PixelFrames()
+        : MemoryFrames([this](const tessera_tensor &frame, const FrameInfo &info) {
+              const auto *const pixel = static_cast<const std::uint8_t *>(frame.data);
+              const std::lock_guard lock(mutex_);
+              seen_.push_back({pixel[0], pixel[1], pixel[2], info});
+              return Result<void>();
+          }) {}
+    std::vector<Seen> seen() const {
+        const std::lock_guard lock(mutex_);
+        return seen_;
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<Seen> seen_;
+};
+
+class PlayerTest : public testing::Test {
+  protected:
+    PlayerTest() { log::set_sink({}); }
+
+    std::unique_ptr<Player> make(const std::string &plugin, bool worker_thread = true) {
+        PlayerConfig config = test::player_config(plugin);
+        config.frames = &frames_;
+        config.worker_thread = worker_thread;
+        config.step_budget_us = 0;
+        auto player = Player::create(std::move(config));
+        EXPECT_TRUE(player) << player.error().message;
+        return player ? std::move(*player) : nullptr;
+    }
+    // Waits, without sleeping for a fixed time, until an event of this type and job came.
+    PlayerEvent await(Player &player, Type type, std::uint64_t job) {
+        const std::uint64_t deadline = now_us() + kLongUs;
+        while (now_us() < deadline) {
+            for (PlayerEvent &event : player.take_events()) events_.push_back(std::move(event));
+            for (const PlayerEvent &event : events_) {
+                if (event.type == type && event.job == job) return event;
+            }
+            std::this_thread::yield();
+        }
+        ADD_FAILURE() << "no such event";
+        return {};
+    }
+    std::size_t count(Type type) const {
+        return static_cast<std::size_t>(
+            std::count_if(events_.begin(), events_.end(),
+                          [&](const PlayerEvent &event) { return event.type == type; }));
+    }
+    static std::uint64_t now_us() {
+        return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                              std::chrono::steady_clock::now().time_since_epoch())
+                                              .count());
+    }
+
+    PixelFrames frames_;
+    std::vector<PlayerEvent> events_;
+};
+
+// ---- with a thread ------------------------------------------------------------------------------
+
+TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
+    const auto player = make("test.good");
+    EXPECT_EQ(player->info().id, "test.good");
+    EXPECT_EQ(player->params().descriptions().size(), 5U);
+    EXPECT_EQ(player->inputs().size(), 3U);
+    EXPECT_EQ(player->features().size(), 1U);
+    await(*player, Type::kActivated, 0);
+    const PlayerState state = player->state();
+    EXPECT_EQ(state.phase, PlayerPhase::kReady);
+    EXPECT_EQ(state.activation, 1);
+    EXPECT_EQ(state.device, "null: nothing");
+}
+
+TEST_F(PlayerTest, RunsAJobAndTellsAboutIt) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("class", "sand"));
+    PlayRequest request;
+    request.seed = 40;
+    request.first_image = 2;
+    request.preview_every = 2;
+    const std::uint64_t job = player->submit(request);
+    EXPECT_EQ(job, 1U);
+    await(*player, Type::kFinished, job);
+    EXPECT_EQ(count(Type::kProgress), 4U);
+    EXPECT_EQ(count(Type::kImage), 2U);
+    EXPECT_EQ(count(Type::kCells), 4U);
+    const auto features = std::find_if(events_.begin(), events_.end(), [](const auto &event) {
+        return event.type == Type::kFeatures;
+    });
+    ASSERT_NE(features, events_.end());
+    EXPECT_EQ(features->name, "latents");
+    ASSERT_EQ(features->bytes.size(), 2 * sizeof(float)); // every other of four
+    float second = 0;
+    std::memcpy(&second, features->bytes.data() + sizeof second, sizeof second);
+    EXPECT_EQ(second, 2.0F);
+    ASSERT_EQ(frames_.seen().size(), 2U);
+    EXPECT_EQ(frames_.seen()[1].seed, 42);
+    EXPECT_EQ(frames_.seen()[1].class_index, 1);
+    EXPECT_TRUE(frames_.seen()[1].info.final);
+    const PlayerState state = player->state();
+    EXPECT_EQ(state.phase, PlayerPhase::kReady);
+    EXPECT_EQ(state.step, 4U);
+    EXPECT_EQ(state.total_steps, 4U);
+    EXPECT_FALSE(player->busy());
+    EXPECT_TRUE(player->wait(0));
+}
+
+TEST_F(PlayerTest, CancelEndsTheJobAtAStepBoundary) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    const std::uint64_t job = player->submit({});
+    await(*player, Type::kProgress, job); // it runs
+    player->cancel();
+    await(*player, Type::kCancelled, job);
+    EXPECT_TRUE(player->wait(kLongUs));
+    EXPECT_EQ(player->state().phase, PlayerPhase::kReady);
+    EXPECT_EQ(count(Type::kFinished), 0U);
+}
+
+TEST_F(PlayerTest, AChangedValueRestartsTheJob) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    PlayRequest request;
+    request.seed = 5;
+    const std::uint64_t first = player->submit(request);
+    await(*player, Type::kProgress, first);
+    EXPECT_TRUE(*player->set_text("steps", "3"));
+    await(*player, Type::kCancelled, first);
+    await(*player, Type::kFinished, first + 1);
+    EXPECT_EQ(player->state().total_steps, 3U);
+    EXPECT_EQ(frames_.seen().back().seed, 5); // the same request
+}
+
+TEST_F(PlayerTest, AnUnchangedValueRestartsNothing) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    const std::uint64_t job = player->submit({});
+    await(*player, Type::kProgress, job);
+    EXPECT_FALSE(*player->set_text("class", "bark"));
+    EXPECT_FALSE(player->set_text("class", "wood"));
+    EXPECT_EQ(player->state().job, job);
+    EXPECT_TRUE(player->busy());
+}
+
+TEST_F(PlayerTest, AChangedValueStartsNothingWhenIdle) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(*player->set_text("steps", "3"));
+    EXPECT_FALSE(player->busy());
+    EXPECT_EQ(player->restart(), 0U); // nothing to restart yet
+}
+
+TEST_F(PlayerTest, OfSeveralSubmitsTheLastOneRunsAndEveryOneEnds) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    std::uint64_t last = 0;
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+        PlayRequest request;
+        request.seed = seed;
+        last = player->submit(request);
+    }
+    EXPECT_TRUE(player->set_text("steps", "2")); // restarts the last one
+    await(*player, Type::kFinished, last + 1);
+    for (std::uint64_t job = 1; job <= last; ++job) await(*player, Type::kCancelled, job);
+    EXPECT_EQ(frames_.seen().back().seed, 19);
+    EXPECT_EQ(count(Type::kFinished), 1U);
+}
+
+TEST_F(PlayerTest, AValueForTheDeviceActivatesAnew) {
+    const auto player = make("test.good");
+    std::uint64_t job = player->submit({});
+    await(*player, Type::kFinished, job);
+    job = player->submit({});
+    await(*player, Type::kFinished, job);
+    EXPECT_EQ(frames_.seen().back().activations, 1);
+    EXPECT_TRUE(*player->set_text("device_size", "3"));
+    job = player->submit({});
+    await(*player, Type::kFinished, job);
+    EXPECT_EQ(frames_.seen().back().activations, 2);
+}
+
+TEST_F(PlayerTest, InputsReachTheGenerator) {
+    const auto player = make("test.good");
+    PlayRequest request;
+    request.inputs.push_back({"mask", {8, 8, 1, std::vector<std::uint8_t>(64, 1)}});
+    await(*player, Type::kFinished, player->submit(request));
+    EXPECT_EQ(frames_.seen().back().activations, 255);
+    request.inputs = {{"mask", {4, 4, 1, std::vector<std::uint8_t>(16, 1)}}}; // in cells
+    await(*player, Type::kFinished, player->submit(request));
+    request.inputs.push_back({"latents", {2, 2, 3, {}}, std::vector<float>(12, 0.5F)});
+    await(*player, Type::kFinished, player->submit(request));
+}
+
+TEST_F(PlayerTest, WrongInputsAreErrors) {
+    const auto player = make("test.good");
+    const std::pair<RequestInput, const char *> wrong[] = {
+        {{"depth", {8, 8, 4, std::vector<std::uint8_t>(256)}}, "takes no 'depth' input"},
+        {{"image", {9, 8, 4, std::vector<std::uint8_t>(288)}}, "9 x 8; expected 8 x 8"},
+        {{"image", {8, 8, 1, std::vector<std::uint8_t>(64)}}, "expected 4 channels"},
+        {{"image", {8, 8, 4, {}}}, "in 0 bytes"},
+        {{"mask", {5, 4, 1, std::vector<std::uint8_t>(20)}}, "or 4 x 4 cells"},
+        {{"latents", {2, 2, 3, {}}, std::vector<float>(11)}, "3 channels in 11 numbers"},
+        {{"latents", {3, 2, 3, {}}, std::vector<float>(18)}, "3 x 2; expected 2 x 2"},
+    };
+    for (const auto &[input, expected] : wrong) {
+        PlayRequest request;
+        request.inputs = {input};
+        const PlayerEvent failed = await(*player, Type::kFailed, player->submit(request));
+        EXPECT_THAT(failed.error.message, HasSubstr(expected));
+    }
+    await(*player, Type::kFinished, player->submit({})); // it lives on
+}
+
+TEST_F(PlayerTest, AFailedJobLeavesThePlayerAlive) {
+    const auto player = make("test.step-fails");
+    for (int round = 0; round < 2; ++round) {
+        const std::uint64_t job = player->submit({});
+        const PlayerEvent failed = await(*player, Type::kFailed, job);
+        EXPECT_THAT(failed.error.message, HasSubstr("test.step-fails: step: failed: the dice"));
+        EXPECT_TRUE(player->wait(kLongUs));
+        EXPECT_EQ(player->state().phase, PlayerPhase::kFailed);
+        EXPECT_EQ(player->state().error.message, failed.error.message);
+    }
+}
+
+TEST_F(PlayerTest, AFailedActivationIsTriedAgainByTheNextJob) {
+    const auto player = make("test.activate-fails");
+    EXPECT_THAT(await(*player, Type::kFailed, 0).error.message, HasSubstr("the weights are odd"));
+    const std::uint64_t job = player->submit({});
+    EXPECT_THAT(await(*player, Type::kFailed, job).error.message, HasSubstr("the weights are odd"));
+}
+
+TEST_F(PlayerTest, DestructionEndsARunningJob) {
+    auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    await(*player, Type::kProgress, player->submit({}));
+    player.reset();
+}
+
+TEST_F(PlayerTest, DestructionRightAfterCreation) {
+    for (int i = 0; i < 20; ++i) {
+        const auto player = make("test.good");
+        if (i % 2 == 0) player->submit({});
+    }
+}
+
+TEST_F(PlayerTest, AnUndrainedQueueKeepsTheEndOfEveryJob) {
+    const auto player = make("test.good");
+    EXPECT_TRUE(player->set_text("steps", "5000"));
+    const std::uint64_t job = player->submit({});
+    ASSERT_TRUE(player->wait(kLongUs));
+    const auto events = player->take_events();
+    EXPECT_LE(events.size(), 1100U);
+    EXPECT_EQ(events.back().type, Type::kFinished);
+    EXPECT_EQ(events.back().job, job);
+    EXPECT_EQ(events.front().type, Type::kActivated);
+}
+
+TEST_F(PlayerTest, TwoPlayersShareAHost) {
+    PlayerConfig config = test::player_config("test.good");
+    config.compute = test::null_compute();
+    const auto first = Player::create(config);
+    config.compute = test::null_compute();
+    const auto second = Player::create(config);
+    ASSERT_TRUE(first);
+    ASSERT_TRUE(second);
+    (*first)->submit({});
+    (*second)->submit({});
+    EXPECT_TRUE((*first)->wait(kLongUs));
+    EXPECT_TRUE((*second)->wait(kLongUs));
+}
+
+TEST_F(PlayerTest, ErrorsOfCreation) {
+    const auto message = [](PlayerConfig config) {
+        const auto player = Player::create(std::move(config));
+        return player ? std::string() : player.error().message;
+    };
+    EXPECT_THAT(message(test::player_config("test.nobody")), HasSubstr("'test.nobody' not found"));
+    EXPECT_THAT(message(test::player_config("test.init-fails")), HasSubstr("init: failed"));
+    PlayerConfig config = test::player_config("test.good");
+    config.model = "no-such-model";
+    EXPECT_THAT(message(config), HasSubstr("no-such-model"));
+}
+
+TEST_F(PlayerTest, AnUnknownBackendIsAnError) {
+    PlayerConfig config = test::player_config("test.good");
+    config.compute = nullptr;
+    config.backend = "abacus";
+    const auto player = Player::create(config);
+    ASSERT_TRUE(player);
+    EXPECT_THAT(await(**player, Type::kFailed, 0).error.message, HasSubstr("abacus"));
+}
+
+// ---- without a thread ---------------------------------------------------------------------------
+
+TEST_F(PlayerTest, RunsOnTheCallersThread) {
+    const auto player = make("test.good", false);
+    ASSERT_TRUE(player->activate());
+    std::vector<PlayerEvent> events;
+    PlayRequest request;
+    request.image_count = 3;
+    const auto report =
+        player->run(request, [&](const PlayerEvent &event) { events.push_back(event); }, {});
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->call_count, 4U);
+    EXPECT_EQ(report->total_steps, 4U);
+    EXPECT_EQ(report->step_us.size(), 4U);
+    EXPECT_EQ(frames_.seen().size(), 3U);
+    EXPECT_EQ(frames_.seen()[2].info.image, 2U);
+    EXPECT_FALSE(events.empty());
+    EXPECT_EQ(player->state().phase, PlayerPhase::kReady);
+}
+
+TEST_F(PlayerTest, StopsAtTheNextStepWhenAsked) {
+    const auto player = make("test.good", false);
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    std::uint32_t steps = 0;
+    const auto report = player->run(
+        {},
+        [&](const PlayerEvent &event) {
+            if (event.type == Type::kProgress && event.job != 0) steps = event.step;
+        },
+        [&] { return steps == 7; });
+    ASSERT_FALSE(report);
+    EXPECT_EQ(report.error().status, Status::kCancelled);
+    EXPECT_EQ(steps, 7U);
+    EXPECT_TRUE(player->set_text("steps", "2"));
+    EXPECT_TRUE(player->run({}, {}, {}));
+}
+
+TEST_F(PlayerTest, TimesComeFromTheGivenClock) {
+    PlayerConfig config = test::player_config("test.good");
+    config.worker_thread = false;
+    std::uint64_t now = 0;
+    config.now_us = [&] { return now; };
+    auto player = Player::create(config);
+    ASSERT_TRUE(player);
+    const auto report = (*player)->run(
+        {}, [&](const PlayerEvent &event) { now += event.type == Type::kProgress ? 1000U : 0U; },
+        {});
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->activation_us, 2000U); // two progress events
+    // The clock moves after an event was noted: a step's time shows in the next one.
+    EXPECT_EQ(report->step_us, (std::vector<std::uint64_t>{0, 1000, 1000, 1000}));
+    EXPECT_EQ(report->total_us, 6000U);
+}
+
+TEST_F(PlayerTest, EachWayRefusesTheOther) {
+    const auto without = make("test.good", false);
+    EXPECT_EQ(without->submit({}), 0U);
+    EXPECT_FALSE(without->busy());
+    const auto with = make("test.good");
+    EXPECT_FALSE(with->run({}, {}, {}));
+    EXPECT_FALSE(with->activate());
+}
+
+} // namespace
+} // namespace tessera

@@ -1,0 +1,75 @@
+// Finding generators in the search path.
+#include "host/plugin/scan.hpp"
+#include "tests/unit/host/host_fixture.hpp"
+#include "tests/unit/temporary_folder.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace tessera {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Scan, ListsGeneratorsAndWhatIsWrongWithOthers) {
+    const auto host = test::make_host();
+    const auto entries = scan_plugins(*host);
+    const auto good = std::find_if(entries.begin(), entries.end(), [](const ScanEntry &entry) {
+        return entry.descriptor.id == "test.good";
+    });
+    ASSERT_NE(good, entries.end());
+    EXPECT_TRUE(good->usable());
+    const auto bad = std::find_if(entries.begin(), entries.end(), [](const ScanEntry &entry) {
+        return entry.path.filename() == "entry_wrong_abi.so";
+    });
+    ASSERT_NE(bad, entries.end());
+    EXPECT_FALSE(bad->usable());
+    EXPECT_THAT(bad->error.message, HasSubstr("ABI 0.8"));
+}
+
+TEST(Scan, FindsById) {
+    const auto host = test::make_host();
+    const auto found = find_generator(*host, "test.good");
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->descriptor.name, "Test");
+}
+
+TEST(Scan, AnUnknownIdSaysWhereItLookedAndWhyOthersAreNoGood) {
+    const auto host = test::make_host();
+    const auto found = find_generator(*host, "org.nowhere");
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().status, Status::kNotFound);
+    EXPECT_THAT(found.error().message, HasSubstr("org.nowhere"));
+    EXPECT_THAT(found.error().message, HasSubstr("ABI 0.8"));
+}
+
+TEST(Scan, ALibraryWithSeveralGeneratorsNeedsAnId) {
+    const auto host = test::make_host();
+    const auto found = find_generator(*host, test::plugin_path("faults").string());
+    ASSERT_FALSE(found);
+    EXPECT_THAT(found.error().message, HasSubstr("test.begin-fails"));
+}
+
+TEST(Scan, TheFirstOfEqualFileNamesWins) {
+    const test::TemporaryFolder folder;
+    std::filesystem::copy_file(test::plugin_path("not_a_plugin"), folder.path() / "faults.so");
+    HostConfig config;
+    config.plugin_dirs = {folder.path(), TESSERA_TEST_PLUGINS};
+    const auto host = Host::create(config);
+    EXPECT_FALSE(find_generator(*host, "test.good"));
+}
+
+TEST(Scan, WithoutFoldersNothingIsFound) {
+    const test::TemporaryFolder folder;
+    HostConfig config;
+    config.plugin_dirs = {folder.path() / "missing", folder.path()};
+    const auto host = Host::create(config);
+    ASSERT_FALSE(find_generator(*host, "test.good"));
+    EXPECT_EQ(host->plugin_dirs().front(), std::filesystem::canonical(folder.path()));
+}
+
+} // namespace
+} // namespace tessera

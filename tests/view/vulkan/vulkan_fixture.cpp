@@ -1,0 +1,20 @@
+#include "tests/view/vulkan/vulkan_fixture.hpp"
+
+namespace tessera {
+
+void VulkanTest::SetUp() {
+    auto instance = VulkanInstance::create({.validation = true, .extensions = {}});
+    if (!instance) GTEST_SKIP() << instance.error().message;
+    instance_ = std::move(*instance);
+    auto device = VulkanDevice::create(*instance_, {});
+    if (!device) GTEST_SKIP() << device.error().message;
+    device_ = std::move(*device);
+}
+
+void VulkanTest::TearDown() {
+    device_.reset(); // the layers report leaks here
+    if (!instance_) return;
+    for (const std::string &message : instance_->validation_messages()) ADD_FAILURE() << message;
+}
+
+} // namespace tessera

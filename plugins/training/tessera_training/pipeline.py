@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from . import export, latents, safetensors_io, sheets
+from . import checkpoint, export, latents, safetensors_io, sheets
 from .config import Config, TrainConfig
 from .data import ImagePack, pack
 from .errors import UserError
@@ -61,23 +61,25 @@ class Run:
         weights: dict[str, torch.Tensor] = {}
         for stage in ("tokenizer", "decoder"):
             path = self.dir / f"{stage}.checkpoint.pt"
-            if path.exists():
-                values = torch.load(path, map_location="cpu")["ema"]
+            if checkpoint.exists(path):
+                values = checkpoint.read(path)["ema"]
                 part = {name[4:]: value for name, value in values.items() if name.startswith("vae.")}
                 weights = {name: torch.lerp(weights.get(name, value), value, blend) for name, value in part.items()}
         if not weights:
             raise UserError(f"{self.dir}: no trained tokenizer yet (stage 'tokenizer')")
-        vae.load_state_dict(weights)
+        with checkpoint.same_shapes(self.dir / "tokenizer.checkpoint.pt"):
+            vae.load_state_dict(weights)
         return vae.eval()
 
     def generator(self, classes: int) -> tuple[Mar, dict]:
         """The generator with averaged parameters, and its checkpoint."""
         path = self.dir / "generator.checkpoint.pt"
-        if not path.exists():
+        if not checkpoint.exists(path):
             raise UserError(f"{self.dir}: no trained generator yet (stage 'generator')")
-        state = torch.load(path, map_location="cpu")
+        state = checkpoint.read(path)
         model = Mar(mar_config(self.config, classes))
-        model.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
+        with checkpoint.same_shapes(path):
+            model.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
         return model.eval(), state
 
     def latents(self) -> LatentPack:
@@ -104,8 +106,10 @@ class Run:
 
     def train_decoder(self, train: TrainConfig) -> None:
         images, vae = self.pack(), TextureVae(self.config.tokenizer)
-        values = torch.load(self.dir / "tokenizer.checkpoint.pt", map_location="cpu")["ema"]
-        vae.load_state_dict({name[4:]: value for name, value in values.items()})
+        path = self.dir / "tokenizer.checkpoint.pt"
+        values = checkpoint.read(path)["ema"]
+        with checkpoint.same_shapes(path):
+            vae.load_state_dict({name[4:]: value for name, value in values.items()})
         torch.manual_seed(self.config.seed)
         self._train("decoder", RealismObjective(vae, images, train), images.ids("train"), train,
                     lambda _: self._show_reconstructions("decoder", vae, images, None))

@@ -278,6 +278,30 @@ class TorchFile:
             raise Refused(f"{self.path}: member '{name}' reaches beyond the end of the file")
         return self._bytes[start:start + info.file_size]
 
+    def check_sums(self) -> None:
+        """Reads the whole file; refuses one whose members are not as they were written."""
+        try:
+            damaged = self._zip.testzip()
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise Refused(f"{self.path}: not a complete PyTorch zip file ({error})") from error
+        if damaged is not None:
+            raise Refused(f"{self.path}: member '{damaged}' is damaged, its checksum is another")
+
+    def content(self) -> object:
+        """`root` with every tensor read into memory of its own."""
+        def read(value: object) -> object:
+            if isinstance(value, TensorEntry):
+                return self.tensor(value).clone()
+            if isinstance(value, dict):
+                return {key: read(item) for key, item in value.items()}
+            if isinstance(value, (list, tuple)):
+                return type(value)(read(item) for item in value)
+            return value
+        try:
+            return read(self.root)
+        except RecursionError as error:
+            raise Refused(f"{self.path}: its content is nested too deeply") from error
+
     def tensor(self, entry: TensorEntry) -> torch.Tensor:
         """The tensor, as a view of the mapped file where its alignment allows."""
         storage = entry.storage

@@ -7,7 +7,6 @@ Everything random in step n comes from a generator seeded by (seed, n); the orde
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 import time
@@ -19,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from . import optim
+from . import checkpoint, optim
 from .blocks import Block, ResBlock
 from .config import TrainConfig
 from .errors import UserError
@@ -89,6 +88,11 @@ class Ema:
         for name, value in module.named_parameters():
             if value.requires_grad:
                 self.values[name].lerp_(value, 1 - decay)
+
+    def load(self, values: dict[str, torch.Tensor]) -> None:
+        """Take up the averages of a checkpoint."""
+        for name, value in self.values.items():
+            value.copy_(values[name])
 
     @torch.no_grad()
     def swap(self, module: nn.Module) -> None:
@@ -173,29 +177,21 @@ class Trainer:
     def save(self) -> None:
         if self.rank:
             return
-        part = self.checkpoint.with_suffix(".part")
-        state = {"model": self.objective.state_dict(), "ema": self.ema.values,
-                 "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
-                 "done": self.done, "seed": self.seed}
-        packed = io.BytesIO()  # PyTorch 1.13 ends the process when a file it writes itself cannot grow
-        torch.save(state, packed)
-        try:
-            part.write_bytes(packed.getbuffer())
-            os.replace(part, self.checkpoint)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f"{self.checkpoint}: cannot be written ({error}); is the disk full?") from error
+        checkpoint.write(self.checkpoint, {
+            "model": self.objective.state_dict(), "ema": self.ema.values, "optimizer": self.optimizer.state_dict(),
+            "step": self.step, "seconds": self.seconds, "done": self.done, "seed": self.seed,
+            "settings": checkpoint.settings(self.seed, len(self.ids), self.config)})
 
     def resume(self) -> bool:
         """Continue from the checkpoint if there is one."""
-        if not self.checkpoint.exists():
+        if not checkpoint.exists(self.checkpoint):
             return False
-        state = torch.load(self.checkpoint, map_location="cpu")
-        if state["seed"] != self.seed:
-            raise UserError(f"{self.checkpoint}: written with seed {state['seed']}, the configuration says {self.seed}")
-        self.objective.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.ema.values = {name: value.to(self.device) for name, value in state["ema"].items()}
+        state = checkpoint.read(self.checkpoint)
+        checkpoint.check_settings(self.checkpoint, state, checkpoint.settings(self.seed, len(self.ids), self.config))
+        with checkpoint.same_shapes(self.checkpoint):
+            self.objective.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.ema.load(state["ema"])
         self.step, self.seconds, self.done = state["step"], state["seconds"], state["done"]
         return True
 

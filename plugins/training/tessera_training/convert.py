@@ -1,4 +1,4 @@
-"""Published checkpoints into model files: MAR (`.pth`) and its KL autoencoders (`.ckpt`), to safetensors.
+"""Published checkpoints into model files: MAR and its KL autoencoders, from `.pth`, `.ckpt` or safetensors.
 
 The configuration is read off the tensor shapes. What shapes cannot tell (heads, stride, patch) comes from the
 arguments saved beside the weights, else from the widths of the published models, else from `--set`.
@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from . import safetensors_io
 from .errors import UserError
 from .kl_vae import KlVae, KlVaeConfig
 from .mar import Mar, MarConfig
-from .torch_file import Record, TensorEntry, open_checkpoint
+from .torch_file import Placeholder, Record, TensorEntry, open_checkpoint
 
 Entries = dict[str, object]  # name -> TensorEntry or tensor; both have a shape
 
@@ -30,11 +31,15 @@ LATENT_SCALE = 0.2325  # of the KL-16 latents, section 3 of the published code's
 HEAD_DIM = 64
 HEADS_BY_WIDTH = {1280: 16}  # MAR-H has heads of 80
 GUIDANCE_BY_WIDTH = {768: 2.9, 1024: 3.0, 1280: 3.2}  # the published evaluation settings
+EMA_NAMES = ("model_ema", "ema", "ema_model", "ema_state_dict", "state_dict_ema")
+PLAIN_NAMES = ("model", "state_dict", "model_state_dict", "module", "weights")
+WRAPPERS = ("module.", "_orig_mod.", "model.", "_forward_module.", "state_dict.", "model_ema.", "ema.", "ema_model.",
+            "online_model.", "net.", "mar.", "generator.", "vae.", "autoencoder.", "first_stage_model.", "tokenizer.")
 SKIPPED_PREFIXES = ("loss.", "model_ema.")  # discriminator and bookkeeping in autoencoder files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, help=".pth or .ckpt file")
+    parser.add_argument("checkpoint", type=Path, help=".pth, .ckpt or .safetensors file, or .safetensors.index.json")
     parser.add_argument("output", type=Path, help="safetensors file to write")
     parser.add_argument("--ema", action=argparse.BooleanOptionalAction,
                         help="take the averaged weights (default: if there are any)")
@@ -48,39 +53,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    root, read = open_checkpoint(arguments.checkpoint)
-    name, entries = select_state(root, arguments.ema, arguments.checkpoint)
-    kind = kind_of(entries, arguments.checkpoint)
+    path = arguments.checkpoint
+    root, read = open_weights(path)
+    name, entries = select_state(root, arguments.ema, path)
+    entries, prefix = without_wrapper(entries)
+    kind = kind_of(entries, path)
     overrides = parse_overrides(arguments.settings, arguments.heads)
     saved = saved_arguments(root)
     config = mar_config(entries, {**saved, **overrides}) if kind == "mar_weights" else klvae_config(entries, overrides)
     skipped = [key for key in entries if key.startswith(SKIPPED_PREFIXES)]
     entries = {key: value for key, value in entries.items() if key not in skipped}
-    check_shapes(entries, expected_shapes(config), arguments.checkpoint)
+    check_shapes(entries, expected_shapes(config), path)
     metadata = {"format": FORMAT, "kind": kind, "name": arguments.output.stem, "license": arguments.license,
-                "source": f"{arguments.checkpoint.name}: {name}", "config": config_json(config)}
+                "source": f"{path.name}: {name}", "config": config_json(config)}
     if isinstance(config, MarConfig):
         metadata.update(mar_metadata(config, read_classes(arguments.classes, config), arguments.tokenizer))
     tensors = {key: read(value) for key, value in entries.items()}
     safetensors_io.save(arguments.output, tensors, metadata, DTYPES[arguments.dtype])
     count = sum(value.numel() for value in tensors.values())
     note = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{name} of {arguments.checkpoint}: {len(tensors)} tensors, {count / 1e6:.1f} M numbers{note}\n"
+    wrapped = f"stripped '{prefix}' from the front of all names\n" if prefix else ""
+    print(f"{name} of {path}: {len(tensors)} tensors, {count / 1e6:.1f} M numbers{note}\n{wrapped}"
           f"config {config_json(config)}\nwrote {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
+def open_weights(path: Path) -> tuple[object, Callable[[object], torch.Tensor]]:
+    """The content of a file of any of the kinds, and what turns its entries into tensors."""
+    if path.name.endswith(".index.json") or safetensors_io.looks_like_one(path):
+        tensors, _ = safetensors_io.load_any(path)
+        return tensors, lambda tensor: tensor  # type: ignore[return-value,arg-type]
+    return open_checkpoint(path)
+
+
 def select_state(root: object, ema: bool | None, path: Path) -> tuple[str, Entries]:
     """The state dictionary to convert and its name in the file."""
+    if isinstance(root, Placeholder):
+        raise UserError(f"{path}: holds a whole object of {root.text}, not its weights; save its state_dict() instead")
     if not isinstance(root, dict):
         raise UserError(f"{path}: holds a {type(root).__name__}, expected a dictionary of weights")
-    wanted = {True: ("model_ema",), False: ("model", "state_dict"), None: ("model_ema", "model", "state_dict")}[ema]
+    wanted = {True: EMA_NAMES, False: PLAIN_NAMES, None: EMA_NAMES + PLAIN_NAMES}[ema]
     for name in wanted:
         if isinstance(root.get(name), dict):
             return name, tensors_of(root[name], path)
-    if not ema and any(_is_tensor(value) for value in root.values()):
-        return "state", tensors_of(root, path)
-    raise UserError(f"{path}: has no {' or '.join(wanted)}, only {', '.join(map(str, list(root)[:10]))}")
+        if isinstance(root.get(name), Placeholder):
+            raise UserError(f"{path}: '{name}' is an object of {root[name].text}, not a dictionary of weights")
+    flat = {key: value for key, value in root.items() if _is_tensor(value)}
+    averaged = bool(flat) and all(str(key).split(".")[0] in EMA_NAMES for key in flat)
+    if flat and (not ema or averaged):
+        beside = [str(key) for key, value in root.items() if not _is_tensor(value)]
+        if beside:
+            print(f"{path}: no tensors, left out: {', '.join(beside[:10])}")
+        return "state", tensors_of(flat, path)
+    raise UserError(f"{path}: has no {' or '.join(wanted[:3])}, only {', '.join(map(str, list(root)[:10]))}")
 
 
 def _is_tensor(value: object) -> bool:
@@ -88,13 +113,24 @@ def _is_tensor(value: object) -> bool:
 
 
 def tensors_of(state: dict, path: Path) -> Entries:
-    """The tensors of a state dictionary, without the prefix that distributed training adds."""
-    entries: Entries = {}
+    """The tensors of a state dictionary, in which nothing else may be."""
     for name, value in state.items():
+        if isinstance(value, Placeholder):
+            raise UserError(f"{path}: '{name}' is an object of {value.text}, expected a tensor; it was not loaded")
         if not isinstance(name, str) or not _is_tensor(value):
             raise UserError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
-        entries[name[7:] if name.startswith("module.") else name] = value
-    return entries
+    return dict(state)
+
+
+def without_wrapper(entries: Entries) -> tuple[Entries, str]:
+    """The entries without what wrappers (distributed training, compilers) put before every name, and what that was."""
+    prefix = ""
+    while True:
+        found = next((wrapper for wrapper in WRAPPERS
+                      if entries and all(name.startswith(prefix + wrapper) for name in entries)), None)
+        if found is None:
+            return {name[len(prefix):]: value for name, value in entries.items()}, prefix
+        prefix += found
 
 
 def saved_arguments(root: object) -> dict[str, object]:

@@ -2,8 +2,10 @@
 
 A checkpoint is a zip file whose `<folder>/data.pkl` describes the tensors and whose `<folder>/data/<key>` members
 hold their bytes, uncompressed. The pickle is read by a small machine that knows containers, numbers, texts and
-the few names PyTorch writes for tensors; any other name is refused. Tensor bytes stay in the mapped file until
-used, so a file of many gigabytes needs no memory of its own.
+the few names PyTorch writes for tensors. Any other name, and whatever is called or made with it, becomes a
+`Placeholder`: optimizers, configurations and loggers saved next to the weights are no obstacle, and whoever wants
+a tensor and finds a placeholder refuses it. Tensor bytes stay in the mapped file until used, so a file of many
+gigabytes needs no memory of its own.
 
 PyTorch's own `weights_only` loader refuses the Namespace that training scripts save beside the weights and reads
 all tensors at once; it serves here for the old format from before PyTorch 1.6, which is not a zip file.
@@ -23,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import file_kind
 from .errors import UserError
 
 _DTYPES = {
@@ -30,8 +33,7 @@ _DTYPES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }
-_NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter",
-          "argparse Namespace", "torch Size", *(f"torch {name}" for name in _DTYPES)}
+_MAX_RANK = 64
 _MAX_PICKLE = 256 << 20  # bytes of description; real checkpoints have well below one megabyte
 
 
@@ -42,6 +44,13 @@ class Refused(UserError):
 @dataclass(frozen=True)
 class Name:
     """A class or function the pickle mentions by name."""
+
+    text: str
+
+
+@dataclass(eq=False)
+class Placeholder:
+    """Something of another library, or made by one: its name is all that is known, and it does nothing."""
 
     text: str
 
@@ -74,8 +83,11 @@ class TensorEntry:
 
     def __post_init__(self) -> None:
         numbers = (self.offset, *self.shape, *self.strides)
-        if len(self.shape) != len(self.strides) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise Refused(f"a tensor has shape {self.shape}, strides {self.strides}, offset {self.offset}")
+        if len(self.shape) > _MAX_RANK or len(self.shape) != len(self.strides) \
+                or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
+            shown = [n if type(n) is int else type(n).__name__ for n in numbers[:8]]
+            raise Refused(f"a tensor of {len(self.shape)} dimensions and {len(self.strides)} strides has offset, shape "
+                          f"and strides {shown}")
         last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides))
         count = math.prod(self.shape)
         if count and (last >= self.storage.elements or count > self.storage.elements):
@@ -140,9 +152,6 @@ class _Machine:
         self.stack.append(self.memo[argument])
 
     def name(self, argument: str) -> None:
-        if argument not in _NAMES:
-            raise Refused(f"the file asks for '{argument.replace(' ', '.')}', which is neither a tensor nor a plain "
-                          "container; it may try to run code and was not loaded")
         self.stack.append(Name(argument))
 
     def stack_name(self, _: object) -> None:
@@ -153,10 +162,15 @@ class _Machine:
 
     def set_items(self, values: list) -> None:
         target = self.stack[-1]
-        if not isinstance(target, dict) or len(values) % 2:
+        if len(values) % 2 or not isinstance(target, (dict, Placeholder)):
             raise Refused("the description of the tensors is damaged (items for something that is no dictionary)")
-        _require_plain(values[::2])
-        target.update(zip(values[::2], values[1::2]))
+        if isinstance(target, dict):
+            target.update(zip(map(_plain_key, values[::2]), values[1::2]))
+
+    def dictionary(self, _: object) -> None:
+        values = self.pop_to_mark()
+        self.stack.append({})
+        self.set_items(values)
 
     def set_item(self, _: object) -> None:
         value, key = self.pop(), self.pop()
@@ -165,24 +179,39 @@ class _Machine:
     def extend(self, values: list) -> None:
         target = self.stack[-1]
         if isinstance(target, set):
-            _require_plain(values)
-            target.update(values)
+            target.update(map(_plain_key, values))
         elif isinstance(target, list):
             target.extend(values)
-        else:
+        elif not isinstance(target, Placeholder):
             raise Refused("the description of the tensors is damaged (elements for something that is no list)")
 
     def call(self, _: object) -> None:
         arguments, callee = self.pop(), self.pop()
-        if not isinstance(callee, Name) or not isinstance(arguments, tuple):
-            raise Refused("the file calls something that is not a known name")
-        self.stack.append(_call(callee.text, arguments))
+        self.make(callee, arguments)
+
+    def call_with_keywords(self, _: object) -> None:
+        self.pop()
+        self.call(None)
+
+    def call_marked(self, _: object) -> None:
+        callee, *arguments = self.pop_to_mark()
+        self.make(callee, tuple(arguments))
+
+    def instance(self, argument: str) -> None:
+        self.make(Name(argument), tuple(self.pop_to_mark()))
+
+    def make(self, callee: object, arguments: object) -> None:
+        if not isinstance(arguments, tuple):
+            raise Refused("the description of the tensors is damaged (a call without arguments)")
+        if not isinstance(callee, (Name, Placeholder)):
+            raise Refused(f"the file calls a {type(callee).__name__}")
+        self.stack.append(_call(callee.text, arguments) if isinstance(callee, Name) else callee)
 
     def build(self, _: object) -> None:
         state, target = self.pop(), self.stack[-1]
         if isinstance(target, Record) and isinstance(state, dict):
             target.values.update(state)
-        elif not isinstance(target, dict):  # of an OrderedDict the attributes (`_metadata`) are not needed
+        elif not isinstance(target, (dict, Placeholder)):  # an OrderedDict's attributes (`_metadata`) are not needed
             raise Refused(f"the file sets attributes of a {type(target).__name__}")
 
     def persistent(self, _: object) -> None:
@@ -190,34 +219,55 @@ class _Machine:
         if not (isinstance(values, tuple) and len(values) == 5 and values[0] == "storage"
                 and isinstance(values[1], Name) and isinstance(values[2], str) and type(values[4]) is int):
             raise Refused("the file refers to an outside object that is no storage")
-        self.stack.append(Storage(_DTYPES[values[1].text.split()[1]], values[2], values[4]))
+        module, _space, name = values[1].text.partition(" ")
+        known = module == "torch" and name in _DTYPES
+        self.stack.append(Storage(_DTYPES[name], values[2], values[4]) if known
+                          else Placeholder(_dotted(values[1].text)))
 
 
-def _require_plain(keys: list) -> None:
-    """Keys are numbers and texts only: hashing deeply nested tuples can exhaust the stack."""
-    for key in keys:
-        if key is not None and not isinstance(key, (str, int, float, bytes)):
-            raise Refused(f"the file uses a {type(key).__name__} as a key")
+def _dotted(name: str) -> str:
+    return name.replace(" ", ".")
+
+
+def _plain_key(key: object) -> object:
+    """Numbers and texts as they are; hashing anything else (deeply nested tuples) could exhaust the stack."""
+    return key if key is None or isinstance(key, (str, int, float, bytes)) else Placeholder(type(key).__name__)
 
 
 def _call(name: str, arguments: tuple) -> object:
-    """What the few known functions would return."""
-    if name == "torch._utils _rebuild_tensor_v2" and len(arguments) >= 4 and isinstance(arguments[0], Storage):
-        return TensorEntry(arguments[0], arguments[1], tuple(arguments[2]), tuple(arguments[3]))
-    if name == "torch._utils _rebuild_parameter" and arguments and isinstance(arguments[0], TensorEntry):
-        return arguments[0]
-    if name == "collections OrderedDict":
-        return dict(arguments[0]) if arguments else {}
+    """What the few known functions would return, for any other a placeholder."""
+    first = arguments[0] if arguments else None
+    if name in _TENSORS:
+        if isinstance(first, Placeholder):  # numbers of a kind that is not known here
+            return first
+        if name.startswith("torch._utils _rebuild_parameter"):
+            if isinstance(first, TensorEntry):
+                return first
+        elif name == "torch._tensor _rebuild_from_type_v2":
+            if len(arguments) == 4 and isinstance(first, Name) and isinstance(arguments[2], tuple) \
+                    and first.text in _TENSORS and first.text != name:
+                return _call(first.text, arguments[2])
+        elif len(arguments) >= 4 and isinstance(first, Storage):
+            return TensorEntry(first, arguments[1], tuple(arguments[2]), tuple(arguments[3]))
+        raise Refused(f"the file calls {_dotted(name)} with {len(arguments)} unexpected argument(s)")
+    if name in ("collections OrderedDict", "collections defaultdict"):
+        given = arguments[0] if arguments and name.endswith("OrderedDict") else {}
+        if isinstance(given, Placeholder):
+            return given
+        return {_plain_key(key): value for key, value in (given.items() if isinstance(given, dict) else given)}
     if name == "argparse Namespace":
         return Record(name, {})
     if name == "torch Size" and len(arguments) == 1:
         return tuple(arguments[0])
-    raise Refused(f"the file calls {name.replace(' ', '.')} with {len(arguments)} unexpected argument(s)")
+    return Placeholder(_dotted(name))
 
+
+_TENSORS = {"torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter",
+            "torch._utils _rebuild_parameter_with_state", "torch._tensor _rebuild_from_type_v2"}
 
 _PUSHED = {"INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT", "STRING",
            "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "BINBYTES",
-           "BINBYTES8", "SHORT_BINBYTES"}
+           "BINBYTES8", "SHORT_BINBYTES", "BYTEARRAY8"}
 _CONSTANTS: dict[str, Callable[[], object]] = {
     "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_DICT": dict,
     "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set, "MARK": lambda: _MARK}
@@ -229,11 +279,14 @@ _HANDLERS: dict[str, Callable] = {
     "POP": lambda machine, _: machine.pop(), "POP_MARK": lambda machine, _: machine.pop_to_mark(),
     "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),
     "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
+    "DICT": _Machine.dictionary, "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
+    "FROZENSET": lambda machine, _: machine.stack.append(set(map(_plain_key, machine.pop_to_mark()))),
     "SETITEM": _Machine.set_item, "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
     "APPEND": lambda machine, _: machine.extend([machine.pop()]),
     "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
     "ADDITEMS": lambda machine, _: machine.extend(machine.pop_to_mark()),
-    "REDUCE": _Machine.call, "NEWOBJ": _Machine.call, "BUILD": _Machine.build, "BINPERSID": _Machine.persistent,
+    "REDUCE": _Machine.call, "NEWOBJ": _Machine.call, "NEWOBJ_EX": _Machine.call_with_keywords,
+    "OBJ": _Machine.call_marked, "INST": _Machine.instance, "BUILD": _Machine.build, "BINPERSID": _Machine.persistent,
 }
 
 
@@ -245,7 +298,7 @@ class TorchFile:
         try:
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
-            raise Refused(f"{path}: not a complete PyTorch zip file ({error})") from error
+            raise Refused(f"{path}: not a complete PyTorch zip file ({error}); was its download cut off?") from error
         names = [name for name in self._zip.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(names) != 1:
             raise Refused(f"{path}: no PyTorch checkpoint (a zip file with {len(names)} members named */data.pkl)")
@@ -289,14 +342,19 @@ class TorchFile:
 
     def content(self) -> object:
         """`root` with every tensor read into memory of its own."""
+        known: dict[int, object] = {}  # what is mentioned often is read once
+
         def read(value: object) -> object:
-            if isinstance(value, TensorEntry):
-                return self.tensor(value).clone()
-            if isinstance(value, dict):
-                return {key: read(item) for key, item in value.items()}
-            if isinstance(value, (list, tuple)):
-                return type(value)(read(item) for item in value)
-            return value
+            if id(value) not in known:
+                if isinstance(value, TensorEntry):
+                    known[id(value)] = self.tensor(value).clone()
+                elif isinstance(value, dict):
+                    known[id(value)] = {key: read(item) for key, item in value.items()}
+                elif isinstance(value, (list, tuple)):
+                    known[id(value)] = type(value)(read(item) for item in value)
+                else:
+                    return value
+            return known[id(value)]
         try:
             return read(self.root)
         except RecursionError as error:
@@ -328,6 +386,8 @@ def open_checkpoint(path: Path) -> tuple[object, Callable[[object], torch.Tensor
     if magic == b"PK\x03\x04":
         opened = TorchFile(path)
         return opened.root, opened.tensor  # type: ignore[return-value]
+    if magic[:1] != b"\x80":  # with which every pickle of PyTorch begins
+        raise Refused(f"{path}: not a PyTorch checkpoint but {file_kind.describe(path)}")
     return _open_old_format(path), lambda tensor: tensor  # type: ignore[return-value,arg-type]
 
 

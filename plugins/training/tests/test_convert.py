@@ -227,28 +227,51 @@ def test_code_in_the_file_never_runs(tmp_path: Path, protocol: int) -> None:
             _Call(np.load, str(marker)), _Call(torch.load, str(marker)))):
         for content in (call, {"model": {"x": call}}, [OrderedDict(model=call)]):
             path = _pickled(tmp_path / f"{number}.pth", pickle.dumps(content, protocol))
-            with pytest.raises(Refused):
-                TorchFile(path)
+            with pytest.raises(UserError):
+                convert.select_state(TorchFile(path).root, None, path)
     assert not marker.exists()
 
 
 @pytest.mark.parametrize("description", [
     b"", b".", b"\x80\x02", b"\x80\x02}", b"K\x01", b"(.", b"h\x05.",
-    b"cos\nsystem\nX\x04\x00\x00\x00true\x85R.",
-    b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93.",  # by STACK_GLOBAL
-    b"(S'true'\nios\nsystem\n.",  # by INST
-    b"(cos\nsystem\nS'true'\no.",  # by OBJ
     b"\x80\x02\x82\x01.",  # extension registry
     b"ctorch._utils\n_rebuild_tensor_v2\n}X\x08\x00\x00\x00__code__K\x01sb.",  # attribute of a function
-    b"ctorch._utils\n_rebuild_tensor_v2\nK\x01K\x02\x86R.", b"ctorch\nFloatStorage\n)R.",
-    b"ctorch.serialization\n_load\n.", b"ccollections\nOrderedDict\nK\x05\x85R.",
+    b"ctorch._utils\n_rebuild_tensor_v2\nK\x01K\x02\x86R.", b"K\x01)R.", b"cos\nsystem\nK\x01R.",
+    b"ccollections\nOrderedDict\nK\x05\x85R.",
     b"X\xff\xff\xff\xffabc.", b"\x8b\xff\xff\xff\x7f\x01.", b"X\x02\x00\x00\x00os\x85Q.",
-    b"}" + b")" + b"\x85" * 100_000 + b"K\x01s.",  # a nested tuple as a key
     b"]" + b"]a" * 3 + b"K\x01K\x02s.",
 ])
 def test_damaged_and_hostile_descriptions(tmp_path: Path, description: bytes) -> None:
     with pytest.raises(Refused):
         TorchFile(_pickled(tmp_path / "x.pth", description))
+
+
+@pytest.mark.parametrize("description,name", [
+    (b"cos\nsystem\nX\x04\x00\x00\x00true\x85R.", "os.system"),
+    (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x93X\x04\x00\x00\x00true\x85R.", "os.system"),  # STACK_GLOBAL
+    (b"(S'true'\nios\nsystem\n.", "os.system"),  # INST
+    (b"(cos\nsystem\nS'true'\no.", "os.system"),  # OBJ
+    (b"ctorch\nFloatStorage\n)R.", "torch.FloatStorage"), (b"ctorch.serialization\n_load\n)R.", "torch.serialization._load"),
+    (b"cnumpy\ndtype\n)R}b.", "numpy.dtype"), (b"cyacs\nCfg\n)\x81(K\x01K\x02u.", "yacs.Cfg"),
+    (b"coptim\nPlan\n)}\x92K\x01a.", "optim.Plan"), (b"ca\nb\n)R)R.", "a.b"),
+])
+def test_calls_of_other_libraries_are_inert(tmp_path: Path, description: bytes, name: str) -> None:
+    assert TorchFile(_pickled(tmp_path / "x.pth", description)).root.text == name
+
+
+def test_nested_tuples_as_keys_are_not_hashed(tmp_path: Path) -> None:
+    root = TorchFile(_pickled(tmp_path / "x.pth", b"}" + b")" + b"\x85" * 100_000 + b"K\x01s.")).root
+    assert [type(key).__name__ for key in root] == ["Placeholder"]
+
+
+def test_shared_parts_are_read_once(tmp_path: Path) -> None:
+    """A list of two times the same list, forty times over: 2^40 elements if each were read on its own."""
+    doubled = b"".join(b"](h" + bytes([n]) + b"h" + bytes([n]) + b"eq" + bytes([n + 1]) for n in range(40))
+    opened = TorchFile(_pickled(tmp_path / "x.pth", b"]q\x00" + doubled + b"."))
+    assert isinstance(opened.content(), list)
+    cyclic = TorchFile(_pickled(tmp_path / "y.pth", b"]q\x00h\x00a."))
+    with pytest.raises(Refused, match="nested too deeply"):
+        cyclic.content()
 
 
 def test_large_memo_numbers_cost_nothing(tmp_path: Path) -> None:

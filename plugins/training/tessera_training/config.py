@@ -28,7 +28,7 @@ class DataConfig:
         """What a pack depends on; another value means that it has to be written anew."""
         packed = {name: getattr(self, name) for name in
                   ("path", "size", "max_images", "test_share", "tileable", "make_seamless", "seamless_classes")}
-        return json.dumps(packed)
+        return json.dumps({**packed, "reader": 2})  # 2: 16 bits, orientation and transparency are seen
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,12 @@ from PIL import Image
 from . import safetensors_io
 from .config import DataConfig
 from .errors import UserError
+from .picture import open_picture
+from .table import read_table
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+_LITTER = {"__macosx", "__pycache__", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found",
+           "system volume information"}
 _MOST_BAD = 0.1  # refuse a data set with more than this share of unusable images
 
 
@@ -33,7 +36,8 @@ def scan(config: DataConfig) -> list[Item]:
     """All images of a folder of class folders, or of an `index.csv`."""
     root = Path(config.path)
     if (root / "index.csv").is_file():
-        items = _scan_index(root)
+        items = [Item(root / "images" / row.class_name / f"{row.id}.jpg", row.class_name, row.split, row.tileable)
+                 for row in read_table(root / "index.csv")]
     elif root.is_dir():
         items = _scan_folders(root, config)
     else:
@@ -45,26 +49,31 @@ def scan(config: DataConfig) -> list[Item]:
     return items
 
 
-def _scan_index(root: Path) -> list[Item]:
-    with (root / "index.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"id", "class_name", "split"} - set(rows[0] if rows else ())
-    if missing:
-        raise UserError(f"{root / 'index.csv'}: missing column(s) {', '.join(sorted(missing))}")
-    return [Item(root / "images" / row["class_name"] / f"{row['id']}.jpg", row["class_name"], row["split"],
-                 row.get("tileable", "0") == "1") for row in rows]
+def _is_litter(path: Path) -> bool:
+    """What desktops, archives and notebooks leave in folders: hidden names and their relatives."""
+    return path.name.startswith((".", "~$")) or path.name.lower() in _LITTER
 
 
 def _scan_folders(root: Path, config: DataConfig) -> list[Item]:
     items: list[Item] = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    others: dict[str, int] = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not _is_litter(path)):
+        files = []
+        for path in sorted(path for path in folder.iterdir() if path.is_file() and not _is_litter(path)):
+            suffix = path.suffix.lower()
+            if suffix in _SUFFIXES:
+                files.append(path)
+            else:
+                others[suffix] = others.get(suffix, 0) + 1
         if not files:
             raise UserError(f"class folder '{folder}' holds no image ({', '.join(sorted(_SUFFIXES))})")
         every = round(1 / config.test_share) if config.test_share else 0
         for number, path in enumerate(files):
             split = "test" if every and number % every == every - 1 else "train"
             items.append(Item(path, folder.name, split, config.tileable))
+    if others:
+        kinds = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in sorted(others.items()))
+        print(f"ignored files that are no image by their name: {kinds}", flush=True)
     return items
 
 
@@ -133,8 +142,7 @@ def _resize(image: np.ndarray, size: int, wrap: bool) -> np.ndarray:
 
 def read_image(item: Item, config: DataConfig) -> tuple[np.ndarray, bool]:
     """A [size,size,3] uint8 image and whether it tiles; raises ValueError for an unusable file."""
-    with Image.open(item.path) as opened:
-        image = opened.convert("RGB")
+    image = open_picture(item.path)
     side = min(image.size)
     if side < config.size:
         raise ValueError(f"{image.width}x{image.height} pixels, at least {config.size} on the short side needed")

@@ -26,6 +26,18 @@ def unpatchify(tokens: torch.Tensor, patch: int) -> torch.Tensor:
     return split.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, side * patch, side * patch)
 
 
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, dropout: float = 0.0, causal: bool = False
+           ) -> torch.Tensor:
+    """softmax(q k / sqrt(width)) v, for [B,heads,N,width]."""
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+    scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # PyTorch 1.x
+    if causal:
+        future = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).triu(1)
+        scores = scores.masked_fill(future, -math.inf)
+    return F.dropout(scores.softmax(-1), dropout) @ v
+
+
 class Attention(nn.Module):
     """Multi-head self-attention; `qkv` splits as [B,N,3,heads,head_dim]."""
 
@@ -39,15 +51,7 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor, causal: bool = False) -> torch.Tensor:
         batch, count, width = x.shape
         q, k, v = self.qkv(x).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B,heads,N,dim]
-        dropout = self.dropout if self.training else 0.0
-        if hasattr(F, "scaled_dot_product_attention"):
-            out = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
-        else:  # PyTorch 1.x
-            scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-            if causal:
-                future = torch.ones(count, count, dtype=torch.bool, device=x.device).triu(1)
-                scores = scores.masked_fill(future, -math.inf)
-            out = F.dropout(scores.softmax(-1), dropout) @ v
+        out = attend(q, k, v, self.dropout if self.training else 0.0, causal)
         return self.proj_drop(self.proj(out.transpose(1, 2).reshape(batch, count, width)))
 
 

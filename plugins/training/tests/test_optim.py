@@ -33,6 +33,6 @@ def test_orthogonalise_flattens_the_spectrum() -> None:
 
 def test_stacked_matrices_do_not_mix() -> None:
     q, k, v = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
-    joined = optim._muon_update(torch.cat([q, 100 * k, v]))
-    assert torch.allclose(joined[:16], optim._muon_update(q), atol=1e-5)
-    assert torch.allclose(joined[16:32], optim._muon_update(k), atol=1e-5)
+    joined = optim._muon_updates([torch.cat([q, 100 * k, v])])[0]
+    assert torch.allclose(joined[:16], optim._muon_updates([q])[0], atol=1e-5)
+    assert torch.allclose(joined[16:32], optim._muon_updates([k])[0], atol=1e-5)

@@ -18,12 +18,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import model_dir, record, safetensors_io
+from . import model_dir, record, record_texture, safetensors_io
 from .config import GeneratorConfig, TokenizerConfig
 from .errors import UserError
 from .mar import Mar, MarConfig, SampleSettings
 from .model_dir import Model
 from .objectives.mar import MarObjective
+from .texture_file import TextureModel
 from .tokenizer import TextureVae
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -59,11 +60,15 @@ def run(arguments: argparse.Namespace) -> int:
         folder = arguments.write_case or Path(temporary)
         model = model_dir.load(arguments.model) if arguments.model else \
             make_up(shape_of(arguments.settings), folder, arguments.seed)
-        cases = write_cases(model, chosen_settings(model, arguments), arguments, folder)
+        if isinstance(model, TextureModel):
+            cases = [(path, model.path / "generator.safetensors")
+                     for path in record_texture.write_cases(model, folder, arguments.seed)]
+        else:
+            cases = write_cases(model, chosen_settings(model, arguments), arguments, folder)
         if program is None:
             print("\n".join(f"wrote {path}" for path, _ in cases))
             return 0
-        return max([replay(program, path, weights, model) for path, weights in cases])
+        return max([replay(program, path, weights) for path, weights in cases])
 
 
 def find_program(given: Path | None) -> Path:
@@ -111,10 +116,12 @@ def write_cases(model: Model, settings: SampleSettings, arguments: argparse.Name
             (record.write(folder / "case_pictures.safetensors", pictures, generator), generator)]
 
 
-def replay(program: Path, case: Path, weights: Path, model: Model) -> int:
+def replay(program: Path, case: Path, weights: Path) -> int:
     """Run the program on one case; its table goes to the terminal."""
-    decoder = model.path / model.metadata.get("tokenizer", "tokenizer.safetensors")
-    command = [str(program), str(weights), str(case), "--decoder", str(decoder)]
+    tokenizer = safetensors_io.load_metadata(weights).get("tokenizer", "tokenizer.safetensors")
+    command = [str(program), str(weights), str(case)]
+    if (weights.parent / tokenizer).is_file():
+        command += ["--decoder", str(weights.parent / tokenizer)]
     try:
         return subprocess.run(command, check=False).returncode
     except OSError as error:
@@ -186,7 +193,9 @@ def make_up(config: MarConfig, folder: Path, seed: int, steps: int = 60) -> Mode
     safetensors_io.save(folder / "tokenizer.safetensors", tokenizer.state_dict(), {
         "format": "tessera-model/1", "kind": "texture_vae_weights",
         "config": json.dumps(dataclasses.asdict(tokenizer.config))})
-    return model_dir.load(folder)
+    model = model_dir.load(folder)
+    assert isinstance(model, Model)
+    return model
 
 
 def _high_noise_loss(generator: Mar, source: torch.Generator) -> torch.Tensor:

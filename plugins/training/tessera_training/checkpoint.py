@@ -98,6 +98,7 @@ def _read_one(path: Path) -> State:
                if not isinstance(state, dict) or key not in state]
     if missing:
         raise ValueError(f"not a checkpoint of a training run (has no '{missing[0]}')")
+    assert isinstance(state, dict)
     return state
 
 

@@ -64,6 +64,10 @@ def run(command: str, arguments: argparse.Namespace) -> None:
         export_model(job, Path(config.export.path))
     else:
         images = job.pack()
+        if config.texture_training.minutes or config.texture_training.steps:
+            job.texture_sheet(job.texture(images)[0], arguments.out or job.dir / "sheets" / "samples.png",
+                              config.export.columns)
+            return
         model, _ = job.generator(len(images.classes))
         job.sample_sheet(model, job.tokenizer(), job.latents(), images.classes,
                          arguments.out or job.dir / "sheets" / "samples.png", config.export.columns)

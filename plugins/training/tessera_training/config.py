@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UserError
+from .texture import TextureConfig, TextureSettings
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,31 @@ class TrainConfig:
     bf16: bool = False  # mixed precision: bf16 products, float32 weights, norms and losses
     device: str = "cpu"  # "cuda": the GPU of this process; "auto": that if there is one
     compile: bool = False  # torch.compile of the transformer and head blocks (PyTorch 2.2 and later)
+    start: str = ""  # texture model file whose weights the training starts from
     checkpoint_minutes: float = 3.0
     sheet_minutes: float = 10.0
     log_every: int = 20
     # tokenizer losses
     kl_weight: float = 1e-3
     gradient_weight: float = 0.5
-    adversarial_weight: float = 0.0
-    statistics_weight: float = 0.0
-    latent_noise: float = 0.0
-    freeze_encoder: bool = False
+
+
+@dataclass(frozen=True)
+class TextureLossConfig:
+    """What the texture model is trained on."""
+
+    sizes: tuple[int, ...] = (128,)  # of pictures; the packed size divided by whole numbers
+    shares: tuple[float, ...] = (1.0,)  # of the progress that each size begins its part with
+    smaller: float = 0.3  # share of steps that still see the size before
+    style_size: int = 128  # of the pictures whose styles the bank holds
+    style_noise: float = 0.3
+    t_mean: float = 0.3  # times are sigmoid(normal)
+    t_std: float = 1.3
+    level_weights: tuple[float, ...] = (6.0, 3.0, 1.5, 0.6)  # coarsest first; chroma counts half
+    known_share: float = 0.5  # of pictures with a known set
+    free_share: float = 0.1  # that see neither class nor style, for guidance
+    classless_share: float = 0.1  # that see the style alone
+    balance: float = 0.3  # pictures of a class come with chance count^-balance
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,11 @@ class Defaults:
 class ExportConfig:
     path: str = ""  # model directory
     license: str = ""
-    dtype: str = "bf16"  # of the weights: bf16, fp16 or f32
-    decoder_blend: float = 1.0  # share of the weights of the decoder stage, the rest is of the tokenizer stage
+    dtype: str = "bf16"  # of the weights: bf16, fp16 or f32 (texture models: fp16)
     columns: int = 4  # samples per class on the contact sheet
     hardware: str = ""  # what it was trained on, for the metadata
     defaults: Defaults = field(default_factory=Defaults)
+    texture: TextureSettings = field(default_factory=TextureSettings)  # defaults of a texture model
 
 
 @dataclass(frozen=True)
@@ -146,9 +162,11 @@ class Config:
     seed: int = 0
     run_dir: str = ""
     data: DataConfig = field(default_factory=DataConfig)
+    texture: TextureConfig = field(default_factory=TextureConfig)
+    texture_loss: TextureLossConfig = field(default_factory=TextureLossConfig)
+    texture_training: TrainConfig = field(default_factory=TrainConfig)  # without minutes or steps: no texture model
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     tokenizer_training: TrainConfig = field(default_factory=TrainConfig)
-    decoder_training: TrainConfig = field(default_factory=TrainConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     generator_training: TrainConfig = field(default_factory=TrainConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
@@ -196,4 +214,5 @@ def load(path: Path) -> Config:
     return dataclasses.replace(
         config, name=config.name or path.stem, run_dir=resolve(config.run_dir or f"../runs/{path.stem}"),
         data=dataclasses.replace(config.data, path=resolve(config.data.path)),
+        texture_training=dataclasses.replace(config.texture_training, start=resolve(config.texture_training.start)),
         export=dataclasses.replace(config.export, path=resolve(config.export.path)))

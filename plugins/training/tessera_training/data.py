@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from . import safetensors_io
@@ -213,9 +214,10 @@ class ImagePack:
     def ids(self, split: str) -> torch.Tensor:
         return torch.nonzero(self.test if split == "test" else ~self.test).flatten()
 
-    def plain(self, ids: torch.Tensor) -> torch.Tensor:
-        """[B,3,S,S] in [-1,1], not augmented."""
-        return self.images[ids].permute(0, 3, 1, 2).float() / 127.5 - 1
+    def plain(self, ids: torch.Tensor, size: int = 0) -> torch.Tensor:
+        """[B,3,S,S] in [-1,1], not augmented; means of pixels where a smaller `size` is given."""
+        images = self.images[ids].permute(0, 3, 1, 2).float() / 127.5 - 1
+        return F.avg_pool2d(images, images.shape[-1] // size) if 0 < size < images.shape[-1] else images
 
     def augmented(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """[B,3,S,S] in [-1,1]: rolled if tileable, flipped and turned where gravity allows, colours varied."""

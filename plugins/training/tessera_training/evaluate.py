@@ -8,6 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +18,13 @@ from . import config as configuration
 from . import metrics, model_dir, report, safetensors_io, sheets
 from .data import ImagePack, pack
 from .errors import UserError
-from .features import FeatureCache, FeatureNet, from_bytes
-from .kl_vae import KlVae
-from .mar import SampleSettings
+from .features import FeatureCache, FeatureNet, from_bytes, second_net
 from .report import Results
-from .tokenizer import TextureVae
+from .texture_file import TextureModel
 
 LEAST_TEST_IMAGES = 8
-PERCEPTUAL_IMAGES = 120  # at most, spread over the test images: the slowest of the measures
+AnyModel = model_dir.Model | TextureModel
+_SETTINGS = ("steps", "guidance", "temperature", "denoise_steps", "jitter")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--temperature", type=float)
     parser.add_argument("--denoise-steps")
+    parser.add_argument("--jitter", type=float, help="noise on the style of a texture model")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--no-card", action="store_true", help="leave README.md, evaluation.json and the sheet alone")
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     model = model_dir.load(arguments.model)
-    settings = chosen_settings(model.settings, arguments)
+    settings = chosen_settings(model, arguments)
     config = configuration.load(arguments.config or default_config(model.name))
     cache = arguments.cache or Path(config.run_dir) / "evaluation"
     real = open_images(config.data, cache)
@@ -65,12 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
         made = read_folder(arguments.images, model.classes, real.images.shape[1], counts)
         source = f"the pictures of '{arguments.images.name}'"
     else:
-        made = generate(model, counts, settings, arguments.seed, cache, config.export.columns)
-        source = f"{settings.steps} steps, guidance {settings.guidance:g} {settings.guidance_schedule}, " \
-                 f"temperature {settings.temperature:g}, {settings.denoise_steps} denoising steps, " \
-                 f"seed {arguments.seed}"
+        made = generate(model, counts, settings, arguments.seed, cache, config.export.columns,
+                        real.images.shape[1])
+        chosen = dataclasses.asdict(settings) | {"seed": arguments.seed}
+        source = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in chosen.items())
     counts = made.labels[made.measured].bincount(minlength=len(real.classes)).tolist()
     results, per_class = measure(model, real, made, counts, FeatureCache(cache, FeatureNet()))
+    other = second_net()
+    if other:
+        results |= second_opinion(real, made, FeatureCache(cache, other))
     weakest = sorted(((name, values["agreement"]) for name, values in per_class.items()), key=lambda item: item[1])[:4]
     facts: dict[str, object] = {
         "generated": int(made.measured.sum()), "test": len(real.ids("test")), "size": real.images.shape[1],
@@ -88,10 +92,13 @@ def default_config(name: str) -> Path:
     return path
 
 
-def chosen_settings(settings: SampleSettings, arguments: argparse.Namespace) -> SampleSettings:
-    given = {name: getattr(arguments, name) for name in ("steps", "guidance", "temperature", "denoise_steps")
-             if getattr(arguments, name) is not None}
-    return dataclasses.replace(settings, **given)
+def chosen_settings(model: AnyModel, arguments: argparse.Namespace) -> Any:
+    """The model's defaults with what the command line says."""
+    given = {name: getattr(arguments, name) for name in _SETTINGS if getattr(arguments, name) is not None}
+    unknown = [name for name in given if not hasattr(model.settings, name)]
+    if unknown:
+        raise UserError(f"--{unknown[0].replace('_', '-')} means nothing to this kind of model")
+    return dataclasses.replace(model.settings, **given)
 
 
 def open_images(data: configuration.DataConfig, cache: Path) -> ImagePack:
@@ -120,20 +127,21 @@ class Made:
     measured: torch.Tensor
 
 
-def generate(model: model_dir.Model, counts: list[int], settings: SampleSettings, seed: int, cache: Path,
-             columns: int) -> Made:
+def generate(model: AnyModel, counts: list[int], settings: Any, seed: int, cache: Path, columns: int, size: int
+             ) -> Made:
     """`counts` images per class, at least `columns` for the sheet; batches done before are read back."""
     drawn = [max(count, columns) for count in counts]
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(drawn))
     measured = torch.cat([torch.arange(many) < count for many, count in zip(drawn, counts)])
-    key = hashlib.sha256((model.path / "generator.safetensors").read_bytes()
-                         + (model.path / model.metadata["tokenizer"]).read_bytes()
+    files = ["generator.safetensors"] + ([] if isinstance(model, TextureModel) else [model.metadata["tokenizer"]])
+    key = hashlib.sha256(b"".join((model.path / name).read_bytes() for name in files)
                          + f"{settings}{seed}{drawn}".encode()).hexdigest()[:24]
     parts = []
     for number, batch in enumerate(labels.split(64)):
         path = cache / f"samples-{key}-{number}.safetensors"
         if not path.exists():
-            images = sheets.to_bytes(model.images(batch, seed * 1000 + number, settings))
+            own = {"size": size} if isinstance(model, TextureModel) else {}
+            images = sheets.to_bytes(model.images(batch, seed * 1000 + number, settings, **own))
             safetensors_io.save(path, {"images": images})
             print(f"generated {min(64 * (number + 1), len(labels))} of {len(labels)}", flush=True)
         parts.append(safetensors_io.load(path)[0]["images"])
@@ -173,7 +181,7 @@ def matched(real: ImagePack, counts: list[int], seed: int) -> torch.Tensor:
     return torch.cat(chosen)
 
 
-def measure(model: model_dir.Model, real: ImagePack, made: Made, counts: list[int], cache: FeatureCache
+def measure(model: AnyModel, real: ImagePack, made: Made, counts: list[int], cache: FeatureCache
             ) -> tuple[Results, dict[str, dict[str, float]]]:
     """All numbers, and those of each class."""
     train_ids, test_ids = real.ids("train"), real.ids("test")
@@ -185,6 +193,10 @@ def measure(model: model_dir.Model, real: ImagePack, made: Made, counts: list[in
     results["kid"], results["kid_spread"] = metrics.kid(features, test)
     results["fid"] = metrics.fid(features, test)
     results.update(_floor(model, real, counts, train, test, cache))
+    if isinstance(model, TextureModel):
+        bare = sheets.to_bytes(model.style_alone(labels, real.images.shape[1]))
+        bare = cache.features("pictures of style alone", bare)
+        results["kid_style"], results["kid_style_spread"] = metrics.kid(bare, test)
     classifier = metrics.Classifier(train, real.labels[train_ids], len(real.classes))
     test_labels = real.labels[test_ids]
     for name, x, truth in (("", features, labels), ("_test", test, test_labels)):
@@ -192,7 +204,7 @@ def measure(model: model_dir.Model, real: ImagePack, made: Made, counts: list[in
         results[f"agreement_top3{name}"] = float(classifier.agreement(x, truth, 3).float().mean())
     results.update(_memorisation(real, images, labels, features, train, test))
     results.update(_seams(real, images))
-    results.update(reconstruction(model.tokenizer, real, cache.net))
+    results["psnr"] = reconstruction(model, real)
     per_class = {}
     for label, name in enumerate(real.classes):
         mine, theirs = labels == label, test_labels == label
@@ -204,7 +216,7 @@ def measure(model: model_dir.Model, real: ImagePack, made: Made, counts: list[in
     return results, per_class
 
 
-def _floor(model: model_dir.Model, real: ImagePack, counts: list[int], train: torch.Tensor, test: torch.Tensor,
+def _floor(model: AnyModel, real: ImagePack, counts: list[int], train: torch.Tensor, test: torch.Tensor,
            cache: FeatureCache) -> Results:
     """Real training images against test images, in the sizes of the generated set; then after the tokenizer."""
     row_of = torch.full((len(real.labels),), -1).scatter(0, real.ids("train"), torch.arange(len(train)))
@@ -218,11 +230,9 @@ def _floor(model: model_dir.Model, real: ImagePack, counts: list[int], train: to
             "kid_reconstructed": kid, "kid_reconstructed_spread": spread, "fid_reconstructed": metrics.fid(rebuilt, test)}
 
 
-@torch.no_grad()
-def reconstructed(model: model_dir.Model, real: ImagePack, ids: torch.Tensor) -> torch.Tensor:
-    """Images after encoder (mean) and decoder, as bytes [N,H,W,3]."""
-    return torch.cat([sheets.to_bytes(model.tokenizer.decode(model.tokenizer.encode(real.plain(part))[0]))
-                      for part in ids.split(16)])
+def reconstructed(model: AnyModel, real: ImagePack, ids: torch.Tensor) -> torch.Tensor:
+    """Images through the tokenizer or codec, as bytes [N,H,W,3]."""
+    return torch.cat([sheets.to_bytes(model.rebuilt(real.plain(part))) for part in ids.split(16)])
 
 
 def _memorisation(real: ImagePack, images: torch.Tensor, labels: torch.Tensor, features: torch.Tensor,
@@ -251,32 +261,21 @@ def _seams(real: ImagePack, images: torch.Tensor) -> Results:
     return results
 
 
-@torch.no_grad()
-def reconstruction(vae: TextureVae | KlVae, real: ImagePack, net: FeatureNet) -> Results:
-    """Reconstruction of the test images by the tokenizer, and by principal components at the same rate."""
-    methods: dict[str, TextureVae | KlVae] = {"": vae}
-    if isinstance(vae, TextureVae):
-        linear = TextureVae(dataclasses.replace(vae.config, linear_skip=True)).eval()
-        linear.start_from_pca(real.plain(real.ids("train")[::4]))
-        methods["_linear"] = linear
-    results: Results = {"psnr_linear": float("nan"), "perceptual_linear": float("nan")}
-    test_ids = real.ids("test")
-    compared = set(test_ids[:: -(-len(test_ids) // PERCEPTUAL_IMAGES)].tolist())
-    for name, method in methods.items():
-        ratios, distances = [], []
-        for ids in test_ids.split(16):
-            image = real.plain(ids)
-            out = method.decode(method.encode(image)[0]).clamp(-1, 1)
-            ratios.append(metrics.psnr(image, out))
-            chosen = torch.tensor([index in compared for index in ids.tolist()])
-            if chosen.any():
-                distances.append(net.distance(image[chosen], out[chosen]))
-        results[f"psnr{name}"] = float(torch.cat(ratios).mean())
-        results[f"perceptual{name}"] = float(torch.cat(distances).mean())
-    return results
+def reconstruction(model: AnyModel, real: ImagePack) -> float:
+    """Mean PSNR of the test images after tokenizer or codec."""
+    return float(torch.cat([metrics.psnr(image, model.rebuilt(image).clamp(-1, 1))
+                            for image in map(real.plain, real.ids("test").split(16))]).mean())
 
 
-def write_all(model: model_dir.Model, made: Made, columns: int, section: str, results: Results,
+def second_opinion(real: ImagePack, made: Made, cache: FeatureCache) -> Results:
+    """KID in the features of another network."""
+    test = cache.features("test images", real.images[real.ids("test")])
+    features = cache.features("generated images", made.images[made.measured])
+    kid, spread = metrics.kid(features, test)
+    return {"kid_second": kid, "kid_second_spread": spread}
+
+
+def write_all(model: AnyModel, made: Made, columns: int, section: str, results: Results,
               facts: dict[str, object], per_class: dict[str, dict[str, float]]) -> None:
     """Card, numbers and contact sheet, all beside the weights."""
     report.write_card(model.path / "README.md", section)

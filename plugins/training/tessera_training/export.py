@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from . import safetensors_io
+from . import checkpoint, safetensors_io, texture_file
 from .errors import UserError
 
 if typing.TYPE_CHECKING:
@@ -29,20 +29,25 @@ def _cast(tensors: dict[str, torch.Tensor], dtype: str) -> dict[str, torch.Tenso
     return cast
 
 
-def _training_note(run: Run, state: dict) -> dict[str, object]:
-    batch = run.config.generator_training.batch
-    note: dict[str, object] = {
-        "generator_images_seen": state["step"] * batch, "generator_steps": state["step"],
-        "generator_hours": round(state["seconds"] / 3600, 2), "seed": run.config.seed,
-        "hardware": run.config.export.hardware,
-    }
-    for stage, train in (("tokenizer", run.config.tokenizer_training), ("decoder", run.config.decoder_training)):
-        path = run.dir / f"{stage}.checkpoint.pt"
-        if path.exists():
-            saved = torch.load(path, map_location="cpu")
-            note[f"{stage}_images_seen"] = saved["step"] * train.batch
-            note[f"{stage}_hours"] = round(saved["seconds"] / 3600, 2)
+def _training_note(run: Run, state: dict, stage: str) -> dict[str, object]:
+    note: dict[str, object] = {f"{stage}_steps": state["step"], f"{stage}_hours": round(state["seconds"] / 3600, 2),
+                               "seed": run.config.seed, "hardware": run.config.export.hardware}
+    if stage == "generator":
+        tokenizer = checkpoint.read(run.dir / "tokenizer.checkpoint.pt")
+        note |= {"generator_images_seen": state["step"] * run.config.generator_training.batch,
+                 "tokenizer_images_seen": tokenizer["step"] * run.config.tokenizer_training.batch,
+                 "tokenizer_hours": round(tokenizer["seconds"] / 3600, 2)}
     return note
+
+
+def export_texture(run: Run, target: Path) -> None:
+    """Write generator.safetensors and contact_sheet.png into `target`."""
+    model, state = run.texture(run.pack())
+    path = target / "generator.safetensors"
+    texture_file.save(path, model, {"name": run.config.name, "license": run.config.export.license,
+                                    "training": json.dumps(_training_note(run, state, "texture"))})
+    run.texture_sheet(texture_file.load(path), target / "contact_sheet.png", run.config.export.columns)
+    print(f"exported {path.stat().st_size / 1e6:.1f} MB to {target}", flush=True)
 
 
 def _defaults(run: Run) -> dict[str, object]:
@@ -58,7 +63,9 @@ def _defaults(run: Run) -> dict[str, object]:
 
 
 def export_model(run: Run, target: Path) -> None:
-    """Write generator.safetensors, tokenizer.safetensors and contact_sheet.png into `target`."""
+    """Write what the run has trained into `target`, with a contact sheet."""
+    if run.config.texture_training.minutes or run.config.texture_training.steps:
+        return export_texture(run, target)
     defaults = _defaults(run)
     config, images, encoded = run.config, run.pack(), run.latents()
     model, state = run.generator(len(images.classes))
@@ -74,6 +81,6 @@ def export_model(run: Run, target: Path) -> None:
         **common, "kind": "mar_weights", "name": config.name, "config": model.config.to_json(),
         "classes": json.dumps(images.classes), "tokenizer": "tokenizer.safetensors",
         "defaults": json.dumps(defaults),
-        "training": json.dumps(_training_note(run, state))})
+        "training": json.dumps(_training_note(run, state, "generator"))})
     size = sum((target / name).stat().st_size for name in ("generator.safetensors", "tokenizer.safetensors"))
     print(f"exported {size / 1e6:.1f} MB to {target}", flush=True)

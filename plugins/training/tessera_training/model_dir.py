@@ -1,4 +1,4 @@
-"""A model directory as the runtime sees it: generator and tokenizer files, loaded back into PyTorch."""
+"""A model directory as the runtime sees it, loaded back into PyTorch: a texture model, or MAR with its tokenizer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import safetensors_io
+from . import safetensors_io, texture_file
 from .config import TokenizerConfig
 from .errors import UserError
 from .kl_vae import KlVae, KlVaeConfig
 from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from .texture_file import TextureModel
 from .tokenizer import TextureVae
 
 
@@ -105,11 +106,19 @@ class Model:
         latents = sample(self.generator, labels, orders, settings, seeded_noise(seed, config.token_width))
         return self.tokenizer.decode(latents / config.latent_scale)
 
+    @torch.no_grad()
+    def rebuilt(self, images: torch.Tensor) -> torch.Tensor:
+        """Pictures through the tokenizer and back."""
+        return self.tokenizer.decode(self.tokenizer.encode(images)[0])
 
-def load(path: Path) -> Model:
-    """The model in a directory that holds `generator.safetensors` and the tokenizer it names."""
+
+def load(path: Path) -> Model | TextureModel:
+    """The model in a directory that holds `generator.safetensors`, and the tokenizer it names."""
     if not path.is_dir():
         raise UserError(f"{path}: no such model directory")
-    generator, metadata = load_generator(path / "generator.safetensors")
+    file = path / "generator.safetensors"
+    if file.is_file() and safetensors_io.load_metadata(file).get("kind") == texture_file.KIND:
+        return texture_file.load(file)
+    generator, metadata = load_generator(file)
     tokenizer = load_tokenizer(path / metadata.get("tokenizer", "tokenizer.safetensors"))
     return Model(path, generator, tokenizer, metadata)

@@ -1,4 +1,8 @@
-"""The stages of a training run: pack, tokenizer, decoder, generator, export; each skipped once done."""
+"""The stages of a training run, each skipped once done.
+
+`pack`, `texture` and `export` make a texture model. A configuration with a tokenizer and a MAR generator has the
+stages `tokenizer` and `generator` between `pack` and `export`.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,22 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from . import checkpoint, export, latents, safetensors_io, sheets
+from . import checkpoint, export, latents, safetensors_io, sheets, style, texture_file
 from .config import Config, TrainConfig
 from .data import ImagePack, pack
 from .errors import UserError
 from .latents import LatentPack
 from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .objectives.mar import MarObjective
-from .objectives.realism import RealismObjective
+from .objectives.texture import TextureObjective, balanced
 from .objectives.tokenizer import TokenizerObjective, test_psnr
+from .style import Bank
+from .texture import Texture
+from .texture_file import TextureModel
 from .tokenizer import TextureVae
 from .trainer import Hook, Trainer
 
-STAGES = ("pack", "tokenizer", "decoder", "generator", "export")
+STAGES = ("pack", "texture", "tokenizer", "generator", "export")
 OBJECTIVES = {"mar": MarObjective}  # further generators register here
 
 
@@ -56,19 +63,13 @@ class Run:
         return ImagePack(path, self.config.data)
 
     def tokenizer(self) -> TextureVae:
-        """The trained tokenizer; its weights blended with those of the decoder stage if that has run."""
-        vae, blend = TextureVae(self.config.tokenizer), self.config.export.decoder_blend
-        weights: dict[str, torch.Tensor] = {}
-        for stage in ("tokenizer", "decoder"):
-            path = self.dir / f"{stage}.checkpoint.pt"
-            if checkpoint.exists(path):
-                values = checkpoint.read(path)["ema"]
-                part = {name[4:]: value for name, value in values.items() if name.startswith("vae.")}
-                weights = {name: torch.lerp(weights.get(name, value), value, blend) for name, value in part.items()}
-        if not weights:
+        """The trained tokenizer."""
+        path = self.dir / "tokenizer.checkpoint.pt"
+        if not checkpoint.exists(path):
             raise UserError(f"{self.dir}: no trained tokenizer yet (stage 'tokenizer')")
-        with checkpoint.same_shapes(self.dir / "tokenizer.checkpoint.pt"):
-            vae.load_state_dict(weights)
+        vae = TextureVae(self.config.tokenizer)
+        with checkpoint.same_shapes(path):
+            vae.load_state_dict({name[4:]: value for name, value in checkpoint.read(path)["ema"].items()})
         return vae.eval()
 
     def generator(self, classes: int) -> tuple[Mar, dict]:
@@ -95,6 +96,79 @@ class Run:
         self._wait()
         return LatentPack(path)
 
+    def styles(self, images: ImagePack) -> tuple[Bank, torch.Tensor]:
+        """The bank of styles of the training images, and the range of their tokens.
+
+        A training that starts from a model keeps the scale of that model's styles.
+        """
+        path, size = self.dir / "styles.safetensors", self.config.texture_loss.style_size
+        source = str([self.config.data.fingerprint(), size, self.config.texture_training.start])
+        if self.rank == 0 and not (path.exists() and safetensors_io.load_metadata(path).get("source") == source):
+            ids = self.texture_ids(images)
+            start = self._start()
+            scale = (start.bank.mean, start.bank.deviation) if start else None
+            bank, limit = style.measure(lambda part: images.plain(part, size), ids, images.labels[ids],
+                                        len(images.classes), scale)
+            safetensors_io.save(path, {"styles": bank.styles, "counts": torch.tensor(bank.counts), "mean": bank.mean,
+                                       "deviation": bank.deviation, "limit": limit}, {"source": source})
+        self._wait()
+        kept = safetensors_io.load(path)[0]
+        return Bank(kept["styles"], kept["counts"].tolist(), kept["mean"], kept["deviation"]), kept["limit"]
+
+    def texture_ids(self, images: ImagePack) -> torch.Tensor:
+        """The training images that tile."""
+        ids = images.ids("train")
+        ids = ids[images.tileable[ids]]
+        if not len(ids):
+            raise UserError("a texture model learns from images that repeat without a seam, and none does; set "
+                            "data.tileable or data.make_seamless")
+        return ids
+
+    def _start(self) -> TextureModel | None:
+        start = self.config.texture_training.start
+        return texture_file.load(Path(start)) if start else None
+
+    def texture(self, images: ImagePack) -> tuple[TextureModel, dict]:
+        """The texture model with averaged parameters, and its checkpoint."""
+        path = self.dir / "texture.checkpoint.pt"
+        if not checkpoint.exists(path):
+            raise UserError(f"{self.dir}: no trained texture model yet (stage 'texture')")
+        state = checkpoint.read(path)
+        model = self._texture_model(images, self._trunk(images))
+        with checkpoint.same_shapes(path):
+            model.trunk.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
+        model.trunk.eval()
+        return model, state
+
+    def _trunk(self, images: ImagePack) -> Texture:
+        return Texture(dataclasses.replace(self.config.texture, classes=len(images.classes)))
+
+    def _texture_model(self, images: ImagePack, trunk: Texture) -> TextureModel:
+        return TextureModel(trunk, *self.styles(images), images.classes, self.config.export.texture)
+
+    def train_texture(self, train: TrainConfig) -> None:
+        images = self.pack()
+        torch.manual_seed(self.config.seed)
+        model = self._texture_model(images, self._trunk(images))
+        started = self._start()
+        if started:
+            if started.classes != images.classes:
+                raise UserError(f"{train.start}: a model of other classes than the data")
+            with checkpoint.same_shapes(Path(train.start)):
+                model.trunk.load_state_dict(started.trunk.state_dict())
+        objective = TextureObjective(model.trunk, images, model.bank, self.config.texture_loss)
+        ids = balanced(self.texture_ids(images), images.labels, self.config.texture_loss.balance)
+        self._train("texture", objective, ids, train, lambda _: self.texture_sheet(
+            model, self.dir / "sheets" / f"texture-{time.strftime('%H%M%S')}.png"))
+
+    def texture_sheet(self, model: TextureModel, path: Path, columns: int = 4) -> None:
+        """One row of samples per class, with the default settings."""
+        labels = torch.arange(len(model.classes)).repeat_interleave(columns)
+        images = torch.cat([model.images(part, self.config.seed + number)
+                            for number, part in enumerate(labels.split(32))])
+        sheets.save_classes(path, images, model.classes)
+        print(f"wrote {path}", flush=True)
+
     def train_tokenizer(self, train: TrainConfig) -> None:
         images = self.pack()
         torch.manual_seed(self.config.seed)
@@ -103,16 +177,6 @@ class Run:
         linear = test_psnr(vae, images)
         self._train("tokenizer", TokenizerObjective(vae, images, train), images.ids("train"), train,
                     lambda _: self._show_reconstructions("tokenizer", vae, images, linear))
-
-    def train_decoder(self, train: TrainConfig) -> None:
-        images, vae = self.pack(), TextureVae(self.config.tokenizer)
-        path = self.dir / "tokenizer.checkpoint.pt"
-        values = checkpoint.read(path)["ema"]
-        with checkpoint.same_shapes(path):
-            vae.load_state_dict({name[4:]: value for name, value in values.items()})
-        torch.manual_seed(self.config.seed)
-        self._train("decoder", RealismObjective(vae, images, train), images.ids("train"), train,
-                    lambda _: self._show_reconstructions("decoder", vae, images, None))
 
     def train_generator(self, train: TrainConfig) -> None:
         images, encoded, vae = self.pack(), self.latents(), self.tokenizer()
@@ -172,7 +236,7 @@ def budget(train: TrainConfig, minutes: float | None) -> TrainConfig:
 def run_stages(config: Config, stages: list[str], arguments: argparse.Namespace) -> None:
     """Run `stages`; `--minutes` is shared in the proportion of the configured budgets when several train."""
     run = Run(config, not arguments.restart, arguments.threads)
-    training = {"tokenizer": config.tokenizer_training, "decoder": config.decoder_training,
+    training = {"texture": config.texture_training, "tokenizer": config.tokenizer_training,
                 "generator": config.generator_training}
     chosen = {name: train for name, train in training.items() if name in stages and (train.minutes or train.steps)}
     total = sum(train.minutes for train in chosen.values())

@@ -22,6 +22,8 @@ from . import checkpoint, optim
 from .blocks import Block, ResBlock
 from .config import TrainConfig
 from .errors import UserError
+from .objectives.texture import TextureObjective
+from .texture import Attention, Mix
 
 Hook = Callable[[nn.Module], None]
 
@@ -33,9 +35,9 @@ class Objective(Protocol):
         """Every random decision of one step, for the whole batch."""
 
 
-def step_generator(seed: int, step: int) -> torch.Generator:
+def step_generator(seed: int, step: int, device: torch.device = torch.device("cpu")) -> torch.Generator:
     """The source of all randomness of one step, independent of how the run got there."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % (1 << 63))
+    return torch.Generator(device).manual_seed((seed * 1_000_003 + step) * 2_654_435_761 % (1 << 63))
 
 
 def batch_ids(ids: torch.Tensor, batch: int, seed: int, step: int) -> torch.Tensor:
@@ -71,7 +73,7 @@ def compile_blocks(module: nn.Module) -> None:
     if not hasattr(module, "compile"):
         raise UserError(f"compile = true needs PyTorch 2.2 or later, this is {torch.__version__}")
     for part in module.modules():
-        if isinstance(part, (Block, ResBlock)):
+        if isinstance(part, (Block, ResBlock, Mix, Attention)):
             part.compile(dynamic=True)
 
 
@@ -85,9 +87,10 @@ class Ema:
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in module.named_parameters():
-            if value.requires_grad:
-                self.values[name].lerp_(value, 1 - decay)
+        trained = [(self.values[name], value) for name, value in module.named_parameters() if value.requires_grad]
+        averages, values = [list(part) for part in zip(*trained)]
+        torch._foreach_mul_(averages, decay)
+        torch._foreach_add_(averages, values, alpha=1 - decay)
 
     def load(self, values: dict[str, torch.Tensor]) -> None:
         """Take up the averages of a checkpoint."""
@@ -142,7 +145,8 @@ class Trainer:
     """Trains one objective until its steps or minutes are used up.
 
     The objective is on the configured device between steps, and on the CPU for sheets and afterwards. Random
-    numbers are drawn on the CPU, so they are the same on every device.
+    numbers are drawn on the CPU, so they are the same on every device; those of the texture
+    model on that device.
     """
 
     def __init__(self, stage: str, objective: nn.Module, ids: torch.Tensor, config: TrainConfig, seed: int,
@@ -231,12 +235,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         ids = batch_ids(self.ids, self.config.batch, self.seed, self.step)
-        generator = step_generator(self.seed, self.step)
-        share = self.config.batch // self.world
-        mine = slice(self.rank * share, (self.rank + 1) * share)
-        draws = {name: (value[mine] if value.ndim else value).to(self.device)
-                 for name, value in cast(Objective, self.objective).draw(ids, generator).items()}
-        torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)) + self.rank)  # for dropout
+        draws = {name: (self._mine(value) if value.ndim else value).to(self.device)
+                 for name, value in self._draw(ids).items()}
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.bf16):
             loss, parts = module(draws)
         self.optimizer.zero_grad(set_to_none=True)
@@ -245,6 +245,20 @@ class Trainer:
         self.optimizer.step()
         self.ema.update(self.objective, self.step)
         return {"loss": loss.detach(), **parts, "grad_norm": norm, "lr": torch.tensor(rate)}
+
+    def _draw(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The random decisions of this step, for all processes."""
+        objective = cast(Objective, self.objective)
+        if isinstance(objective, TextureObjective):
+            objective.begin(self.seed, self.step, self.progress())
+            return objective.draw(ids, step_generator(self.seed, self.step, self.device))
+        generator = step_generator(self.seed, self.step)
+        draws = objective.draw(ids, generator)
+        torch.manual_seed(int(torch.randint(1 << 62, (), generator=generator)) + self.rank)  # for dropout
+        return draws
+
+    def _mine(self, value: torch.Tensor) -> torch.Tensor:
+        return value[self.rank * len(value) // self.world:(self.rank + 1) * len(value) // self.world]
 
     def _agree(self, seconds: float) -> float:
         """All processes go by the clock of the first."""

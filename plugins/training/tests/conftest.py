@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -56,7 +55,7 @@ def tiny_config(image_folder: Path, tmp_path: Path) -> configuration.Config:
         data=configuration.DataConfig(path=str(image_folder), size=32, tileable=True, test_share=0.2),
         tokenizer=configuration.TokenizerConfig(latent_channels=4, widths=(16, 8), blocks=(1, 1),
                                                 encoder_widths=(16, 8), encoder_blocks=(1, 1)),
-        tokenizer_training=train, decoder_training=dataclasses.replace(train, steps=0),
+        tokenizer_training=train,
         generator=configuration.GeneratorConfig(
             encoder_embed_dim=32, encoder_depth=1, encoder_num_heads=2, decoder_embed_dim=32, decoder_depth=1,
             decoder_num_heads=2, buffer_size=2, diffloss_d=1, diffloss_w=32, num_sampling_steps="5",

@@ -15,20 +15,21 @@ from PIL import Image
 
 from tessera_training import __main__ as program
 from tessera_training import config as configuration
-from tessera_training import evaluate, features, model_dir, presets, report, safetensors_io
+from tessera_training import evaluate, features, model_dir, presets, report, safetensors_io, style, texture_file
 from tessera_training.errors import UserError
 from tessera_training.mar import Mar, MarConfig
+from tessera_training.texture import Texture, TextureConfig, TextureSettings
+from tessera_training.texture_file import TextureModel
 from tessera_training.tokenizer import TextureVae
 
 
 class _MeanColours:
-    """Instead of a network: means and deviations of the colours in a coarse grid."""
+    """Instead of a network: means of the colours in a coarse grid."""
+
+    name = "colours"
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.adaptive_avg_pool2d(images, 3).flatten(1)
-
-    def distance(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return ((a - b) ** 2).mean((1, 2, 3))
 
 
 def _noise_images(folder: Path, count: int) -> None:
@@ -66,6 +67,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(evaluate, "FeatureNet", _MeanColours)
+    monkeypatch.setattr(evaluate, "second_net", lambda: None)
     return ["evaluate", str(workplace / "model"), "--config", str(workplace / "tiny.toml"),
             "--cache", str(workplace / "cache")]
 
@@ -145,9 +147,6 @@ def test_pretrained_network() -> None:
     images = torch.rand(2, 3, 48, 48, generator=generator) * 2 - 1
     pooled = net.pooled(images)
     assert pooled.shape == (2, 1280) and bool(torch.isfinite(pooled).all())
-    near, far = net.distance(images, images + 0.01 * torch.randn(images.shape, generator=generator)), \
-        net.distance(images, images.flip(0))
-    assert float(net.distance(images, images).max()) < 1e-6 and bool((near < far).all())
 
 
 def test_missing_network_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,9 +159,27 @@ def test_missing_network_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_chosen_settings_override_the_defaults(command: list[str]) -> None:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    settings = model_dir.load(Path(command[1])).settings
-    chosen = evaluate.chosen_settings(settings, parser.parse_args([command[1], "--steps", "3", "--guidance", "1.5"]))
+    model = model_dir.load(Path(command[1]))
+    settings = model.settings
+    chosen = evaluate.chosen_settings(model, parser.parse_args([command[1], "--steps", "3", "--guidance", "1.5"]))
     assert chosen == dataclasses.replace(settings, steps=3, guidance=1.5)
+    with pytest.raises(UserError, match="--jitter means nothing"):
+        evaluate.chosen_settings(model, parser.parse_args([command[1], "--jitter", "0.2"]))
+
+
+def test_texture_model_is_compared_with_style_alone(command: list[str], tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    real = evaluate.open_images(configuration.load(Path(command[3])).data, Path(command[5]))
+    ids = real.ids("train")
+    bank, limit = style.measure(real.plain, ids, real.labels[ids], 2, None)
+    trunk = Texture(TextureConfig(classes=2, width=32, condition=8, layers=("mix",)))
+    texture_file.save(tmp_path / "generator.safetensors", TextureModel(
+        trunk, bank, limit, ["blue", "red"], TextureSettings(steps=2)), {"name": "tiny"})
+    monkeypatch.setattr(evaluate, "second_net", _MeanColours)
+    assert program.main(["evaluate", str(tmp_path), *command[2:]]) == 0
+    results = json.loads((tmp_path / "evaluation.json").read_text())["results"]
+    assert abs(results["kid_style"]) < 1 and results["kid_second"] == pytest.approx(results["kid"], abs=1e-5)
+    assert "without the network" in (tmp_path / "README.md").read_text() and results["psnr"] > 20
 
 
 def test_preset_table(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

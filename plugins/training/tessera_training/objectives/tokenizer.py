@@ -1,4 +1,4 @@
-"""Objectives of the tokenizer: reconstruction (both halves), then realism (decoder alone)."""
+"""The objective of a learned tokenizer: reconstruction."""
 
 from __future__ import annotations
 

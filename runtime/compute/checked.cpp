@@ -17,6 +17,8 @@ namespace tessera {
 
 namespace {
 
+using operations::Role;
+
 constexpr const char *kSource = "compute";
 
 struct Interval { // of element addresses
@@ -63,11 +65,6 @@ bool same_view(const tessera_tensor &a, const tessera_tensor &b) {
         if (a.shape[i] != 1 && a.stride[i] != b.stride[i]) return false;
     }
     return true;
-}
-
-Result<> overlap_error(const char *name, const tessera_tensor &operand, const tessera_tensor &out) {
-    return make_error(Status::kInvalidArgument, "{} {} overlaps out {}; expected separate memory",
-                      name, shape_text(operand), shape_text(out));
 }
 
 } // namespace
@@ -138,12 +135,9 @@ void release(const tessera_compute *compute, tessera_tensor *tensor) {
         });
 }
 
-using PackFunction = tessera_status (*)(const tessera_compute *, const tessera_tensor *,
-                                        tessera_dtype, tessera_tensor *);
-
 tessera_status pack(const tessera_compute *compute, const char *operation, const Result<> &check,
-                    PackFunction forward, const tessera_tensor *weight, tessera_dtype precision,
-                    tessera_tensor *out_packed) {
+                    decltype(tessera_compute::pack_linear) forward, const tessera_tensor *weight,
+                    tessera_dtype precision, tessera_tensor *out_packed) {
     CheckedState &state = CheckedState::of(compute);
     return state.answer(
         operation,
@@ -156,18 +150,6 @@ tessera_status pack(const tessera_compute *compute, const char *operation, const
                 state.remember(out_packed->data, operation, shape_text(*out_packed));
             return status;
         });
-}
-
-tessera_status pack_linear(const tessera_compute *compute, const tessera_tensor *weight,
-                           tessera_dtype precision, tessera_tensor *out_packed) {
-    return pack(compute, "pack_linear", operands::pack_linear(weight, precision, out_packed),
-                CheckedState::of(compute).inner.pack_linear, weight, precision, out_packed);
-}
-
-tessera_status pack_conv2d(const tessera_compute *compute, const tessera_tensor *weight,
-                           tessera_dtype precision, tessera_tensor *out_packed) {
-    return pack(compute, "pack_conv2d", operands::pack_conv2d(weight, precision, out_packed),
-                CheckedState::of(compute).inner.pack_conv2d, weight, precision, out_packed);
 }
 
 tessera_status synchronize(const tessera_compute *compute) {
@@ -190,8 +172,14 @@ CheckedState::CheckedState(const tessera_compute &wrapped)
     table.allocate = allocate;
     table.release = release;
     table.synchronize = synchronize;
-    table.pack_linear = pack_linear;
-    table.pack_conv2d = pack_conv2d;
+#define TESSERA_CHECKED_PACK(name)                                                                 \
+    table.name = [](const tessera_compute *compute, const tessera_tensor *weight,                  \
+                    tessera_dtype precision, tessera_tensor *out) {                                \
+        return pack(compute, #name, operands::name(weight, precision, out),                        \
+                    CheckedState::of(compute).inner.name, weight, precision, out);                 \
+    };
+    TESSERA_PACKS(TESSERA_CHECKED_PACK)
+#undef TESSERA_CHECKED_PACK
     set_checked_operations(table);
 }
 
@@ -221,41 +209,38 @@ tessera_status CheckedState::take_failure() {
     return std::exchange(failure_, TESSERA_OK);
 }
 
-Result<> CheckedState::on_device(std::initializer_list<Operand> operands) const {
-    for (const Operand &operand : operands) {
-        if (operand.tensor == nullptr || operand.tensor->memory == inner.info->memory) continue;
-        return make_error(Status::kInvalidArgument,
-                          "{} {} is in memory {}; expected memory {} ({})", operand.name,
-                          shape_text(*operand.tensor), operand.tensor->memory, inner.info->memory,
-                          inner.info->backend);
+Result<> CheckedState::placed(const Operands &operands) const {
+    for (const auto &[is, tensor] : operands) {
+        if (tensor == nullptr || is.role == Role::kPacked) continue;
+        if (is.role == Role::kAnywhere && tensor->memory == TESSERA_MEMORY_HOST) continue;
+        const bool host = is.role == Role::kHost || is.role == Role::kHostWritten;
+        const tessera_memory wanted = host ? TESSERA_MEMORY_HOST : inner.info->memory;
+        if (tensor->memory == wanted) continue;
+        return make_error(Status::kInvalidArgument, "{} {} is in memory {}; expected {}", is.name,
+                          shape_text(*tensor), tensor->memory,
+                          host ? std::string("host memory")
+                               : fmt::format("memory {} ({})", wanted, inner.info->backend));
     }
     return {};
 }
 
-Result<> CheckedState::on_host(std::initializer_list<Operand> operands) {
-    for (const Operand &operand : operands) {
-        if (operand.tensor == nullptr || operand.tensor->memory == TESSERA_MEMORY_HOST) continue;
-        return make_error(Status::kInvalidArgument, "{} {} is in memory {}; expected host memory",
-                          operand.name, shape_text(*operand.tensor), operand.tensor->memory);
+Result<> CheckedState::apart(const Operands &operands) const {
+    for (const auto &[is, tensor] : operands) {
+        if (tensor == nullptr || is.role != Role::kPacked) continue;
+        if (Result<> known = packed_for(is.made_by, *tensor); !known) return known;
     }
-    return {};
-}
-
-Result<> CheckedState::disjoint(const tessera_tensor &out,
-                                std::initializer_list<Operand> operands) {
-    for (const Operand &operand : operands) {
-        if (operand.tensor != nullptr && overlaps(*operand.tensor, out))
-            return overlap_error(operand.name, *operand.tensor, out);
-    }
-    return {};
-}
-
-Result<> CheckedState::in_place(const tessera_tensor &out,
-                                std::initializer_list<Operand> operands) {
-    for (const Operand &operand : operands) {
-        if (operand.tensor == nullptr || same_view(*operand.tensor, out)) continue;
-        if (overlaps(*operand.tensor, out))
-            return overlap_error(operand.name, *operand.tensor, out);
+    for (const operations::Operand &out : operands) {
+        const bool is_written = out.is.role == Role::kWritten || out.is.role == Role::kHostWritten;
+        if (out.tensor == nullptr || !is_written) continue;
+        for (const operations::Operand &other : operands) {
+            const auto &[is, tensor] = other;
+            if (&other == &out || tensor == nullptr || is.role == Role::kPacked) continue;
+            if (is.role == Role::kInPlace && same_view(*tensor, *out.tensor)) continue;
+            if (!overlaps(*tensor, *out.tensor)) continue;
+            return make_error(Status::kInvalidArgument,
+                              "{} {} overlaps {} {}; expected separate memory", is.name,
+                              shape_text(*tensor), out.is.name, shape_text(*out.tensor));
+        }
     }
     return {};
 }

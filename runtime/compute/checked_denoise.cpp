@@ -37,13 +37,13 @@ Result<> sized_network(const tessera_denoise_network *network, const void *out_c
         return make_error(Status::kInvalidArgument, "{} is NULL",
                           network == nullptr ? "network" : "out_chain");
     }
-    return sized("tessera_denoise_network", network);
+    return sized(network);
 }
 
 Result<> packed_layers(const CheckedState &state, const tessera_denoise_network &network) {
     const auto packed = [&](const tessera_denoise_linear &layer) -> Result<> {
         if (Result<> known = state.packed_for("pack_linear", *layer.weight); !known) return known;
-        return state.on_device({{"bias", layer.bias}});
+        return state.placed({{operations::read("bias"), layer.bias}});
     };
     for (const auto *layer :
          {&network.input, &network.condition, &network.final_ada, &network.final}) {
@@ -51,7 +51,9 @@ Result<> packed_layers(const CheckedState &state, const tessera_denoise_network 
     }
     for (std::uint32_t i = 0; i < network.block_count; ++i) {
         const tessera_denoise_block &block = network.blocks[i];
-        if (Result<> here = state.on_device({{"gamma", block.gamma}, {"beta", block.beta}}); !here)
+        if (Result<> here = state.placed(
+                {{operations::read("gamma"), block.gamma}, {operations::read("beta"), block.beta}});
+            !here)
             return here;
         for (const auto *layer : {&block.mlp_in, &block.mlp_out, &block.ada}) {
             if (Result<> known = packed(*layer); !known) return known;
@@ -75,15 +77,15 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
                                   "{} rows and {} steps; expected at least 1 each", max_rows,
                                   max_steps);
             }
-            return packed_layers(state, operands::copy_options(network));
+            return packed_layers(state, operations::copy_options(network));
         },
         [&] {
             tessera_denoise_chain *inner = nullptr;
             const tessera_status status = state.inner_denoise->create(
                 &state.inner, network, max_rows, max_steps, guided, &inner);
             if (status != TESSERA_OK) return status;
-            auto chain = std::make_unique<CheckedChain>(
-                CheckedChain{inner, operands::copy_options(network), max_rows, max_steps, guided});
+            auto chain = std::make_unique<CheckedChain>(CheckedChain{
+                inner, operations::copy_options(network), max_rows, max_steps, guided});
             state.remember(chain.get(), "chain", fmt::format("of {} rows", max_rows));
             *out_chain = reinterpret_cast<tessera_denoise_chain *>(chain.release());
             return status;
@@ -112,19 +114,20 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
         "denoise begin",
         [&]() -> Result<> {
             if (Result<> known = known_chain(state, chain); !known) return known;
-            if (Result<> given = sized("tessera_denoise_set", set); !given) return given;
+            if (Result<> given = sized(set); !given) return given;
             const CheckedChain &own = *checked_chain(chain);
             if (Result<> fits = operands::denoise_set(own.network, set, own.max_rows, own.max_steps,
                                                       own.guided);
                 !fits)
                 return fits;
-            const tessera_denoise_set copied = operands::copy_options(set);
-            return state.on_device(
-                {{"condition", copied.condition}, {"time", copied.time}, {"noise", copied.noise}});
+            const tessera_denoise_set copied = operations::copy_options(set);
+            return state.placed({{operations::read("condition"), copied.condition},
+                                 {operations::read("time"), copied.time},
+                                 {operations::optional("noise"), copied.noise}});
         },
         [&] {
             CheckedChain &own = *checked_chain(chain);
-            const tessera_denoise_set copied = operands::copy_options(set);
+            const tessera_denoise_set copied = operations::copy_options(set);
             own.rows = copied.rows;
             own.step_count = copied.step_count;
             own.next_step = 0;
@@ -145,9 +148,10 @@ void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::
                                               first_step, count, x, model_out);
                 !fits)
                 return fits;
-            if (Result<> here = state.on_device({{"x", x}, {"model_out", model_out}}); !here)
-                return here;
-            return CheckedState::disjoint(*x, {{"model_out", model_out}});
+            const Operands operands{{operations::optional("model_out"), model_out},
+                                    {operations::written("x"), x}};
+            if (Result<> here = state.placed(operands); !here) return here;
+            return state.apart(operands);
         },
         [&] {
             CheckedChain &own = *checked_chain(chain);

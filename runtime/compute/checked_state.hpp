@@ -12,14 +12,11 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
-// One operand of an operation, by the name it has in compute.h.
-struct Operand {
-    const char *name;
-    const tessera_tensor *tensor; // NULL: absent
-};
+using Operands = std::vector<operations::Operand>;
 
 class CheckedState {
   public:
@@ -53,15 +50,11 @@ class CheckedState {
     void fail(const char *operation, const Error &error);
     tessera_status take_failure();
 
-    // Every operand present lives in the memory of the device (or on the host).
-    [[nodiscard]] Result<> on_device(std::initializer_list<Operand> operands) const;
-    [[nodiscard]] static Result<> on_host(std::initializer_list<Operand> operands);
-    // `out` shares no element with an operand.
-    [[nodiscard]] static Result<> disjoint(const tessera_tensor &out,
-                                           std::initializer_list<Operand> operands);
-    // The same, except that an operand may be exactly `out`.
-    [[nodiscard]] static Result<> in_place(const tessera_tensor &out,
-                                           std::initializer_list<Operand> operands);
+    // Every operand present lives where its role wants it. Looks at nothing else of a tensor.
+    [[nodiscard]] Result<> placed(const Operands &operands) const;
+    // Packed weights come from where their role says, and what is written shares no element with
+    // others. The operands keep the operation's rule.
+    [[nodiscard]] Result<> apart(const Operands &operands) const;
     [[nodiscard]] Result<> packed_for(const char *operation, const tessera_tensor &weight) const;
     [[nodiscard]] Result<> not_stepping() const;
 
@@ -98,9 +91,9 @@ class CheckedState {
 
 // A struct_size of zero means that nothing else was filled in either.
 template <class T>
-[[nodiscard]] Result<> sized(const char *name, const T *options) {
+[[nodiscard]] Result<> sized(const T *options) {
     if (options == nullptr || options->struct_size != 0) return {};
-    return make_error(Status::kInvalidArgument, "{} has struct_size 0; expected {}", name,
+    return make_error(Status::kInvalidArgument, "options with struct_size 0; expected {}",
                       sizeof(T));
 }
 

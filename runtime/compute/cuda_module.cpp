@@ -81,20 +81,6 @@ class Module {
     const cuda::ModuleTable *table_ = nullptr;
 };
 
-class CudaDevice final : public ComputeDevice {
-  public:
-    CudaDevice(const cuda::ModuleTable &module, const tessera_compute *compute)
-        : module_(module), compute_(compute) {}
-    ~CudaDevice() override { module_.close(compute_); }
-    CudaDevice(const CudaDevice &) = delete;
-    CudaDevice &operator=(const CudaDevice &) = delete;
-    [[nodiscard]] const tessera_compute *table() const override { return compute_; }
-
-  private:
-    const cuda::ModuleTable &module_;
-    const tessera_compute *compute_;
-};
-
 } // namespace
 
 std::string missing_cuda() {
@@ -104,7 +90,7 @@ std::string missing_cuda() {
     return module->table().probe(&reason) == TESSERA_OK ? std::string() : reason.text;
 }
 
-Result<std::unique_ptr<ComputeDevice>> open_cuda_compute(const ComputeOptions &options) {
+Result<OpenedCompute> open_cuda_compute(const ComputeOptions &options) {
     auto module = Module::load();
     if (!module) return module.error();
     cuda::ModuleMessage message{};
@@ -115,7 +101,7 @@ Result<std::unique_ptr<ComputeDevice>> open_cuda_compute(const ComputeOptions &o
     const tessera_compute *compute = module->table().open(&wanted, &status, &message);
     if (compute == nullptr) return make_error(static_cast<Status>(status), "{}", message.text);
     module->keep();
-    return std::unique_ptr<ComputeDevice>(std::make_unique<CudaDevice>(module->table(), compute));
+    return OpenedCompute(compute, module->table().close);
 }
 
 } // namespace tessera

@@ -11,6 +11,6 @@ namespace tessera {
 // Empty when a CUDA compute can be opened here, else why not and what would help.
 [[nodiscard]] std::string missing_cuda();
 // The first usable device.
-[[nodiscard]] Result<std::unique_ptr<ComputeDevice>> open_cuda_compute(const ComputeOptions &);
+[[nodiscard]] Result<OpenedCompute> open_cuda_compute(const ComputeOptions &);
 
 } // namespace tessera

@@ -46,6 +46,8 @@ Result<> allocate(const tessera_tensor *tensor) {
     return {};
 }
 
+namespace {
+
 Result<> transfer(const tessera_tensor *source, const tessera_tensor *out) {
     if (source == nullptr || out == nullptr) {
         return invalid("{} is NULL", source == nullptr ? "source" : "out");
@@ -59,18 +61,29 @@ Result<> transfer(const tessera_tensor *source, const tessera_tensor *out) {
     return {};
 }
 
+} // namespace
+
+Result<> upload(const tessera_tensor *host_source, const tessera_tensor *out) {
+    return transfer(host_source, out);
+}
+
+Result<> download(const tessera_tensor *source, const tessera_tensor *host_out) {
+    return transfer(source, host_out);
+}
+
 Result<> pack_linear(const tessera_tensor *weight, tessera_dtype precision,
-                     const tessera_tensor *out_packed) {
+                     tessera_tensor *out_packed) {
     return weight_to_pack(weight, 2, precision, out_packed);
 }
 
 Result<> pack_conv2d(const tessera_tensor *weight, tessera_dtype precision,
-                     const tessera_tensor *out_packed) {
+                     tessera_tensor *out_packed) {
     return weight_to_pack(weight, 4, precision, out_packed);
 }
 
-Result<> linear(const tessera_tensor *x, const tessera_tensor *weight,
-                const tessera_linear &options, const tessera_tensor *out) {
+Result<> linear(const tessera_tensor *x, const tessera_tensor *weight, const tessera_linear *given,
+                const tessera_tensor *out) {
+    const tessera_linear options = operations::copy_options(given);
     TESSERA_TRY(activations("x", x));
     TESSERA_TRY(packed("packed_weight", weight, 2));
     TESSERA_TRY(activations("out", out));
@@ -101,8 +114,9 @@ Result<> linear(const tessera_tensor *x, const tessera_tensor *weight,
 }
 
 Result<> attention(const tessera_tensor *query, const tessera_tensor *key,
-                   const tessera_tensor *value, const tessera_attention &options,
+                   const tessera_tensor *value, const tessera_attention *given,
                    const tessera_tensor *out) {
+    const tessera_attention options = operations::copy_options(given);
     TESSERA_TRY(activations("query", query, 4));
     TESSERA_TRY(activations("key", key, 4));
     TESSERA_TRY(like("value", value, *key, "key"));
@@ -128,8 +142,9 @@ Result<> attention(const tessera_tensor *query, const tessera_tensor *key,
     return rank_array("key_rank", options.key_rank, key->shape[0], key->shape[1]);
 }
 
-Result<> conv2d(const tessera_tensor *x, const tessera_tensor *weight,
-                const tessera_conv2d &options, const tessera_tensor *out) {
+Result<> conv2d(const tessera_tensor *x, const tessera_tensor *weight, const tessera_conv2d *given,
+                const tessera_tensor *out) {
+    const tessera_conv2d options = operations::copy_options(given);
     TESSERA_TRY(activations("x", x, 4));
     TESSERA_TRY(packed("packed_weight", weight, 4));
     TESSERA_TRY(activations("out", out, 4));
@@ -202,7 +217,7 @@ Result<> group_norm(const tessera_tensor *x, std::uint32_t groups, const tessera
     return none_or_silu("activation", activation);
 }
 
-Result<> fill(const tessera_tensor *out) { return activations("out", out); }
+Result<> fill(float, const tessera_tensor *out) { return activations("out", out); }
 
 Result<> copy(const tessera_tensor *x, const tessera_tensor *out) {
     TESSERA_TRY(strided("x", x, TESSERA_DTYPE_F32, -1));
@@ -213,7 +228,7 @@ Result<> copy(const tessera_tensor *x, const tessera_tensor *out) {
     return {};
 }
 
-Result<> scale_offset(const tessera_tensor *x, const tessera_tensor *out) {
+Result<> scale_offset(const tessera_tensor *x, float, float, const tessera_tensor *out) {
     TESSERA_TRY(activations("x", x));
     return like("out", out, *x, "x");
 }
@@ -306,7 +321,7 @@ Result<> normal(const tessera_random *random, const tessera_tensor *out) {
     if (random == nullptr) return invalid("random is NULL");
     const auto rows = evenly_spaced("out", *out);
     TESSERA_TRY(rows);
-    const tessera_random options = copy_options(random);
+    const tessera_random options = operations::copy_options(random);
     TESSERA_TRY(strided("index", options.index, TESSERA_DTYPE_I32, 2));
     if (options.index->shape[0] != rows->count || options.index->shape[1] != 2) {
         return invalid("index is {}; expected ({}, 2) as out {}", text(*options.index), rows->count,

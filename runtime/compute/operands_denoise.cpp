@@ -90,7 +90,7 @@ Result<> finite_options(const tessera_denoise_set &set) {
 
 Result<> denoise_network(const tessera_denoise_network *network) {
     if (network == nullptr) return invalid("network is NULL");
-    const tessera_denoise_network given = copy_options(network);
+    const tessera_denoise_network given = operations::copy_options(network);
     if (!(given.epsilon >= 0.0F) || !std::isfinite(given.epsilon)) {
         return invalid("epsilon is {}; expected a finite number of at least 0", given.epsilon);
     }
@@ -112,7 +112,7 @@ Result<> denoise_network(const tessera_denoise_network *network) {
 Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoise_set *set,
                      std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided) {
     if (set == nullptr) return invalid("set is NULL");
-    const tessera_denoise_set given = copy_options(set);
+    const tessera_denoise_set given = operations::copy_options(set);
     if (given.rows == 0 || given.rows > max_rows) {
         return invalid("{} rows; expected 1 to the chain's {}", given.rows, max_rows);
     }
@@ -140,7 +140,7 @@ Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoi
     TESSERA_TRY(exact("time", given.time, given.step_count, width));
     if (given.noise == nullptr) {
         if (given.random == nullptr) return invalid("noise and random are both NULL");
-        const tessera_tensor *index = copy_options(given.random).index;
+        const tessera_tensor *index = operations::copy_options(given.random).index;
         if (index == nullptr || index->data == nullptr || index->dtype != TESSERA_DTYPE_I32 ||
             index->rank != 2 || index->shape[0] != rows || index->shape[1] != 2) {
             return invalid("index of random is {}; expected ({}, 2) i32",

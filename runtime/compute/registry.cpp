@@ -13,7 +13,7 @@ namespace {
 struct Backend {
     const char *name;
     std::string (*missing)(); // empty when it is available on this machine
-    Result<std::unique_ptr<ComputeDevice>> (*open)(const ComputeOptions &options);
+    Result<OpenedCompute> (*open)(const ComputeOptions &options);
 };
 
 // Every backend, best first. A new one is a folder and a line here.
@@ -25,11 +25,14 @@ constexpr Backend kBackends[] = {
 } // namespace
 
 struct Compute::Parts {
-    std::unique_ptr<ComputeDevice> device;
+    explicit Parts(OpenedCompute &&given) : opened(std::move(given)) {}
+    OpenedCompute opened;
     std::optional<CheckedCompute> checked;
 };
 
-Compute::Compute() : parts_(std::make_unique<Parts>()) {}
+Compute::Compute(std::unique_ptr<Parts> parts)
+    : parts_(std::move(parts)),
+      table_(parts_->checked ? parts_->checked->table() : parts_->opened.get()) {}
 Compute::Compute(Compute &&) noexcept = default;
 Compute &Compute::operator=(Compute &&) noexcept = default;
 Compute::~Compute() = default;
@@ -59,15 +62,11 @@ Result<Compute> Compute::open(std::string_view name, const ComputeOptions &optio
             if (name == "best") continue;
             return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name, missing);
         }
-        auto device = backend.open(options);
-        if (!device) return device.error();
-        Compute compute;
-        compute.parts_->device = std::move(*device);
-        compute.table_ = compute.parts_->device->table();
-        if (options.checked) {
-            compute.table_ = compute.parts_->checked.emplace(*compute.table_).table();
-        }
-        return compute;
+        auto opened = backend.open(options);
+        if (!opened) return opened.error();
+        auto parts = std::make_unique<Parts>(std::move(*opened));
+        if (options.checked) parts->checked.emplace(*parts->opened);
+        return Compute(std::move(parts));
     }
     return make_error(Status::kNotFound, "compute backend \"{}\" is unknown; expected one of {}",
                       name, known);

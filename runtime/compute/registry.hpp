@@ -35,12 +35,8 @@ struct ComputeOptions {
     bool checked = false;
 };
 
-// A device that works behind a table; made by a backend.
-class ComputeDevice {
-  public:
-    virtual ~ComputeDevice() = default;
-    [[nodiscard]] virtual const tessera_compute *table() const = 0;
-};
+// A table as a backend opens it, with the function that closes the device behind it.
+using OpenedCompute = std::unique_ptr<const tessera_compute, void (*)(const tessera_compute *)>;
 
 // Owns a table of operations and what is behind it. Move-only.
 class Compute {
@@ -59,11 +55,11 @@ class Compute {
     void set_stepping(bool stepping) const;
 
   private:
-    Compute();
-
     struct Parts;
+    explicit Compute(std::unique_ptr<Parts> parts);
+
     std::unique_ptr<Parts> parts_;
-    const tessera_compute *table_ = nullptr;
+    const tessera_compute *table_;
 };
 
 // A backend as people may ask for it.

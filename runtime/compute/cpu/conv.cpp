@@ -2,7 +2,6 @@
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
-#include "compute/operands.hpp"
 
 #include <bit>
 #include <cstring>
@@ -133,8 +132,6 @@ std::int64_t whole_height(const tessera_tensor &x, const PackedConv &weight,
 
 void conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &packed_weight,
             const tessera_conv2d &options, const tessera_tensor &out) {
-    const auto check = operands::conv2d(&x, &packed_weight, options, &out);
-    if (!accepted(cpu, "conv2d", check)) return;
     const PackedConv *weight = packed_conv(cpu, packed_weight);
     if (weight == nullptr) {
         cpu.fail(Status::kInvalidArgument,

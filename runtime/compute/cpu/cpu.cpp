@@ -1,14 +1,35 @@
 #include "compute/cpu/cpu.hpp"
 
+#include "compute/cpu/ops.hpp"
 #include "core/log.hpp"
 
+#include <tessera/ext/compute_denoise.h>
+
 #include <cstdlib>
+#include <fstream>
+#include <span>
 
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
 namespace tessera::cpu {
+
+namespace {
+
+// "AMD EPYC", or "CPU" where nobody tells.
+std::string processor_name() {
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);) {
+        const std::size_t colon = line.find(": ");
+        if (line.starts_with("model name") && colon != std::string::npos) {
+            return line.substr(colon + 2);
+        }
+    }
+    return "CPU";
+}
+
+} // namespace
 
 void *allocate_aligned(std::size_t size_bytes) {
     constexpr std::size_t kLine = 64;
@@ -28,6 +49,15 @@ void *allocate_aligned(std::size_t size_bytes) {
 
 void free_aligned(void *memory) { std::free(memory); }
 
+Cpu::Cpu(const Kernels &kernels, unsigned threads, ThreadPool *pool)
+    : kernels_(kernels),
+      own_pool_(pool != nullptr
+                    ? nullptr
+                    : std::make_unique<ThreadPool>(ThreadPool::Options{.threads = threads})),
+      pool_(pool != nullptr ? *pool : *own_pool_),
+      description_(fmt::format("{}, {} threads, {}", processor_name(), pool_.thread_count(),
+                               kernels.name)) {}
+
 Cpu::~Cpu() {
     for (const Buffer &buffer : buffers_) free_aligned(buffer.memory);
 }
@@ -45,8 +75,23 @@ void *Cpu::scratch_bytes(Scratch slot, std::size_t size_bytes) {
 }
 
 void Cpu::report(Status status, const std::string &message) {
-    log::error("compute.cpu", "{}", message);
+    log::error(kSource, "{}", message);
     if (status_ == Status::kOk) status_ = status;
+}
+
+Result<tessera_tensor> Cpu::allocate(const tessera_tensor &wanted) {
+    const auto bytes = static_cast<std::size_t>(*size_bytes(wanted));
+    void *memory = allocate_aligned(bytes);
+    if (memory == nullptr) {
+        return make_error(Status::kOutOfMemory, "no memory for {} bytes, {}", bytes,
+                          describe(wanted));
+    }
+    return make_view(memory, wanted.dtype,
+                     std::span(wanted.shape, static_cast<std::size_t>(wanted.rank)));
+}
+
+const void *Cpu::extension(std::string_view id) {
+    return id == TESSERA_EXT_COMPUTE_DENOISE ? denoise_extension() : nullptr;
 }
 
 std::string describe(const tessera_tensor &tensor) {

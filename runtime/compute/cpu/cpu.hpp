@@ -1,5 +1,5 @@
-// The CPU device: what every operation of this folder gets. It owns threads, scratch memory and the
-// sticky error; tensors and weights belong to callers.
+// The CPU device: what every kernel of this folder gets, and what table.hpp makes a table of. It
+// owns threads, scratch memory and the sticky error; tensors and weights belong to callers.
 #pragma once
 
 #include "compute/cpu/dispatch.hpp"
@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace tessera::cpu {
 
@@ -26,12 +27,19 @@ void free_aligned(void *memory);
 
 class Cpu {
   public:
+    static constexpr const char *kSource = "compute.cpu";
+    static constexpr tessera_memory kMemory = TESSERA_MEMORY_HOST;
+    struct Range { // nobody watches
+        explicit Range(const char *) {}
+    };
+
     // Either its own threads, or a pool that outlives it.
-    Cpu(const Kernels &kernels, ThreadPool &pool) : kernels_(kernels), pool_(pool) {}
+    Cpu(const Kernels &kernels, unsigned threads, ThreadPool *pool);
     Cpu(const Cpu &) = delete;
     Cpu &operator=(const Cpu &) = delete;
     ~Cpu();
 
+    [[nodiscard]] const std::string &description() const { return description_; }
     [[nodiscard]] const Kernels &kernels() const { return kernels_; }
     [[nodiscard]] ThreadPool &pool() { return pool_; }
 
@@ -51,6 +59,14 @@ class Cpu {
     [[nodiscard]] bool failed() const { return status_ != Status::kOk; }
     Status take_status() { return std::exchange(status_, Status::kOk); }
 
+    // ---- for the table ----
+
+    void make_current() {}
+    void finish() {}
+    [[nodiscard]] static Result<tessera_tensor> allocate(const tessera_tensor &wanted);
+    static void release(void *memory) { free_aligned(memory); }
+    [[nodiscard]] static const void *extension(std::string_view id);
+
   private:
     void *scratch_bytes(Scratch slot, std::size_t size_bytes);
 
@@ -60,7 +76,9 @@ class Cpu {
     };
 
     const Kernels &kernels_;
+    std::unique_ptr<ThreadPool> own_pool_; // NULL: another's
     ThreadPool &pool_;
+    std::string description_;
     Status status_ = Status::kOk;
     std::array<Buffer, static_cast<std::size_t>(Scratch::kCount)> buffers_;
 };

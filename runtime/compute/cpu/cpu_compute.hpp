@@ -5,6 +5,6 @@
 
 namespace tessera::cpu {
 
-Result<std::unique_ptr<ComputeDevice>> open_cpu_compute(const ComputeOptions &options);
+Result<OpenedCompute> open_cpu_compute(const ComputeOptions &options);
 
 } // namespace tessera::cpu

@@ -8,6 +8,7 @@
 #include "compute/cpu/random.hpp"
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
+#include "compute/table.hpp"
 #include "core/log.hpp"
 
 #include <tessera/ext/compute_denoise.h>
@@ -469,7 +470,7 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
             .draws = given.noise == nullptr,
             .time = *given.time,
             .noise = given.noise ? *given.noise : tessera_tensor{},
-            .random = operands::copy_options(given.random),
+            .random = operations::copy_options(given.random),
             .random_index = {}};
     if (set_.draws) set_.random_index = *set_.random.index;
     steps_.assign(given.steps, given.steps + given.step_count);
@@ -541,9 +542,7 @@ void tessera_denoise_chain::advance(std::int64_t first_step, std::int64_t count,
 namespace tessera::cpu {
 namespace {
 
-Cpu &device_of(const tessera_compute *compute) {
-    return *static_cast<Cpu *>(compute->compute_data);
-}
+Cpu &device_of(const tessera_compute *compute) { return table::device_of<Cpu>(compute); }
 
 tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
                       std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
@@ -551,7 +550,7 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
     *out = nullptr;
     const auto check = operands::denoise_network(network);
     auto chain =
-        check ? tessera_denoise_chain::create(device_of(compute), operands::copy_options(network),
+        check ? tessera_denoise_chain::create(device_of(compute), operations::copy_options(network),
                                               max_rows, max_steps, guided != 0)
               : Result<std::unique_ptr<tessera_denoise_chain>>(check.error());
     if (!chain) {
@@ -571,7 +570,7 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
     if (!chain || !set) {
         return cpu.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
     }
-    chain->begin(operands::copy_options(set));
+    chain->begin(operations::copy_options(set));
 }
 
 void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,

@@ -1,7 +1,6 @@
 // Element-by-element operations: fill, copy, scale_offset, add, activate, modulate.
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
-#include "compute/operands.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -9,14 +8,12 @@
 namespace tessera::cpu {
 
 void fill(Cpu &cpu, float value, const tessera_tensor &out) {
-    if (!accepted(cpu, "fill", operands::fill(&out))) return;
     float *y = data_of(out);
     for_each_span<1>(cpu, out, {&out},
                      [&](const auto &at, std::int64_t n) { std::fill_n(y + at[0], n, value); });
 }
 
 void copy(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &out) {
-    if (!accepted(cpu, "copy", operands::copy(&x, &out))) return;
     const float *from = data_of(x);
     float *to = data_of(out);
     const std::int64_t from_stride = x.rank == 0 ? 1 : x.stride[x.rank - 1];
@@ -34,7 +31,6 @@ void copy(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &out) {
 
 void scale_offset(Cpu &cpu, const tessera_tensor &x, float scale, float offset,
                   const tessera_tensor &out) {
-    if (!accepted(cpu, "scale_offset", operands::scale_offset(&x, &out))) return;
     const auto kernel = cpu.kernels().elementwise.scale_offset;
     for_each_span<2>(cpu, out, {&x, &out}, [&](const auto &at, std::int64_t n) {
         kernel(data_of(x) + at[0], n, scale, offset, data_of(out) + at[1]);
@@ -42,7 +38,6 @@ void scale_offset(Cpu &cpu, const tessera_tensor &x, float scale, float offset,
 }
 
 void add(Cpu &cpu, const tessera_tensor &a, const tessera_tensor &b, const tessera_tensor &out) {
-    if (!accepted(cpu, "add", operands::add(&a, &b, &out))) return;
     const auto kernel = cpu.kernels().elementwise.add;
     for_each_span<3>(cpu, out, {&a, &b, &out}, [&](const auto &at, std::int64_t n) {
         kernel(data_of(a) + at[0], data_of(b) + at[1], n, data_of(out) + at[2]);
@@ -51,7 +46,6 @@ void add(Cpu &cpu, const tessera_tensor &a, const tessera_tensor &b, const tesse
 
 void activate(Cpu &cpu, const tessera_tensor &x, tessera_activation_kind kind,
               const tessera_tensor &out) {
-    if (!accepted(cpu, "activate", operands::activate(&x, kind, &out))) return;
     const auto kernel = cpu.kernels().elementwise.activate;
     for_each_span<2>(cpu, out, {&x, &out}, [&](const auto &at, std::int64_t n) {
         kernel(data_of(x) + at[0], n, kind, data_of(out) + at[1]);
@@ -60,7 +54,6 @@ void activate(Cpu &cpu, const tessera_tensor &x, tessera_activation_kind kind,
 
 void modulate(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &shift,
               const tessera_tensor &scale, const tessera_tensor &out) {
-    if (!accepted(cpu, "modulate", operands::modulate(&x, &shift, &scale, &out))) return;
     const auto kernel = cpu.kernels().elementwise.modulate;
     for_each_span<4>(cpu, out, {&x, &shift, &scale, &out}, [&](const auto &at, std::int64_t n) {
         kernel(data_of(x) + at[0], data_of(shift) + at[1], data_of(scale) + at[2], n,

@@ -2,7 +2,6 @@
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
-#include "compute/operands.hpp"
 
 #include <cmath>
 
@@ -129,8 +128,6 @@ void GroupNorm::apply(std::int64_t block) const {
 
 void layer_norm(Cpu &cpu, const tessera_tensor &x, const tessera_tensor *gamma,
                 const tessera_tensor *beta, float epsilon, const tessera_tensor &out) {
-    const auto check = operands::layer_norm(&x, gamma, beta, epsilon, &out);
-    if (!accepted(cpu, "layer_norm", check)) return;
     const auto kernel = cpu.kernels().norm.layer_norm;
     const float *factor = gamma != nullptr ? data_of(*gamma) : nullptr;
     const float *term = beta != nullptr ? data_of(*beta) : nullptr;
@@ -140,11 +137,9 @@ void layer_norm(Cpu &cpu, const tessera_tensor &x, const tessera_tensor *gamma,
 }
 
 void group_norm(Cpu &cpu, const tessera_tensor &x, std::uint32_t groups,
-                const tessera_tensor *gamma, const tessera_tensor *beta, float epsilon,
+                const tessera_tensor &gamma, const tessera_tensor &beta, float epsilon,
                 tessera_activation_kind activation, const tessera_tensor &out) {
-    const auto check = operands::group_norm(&x, groups, gamma, beta, epsilon, activation, &out);
-    if (!accepted(cpu, "group_norm", check)) return;
-    GroupNorm norm{cpu, x, *gamma, *beta, out, groups, epsilon, activation};
+    GroupNorm norm{cpu, x, gamma, beta, out, groups, epsilon, activation};
     if (!norm.prepare()) return;
     const std::int64_t blocks = x.shape[0] * norm.blocks();
     cpu.pool().run([&](Region &region) {

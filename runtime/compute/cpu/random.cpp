@@ -19,7 +19,6 @@ void normal_row(const tessera_random &random, std::int32_t image, std::int32_t p
 }
 
 void normal(Cpu &cpu, const tessera_random &random, const tessera_tensor &out) {
-    if (!accepted(cpu, "normal", operands::normal(&random, &out))) return;
     const auto rows = operands::as_rows(out);
     const tessera_tensor &index = *random.index;
     const auto *at = static_cast<const std::int32_t *>(index.data);

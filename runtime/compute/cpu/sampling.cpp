@@ -1,7 +1,6 @@
 // Guidance and the reverse diffusion step.
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
-#include "compute/operands.hpp"
 
 #include <cstring>
 
@@ -9,8 +8,6 @@ namespace tessera::cpu {
 
 void guide(Cpu &cpu, const tessera_tensor &conditional, const tessera_tensor &unconditional,
            float scale, std::uint32_t guided_width, const tessera_tensor &out) {
-    const auto check = operands::guide(&conditional, &unconditional, scale, guided_width, &out);
-    if (!accepted(cpu, "guide", check)) return;
     const auto kernel = cpu.kernels().elementwise.guide;
     const auto guided = static_cast<std::int64_t>(guided_width);
     const auto body = [&](const auto &at, std::int64_t width) {
@@ -28,8 +25,6 @@ void guide(Cpu &cpu, const tessera_tensor &conditional, const tessera_tensor &un
 void reverse_step(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &model,
                   const tessera_tensor *noise, const tessera_reverse_step &step,
                   const tessera_tensor &out) {
-    const auto check = operands::reverse_step(&x, &model, noise, &step, &out);
-    if (!accepted(cpu, "reverse_step", check)) return;
     const auto kernel = cpu.kernels().elementwise.reverse_step;
     const std::int64_t width = x.shape[1];
     const bool has_variance = model.shape[1] == 2 * width;

@@ -3,7 +3,6 @@
 // memory; keys that a query does not see take no part in its sums, whatever they hold.
 #include "compute/cuda/block.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/operands.hpp"
 
 #include <cmath>
 
@@ -198,8 +197,6 @@ void run(Cuda &cuda, const Call &call, std::int64_t batch) {
 void attention(Cuda &cuda, const tessera_tensor &query, const tessera_tensor &key,
                const tessera_tensor &value, const tessera_attention &options,
                const tessera_tensor &out) {
-    const auto check = operands::attention(&query, &key, &value, options, &out);
-    if (!accepted(cuda, "attention", check)) return;
     const std::int64_t width = query.shape[3];
     if (width > kMaxWidth) {
         cuda.fail(Status::kUnsupported, "attention: query is {}; expected heads of at most {}",

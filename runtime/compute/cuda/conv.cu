@@ -5,7 +5,6 @@
 #include "compute/cuda/linear.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/cuda/tile.cuh"
-#include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -146,8 +145,6 @@ Result<tessera_tensor> pack_conv2d(Cuda &cuda, const tessera_tensor &weight,
 
 void conv2d(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
             const tessera_conv2d &options, const tessera_tensor &out) {
-    const auto check = operands::conv2d(&x, &packed, options, &out);
-    if (!accepted(cuda, "conv2d", check)) return;
     const PackedWeight *weight = cuda.find(packed);
     if (weight == nullptr) {
         cuda.fail(Status::kInvalidArgument,

@@ -2,6 +2,8 @@
 
 #include "compute/cuda/ops.hpp"
 
+#include <tessera/ext/compute_denoise.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -9,8 +11,6 @@
 namespace tessera::cuda {
 
 namespace {
-
-constexpr const char *kSource = "compute.cuda";
 
 // Round to nearest, half to even; not-a-number stays one.
 std::uint16_t to_bf16(float value) {
@@ -108,6 +108,12 @@ Cuda::~Cuda() {
     if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
 }
 
+const void *Cuda::extension(std::string_view id) const {
+    if (id == TESSERA_EXT_COMPUTE_DENOISE) return denoise_extension();
+    if (id == TESSERA_EXT_CUDA) return &extension_;
+    return nullptr;
+}
+
 void Cuda::make_current() { check(cudaSetDevice(device_), "cudaSetDevice"); }
 
 // ---- errors ----
@@ -145,7 +151,22 @@ Result<void *> Cuda::allocate(std::size_t size_bytes) {
                       size_bytes, free_bytes, total_bytes);
 }
 
-void Cuda::release(void *memory) { check(cudaFree(memory), "cudaFree"); }
+Result<tessera_tensor> Cuda::allocate(const tessera_tensor &wanted) {
+    const auto memory = allocate(static_cast<std::size_t>(*size_bytes(wanted)));
+    if (!memory) {
+        return make_error(memory.error().status, "{}: {}", shape_text(wanted),
+                          memory.error().message);
+    }
+    auto view = make_view(*memory, wanted.dtype,
+                          std::span(wanted.shape, static_cast<std::size_t>(wanted.rank)));
+    if (view) view->memory = kMemory;
+    return view;
+}
+
+void Cuda::release(void *memory) {
+    weights_.erase(memory);
+    check(cudaFree(memory), "cudaFree");
+}
 
 void *Cuda::scratch_bytes(Scratch slot, std::size_t size_bytes) {
     Buffer &buffer = scratch_[static_cast<std::size_t>(slot)];
@@ -308,7 +329,14 @@ const PackedWeight *Cuda::find(const tessera_tensor &packed) const {
     return &found->second;
 }
 
-void Cuda::forget(const void *packed) { weights_.erase(packed); }
+// ---- copies as operations ----
+
+void upload(Cuda &cuda, const tessera_tensor &host, const tessera_tensor &out) {
+    cuda.upload(host, out);
+}
+void download(Cuda &cuda, const tessera_tensor &source, const tessera_tensor &host_out) {
+    cuda.download(source, host_out);
+}
 
 // ---- graphs ----
 

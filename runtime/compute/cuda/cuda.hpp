@@ -1,11 +1,13 @@
-// The CUDA device: what every operation of this folder gets. It owns the stream, scratch memory,
-// packed weights, the way of small host tables to the device, and the sticky error.
+// The CUDA device: what every kernel of this folder gets, and what table.hpp makes a table of. It
+// owns the stream, scratch memory, packed weights, the way of small host tables to the device, and
+// the sticky error.
 // It does not own tensors: those belong to callers.
 #pragma once
 
 #include "compute/cuda/host_tables.hpp"
 #include "compute/cuda/module.hpp"
 #include "compute/cuda/products.hpp"
+#include "compute/cuda/range.hpp"
 #include "core/log.hpp"
 #include "core/result.hpp"
 #include "core/tensor.hpp"
@@ -20,6 +22,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -46,6 +49,10 @@ struct PackedWeight {
 
 class Cuda {
   public:
+    static constexpr const char *kSource = "compute.cuda";
+    static constexpr tessera_memory kMemory = TESSERA_MEMORY_CUDA;
+    using Range = cuda::Range;
+
     static Result<std::unique_ptr<Cuda>> create(int device, const ModuleOptions &options);
     ~Cuda();
     Cuda(const Cuda &) = delete;
@@ -54,7 +61,8 @@ class Cuda {
     [[nodiscard]] cudaStream_t stream() const { return stream_; }
     [[nodiscard]] const ModuleOptions &options() const { return options_; }
     [[nodiscard]] const std::string &description() const { return description_; }
-    [[nodiscard]] const tessera_ext_cuda &extension() const { return extension_; }
+    // What get_extension answers; NULL: no such extension.
+    [[nodiscard]] const void *extension(std::string_view id) const;
     [[nodiscard]] Products &products() { return products_; }
     [[nodiscard]] HostTables &tables() { return tables_; }
     void count_launch() { ++launches_; }
@@ -79,7 +87,8 @@ class Cuda {
 
     // Device memory; the error names how much was wanted and how much there is.
     Result<void *> allocate(std::size_t size_bytes);
-    void release(void *memory);
+    Result<tessera_tensor> allocate(const tessera_tensor &wanted);
+    void release(void *memory); // of a tensor or a weight
     // At least `count` elements, undefined contents; grows and stays. NULL when memory is short:
     // that has been reported then, and the operation returns.
     template <class T>
@@ -106,7 +115,6 @@ class Cuda {
                                 const std::vector<float> &values);
     // NULL when `packed` is none of this device.
     [[nodiscard]] const PackedWeight *find(const tessera_tensor &packed) const;
-    void forget(const void *packed);
 
     // ---- launches ----
 

@@ -13,8 +13,8 @@
 #include "compute/cuda/denoise_plan.hpp"
 #include "compute/cuda/linear.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/range.hpp"
 #include "compute/operands.hpp"
+#include "compute/table.hpp"
 
 #include <algorithm>
 #include <map>
@@ -355,7 +355,7 @@ void DenoiseChain::begin(const tessera_denoise_set &set) {
         begin_state_.noise = data_of(*set.noise);
         std::copy_n(set.noise->stride, 3, begin_state_.noise_stride);
     } else {
-        const tessera_random random = operands::copy_options(set.random);
+        const tessera_random random = operations::copy_options(set.random);
         begin_state_.source = NormalSource(random);
         const std::int32_t *drawn_at = image_positions(cuda_, *random.index);
         if (drawn_at == nullptr) return;
@@ -493,9 +493,7 @@ void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const 
 
 namespace {
 
-Cuda &device_of(const tessera_compute *compute) {
-    return *static_cast<Cuda *>(compute->compute_data);
-}
+Cuda &device_of(const tessera_compute *compute) { return table::device_of<Cuda>(compute); }
 
 DenoiseChain *chain_of(tessera_denoise_chain *chain) {
     return reinterpret_cast<DenoiseChain *>(chain);
@@ -508,7 +506,7 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
     Cuda &cuda = device_of(compute);
     cuda.make_current();
     const auto check = operands::denoise_network(network);
-    auto chain = check ? DenoiseChain::create(cuda, operands::copy_options(network), max_rows,
+    auto chain = check ? DenoiseChain::create(cuda, operations::copy_options(network), max_rows,
                                               max_steps, guided != 0)
                        : Result<std::unique_ptr<DenoiseChain>>(check.error());
     if (!chain) {
@@ -532,7 +530,7 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
         return cuda.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
     }
     cuda.make_current();
-    chain_of(chain)->begin(operands::copy_options(set));
+    chain_of(chain)->begin(operations::copy_options(set));
 }
 
 void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,

@@ -2,7 +2,6 @@
 #include "compute/cuda/activation.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/cuda/rows.cuh"
-#include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -75,7 +74,6 @@ void copy_elements(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &ou
 } // namespace
 
 void fill(Cuda &cuda, float value, const tessera_tensor &out) {
-    if (!accepted(cuda, "fill", operands::fill(&out))) return;
     for_each_element<1>(cuda, "fill", out, {&out}, Fill{value, data_of(out)});
 }
 
@@ -93,33 +91,28 @@ void copy_strided(Cuda &cuda, const tessera_tensor &from, const tessera_tensor &
 }
 
 void copy(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &out) {
-    if (!accepted(cuda, "copy", operands::copy(&x, &out))) return;
     copy_strided(cuda, x, out);
 }
 
 void scale_offset(Cuda &cuda, const tessera_tensor &x, float scale, float offset,
                   const tessera_tensor &out) {
-    if (!accepted(cuda, "scale_offset", operands::scale_offset(&x, &out))) return;
     for_each_element<2>(cuda, "scale_offset", out, {&x, &out},
                         ScaleOffset{data_of(x), scale, offset, data_of(out)});
 }
 
 void add(Cuda &cuda, const tessera_tensor &a, const tessera_tensor &b, const tessera_tensor &out) {
-    if (!accepted(cuda, "add", operands::add(&a, &b, &out))) return;
     for_each_element<3>(cuda, "add", out, {&a, &b, &out},
                         Add{data_of(a), data_of(b), data_of(out)});
 }
 
 void activate(Cuda &cuda, const tessera_tensor &x, tessera_activation_kind kind,
               const tessera_tensor &out) {
-    if (!accepted(cuda, "activate", operands::activate(&x, kind, &out))) return;
     for_each_element<2>(cuda, "activate", out, {&x, &out},
                         Activate{data_of(x), kind, data_of(out)});
 }
 
 void modulate(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &shift,
               const tessera_tensor &scale, const tessera_tensor &out) {
-    if (!accepted(cuda, "modulate", operands::modulate(&x, &shift, &scale, &out))) return;
     for_each_element<4>(cuda, "modulate", out, {&x, &shift, &scale, &out},
                         Modulate{data_of(x), data_of(shift), data_of(scale), data_of(out)});
 }

@@ -1,7 +1,6 @@
 // Rows picked by index, pixels rearranged, images made into bytes.
 #include "compute/cuda/ops.hpp"
 #include "compute/cuda/rows.cuh"
-#include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -131,30 +130,25 @@ __global__ void pixels_to_bytes(const float *x, std::int64_t x_row, std::int64_t
 
 void gather_rows(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &index,
                  const tessera_tensor &out) {
-    if (!accepted(cuda, "gather_rows", operands::gather_rows(&x, &index, &out))) return;
     pick<false>(cuda, "gather_rows", x, index, out);
 }
 
 void scatter_rows(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &index,
                   const tessera_tensor &out) {
-    if (!accepted(cuda, "scatter_rows", operands::scatter_rows(&x, &index, &out))) return;
     pick<true>(cuda, "scatter_rows", x, index, out);
 }
 
 void pixel_shuffle(Cuda &cuda, const tessera_tensor &x, std::uint32_t factor,
                    const tessera_tensor &out) {
-    if (!accepted(cuda, "pixel_shuffle", operands::pixel_shuffle(&x, factor, &out))) return;
     run_shuffle<true>(cuda, "pixel_shuffle", x, out, factor);
 }
 
 void pixel_unshuffle(Cuda &cuda, const tessera_tensor &x, std::uint32_t factor,
                      const tessera_tensor &out) {
-    if (!accepted(cuda, "pixel_unshuffle", operands::pixel_unshuffle(&x, factor, &out))) return;
     run_shuffle<false>(cuda, "pixel_unshuffle", out, x, factor);
 }
 
 void to_rgba8(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &out) {
-    if (!accepted(cuda, "to_rgba8", operands::to_rgba8(&x, &out))) return;
     cuda.launch("to_rgba8", pixels_to_bytes, blocks_for(x.shape[0] * x.shape[1]), kThreads,
                 data_of(x), x.stride[0], x.stride[1], x.shape[0], x.shape[1], x.shape[2],
                 static_cast<std::uint8_t *>(out.data), out.stride[0], out.stride[1]);

@@ -125,7 +125,6 @@ void multiply_bf16(Cuda &cuda, const char *what, const __nv_bfloat16 *x, std::in
 
 void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
             const tessera_linear &options, const tessera_tensor &out) {
-    if (!accepted(cuda, "linear", operands::linear(&x, &packed, options, &out))) return;
     const PackedWeight *weight = cuda.find(packed);
     if (weight == nullptr) {
         cuda.fail(Status::kInvalidArgument,

@@ -35,7 +35,6 @@ const std::int32_t *image_positions(Cuda &cuda, const tessera_tensor &index) {
 }
 
 void normal(Cuda &cuda, const tessera_random &random, const tessera_tensor &out) {
-    if (!accepted(cuda, "normal", operands::normal(&random, &out))) return;
     const auto rows = operands::as_rows(out);
     const std::int32_t *index = image_positions(cuda, *random.index);
     if (index == nullptr) return;

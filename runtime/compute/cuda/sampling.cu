@@ -3,7 +3,6 @@
 
 #include "compute/cuda/ops.hpp"
 #include "compute/cuda/rows.cuh"
-#include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -40,8 +39,6 @@ struct ReverseStep {
 
 void guide(Cuda &cuda, const tessera_tensor &conditional, const tessera_tensor &unconditional,
            float scale, std::uint32_t guided_width, const tessera_tensor &out) {
-    const auto check = operands::guide(&conditional, &unconditional, scale, guided_width, &out);
-    if (!accepted(cuda, "guide", check)) return;
     const Guide body{data_of(conditional), data_of(unconditional), scale,
                      static_cast<std::int64_t>(guided_width), data_of(out)};
     for_each_row_element<3>(cuda, "guide", out, {&conditional, &unconditional, &out}, body);
@@ -50,8 +47,6 @@ void guide(Cuda &cuda, const tessera_tensor &conditional, const tessera_tensor &
 void reverse_step(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &model,
                   const tessera_tensor *noise, const tessera_reverse_step &step,
                   const tessera_tensor &out) {
-    const auto check = operands::reverse_step(&x, &model, noise, &step, &out);
-    if (!accepted(cuda, "reverse_step", check)) return;
     const std::int64_t width = x.shape[1];
     const bool reads_noise = noise != nullptr && step.noise_scale != 0.0F;
     const ReverseStep body{data_of(x),

@@ -1,5 +1,5 @@
 // The MAR generator as a plugin: parameters, inputs, activation, jobs.
-#include "mar/job.hpp"
+#include "blocks/shell/job.hpp"
 
 #include "blocks/diffusion/diffusion_params.hpp"
 

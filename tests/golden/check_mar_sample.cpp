@@ -1,7 +1,7 @@
 // A recorded sampling run of MAR: every stage with its recorded input, then the whole run.
 #include "golden/check_case.hpp"
 
-#include "mar/token_run.hpp"
+#include "blocks/shell/token_run.hpp"
 
 #include "blocks/diffusion/sampler.hpp"
 

@@ -1,7 +1,7 @@
 // A job that is asked to stop: it gives control back after the unit it is in, wherever that is.
 #include "test_model.hpp"
 
-#include "mar/job.hpp"
+#include "blocks/shell/job.hpp"
 
 #include <gtest/gtest.h>
 

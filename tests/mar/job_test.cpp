@@ -1,7 +1,7 @@
 // Jobs of the MAR generator: pictures, events, completion, and what a step may not do.
 #include "test_model.hpp"
 
-#include "mar/job.hpp"
+#include "blocks/shell/job.hpp"
 
 #include <gmock/gmock.h>
 

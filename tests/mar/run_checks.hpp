@@ -3,7 +3,7 @@
 
 #include "test_model.hpp"
 
-#include "mar/token_run.hpp"
+#include "blocks/shell/token_run.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // One job of the MAR generator.
-#include "mar/job.hpp"
+#include "blocks/shell/job.hpp"
 
 #include <tessera/ext/features.h>
 

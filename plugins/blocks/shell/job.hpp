@@ -2,8 +2,8 @@
 // the events in between. Runs in units under the host's budget.
 #pragma once
 
-#include "mar/completion.hpp"
-#include "mar/token_run.hpp"
+#include "blocks/shell/completion.hpp"
+#include "blocks/shell/token_run.hpp"
 
 #include "blocks/codec/latent_codec.hpp"
 

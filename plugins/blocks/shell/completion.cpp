@@ -1,5 +1,5 @@
 // What a request gives: the image, latents and mask inputs.
-#include "mar/completion.hpp"
+#include "blocks/shell/completion.hpp"
 
 #include <algorithm>
 #include <cmath>

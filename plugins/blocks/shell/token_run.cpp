@@ -1,5 +1,5 @@
 // One autoregressive run of MAR over the tokens of a few images.
-#include "mar/token_run.hpp"
+#include "blocks/shell/token_run.hpp"
 
 #include <tessera/generator.h>
 

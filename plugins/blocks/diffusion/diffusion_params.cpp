@@ -11,11 +11,13 @@ constexpr const char *kSampling = "Sampling";
 constexpr const char *kFast = "Fast sampling";
 constexpr std::int64_t kLatestHurry = 65536; // autoregressive steps
 
-enum Spacing { kEven = 0, kStride = 1, kLogSnr = 2, kModelOwn = 3 };
-
-const std::vector<std::string> kSchedules = {"linear", "constant"};
-const std::vector<std::string> kIntegrators = {"ancestral", "ddim", "dpm++2m"};
-const std::vector<std::string> kAnnealings = {"none", "linear", "cosine", "two-stage"};
+enum class Spacing { kEven, kStride, kLogSnr, kModelOwn };
+constexpr std::pair<Spacing, const char *> kSpacingNames[] = {
+    {Spacing::kEven, "even"},
+    {Spacing::kStride, "stride"},
+    {Spacing::kLogSnr, "log-snr"},
+    {Spacing::kModelOwn, "model"}, // last: offered only where the model has one
+};
 
 constexpr const char *kHurryKeys[kHurryLevels] = {"hurry_1", "hurry_2", "hurry_3",
                                                   "hurry_4", "hurry_5", "hurry_6"};
@@ -47,35 +49,55 @@ void read_number(const Config &defaults, const char *key, sdk::FloatParam &param
     if (defaults.has(key)) param.initial = defaults.number(key, param.min, param.max);
 }
 
-void read_choice(const Config &defaults, const char *key, const std::vector<std::string> &labels,
-                 sdk::ChoiceParam &param) {
-    if (!defaults.has(key)) return;
-    const std::string name = defaults.text(key);
-    const auto found = std::find(labels.begin(), labels.end(), name);
-    if (found == labels.end()) {
-        std::string all;
-        for (const std::string &label : labels) all += (all.empty() ? "'" : ", '") + label + "'";
-        defaults.reject(key, "is '" + name + "', expected one of " + all);
-    }
-    param.initial = found - labels.begin();
+// Choices are described by lists of value and name; where one stands in its list is what a request
+// says.
+template <class Enum, std::size_t N>
+std::vector<std::string> labels(const std::pair<Enum, const char *> (&names)[N]) {
+    std::vector<std::string> result;
+    for (const auto &[value, name] : names) result.emplace_back(name);
+    return result;
 }
 
-template <class Enum, class Request>
-Enum choice(const Request &request, const sdk::ChoiceParam &param,
-            const std::vector<std::string> &labels) {
+template <class Enum, std::size_t N>
+std::int64_t place_of(Enum wanted, const std::pair<Enum, const char *> (&names)[N]) {
+    return std::find_if(std::begin(names), std::end(names),
+                        [&](const auto &entry) { return entry.first == wanted; }) -
+           std::begin(names);
+}
+
+template <class Enum, std::size_t N>
+void read_choice(const Config &defaults, const char *key,
+                 const std::pair<Enum, const char *> (&names)[N], sdk::ChoiceParam &param) {
+    if (!defaults.has(key)) return;
+    const std::string wanted = defaults.text(key);
+    std::string all;
+    for (std::size_t i = 0; i < N; ++i) {
+        if (wanted == names[i].second) {
+            param.initial = static_cast<std::int64_t>(i);
+            return;
+        }
+        all += (all.empty() ? "'" : ", '") + std::string(names[i].second) + "'";
+    }
+    defaults.reject(key, "is '" + wanted + "', expected one of " + all);
+}
+
+template <class Enum, std::size_t N>
+Enum choice(const sdk::Request &request, const sdk::ChoiceParam &param,
+            const std::pair<Enum, const char *> (&names)[N]) {
     const int value = request[param];
-    if (value < 0 || value >= static_cast<int>(labels.size())) {
+    if (value < 0 || value >= static_cast<int>(N)) {
         throw sdk::Failure(sdk::Status::kInvalidArgument,
                            std::string(param.key) + " " + std::to_string(value) +
-                               ", expected 0 to " + std::to_string(labels.size() - 1));
+                               ", expected 0 to " + std::to_string(N - 1));
     }
-    return static_cast<Enum>(value);
+    return names[value].first;
 }
 
 } // namespace
 
-DiffusionParams::DiffusionParams()
-    : guidance_{.id = 3,
+DiffusionParams::DiffusionParams(DiffusionScope scope)
+    : scope_(scope),
+      guidance_{.id = 3,
                 .key = "guidance",
                 .name = "Guidance",
                 .group = kSampling,
@@ -177,32 +199,29 @@ DiffusionParams::DiffusionParams()
 // as the model's own list.
 void DiffusionParams::recommend_denoising(const std::string &spec) {
     static_cast<void>(respace(spec)); // a bad one fails here
-    struct Prefix {
-        const char *text;
-        Spacing spacing;
-    };
-    for (const auto &[prefix, spacing] :
-         {Prefix{"ddim", kStride}, Prefix{"logsnr", kLogSnr}, Prefix{"", kEven}}) {
+    constexpr std::pair<const char *, Spacing> kPrefixes[] = {
+        {"ddim", Spacing::kStride}, {"logsnr", Spacing::kLogSnr}, {"", Spacing::kEven}};
+    for (const auto &[prefix, spacing] : kPrefixes) {
         const std::string text = prefix;
         if (!spec.starts_with(text) || !is_whole_number(spec.substr(text.size()))) continue;
         denoise_.initial = std::stoll(spec.substr(text.size()));
-        spacing_.initial = spacing;
+        spacing_.initial = place_of(spacing, kSpacingNames);
         return;
     }
     own_spacing_ = spec;
-    spacing_.initial = kModelOwn;
+    spacing_.initial = place_of(Spacing::kModelOwn, kSpacingNames);
 }
 
 void DiffusionParams::read_defaults(const Config &defaults) {
     read_number(defaults, "guidance", guidance_);
-    read_choice(defaults, "guidance_schedule", kSchedules, schedule_);
+    read_choice(defaults, "guidance_schedule", kGuidanceScheduleNames, schedule_);
     read_number(defaults, "temperature", temperature_);
     if (defaults.has("denoise_steps")) {
         recommend_denoising(defaults.text_or_integer("denoise_steps"));
     }
-    read_choice(defaults, "integrator", kIntegrators, integrator_);
+    read_choice(defaults, "integrator", kIntegratorNames, integrator_);
     read_number(defaults, "eta", eta_);
-    read_choice(defaults, "annealing", kAnnealings, annealing_);
+    read_choice(defaults, "annealing", kAnnealingNames, annealing_);
     if (defaults.has("denoise_steps_last")) {
         last_denoise_.initial =
             defaults.integer("denoise_steps_last", last_denoise_.min, last_denoise_.max);
@@ -212,19 +231,26 @@ void DiffusionParams::read_defaults(const Config &defaults) {
 }
 
 void DiffusionParams::add_to(sdk::ParamList &params) const {
+    if (scope_ == DiffusionScope::kNone) return;
+    const bool sets = scope_ == DiffusionScope::kSets;
     params.add(guidance_);
-    params.add(schedule_, kSchedules);
+    if (sets) params.add(schedule_, labels(kGuidanceScheduleNames));
     params.add(temperature_);
-    params.add(denoise_);
-    std::vector<std::string> spacings = {"even", "stride", "log-snr"};
-    if (!own_spacing_.empty()) spacings.emplace_back("model");
-    params.add(spacing_, spacings);
-    params.add(integrator_, kIntegrators);
+    if (sets) {
+        params.add(denoise_);
+        std::vector<std::string> spacings = labels(kSpacingNames);
+        if (own_spacing_.empty()) spacings.pop_back();
+        params.add(spacing_, spacings);
+    }
+    params.add(integrator_, labels(kIntegratorNames));
     params.add(eta_);
-    params.add(annealing_, kAnnealings);
-    params.add(last_denoise_);
+    if (sets) {
+        params.add(annealing_, labels(kAnnealingNames));
+        params.add(last_denoise_);
+    }
     params.add(guidance_low_);
     params.add(guidance_high_);
+    if (!sets) return;
     params.add(deadline_);
     for (const sdk::IntParam &param : hurry_) params.add(param);
 }
@@ -232,12 +258,12 @@ void DiffusionParams::add_to(sdk::ParamList &params) const {
 DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     DiffusionSettings s;
     s.guidance = request[guidance_];
-    s.schedule = choice<GuidanceSchedule>(request, schedule_, kSchedules);
+    s.schedule = choice(request, schedule_, kGuidanceScheduleNames);
     s.temperature = request[temperature_];
-    s.integrator = choice<Integrator>(request, integrator_, kIntegrators);
+    s.integrator = choice(request, integrator_, kIntegratorNames);
     s.denoise_steps = denoise_spec(request);
     s.eta = request[eta_];
-    s.annealing = choice<Annealing>(request, annealing_, kAnnealings);
+    s.annealing = choice(request, annealing_, kAnnealingNames);
     s.last_denoise_steps = request[last_denoise_];
     s.guidance_low = request[guidance_low_];
     s.guidance_high = request[guidance_high_];
@@ -266,16 +292,16 @@ double DiffusionParams::deadline(const sdk::Request &request) const {
 }
 
 std::string DiffusionParams::denoise_spec(const sdk::Request &request) const {
-    std::string count = std::to_string(request[denoise_]);
-    if (static_cast<Integrator>(request[integrator_]) == Integrator::kDpm2m) {
+    const std::string count = std::to_string(request[denoise_]);
+    if (choice(request, integrator_, kIntegratorNames) == Integrator::kDpm2m) {
         return "logsnr" + count;
     }
-    switch (request[spacing_]) {
-    case kStride:
+    switch (choice(request, spacing_, kSpacingNames)) {
+    case Spacing::kStride:
         return "ddim" + count;
-    case kLogSnr:
+    case Spacing::kLogSnr:
         return "logsnr" + count;
-    case kModelOwn:
+    case Spacing::kModelOwn:
         return own_spacing_;
     default:
         return count;

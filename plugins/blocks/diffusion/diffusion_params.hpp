@@ -14,10 +14,17 @@
 
 namespace tessera::blocks {
 
+// Which of them a generator has.
+enum class DiffusionScope {
+    kNone,
+    kLevels, // one set of all tokens, whose noise levels are the steps of the run
+    kSets,   // sets of tokens, each with its own denoising steps
+};
+
 class DiffusionParams {
   public:
     // Ids 3 to 20: a generator's own parameters have others.
-    DiffusionParams();
+    explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
     // `defaults` of its file, every value of which is optional. Both throw Failure.
@@ -39,6 +46,7 @@ class DiffusionParams {
   private:
     [[nodiscard]] std::string denoise_spec(const sdk::Request &request) const;
 
+    DiffusionScope scope_;
     std::string own_spacing_; // denoising times that no number and spacing describe; may be empty
     sdk::FloatParam guidance_;
     sdk::ChoiceParam schedule_;

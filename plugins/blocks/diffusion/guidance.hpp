@@ -1,9 +1,15 @@
 // Classifier-free guidance: how strong it is at each autoregressive step.
 #pragma once
 
+#include <utility>
+
 namespace tessera::blocks {
 
 enum class GuidanceSchedule { kLinear, kConstant };
+inline constexpr std::pair<GuidanceSchedule, const char *> kGuidanceScheduleNames[] = {
+    {GuidanceSchedule::kLinear, "linear"},
+    {GuidanceSchedule::kConstant, "constant"},
+};
 
 // Linear grows with the tokens that are known after the step: 1 + (g - 1)(tokens - unknown) /
 // tokens. At the last step `unknown_after` is still 1, so linear never reaches g.

@@ -6,6 +6,7 @@
 
 #include "blocks/diffusion/noise_schedule.hpp"
 
+#include <utility>
 #include <vector>
 
 namespace tessera::blocks {
@@ -21,6 +22,11 @@ enum class Integrator {
     kAncestral, // a draw from the learned reverse distribution
     kDdim,      // arXiv 2010.02502
     kDpm2m,     // DPM-Solver++(2M), arXiv 2211.01095
+};
+inline constexpr std::pair<Integrator, const char *> kIntegratorNames[] = {
+    {Integrator::kAncestral, "ancestral"},
+    {Integrator::kDdim, "ddim"},
+    {Integrator::kDpm2m, "dpm++2m"},
 };
 
 // All steps of one chain in running order, from the noisiest time down to 0 and then to x0.

@@ -6,11 +6,18 @@
 #include "blocks/sequence/order.hpp"
 
 #include <array>
+#include <utility>
 #include <vector>
 
 namespace tessera::blocks {
 
 enum class Annealing { kNone, kLinear, kCosine, kTwoStage };
+inline constexpr std::pair<Annealing, const char *> kAnnealingNames[] = {
+    {Annealing::kNone, "none"},
+    {Annealing::kLinear, "linear"},
+    {Annealing::kCosine, "cosine"},
+    {Annealing::kTwoStage, "two-stage"},
+};
 
 // Denoising steps at autoregressive step k of `count`, from `first` at k = 0 down to `last`:
 //   linear    last + floor((count - 1 - k) / (count - 1) (first - last))

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <limits>
+#include <map>
 
 namespace tessera::golden {
 
@@ -49,32 +50,33 @@ void Report::print() const {
     }
 }
 
+namespace {
+
+std::map<std::string, Check> &kinds() {
+    static std::map<std::string, Check> all;
+    return all;
+}
+
+} // namespace
+
+Kind::Kind(const char *name, Check check) { kinds()[name] = check; }
+
+void check_by_kind(const CaseContext &context, const CaseFile &file, Report &report) {
+    const std::string kind = file.text("kind");
+    const auto found = kinds().find(kind);
+    if (found == kinds().end()) {
+        std::string all;
+        for (const auto &[name, check] : kinds()) all += (all.empty() ? "" : ", ") + name;
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           file.path() + ": kind '" + kind + "', expected one of " + all);
+    }
+    found->second(context, file, report);
+}
+
 Report check_case(const CaseContext &context, const std::string &case_path) {
     const CaseFile file(context.host, case_path);
-    const std::string kind = file.text("kind");
     Report report;
-    if (kind == "mar_sample") {
-        check_mar_sample(context, file, report);
-    } else if (kind == "mar_layers") {
-        check_mar_layers(context, file, report);
-    } else if (kind == "klvae_io") {
-        check_codec(context, file, report);
-    } else if (kind == "e2e") {
-        check_end_to_end(context, file, report);
-    } else if (kind == "diffusion_schedules") {
-        check_schedules(file, report);
-    } else if (kind == "p_sample_example") {
-        check_reverse_step(context, file, report);
-    } else if (kind == "mask_schedules") {
-        check_mask_schedules(file, report);
-    } else if (kind == "ops") {
-        check_operations(context, file, report);
-    } else {
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           file.path() + ": kind '" + kind +
-                               "', expected mar_sample, mar_layers, klvae_io, e2e, "
-                               "diffusion_schedules, p_sample_example, mask_schedules or ops");
-    }
+    check_by_kind(context, file, report);
     return report;
 }
 
@@ -127,27 +129,6 @@ Values<float> one_of(const Values<float> &values, std::int64_t index) {
     Values<float> one = values.at(index);
     one.shape.insert(one.shape.begin(), 1);
     return one;
-}
-
-mar::MarModel load_model(const CaseContext &context, const sdk::Weights &weights) {
-    const auto text = weights.metadata("config");
-    if (!text) {
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           weights.path() + ": metadata 'config' is missing");
-    }
-    const auto config =
-        mar::MarConfig::read(blocks::Config::parse(*text, weights.path() + ": config"));
-    blocks::WeightLoader loader(weights, context.compute);
-    return loader.run([&](blocks::WeightLoader &l) {
-        return mar::MarModel::load(config, l,
-                                   context.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16);
-    });
-}
-
-std::vector<std::int64_t> case_labels(const CaseFile &file, std::int64_t images) {
-    const blocks::Config call = file.object("call");
-    if (call.is_null("labels")) return std::vector<std::int64_t>(images, -1);
-    return call.integers("labels", 0, 1 << 20);
 }
 
 std::string beside(const CaseFile &file, const std::string &name) {

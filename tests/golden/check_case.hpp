@@ -4,8 +4,6 @@
 
 #include "golden/case_file.hpp"
 
-#include "mar/model.hpp"
-
 #include <tessera/sdk/compute.hpp>
 
 #include <optional>
@@ -53,15 +51,15 @@ struct CaseContext {
 // Runs the case by its `kind`; throws Failure on bad input.
 [[nodiscard]] Report check_case(const CaseContext &context, const std::string &case_path);
 
-// One function a kind.
-void check_mar_sample(const CaseContext &context, const CaseFile &file, Report &report);
-void check_mar_layers(const CaseContext &context, const CaseFile &file, Report &report);
-void check_codec(const CaseContext &context, const CaseFile &file, Report &report);
-void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &report);
-void check_schedules(const CaseFile &file, Report &report);
-void check_reverse_step(const CaseContext &context, const CaseFile &file, Report &report);
-void check_mask_schedules(const CaseFile &file, Report &report);
-void check_operations(const CaseContext &context, const CaseFile &file, Report &report);
+// A kind of case. One static object next to its check makes it known; the folders here, one for
+// each generator, are found by the build.
+using Check = void (*)(const CaseContext &context, const CaseFile &file, Report &report);
+struct Kind {
+    Kind(const char *name, Check check);
+};
+
+// The check of the file's kind; throws Failure for one that is not known.
+void check_by_kind(const CaseContext &context, const CaseFile &file, Report &report);
 
 // ---- shared by the checks ----------------------------------------------------------------------
 
@@ -74,11 +72,7 @@ void check_operations(const CaseContext &context, const CaseFile &file, Report &
 [[nodiscard]] Values<float> channels_last(const Values<float> &values);
 [[nodiscard]] Values<float> one_of(const Values<float> &values, std::int64_t index);
 
-// Loads the model of a weights file; its config comes from the file.
-[[nodiscard]] mar::MarModel load_model(const CaseContext &context, const sdk::Weights &weights);
-// The labels of a sampling case, -1 for none.
-[[nodiscard]] std::vector<std::int64_t> case_labels(const CaseFile &file, std::int64_t images);
-// `name` beside the case file.
+// `name` next to the case file.
 [[nodiscard]] std::string beside(const CaseFile &file, const std::string &name);
 
 } // namespace tessera::golden

@@ -104,8 +104,6 @@ std::vector<std::uint8_t> to_bytes(const sdk::Compute &compute, const Values<flo
     return bytes;
 }
 
-} // namespace
-
 void check_codec(const CaseContext &context, const CaseFile &file, Report &report) {
     const sdk::Weights weights(context.host, context.weights);
     const blocks::LatentCodec codec = load_codec(context, weights);
@@ -160,8 +158,12 @@ void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &
     if (!std::filesystem::exists(path)) return;
     const CaseFile run(context.host, path);
     if (run.floats("latents").data == file.floats("latents").data) {
-        check_mar_sample(context, run, report);
+        check_by_kind(context, run, report);
     }
 }
 
+const Kind kCodec("klvae_io", check_codec);
+const Kind kEndToEnd("e2e", check_end_to_end);
+
+} // namespace
 } // namespace tessera::golden

@@ -1,6 +1,8 @@
 // Single operators whose wrong variant hides in a whole model.
 #include "golden/check_case.hpp"
 
+#include "blocks/model/weight_loader.hpp"
+
 #include <algorithm>
 
 namespace tessera::golden {
@@ -243,10 +245,11 @@ void OperationCheck::patchify() {
                     channels_last(file_.floats("patchify.latents")).data, 0.0, 0.0);
 }
 
-} // namespace
-
 void check_operations(const CaseContext &context, const CaseFile &file, Report &report) {
     OperationCheck(context.compute, file, report).run();
 }
 
+const Kind kOperations("ops", check_operations);
+
+} // namespace
 } // namespace tessera::golden

@@ -73,9 +73,7 @@ void compare_tables(Report &report, const CaseFile &file, const std::string &spe
     compare_variance_ends(report, tables, file, prefix);
 }
 
-} // namespace
-
-void check_schedules(const CaseFile &file, Report &report) {
+void check_schedules(const CaseContext &, const CaseFile &file, Report &report) {
     compare_table(report, "base betas", blocks::cosine_betas(), file.doubles("base.betas"));
     for (const std::string &spec : blocks::parse_text_list(file.text("steps"), file.path())) {
         compare_tables(report, file, spec);
@@ -128,7 +126,7 @@ void check_reverse_step(const CaseContext &context, const CaseFile &file, Report
     }
 }
 
-void check_mask_schedules(const CaseFile &file, Report &report) {
+void check_mask_schedules(const CaseContext &, const CaseFile &file, Report &report) {
     constexpr std::string_view kSuffix = ".mask_len";
     for (const std::string &name : file.names_ending(std::string(kSuffix))) {
         const std::string prefix = name.substr(0, name.size() - kSuffix.size()); // "S256.n64"
@@ -154,4 +152,9 @@ void check_mask_schedules(const CaseFile &file, Report &report) {
     }
 }
 
+const Kind kSchedules("diffusion_schedules", check_schedules);
+const Kind kReverseStep("p_sample_example", check_reverse_step);
+const Kind kMaskSchedules("mask_schedules", check_mask_schedules);
+
+} // namespace
 } // namespace tessera::golden

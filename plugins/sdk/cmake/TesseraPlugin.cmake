@@ -23,4 +23,7 @@ function(tessera_add_plugin name)
     set_target_properties(${name} PROPERTIES
       LIBRARY_OUTPUT_DIRECTORY "${TESSERA_PLUGIN_OUTPUT_DIRECTORY}")
   endif()
+  if(TESSERA_PLUGIN_INSTALL_DIRECTORY)
+    install(TARGETS ${name} LIBRARY DESTINATION "${TESSERA_PLUGIN_INSTALL_DIRECTORY}")
+  endif()
 endfunction()

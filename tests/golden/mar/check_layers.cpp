@@ -1,5 +1,5 @@
 // Inner tensors of one step of MAR, each computed from its recorded input.
-#include "golden/check_case.hpp"
+#include "golden/mar/mar_case.hpp"
 
 #include "blocks/model/time_embed.hpp"
 
@@ -285,12 +285,13 @@ void LayerCheck::check_head_block(std::size_t index, const sdk::View &silu) {
     compare(prefix + "out", h);
 }
 
-} // namespace
-
 void check_mar_layers(const CaseContext &context, const CaseFile &file, Report &report) {
     const sdk::Weights weights(context.host, context.weights);
     const mar::MarModel model = load_model(context, weights);
     LayerCheck(context, file, model, report).run();
 }
 
+const Kind kKind("mar_layers", check_mar_layers);
+
+} // namespace
 } // namespace tessera::golden

@@ -1,5 +1,6 @@
 // A recorded sampling run of MAR: every stage with its recorded input, then the whole run.
-#include "golden/check_case.hpp"
+#include "golden/mar/mar_case.hpp"
+
 
 #include "blocks/shell/token_run.hpp"
 
@@ -424,12 +425,13 @@ void SampleCheck::check_run() {
     }
 }
 
-} // namespace
-
 void check_mar_sample(const CaseContext &context, const CaseFile &file, Report &report) {
     const sdk::Weights weights(context.host, context.weights);
     const mar::MarModel model = load_model(context, weights);
     SampleCheck(context, file, model, report).run();
 }
 
+const Kind kKind("mar_sample", check_mar_sample);
+
+} // namespace
 } // namespace tessera::golden

@@ -1,11 +1,12 @@
-// MAR (arXiv 2406.11838): configuration and weights of a model on a device. How a job runs it is in
-// towers.hpp (encoder, decoder) and job.hpp (the sampler).
+// MAR (arXiv 2406.11838): configuration and weights of a model on a device. Its encoder and decoder
+// run in towers.hpp, everything else in blocks/shell.
 #pragma once
 
 #include "blocks/model/config.hpp"
 #include "blocks/model/token_head.hpp"
 #include "blocks/model/transformer_block.hpp"
 #include "blocks/model/weight_loader.hpp"
+#include "blocks/shell/set_model.hpp"
 
 #include <cstdint>
 #include <string>
@@ -46,13 +47,24 @@ struct MarConfig {
     [[nodiscard]] std::int64_t latent_side() const { return side() * patch; }
     [[nodiscard]] std::int64_t pixel_side() const { return latent_side() * latent_stride; }
     [[nodiscard]] std::int64_t rows() const { return buffer_rows + tokens(); }
+    [[nodiscard]] blocks::TokenGrid grid() const {
+        return {side(), side(), patch, latent_channels, latent_stride, latent_scale};
+    }
 };
 
 // Weights on the device. Names in comments are those of the reference implementation.
-struct MarModel {
+class MarModel final : public blocks::SetModel {
+  public:
     // Throws Failure when the file does not hold exactly the tensors of the config.
     [[nodiscard]] static MarModel load(const MarConfig &config, blocks::WeightLoader &loader,
                                        tessera_dtype precision);
+
+    [[nodiscard]] blocks::TokenGrid grid() const override { return config.grid(); }
+    [[nodiscard]] std::unique_ptr<blocks::SetNetwork> network(const sdk::Compute &compute,
+                                                              const blocks::RunSpec &spec,
+                                                              std::int64_t batch) const override;
+    [[nodiscard]] std::unique_ptr<blocks::TokenSampler>
+    sampler(const sdk::Compute &compute, blocks::SamplerSpec spec) const override;
 
     MarConfig config;
     sdk::Tensor class_table;       // class_emb.weight (classes, E)

@@ -1,7 +1,10 @@
 // The encoder and decoder of MAR for a batch, unit by unit.
 #include "mar/towers.hpp"
 
+#include "blocks/shell/diffusion_sampler.hpp"
+
 #include <algorithm>
+#include <utility>
 
 namespace tessera::mar {
 namespace {
@@ -21,6 +24,17 @@ sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
 }
 
 } // namespace
+
+std::unique_ptr<blocks::SetNetwork>
+MarModel::network(const sdk::Compute &compute, const blocks::RunSpec &, std::int64_t batch) const {
+    return std::make_unique<Towers>(compute, *this, batch);
+}
+
+std::unique_ptr<blocks::TokenSampler> MarModel::sampler(const sdk::Compute &compute,
+                                                        blocks::SamplerSpec spec) const {
+    const blocks::Linear *guesses = config.local_kernel != 0 ? &guess : nullptr;
+    return std::make_unique<blocks::DiffusionSampler>(compute, head, guesses, std::move(spec));
+}
 
 Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch)
     : compute_(compute), model_(model), batch_(batch), buffer_(model.config.buffer_rows),
@@ -56,7 +70,7 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
     plan();
 }
 
-void Towers::set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix) {
+void Towers::set_class(std::int64_t entry, std::int64_t label, const blocks::ClassMix &mix) {
     const auto embedding = [this](std::int64_t index) {
         return index >= 0 ? sdk::at(model_.class_table.view(), index)
                           : sdk::at(model_.no_class.view(), 0);

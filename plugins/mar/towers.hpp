@@ -12,42 +12,28 @@
 
 namespace tessera::mar {
 
-// A second class in the place of the first, in part: the embedding is a straight line between them.
-struct ClassMix {
-    std::int64_t label = -1; // -1: none
-    float weight = 0.0f;     // of this class; 0: only the first, 1: only this one
-};
-
-class Towers {
+class Towers final : public blocks::SetNetwork {
   public:
     // Room for `batch` entries (twice the images when guided), all tokens known or wanted.
     Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch);
     Towers(const Towers &) = delete;
     Towers &operator=(const Towers &) = delete;
 
-    // The class of an entry, or -1 for none, and what is mixed in: fills its buffer rows.
-    void set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix = {});
-
-    // Embeds tokens (images, n, d) at `positions` (images x n) into entries first, first + 1, ...
+    // See blocks::SetNetwork. Fills the buffer rows of the entry.
+    void set_class(std::int64_t entry, std::int64_t label, const blocks::ClassMix &mix) override;
     void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
-               std::int64_t images, std::int64_t first_entry);
+               std::int64_t images, std::int64_t first_entry) override;
+    void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) override;
+    [[nodiscard]] double flops(std::int64_t known, std::int64_t wanted) const override;
+    [[nodiscard]] int unit_count() const override { return static_cast<int>(units_.size()); }
+    [[nodiscard]] double unit_flops(int index) const override { return units_[index].flops; }
+    void run_unit(int index) override;
+    [[nodiscard]] sdk::View conditions() const override; // (batch, wanted, D)
 
-    // Plans a pass. `known` (batch x m) and `wanted` (batch x n) are token positions of each entry,
-    // ascending, and are copied.
-    void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted);
-
-    // Work of a pass that knows and wants so many tokens of each entry.
-    [[nodiscard]] double flops(std::int64_t known, std::int64_t wanted) const;
-
-    [[nodiscard]] int unit_count() const { return static_cast<int>(units_.size()); }
+    // The first units are the encoder's.
     [[nodiscard]] int encoder_unit_count() const { return encoder_units_; }
-    [[nodiscard]] double unit_flops(int index) const { return units_[index].flops; }
-    void run_unit(int index);
-
     // After the encoder's units: (batch, K + known, E). Tests may overwrite it.
     [[nodiscard]] sdk::View encoded() const;
-    // After all units: (batch, wanted, D).
-    [[nodiscard]] sdk::View conditions() const;
     // (batch, K + S, E) after embed and set_class: rows of positions that were never set are
     // undefined.
     [[nodiscard]] const sdk::View &embedded() const { return embedded_; }

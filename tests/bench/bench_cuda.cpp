@@ -146,7 +146,7 @@ class Bench {
         std::vector<std::int32_t> all(static_cast<std::size_t>(tokens()));
         std::iota(all.begin(), all.end(), 0);
         for (std::int64_t entry = 0; entry < entries; ++entry) {
-            towers_->set_class(entry, entry < options_.batch ? 1 : -1);
+            towers_->set_class(entry, entry < options_.batch ? 1 : -1, {});
             towers_->embed(start, all, 1, entry);
         }
         const blocks::NoiseTables tables =

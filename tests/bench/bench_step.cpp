@@ -115,8 +115,8 @@ class Parts {
                 return blocks::LatentCodec::load(l, codec_weights, precision == TESSERA_DTYPE_F32);
             }));
         towers_ = std::make_unique<mar::Towers>(compute, *model_, 2);
-        towers_->set_class(0, 1);
-        towers_->set_class(1, -1);
+        towers_->set_class(0, 1, {});
+        towers_->set_class(1, -1, {});
         const sdk::Tensor tokens = compute.allocate({1, config.tokens(), config.token_width()});
         compute.fill(0.5f, tokens);
         std::vector<std::int32_t> all(static_cast<std::size_t>(config.tokens()));

@@ -1,7 +1,5 @@
 // A job that is asked to stop: it gives control back after the unit it is in, wherever that is.
-#include "test_model.hpp"
-
-#include "blocks/shell/job.hpp"
+#include "test_job.hpp"
 
 #include <gtest/gtest.h>
 
@@ -63,19 +61,19 @@ TEST(Cancel, IsHonouredAfterEveryUnit) {
         codec_path, golden::synthetic_kl_codec(32, {1, 1, 1, 1}, 1, shape.vae_embed_dim, 32, 8)));
     const mar::MarModel model = load_mar(device, model_path);
     const LatentCodec codec = load_codec(device, codec_path);
-    mar::MarJob::Spec spec;
+    TestJobSpec spec;
     spec.tokens.labels = {1};
     spec.tokens.steps = 2;
     spec.tokens.diffusion.denoise_steps = "6";
 
     StoppingSink never(1 << 30);
-    mar::MarJob whole(device.compute, model, codec, spec, never.sink());
+    ModelJob whole = make_job(device.compute, model, codec, spec, never.sink());
     ASSERT_EQ(whole.step(kNoLimitUs), sdk::Status::kDone);
     ASSERT_EQ(never.images, 1);
     ASSERT_GT(never.asked - never.asked_in_tokens, 50) << "questions while decoding";
     for (int stop_at = 1; stop_at <= never.asked; ++stop_at) {
         StoppingSink sink(stop_at);
-        mar::MarJob job(device.compute, model, codec, spec, sink.sink());
+        ModelJob job = make_job(device.compute, model, codec, spec, sink.sink());
         EXPECT_EQ(job.step(kNoLimitUs), sdk::Status::kMore) << stop_at;
         EXPECT_EQ(sink.asked, stop_at);
         EXPECT_EQ(sink.images, 0) << stop_at;

@@ -16,8 +16,8 @@ class FastRunTest : public testing::Test {
         path_ = directory_ / "model.safetensors";
         ASSERT_TRUE(golden::write_synthetic(path_, mar_file(shape)));
     }
-    static mar::TokenRunSpec spec(std::vector<std::int64_t> labels = {1}) {
-        mar::TokenRunSpec spec;
+    static RunSpec spec(std::vector<std::int64_t> labels = {1}) {
+        RunSpec spec;
         spec.labels = std::move(labels);
         spec.steps = 8;
         spec.diffusion.guidance = 2.5;
@@ -26,16 +26,16 @@ class FastRunTest : public testing::Test {
         spec.seed = 42;
         return spec;
     }
-    static mar::TokenRunSpec fast(Integrator integrator, const std::string &steps,
-                                  std::vector<std::int64_t> labels = {1}) {
-        mar::TokenRunSpec fast = spec(std::move(labels));
+    static RunSpec fast(Integrator integrator, const std::string &steps,
+                        std::vector<std::int64_t> labels = {1}) {
+        RunSpec fast = spec(std::move(labels));
         fast.diffusion.integrator = integrator;
         fast.diffusion.denoise_steps = steps;
         return fast;
     }
     // All that this file is about at once.
-    static mar::TokenRunSpec everything(std::vector<std::int64_t> labels) {
-        mar::TokenRunSpec all = fast(Integrator::kDpm2m, "logsnr12", std::move(labels));
+    static RunSpec everything(std::vector<std::int64_t> labels) {
+        RunSpec all = fast(Integrator::kDpm2m, "logsnr12", std::move(labels));
         all.diffusion.eta = 0.5;
         all.diffusion.annealing = Annealing::kCosine;
         all.diffusion.last_denoise_steps = 4;
@@ -52,15 +52,15 @@ class FastRunTest : public testing::Test {
 TEST_F(FastRunTest, TheFusedChainAgreesWithBaseOperations) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec noisy = fast(Integrator::kDdim, "ddim10");
+    RunSpec noisy = fast(Integrator::kDdim, "ddim10");
     noisy.diffusion.eta = 0.5;
-    mar::TokenRunSpec noisy_dpm = fast(Integrator::kDpm2m, "logsnr10");
+    RunSpec noisy_dpm = fast(Integrator::kDpm2m, "logsnr10");
     noisy_dpm.diffusion.eta = 1.0;
-    mar::TokenRunSpec half = spec();
+    RunSpec half = spec();
     half.diffusion.guidance_low = 0.3;
     half.diffusion.guidance_high = 0.7;
-    for (const mar::TokenRunSpec &best : {fast(Integrator::kDdim, "ddim10"), noisy,
-                                          fast(Integrator::kDpm2m, "logsnr10"), noisy_dpm, half}) {
+    for (const RunSpec &best : {fast(Integrator::kDdim, "ddim10"), noisy,
+                                fast(Integrator::kDpm2m, "logsnr10"), noisy_dpm, half}) {
         expect_paths_agree(device, model, best);
     }
 }
@@ -71,7 +71,7 @@ TEST_F(FastRunTest, BatchesAndThreadsDoNotChangeABit) {
     for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
         const std::vector<float> batch =
             sample(three, load_mar(three, path_, precision), everything({1, 1}));
-        mar::TokenRunSpec second = everything({1});
+        RunSpec second = everything({1});
         second.first_image = 1;
         const std::vector<float> alone = sample(one, load_mar(one, path_, precision), second);
         const std::vector<float> half(batch.begin() + static_cast<std::ptrdiff_t>(batch.size() / 2),
@@ -85,7 +85,7 @@ TEST_F(FastRunTest, SettingsThatSayNothingChangeNothing) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> reference = sample(device, model, spec());
-    mar::TokenRunSpec same = spec();
+    RunSpec same = spec();
     same.diffusion.eta = 0.7; // not of ancestral steps
     same.diffusion.annealing = Annealing::kLinear;
     same.diffusion.last_denoise_steps = 20; // down to as many as there are
@@ -94,7 +94,7 @@ TEST_F(FastRunTest, SettingsThatSayNothingChangeNothing) {
     same.diffusion.hurry = {9, 20, 0, 0, 0, 0}; // after the end
     EXPECT_EQ(sample(device, model, same), reference);
 
-    mar::TokenRunSpec annealed = spec();
+    RunSpec annealed = spec();
     annealed.diffusion.annealing = Annealing::kTwoStage;
     annealed.diffusion.last_denoise_steps = 5;
     EXPECT_NE(sample(device, model, annealed), reference);
@@ -105,7 +105,7 @@ TEST_F(FastRunTest, TemperatureOfADeterministicIntegratorIsThatOfTheFirstNoise) 
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     for (const Integrator integrator : {Integrator::kDdim, Integrator::kDpm2m}) {
-        mar::TokenRunSpec cold = fast(integrator, "logsnr6");
+        RunSpec cold = fast(integrator, "logsnr6");
         cold.diffusion.temperature = 0.0;
         const std::vector<float> first = sample(device, model, cold);
         cold.seed = 42;
@@ -120,15 +120,15 @@ TEST_F(FastRunTest, TemperatureOfADeterministicIntegratorIsThatOfTheFirstNoise) 
 TEST_F(FastRunTest, AnIntervalWithoutStepsIsNoGuidance) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec unguided = spec();
+    RunSpec unguided = spec();
     unguided.diffusion.guidance = 1.0;
     const std::vector<float> plain = sample(device, model, unguided);
-    mar::TokenRunSpec empty = spec();
+    RunSpec empty = spec();
     empty.diffusion.guidance_low = 0.6;
     empty.diffusion.guidance_high = 0.4;
     EXPECT_EQ(sample(device, model, empty), plain);
-    mar::TokenRunSpec whole = spec();
-    mar::TokenRunSpec half = spec();
+    RunSpec whole = spec();
+    RunSpec half = spec();
     half.diffusion.guidance_high = 0.5;
     EXPECT_NE(sample(device, model, half), plain);
     EXPECT_NE(sample(device, model, half), sample(device, model, whole));
@@ -160,13 +160,13 @@ struct Timed {
 };
 constexpr double kSecondsPerFlop = 1e-6;
 
-Timed run_timed(const TestDevice &device, const mar::MarModel &model, mar::TokenRunSpec spec,
-                double target, Paces &paces, double slow_down = 1.0) {
+Timed run_timed(const TestDevice &device, const mar::MarModel &model, RunSpec spec, double target,
+                Paces &paces, double slow_down = 1.0) {
     double now = 7.0;
     Deadline deadline(
         target, [&] { return now; }, paces);
     if (target > 0.0) spec.deadline = &deadline;
-    mar::TokenRun run(device.compute, model, spec);
+    TokenRun run(device.compute, model, spec);
     while (!run.is_done()) {
         const bool late = run.steps_done() > run.step_count() / 2;
         now += run.next_flops() * kSecondsPerFlop * (late ? slow_down : 1.0);
@@ -180,7 +180,7 @@ TEST_F(FastRunTest, DeadlinesAreKeptAndCanBeMadeAgain) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     Paces unused;
-    mar::TokenRunSpec slow = spec({1, 2});
+    RunSpec slow = spec({1, 2});
     slow.steps = 16;
     const Timed full = run_timed(device, model, slow, 0.0, unused);
     Timed before = full;
@@ -197,7 +197,7 @@ TEST_F(FastRunTest, DeadlinesAreKeptAndCanBeMadeAgain) {
             EXPECT_NE(run.starts, HurryStarts{});
         }
         EXPECT_LE(run.steps, before.steps);
-        mar::TokenRunSpec again = slow;
+        RunSpec again = slow;
         again.diffusion.hurry = run.starts;
         const Timed same = run_timed(device, model, again, 0.0, unused);
         EXPECT_EQ(same.tokens, run.tokens) << share;
@@ -211,7 +211,7 @@ TEST_F(FastRunTest, DeadlinesAreKeptAndCanBeMadeAgain) {
 TEST_F(FastRunTest, ADeadlineCopesWithAMachineThatSlowsDown) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec slow = spec();
+    RunSpec slow = spec();
     slow.steps = 16;
     Paces unused, paces;
     const Timed full = run_timed(device, model, slow, 0.0, unused);
@@ -232,10 +232,10 @@ TEST_F(FastRunTest, UnitsAllocateNothingOnTheDevice) {
         Paces paces;
         Deadline deadline(
             1.0, [&] { return now += 0.01; }, paces);
-        mar::TokenRunSpec checked = everything({1, 2});
+        RunSpec checked = everything({1, 2});
         checked.path = path;
         checked.deadline = &deadline;
-        mar::TokenRun run(device.compute, model, checked);
+        TokenRun run(device.compute, model, checked);
         device.compute.synchronize();
         device.owner.set_stepping(true);
         while (!run.is_done()) run.run_unit();

@@ -1,13 +1,11 @@
 // Jobs of the MAR generator: pictures, events, completion, and what a step may not do.
-#include "test_model.hpp"
-
-#include "blocks/shell/job.hpp"
+#include "test_job.hpp"
+#include "tests/blocks/recording_sink.hpp"
 
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace tessera::blocks {
 namespace {
@@ -15,88 +13,6 @@ namespace {
 constexpr int kStride = 8;
 constexpr int kSide = 4;               // tokens
 constexpr int kSize = kSide * kStride; // pixels
-
-using Picture = std::vector<std::uint8_t>;
-
-// Keeps what a job sends.
-class RecordingSink {
-  public:
-    struct Image {
-        Picture pixels;
-        std::uint32_t image;
-        std::uint32_t step;
-        bool is_final;
-    };
-
-    RecordingSink() {
-        table_.sink_data = this;
-        table_.acquire_frame = [](const tessera_sink *sink, std::uint32_t width,
-                                  std::uint32_t height, tessera_tensor *out) -> tessera_status {
-            auto &self = *static_cast<RecordingSink *>(sink->sink_data);
-            self.frame_.assign(static_cast<std::size_t>(width) * height * 4, 7);
-            *out = sdk::host_view(self.frame_.data(), {height, width, 4});
-            return TESSERA_OK;
-        };
-        table_.emit = [](const tessera_sink *sink, const tessera_event *event) -> tessera_status {
-            static_cast<RecordingSink *>(sink->sink_data)->keep(*event);
-            return TESSERA_OK;
-        };
-        table_.should_stop = [](const tessera_sink *sink) -> std::int32_t {
-            return static_cast<RecordingSink *>(sink->sink_data)->stop ? 1 : 0;
-        };
-    }
-    RecordingSink(const RecordingSink &) = delete;
-    RecordingSink &operator=(const RecordingSink &) = delete;
-
-    [[nodiscard]] sdk::Sink sink() const { return sdk::Sink(&table_); }
-    [[nodiscard]] std::vector<Picture> final_pictures() const {
-        std::vector<Picture> pictures;
-        for (const Image &image : images) {
-            if (image.is_final) pictures.push_back(image.pixels);
-        }
-        return pictures;
-    }
-
-    std::vector<Image> images;
-    std::vector<std::vector<float>> latents;
-    std::vector<Picture> cells;
-    std::vector<std::uint32_t> progress;
-    std::uint32_t total = 0;
-    bool stop = false;
-
-  private:
-    void keep(const tessera_event &event) {
-        const auto *bytes = event.tensor != nullptr
-                                ? static_cast<const std::uint8_t *>(event.tensor->data)
-                                : nullptr;
-        const std::size_t size = event.tensor != nullptr
-                                     ? static_cast<std::size_t>(sdk::element_count(*event.tensor))
-                                     : 0;
-        switch (event.type) {
-        case TESSERA_EVENT_PROGRESS:
-            progress.push_back(event.step);
-            total = event.total_steps;
-            break;
-        case TESSERA_EVENT_IMAGE:
-            images.push_back({Picture(bytes, bytes + size), event.image, event.step,
-                              (event.flags & TESSERA_EVENT_FINAL) != 0});
-            break;
-        case TESSERA_EVENT_CELLS:
-            cells.emplace_back(bytes, bytes + size);
-            break;
-        case TESSERA_EVENT_FEATURES: {
-            std::vector<float> values(size);
-            std::memcpy(values.data(), bytes, size * sizeof(float));
-            latents.push_back(std::move(values));
-            break;
-        }
-        default:
-            ADD_FAILURE() << "event type " << event.type;
-        }
-    }
-    tessera_sink table_{};
-    Picture frame_;
-};
 
 class JobTest : public testing::Test {
   protected:
@@ -112,8 +28,8 @@ class JobTest : public testing::Test {
         codec_.emplace(load_codec(device_, codec));
     }
 
-    static mar::MarJob::Spec spec(std::vector<std::int64_t> labels) {
-        mar::MarJob::Spec spec;
+    static TestJobSpec spec(std::vector<std::int64_t> labels) {
+        TestJobSpec spec;
         spec.tokens.labels = std::move(labels);
         spec.tokens.steps = 5;
         spec.tokens.diffusion.guidance = 2.0;
@@ -122,8 +38,8 @@ class JobTest : public testing::Test {
         return spec;
     }
     // Runs a job to its end; the number of steps it took.
-    int run(const mar::MarJob::Spec &spec, RecordingSink &sink, std::uint32_t budget_us) {
-        mar::MarJob job(device_.compute, *model_, *codec_, spec, sink.sink());
+    int run(const TestJobSpec &spec, RecordingSink &sink, std::uint32_t budget_us) {
+        ModelJob job = make_job(device_.compute, *model_, *codec_, spec, sink.sink());
         int steps = 1;
         while (job.step(budget_us) == sdk::Status::kMore) ++steps;
         return steps;
@@ -137,11 +53,11 @@ class JobTest : public testing::Test {
         }
         return pixels;
     }
-    void complete_with(mar::MarJob::Spec &spec, const Picture &image, const Picture &mask,
+    void complete_with(TestJobSpec &spec, const Picture &image, const Picture &mask,
                        int mask_size) {
         const sdk::View image_view = sdk::host_view(image.data(), {kSize, kSize, 4});
         const sdk::View mask_view = sdk::host_view(mask.data(), {mask_size, mask_size});
-        spec.completion = mar::read_completion(model_->config, 3, &image_view, &mask_view);
+        spec.completion = read_completion(model_->grid(), 3, &image_view, &mask_view);
         spec.tokens.known = spec.completion->known;
     }
 
@@ -153,7 +69,7 @@ class JobTest : public testing::Test {
 
 TEST_F(JobTest, EmitsPreviewsCellsProgressAndOneFinalPictureAnImage) {
     RecordingSink sink;
-    mar::MarJob::Spec two = spec({0, 1});
+    TestJobSpec two = spec({0, 1});
     two.preview_every = 2;
     run(two, sink, 0);
     EXPECT_THAT(sink.progress, testing::ElementsAre(1, 2, 3, 4, 5));
@@ -185,7 +101,7 @@ TEST_F(JobTest, BudgetsAndPreviewsChangeNoByte) {
     }
     EXPECT_GE(fine, 5); // a step of its own for each autoregressive step at least
     RecordingSink with_previews;
-    mar::MarJob::Spec previews = spec({2});
+    TestJobSpec previews = spec({2});
     previews.preview_every = 1;
     run(previews, with_previews, 0);
     EXPECT_EQ(with_previews.final_pictures(), reference.final_pictures());
@@ -194,7 +110,7 @@ TEST_F(JobTest, BudgetsAndPreviewsChangeNoByte) {
 TEST_F(JobTest, StopsSoonWhenAsked) {
     RecordingSink sink;
     sink.stop = true;
-    mar::MarJob job(device_.compute, *model_, *codec_, spec({0}), sink.sink());
+    ModelJob job = make_job(device_.compute, *model_, *codec_, spec({0}), sink.sink());
     EXPECT_EQ(job.step(4'000'000'000u), sdk::Status::kMore);
     EXPECT_TRUE(sink.progress.empty());
 }
@@ -205,7 +121,7 @@ TEST_F(JobTest, KeptPixelsComeBackAsTheyWere) {
     for (int y = 3; y < 20; ++y) {
         for (int x = 11; x < 27; ++x) mask[y * kSize + x] = 255; // cuts through cells
     }
-    mar::MarJob::Spec completion = spec({1});
+    TestJobSpec completion = spec({1});
     completion.preview_every = 1;
     complete_with(completion, image, mask, kSize);
     EXPECT_THAT(completion.tokens.known,
@@ -236,7 +152,7 @@ TEST_F(JobTest, KeptPixelsComeBackAsTheyWere) {
 
 TEST_F(JobTest, MasksInCellsAndNothingToGenerate) {
     const Picture image = test_image();
-    mar::MarJob::Spec cells = spec({1});
+    TestJobSpec cells = spec({1});
     Picture cell_mask(kSide * kSide, 0);
     cell_mask[5] = 1;
     complete_with(cells, image, cell_mask, kSide);
@@ -263,8 +179,8 @@ TEST_F(JobTest, LatentsOfARunAreTakenBitByBit) {
     Picture mask(kSide * kSide, 0);
     const sdk::View mask_view = sdk::host_view(mask.data(), {kSide, kSide});
 
-    mar::MarJob::Spec kept = spec({1});
-    kept.completion = mar::read_completion(model_->config, 3, nullptr, &mask_view, &given);
+    TestJobSpec kept = spec({1});
+    kept.completion = read_completion(model_->grid(), 3, nullptr, &mask_view, &given);
     kept.tokens.known = kept.completion->known;
     RecordingSink same;
     run(kept, same, 0);
@@ -272,9 +188,9 @@ TEST_F(JobTest, LatentsOfARunAreTakenBitByBit) {
     EXPECT_EQ(same.final_pictures(), first.final_pictures());
 
     mask[5] = mask[6] = 1;
-    mar::MarJob::Spec part = spec({1});
+    TestJobSpec part = spec({1});
     part.tokens.seed = 4;
-    part.completion = mar::read_completion(model_->config, 3, nullptr, &mask_view, &given);
+    part.completion = read_completion(model_->grid(), 3, nullptr, &mask_view, &given);
     part.tokens.known = part.completion->known;
     RecordingSink other;
     run(part, other, 0);
@@ -290,7 +206,7 @@ TEST_F(JobTest, LatentsOfARunAreTakenBitByBit) {
     // Beside an image the tokens are the latents', and kept pixels the image's.
     const Picture image = test_image();
     const sdk::View image_view = sdk::host_view(image.data(), {kSize, kSize, 4});
-    part.completion = mar::read_completion(model_->config, 3, &image_view, &mask_view, &given);
+    part.completion = read_completion(model_->grid(), 3, &image_view, &mask_view, &given);
     RecordingSink both;
     run(part, both, 0);
     EXPECT_EQ(both.latents.back(), other.latents.back());
@@ -305,8 +221,7 @@ TEST_F(JobTest, RejectsInputsThatDoNotFit) {
     const sdk::View small = sdk::host_view(image.data(), {kSize / 2, kSize, 4});
     const sdk::View small_mask = sdk::host_view(mask.data(), {kSize / 2, kSize / 2});
     const auto failure = [&](const sdk::View *i, const sdk::View *m) {
-        return failure_of(
-            [&] { static_cast<void>(mar::read_completion(model_->config, 3, i, m)); });
+        return failure_of([&] { static_cast<void>(read_completion(model_->grid(), 3, i, m)); });
     };
     EXPECT_EQ(failure(nullptr, nullptr), "");
     EXPECT_THAT(failure(&good, nullptr), testing::HasSubstr("without 'mask'"));
@@ -316,7 +231,7 @@ TEST_F(JobTest, RejectsInputsThatDoNotFit) {
     EXPECT_THAT(failure(&good_mask, &good_mask), testing::HasSubstr("dimensions"));
     const auto latents_failure = [&](const sdk::View *m, const sdk::View *l) {
         return failure_of(
-            [&] { static_cast<void>(mar::read_completion(model_->config, 3, nullptr, m, l)); });
+            [&] { static_cast<void>(read_completion(model_->grid(), 3, nullptr, m, l)); });
     };
     const std::int64_t side = model_->config.latent_side();
     std::vector<float> numbers(static_cast<std::size_t>(side * side) *
@@ -340,11 +255,11 @@ class CheckedJobTest : public JobTest {
 TEST_F(CheckedJobTest, StepsAllocateNothing) {
     Picture mask(kSize * kSize, 0);
     std::fill(mask.begin(), mask.begin() + kSize * kSize / 2, std::uint8_t{1});
-    mar::MarJob::Spec completion = spec({1, 2});
+    TestJobSpec completion = spec({1, 2});
     completion.preview_every = 2;
     complete_with(completion, test_image(), mask, kSize);
     RecordingSink sink;
-    mar::MarJob job(device_.compute, *model_, *codec_, completion, sink.sink());
+    ModelJob job = make_job(device_.compute, *model_, *codec_, completion, sink.sink());
     device_.owner.set_stepping(true);
     EXPECT_NO_THROW({
         while (job.step(0) == sdk::Status::kMore) {

@@ -10,22 +10,21 @@
 
 namespace tessera::blocks {
 
-inline std::vector<float> finish(const TestDevice &device, mar::TokenRun &run) {
+inline std::vector<float> finish(const TestDevice &device, TokenRun &run) {
     while (!run.is_done()) run.run_unit();
     return to_host(device.compute, run.tokens());
 }
 
 inline std::vector<float> sample(const TestDevice &device, const mar::MarModel &model,
-                                 const mar::TokenRunSpec &spec) {
-    mar::TokenRun run(device.compute, model, spec);
+                                 const RunSpec &spec) {
+    TokenRun run(device.compute, model, spec);
     return finish(device, run);
 }
 
 // The fused chain against base operations.
-inline void expect_paths_agree(const TestDevice &device, const mar::MarModel &model,
-                               mar::TokenRunSpec best) {
+inline void expect_paths_agree(const TestDevice &device, const mar::MarModel &model, RunSpec best) {
     best.steps = 1; // one chain for all tokens: later steps would amplify rounding
-    mar::TokenRunSpec base = best;
+    RunSpec base = best;
     base.path = DenoiseChain::Path::kBaseOperations;
     const std::vector<float> fused = sample(device, model, best);
     const std::vector<float> plain = sample(device, model, base);

@@ -23,8 +23,8 @@ class RunTest : public testing::TestWithParam<int> {
         path_ = directory_ / "model.safetensors";
         ASSERT_TRUE(golden::write_synthetic(path_, mar_file(test_shape(GetParam()))));
     }
-    static mar::TokenRunSpec spec(std::vector<std::int64_t> labels) {
-        mar::TokenRunSpec spec;
+    static RunSpec spec(std::vector<std::int64_t> labels) {
+        RunSpec spec;
         spec.labels = std::move(labels);
         spec.steps = 6;
         spec.diffusion.guidance = 2.5;
@@ -47,7 +47,7 @@ TEST_P(RunTest, AnImageIsTheSameAloneAndInABatch) {
         const std::vector<float> batch = sample(device, model, spec({1, 1, 1}));
         const std::size_t size = batch.size() / 3;
         for (std::size_t image = 0; image < 3; ++image) {
-            mar::TokenRunSpec alone = spec({1});
+            RunSpec alone = spec({1});
             alone.first_image = static_cast<std::uint32_t>(image);
             EXPECT_EQ(sample(device, model, alone),
                       std::vector<float>(batch.begin() + static_cast<std::ptrdiff_t>(image * size),
@@ -74,7 +74,7 @@ TEST_P(RunTest, TheFusedChainAgreesWithBaseOperations) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
     for (const double guidance : {1.0, 2.5}) {
-        mar::TokenRunSpec best = spec({1, 2});
+        RunSpec best = spec({1, 2});
         best.diffusion.guidance = guidance;
         expect_paths_agree(device, model, best);
     }
@@ -85,7 +85,7 @@ TEST_P(RunTest, SeedsStreamsAndSettingsMatter) {
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> reference = sample(device, model, spec({1}));
     EXPECT_EQ(sample(device, model, spec({1})), reference);
-    mar::TokenRunSpec other = spec({1});
+    RunSpec other = spec({1});
     other.seed = 43;
     EXPECT_NE(sample(device, model, other), reference);
     other = spec({2});
@@ -101,8 +101,8 @@ TEST_P(RunTest, SeedsStreamsAndSettingsMatter) {
 TEST_P(RunTest, WithoutAClassGuidanceChangesNothing) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec guided = spec({-1});
-    mar::TokenRunSpec plain = guided;
+    RunSpec guided = spec({-1});
+    RunSpec plain = guided;
     plain.diffusion.guidance = 1.0;
     EXPECT_EQ(sample(device, model, guided), sample(device, model, plain));
 }
@@ -110,9 +110,9 @@ TEST_P(RunTest, WithoutAClassGuidanceChangesNothing) {
 TEST_P(RunTest, MoreStepsThanTokensCountAsOneTokenAStep) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec exact = spec({1});
+    RunSpec exact = spec({1});
     exact.steps = 25;
-    mar::TokenRunSpec many = exact;
+    RunSpec many = exact;
     many.steps = 1000;
     EXPECT_EQ(sample(device, model, many), sample(device, model, exact));
 }
@@ -125,11 +125,11 @@ TEST_P(RunTest, GivenTokensStayBitForBitAndAreSeen) {
     for (std::size_t i = 0; i < given.size(); ++i) given[i] = 0.01f * static_cast<float>(i % 97);
     const sdk::Tensor source =
         device.compute.to_device(sdk::host_view(given.data(), {1, tokens, width}));
-    mar::TokenRunSpec completion = spec({1, 1});
+    RunSpec completion = spec({1, 1});
     completion.known.assign(static_cast<std::size_t>(tokens), 0);
     for (const int i : {0, 1, 7, 12, 24}) completion.known[i] = 1;
 
-    mar::TokenRun run(device.compute, model, completion);
+    TokenRun run(device.compute, model, completion);
     run.give(source);
     while (!run.is_done()) {
         if (!run.run_unit()) continue;
@@ -149,7 +149,7 @@ TEST_P(RunTest, GivenTokensStayBitForBitAndAreSeen) {
     for (float &value : given) value = -value;
     const sdk::Tensor opposite =
         device.compute.to_device(sdk::host_view(given.data(), {1, tokens, width}));
-    mar::TokenRun again(device.compute, model, completion);
+    TokenRun again(device.compute, model, completion);
     again.give(opposite);
     const std::vector<float> second = finish(device, again);
     EXPECT_NE(first[2 * width], second[2 * width]);
@@ -158,9 +158,9 @@ TEST_P(RunTest, GivenTokensStayBitForBitAndAreSeen) {
 TEST_P(RunTest, EverythingGivenLeavesNothingToDo) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec all = spec({1});
+    RunSpec all = spec({1});
     all.known.assign(25, 1);
-    mar::TokenRun run(device.compute, model, all);
+    TokenRun run(device.compute, model, all);
     EXPECT_TRUE(run.is_done());
     EXPECT_EQ(run.step_count(), 0);
 }
@@ -169,9 +169,9 @@ TEST_P(RunTest, UnitsAllocateNothingOnTheDevice) {
     const TestDevice device(1, true);
     const mar::MarModel model = load_mar(device, path_);
     for (const auto path : {DenoiseChain::Path::kBest, DenoiseChain::Path::kBaseOperations}) {
-        mar::TokenRunSpec checked = spec({1, 2});
+        RunSpec checked = spec({1, 2});
         checked.path = path;
-        mar::TokenRun run(device.compute, model, checked);
+        TokenRun run(device.compute, model, checked);
         device.compute.synchronize();
         device.owner.set_stepping(true);
         while (!run.is_done()) run.run_unit();
@@ -192,8 +192,8 @@ TEST_P(RunTest, ADecoderOfOneBlock) {
 TEST_P(RunTest, AMixOfClassesGoesFromOneToTheOther) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    const auto mixed = [&](std::int64_t label, mar::ClassMix mix) {
-        mar::TokenRunSpec run = spec({label});
+    const auto mixed = [&](std::int64_t label, ClassMix mix) {
+        RunSpec run = spec({label});
         run.mix = mix;
         return sample(device, model, run);
     };
@@ -211,9 +211,9 @@ TEST_P(RunTest, AWatchedTokenShowsItsChainAndChangesNothing) {
     const std::vector<float> expected = sample(device, model, spec({1, 2}));
     const std::int64_t width = model.config.token_width();
     for (const std::int32_t watched : {0, 7, 24}) {
-        mar::TokenRunSpec watching = spec({1, 2});
+        RunSpec watching = spec({1, 2});
         watching.watched = watched;
-        mar::TokenRun run(device.compute, model, watching);
+        TokenRun run(device.compute, model, watching);
         int chains = 0;
         while (!run.is_done()) {
             if (!run.run_unit()) continue;

@@ -85,8 +85,8 @@ class SeamlessRunTest : public testing::TestWithParam<int> {
         path_ = directory_ / "model.safetensors";
         ASSERT_TRUE(golden::write_synthetic(path_, mar_file(shape)));
     }
-    static mar::TokenRunSpec spec(std::vector<std::int64_t> labels) {
-        mar::TokenRunSpec spec;
+    static RunSpec spec(std::vector<std::int64_t> labels) {
+        RunSpec spec;
         spec.labels = std::move(labels);
         spec.steps = 8;
         spec.diffusion.guidance = 2.0;
@@ -105,11 +105,11 @@ INSTANTIATE_TEST_SUITE_P(LocalKernel, SeamlessRunTest, testing::Values(0, 3));
 TEST_P(SeamlessRunTest, OnlyTheBorderChangesAfterAnOrdinaryRun) {
     const TestDevice device(1);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRunSpec plain = spec({1, 2});
+    RunSpec plain = spec({1, 2});
     plain.seamless = false;
     const std::vector<float> before = sample(device, model, plain);
 
-    mar::TokenRun run(device.compute, model, spec({1, 2}));
+    TokenRun run(device.compute, model, spec({1, 2}));
     EXPECT_EQ(run.plan().size(), 8);
     EXPECT_EQ(run.step_count(), 8 + 3 + 1 + 1); // shares of 8, 4 and 4 of the 25 tokens
     while (run.steps_done() < run.plan().size()) run.run_unit();
@@ -144,7 +144,7 @@ TEST_P(SeamlessRunTest, TheSameAloneInABatchOnAnyThreadsAndByBaseOperations) {
     const TestDevice three(3);
     const mar::MarModel model = load_mar(one, path_);
     const std::vector<float> batch = sample(one, model, spec({1, 1}));
-    mar::TokenRunSpec second = spec({1});
+    RunSpec second = spec({1});
     second.first_image = 1;
     EXPECT_EQ(sample(one, model, second),
               std::vector<float>(batch.begin() + static_cast<std::ptrdiff_t>(batch.size() / 2),
@@ -157,10 +157,10 @@ TEST_P(SeamlessRunTest, GivenTokensStay) {
     const mar::MarModel model = load_mar(device, path_);
     const std::int64_t width = model.config.token_width();
     const std::vector<float> given(static_cast<std::size_t>(25 * width), 0.25f);
-    mar::TokenRunSpec completion = spec({1});
+    RunSpec completion = spec({1});
     completion.known.assign(25, 1);
     completion.known[2] = completion.known[22] = 0; // the middles of the first and last row
-    mar::TokenRun run(device.compute, model, completion);
+    TokenRun run(device.compute, model, completion);
     EXPECT_EQ(run.step_count(), 2 + 1); // one round, of two tokens
     run.give(device.compute.to_device(sdk::host_view(given.data(), {1, 25, width})));
     const std::vector<float> result = finish(device, run);
@@ -180,7 +180,7 @@ TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
     const SeamRound round = seam_rounds(5, 8, {}).front();
     std::vector<UnmaskStep> steps = cosine_plan(8, 25);
     steps.insert(steps.end(), round.steps.begin(), round.steps.end());
-    std::vector<mar::StepNoise> noise;
+    std::vector<StepNoise> noise;
     std::vector<sdk::Tensor> tensors;
     for (const UnmaskStep &step : steps) {
         const std::int64_t rows = step.unknown_before - step.first;
@@ -193,9 +193,9 @@ TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
             device.compute.to_device(sdk::host_view(values.data(), {5, rows, width})));
         noise.push_back({tensors[tensors.size() - 2].view(), tensors.back().view()});
     }
-    mar::TokenRunSpec seamless = spec({1});
+    RunSpec seamless = spec({1});
     seamless.recorded = [&](int step) { return noise[static_cast<std::size_t>(step)]; };
-    mar::TokenRun run(device.compute, model, seamless);
+    TokenRun run(device.compute, model, seamless);
     while (run.steps_done() < 8) run.run_unit();
     const std::vector<float> before = to_host(device.compute, run.tokens());
     while (run.steps_done() < static_cast<int>(steps.size())) run.run_unit();
@@ -209,7 +209,7 @@ TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
         }
         return result;
     };
-    mar::TokenRunSpec completion = spec({1});
+    RunSpec completion = spec({1});
     completion.seamless = false;
     completion.steps = static_cast<int>(round.steps.size());
     completion.known.assign(25, 0);
@@ -220,7 +220,7 @@ TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
     completion.orders = {random_order(completion.seed, 0, 25, kept)};
     for (std::int32_t &token : completion.orders[0]) token = rolled(token, 5, round);
     completion.recorded = [&](int step) { return noise[static_cast<std::size_t>(8 + step)]; };
-    mar::TokenRun same(device.compute, model, completion);
+    TokenRun same(device.compute, model, completion);
     same.give(device.compute.to_device(sdk::host_view(roll(before).data(), {1, 25, width})));
     EXPECT_EQ(finish(device, same), roll(after));
     EXPECT_NE(before, after);
@@ -229,7 +229,7 @@ TEST_P(SeamlessRunTest, ARoundIsACompletionInTheRolledFrame) {
 TEST_P(SeamlessRunTest, UnitsAllocateNothingOnTheDevice) {
     const TestDevice device(1, true);
     const mar::MarModel model = load_mar(device, path_);
-    mar::TokenRun run(device.compute, model, spec({1, 2}));
+    TokenRun run(device.compute, model, spec({1, 2}));
     device.compute.synchronize();
     device.owner.set_stepping(true);
     while (!run.is_done()) run.run_unit();

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace tessera::mar {
+namespace tessera::blocks {
 namespace {
 
 [[noreturn]] void fail(const std::string &message) {
@@ -29,18 +29,29 @@ void check_host_bytes(const sdk::View &view, const char *what, int rank) {
     }
 }
 
-void check_image(const sdk::View &image, std::int64_t size) {
+void check_image(const sdk::View &image, const TokenGrid &grid) {
     check_host_bytes(image, "image", 3);
-    if (image.shape[0] != size || image.shape[1] != size || image.shape[2] != 4) {
+    if (image.shape[0] != grid.height() || image.shape[1] != grid.width() || image.shape[2] != 4) {
         fail("input 'image' is " + size_text(image.shape[0], image.shape[1]) + " with " +
-             std::to_string(image.shape[2]) + " channels, expected " + size_text(size, size) +
-             " with 4");
+             std::to_string(image.shape[2]) + " channels, expected " +
+             size_text(grid.height(), grid.width()) + " with 4");
     }
 }
 
-std::vector<float> read_latents(const sdk::View &latents, const MarConfig &config) {
-    const std::int64_t side = config.latent_side();
-    const std::int64_t shape[] = {side, side, config.latent_channels};
+// True when the mask is in cells, not in pixels.
+bool check_mask(const sdk::View &mask, const TokenGrid &grid) {
+    check_host_bytes(mask, "mask", 2);
+    if (mask.shape[0] == grid.rows && mask.shape[1] == grid.columns) return true;
+    if (mask.shape[0] != grid.height() || mask.shape[1] != grid.width()) {
+        fail("input 'mask' is " + size_text(mask.shape[0], mask.shape[1]) + ", expected " +
+             size_text(grid.height(), grid.width()) + " pixels or " +
+             size_text(grid.rows, grid.columns) + " cells");
+    }
+    return false;
+}
+
+std::vector<float> read_latents(const sdk::View &latents, const TokenGrid &grid) {
+    const std::int64_t shape[] = {grid.latent_height(), grid.latent_width(), grid.latent_channels};
     const sdk::View expected =
         sdk::make_view(latents.data, TESSERA_DTYPE_F32, shape, TESSERA_MEMORY_HOST);
     if (latents.data == nullptr || latents.dtype != TESSERA_DTYPE_F32 ||
@@ -51,7 +62,7 @@ std::vector<float> read_latents(const sdk::View &latents, const MarConfig &confi
              sdk::shape_text(expected) + " on the host");
     }
     const auto *data = static_cast<const float *>(latents.data);
-    std::vector<float> values(data, data + side * side * config.latent_channels);
+    std::vector<float> values(data, data + sdk::element_count(expected));
     if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
         fail("input 'latents' holds values that are not finite");
     }
@@ -60,7 +71,7 @@ std::vector<float> read_latents(const sdk::View &latents, const MarConfig &confi
 
 } // namespace
 
-std::optional<Completion> read_completion(const MarConfig &config, std::int64_t channels,
+std::optional<Completion> read_completion(const TokenGrid &grid, std::int64_t channels,
                                           const sdk::View *image, const sdk::View *mask,
                                           const sdk::View *latents) {
     if (image == nullptr && mask == nullptr && latents == nullptr) return std::nullopt;
@@ -71,27 +82,20 @@ std::optional<Completion> read_completion(const MarConfig &config, std::int64_t 
     if (image == nullptr && latents == nullptr) {
         fail("input 'mask' came without 'image' or 'latents', one of which it needs");
     }
-    const std::int64_t size = config.pixel_side();
-    const std::int64_t side = config.side();
-    if (image != nullptr) check_image(*image, size);
-    check_host_bytes(*mask, "mask", 2);
-    const bool in_cells = mask->shape[0] == side && mask->shape[1] == side;
-    if (!in_cells && (mask->shape[0] != size || mask->shape[1] != size)) {
-        fail("input 'mask' is " + size_text(mask->shape[0], mask->shape[1]) + ", expected " +
-             size_text(size, size) + " pixels or " + size_text(side, side) + " cells");
-    }
+    if (image != nullptr) check_image(*image, grid);
+    const bool in_cells = check_mask(*mask, grid);
 
     Completion given;
-    if (latents != nullptr) given.latents = read_latents(*latents, config);
-    given.known.assign(static_cast<std::size_t>(side * side), 1);
-    const std::int64_t cell = size / side; // pixels along a cell
-    for (std::int64_t y = 0; y < size; ++y) {
-        for (std::int64_t x = 0; x < size; ++x) {
+    if (latents != nullptr) given.latents = read_latents(*latents, grid);
+    given.known.assign(static_cast<std::size_t>(grid.tokens()), 1);
+    const std::int64_t cell = grid.patch * grid.latent_stride; // pixels along a cell
+    for (std::int64_t y = 0; y < grid.height(); ++y) {
+        for (std::int64_t x = 0; x < grid.width(); ++x) {
             const bool keep =
                 in_cells ? read(*mask, y / cell, x / cell) == 0 : read(*mask, y, x) == 0;
-            if (!keep) given.known[(y / cell) * side + x / cell] = 0;
+            if (!keep) given.known[(y / cell) * grid.columns + x / cell] = 0;
             if (image == nullptr) continue;
-            if (keep) given.kept_pixels.push_back(static_cast<std::int32_t>(y * size + x));
+            if (keep) given.kept_pixels.push_back(static_cast<std::int32_t>(y * grid.width() + x));
             for (std::int64_t c = 0; c < channels; ++c) {
                 const float value =
                     static_cast<float>(read(*image, y, x, c)) / 255.0f * 2.0f - 1.0f;
@@ -103,4 +107,4 @@ std::optional<Completion> read_completion(const MarConfig &config, std::int64_t 
     return given;
 }
 
-} // namespace tessera::mar
+} // namespace tessera::blocks

@@ -2,12 +2,15 @@
 // the pixels that the finished picture takes over.
 #pragma once
 
-#include "mar/model.hpp"
+#include "blocks/shell/token_grid.hpp"
 
+#include <tessera/sdk/tensor.hpp>
+
+#include <cstdint>
 #include <optional>
 #include <vector>
 
-namespace tessera::mar {
+namespace tessera::blocks {
 
 struct Completion {
     std::vector<float> pixels;             // (H, W, 3) in [-1, 1]; empty without an image
@@ -20,7 +23,7 @@ struct Completion {
 // Nothing when there is no input at all; throws Failure when there is no mask, nothing beside the
 // mask, or a wrong size or type.
 [[nodiscard]] std::optional<Completion>
-read_completion(const MarConfig &config, std::int64_t channels, const sdk::View *image,
+read_completion(const TokenGrid &grid, std::int64_t channels, const sdk::View *image,
                 const sdk::View *mask, const sdk::View *latents = nullptr);
 
-} // namespace tessera::mar
+} // namespace tessera::blocks

@@ -1,6 +1,7 @@
 // A recorded sampling run of MAR: every stage with its recorded input, then the whole run.
 #include "golden/mar/mar_case.hpp"
 
+#include "mar/towers.hpp"
 
 #include "blocks/shell/token_run.hpp"
 
@@ -242,7 +243,7 @@ void SampleCheck::check_towers(int k) {
         given.data.insert(given.data.end(), from, from + width);
     }
     for (std::int64_t entry = 0; entry < call_.batch(); ++entry) {
-        towers.set_class(entry, entry < call_.images ? labels_[entry] : -1);
+        towers.set_class(entry, entry < call_.images ? labels_[entry] : -1, {});
     }
     if (!known.empty()) {
         const sdk::Tensor tokens_in = to_device(compute_, given);
@@ -389,7 +390,7 @@ void SampleCheck::check_reverse(int k) {
 void SampleCheck::check_run() {
     const mar::MarConfig &c = model_.config;
     const Values<std::int64_t> orders = file_.integers("orders");
-    mar::TokenRunSpec spec;
+    blocks::RunSpec spec;
     spec.labels = labels_;
     spec.steps = call_.iterations;
     spec.diffusion.guidance = call_.guidance;
@@ -405,9 +406,9 @@ void SampleCheck::check_run() {
     spec.recorded = [&](int k) {
         initial = to_device(compute_, file_.floats(name(k, "noise_init")));
         steps = to_device(compute_, file_.floats(name(k, "noise_steps")));
-        return mar::StepNoise{initial, steps};
+        return blocks::StepNoise{initial, steps};
     };
-    mar::TokenRun run(compute_, model_, spec);
+    blocks::TokenRun run(compute_, model_, spec);
     while (!run.is_done()) run.run_unit();
 
     const sdk::Tensor latents =

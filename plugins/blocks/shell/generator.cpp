@@ -1,0 +1,316 @@
+// A generator that is its model: parameters, inputs, activation, jobs.
+#include "blocks/shell/generator.hpp"
+
+#include "blocks/shell/codec_pictures.hpp"
+
+#include <tessera/ext/features.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+namespace tessera::blocks {
+namespace {
+
+constexpr std::int64_t kMaxSteps = 1024; // offered when no model says how many tokens there are
+
+[[noreturn]] void fail(sdk::Status status, const std::string &message) {
+    throw sdk::Failure(status, message);
+}
+
+double monotonic_seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+} // namespace
+
+ModelGenerator::ModelGenerator(sdk::Host host, const char *model, const char *name,
+                               Abilities abilities)
+    : host_(host), name_(name), abilities_(abilities), class_{.id = 1,
+                                                              .key = "class",
+                                                              .name = "Class",
+                                                              .group = "Picture",
+                                                              .help = "What to generate."},
+      mix_class_{.id = 30,
+                 .key = "mix_class",
+                 .name = "Mix with",
+                 .group = "Picture",
+                 .flags = TESSERA_PARAM_ADVANCED,
+                 .help = "A second class that takes the first one's place in part."},
+      mix_{.id = 31,
+           .key = "mix",
+           .name = "Mix",
+           .group = "Picture",
+           .flags = TESSERA_PARAM_ADVANCED,
+           .help = "How much of the second class: 0 is none of it, 1 is it alone."},
+      steps_{.id = 2,
+             .key = "steps",
+             .name = "Steps",
+             .group = "Sampling",
+             .min = 1,
+             .max = kMaxSteps,
+             .initial = 16,
+             .help = abilities.diffusion == DiffusionScope::kLevels
+                         ? "Noise levels that a picture goes through. More is slower and usually "
+                           "better."
+                         : "Autoregressive steps: each one adds a group of tokens. More is slower "
+                           "and usually better."},
+      watch_{.id = 32,
+             .key = TESSERA_KEY_WATCH_TOKEN,
+             .name = "Watched token",
+             .group = "Inspect",
+             .min = -1,
+             .max = kMaxSteps - 1,
+             .initial = -1,
+             .flags = TESSERA_PARAM_ADVANCED,
+             .help = "Keeps every denoising step of this token, counted by rows from 0, to look "
+                     "at. -1 is none."},
+      seamless_{.id = 33,
+                .key = "seamless",
+                .name = "Seamless",
+                .group = "Picture",
+                .help = "Makes the tokens at the border again as neighbours of those across it, "
+                        "so that the picture repeats without a seam. Takes about half as many "
+                        "steps more."},
+      diffusion_(abilities.diffusion) {
+    if (model != nullptr) model_ = model;
+}
+
+void ModelGenerator::init() {
+    if (model_) open_model();
+    describe_params();
+    describe_inputs();
+    describe_features();
+    add_slots(inputs_, features_);
+}
+
+void ModelGenerator::open_model() {
+    weights_.emplace(host_, *model_);
+    const std::optional<std::string> text = weights_->metadata("config");
+    if (!text) {
+        fail(sdk::Status::kInvalidArgument,
+             weights_->path() + ": metadata 'config' is missing: not a " + name_ + " model");
+    }
+    info_ = describe(Config::parse(*text, weights_->path() + ": config"));
+    read_classes();
+    if (info_.grid.tokens() > 0) {
+        watch_.max = info_.grid.tokens() - 1;
+        if (abilities_.diffusion != DiffusionScope::kLevels) steps_.max = info_.grid.tokens();
+    }
+    steps_.initial = std::min<std::int64_t>(64, steps_.max);
+    read_defaults();
+}
+
+void ModelGenerator::read_classes() {
+    if (const auto names = weights_->metadata("classes")) {
+        classes_ = parse_text_list(*names, weights_->path() + ": classes");
+        if (static_cast<std::int64_t>(classes_.size()) != info_.classes) {
+            fail(sdk::Status::kInvalidArgument,
+                 weights_->path() + ": metadata 'classes' has " + std::to_string(classes_.size()) +
+                     " names, expected " + std::to_string(info_.classes) +
+                     ", one for each class of the model");
+        }
+    }
+    for (auto i = static_cast<std::int64_t>(classes_.size()); i < info_.classes; ++i) {
+        classes_.push_back(std::to_string(i));
+    }
+}
+
+// What the model's makers recommend; every value is optional.
+void ModelGenerator::read_defaults() {
+    diffusion_.recommend_denoising(info_.denoise_steps);
+    const std::optional<std::string> text = weights_->metadata("defaults");
+    if (!text) return;
+    const Config defaults = Config::parse(*text, weights_->path() + ": defaults");
+    if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
+    diffusion_.read_defaults(defaults);
+}
+
+void ModelGenerator::describe_params() {
+    std::vector<std::string> labels = classes_;
+    labels.emplace_back("none");
+    params_.add(class_, labels);
+    params_.add(mix_class_, labels);
+    params_.add(mix_);
+    params_.add(steps_);
+    if (abilities_.seamless) params_.add(seamless_);
+    diffusion_.add_to(params_);
+    if (abilities_.watches) params_.add(watch_);
+    add_params(params_);
+}
+
+void ModelGenerator::describe_inputs() {
+    const TokenGrid &grid = info_.grid;
+    const auto add = [&](std::uint32_t type, const char *key, const char *name, const char *help,
+                         std::int64_t width, std::int64_t height) {
+        inputs_.push_back({sizeof(tessera_input_slot), type, key, name, help,
+                           static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height),
+                           static_cast<std::uint32_t>(grid.columns),
+                           static_cast<std::uint32_t>(grid.rows)});
+    };
+    add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_IMAGE, "Image", "What the kept part is taken from.",
+        grid.width(), grid.height());
+    add(TESSERA_INPUT_TYPE_MASK8, TESSERA_INPUT_MASK, "Mask",
+        "Which part to generate; the rest is kept.", grid.width(), grid.height());
+    add(TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "Latents",
+        "Of an earlier picture: its kept tokens are taken exactly.", grid.latent_width(),
+        grid.latent_height());
+}
+
+void ModelGenerator::describe_features() {
+    const TokenGrid &grid = info_.grid;
+    const std::int64_t width = grid.tokens() > 0 ? grid.token_width() : 0;
+    features_.push_back({sizeof(tessera_feature),
+                         3,
+                         TESSERA_FEATURE_LATENTS,
+                         "Latents of the tokens so far; unknown ones are 0.",
+                         {grid.latent_height(), grid.latent_width(), grid.latent_channels, 0}});
+    features_.push_back({sizeof(tessera_feature),
+                         2,
+                         TESSERA_FEATURE_VALUES,
+                         "Parameters that make a run with a deadline again without one.",
+                         {1 + kHurryLevels, 2, 0, 0}});
+    if (!abilities_.watches) return;
+    features_.push_back({sizeof(tessera_feature),
+                         2,
+                         TESSERA_FEATURE_CHAIN,
+                         "The watched token before its first and after every denoising step.",
+                         {0, width, 0, 0}});
+}
+
+void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink) {
+    if (!weights_) {
+        fail(sdk::Status::kInvalidArgument,
+             "no model was chosen: " + name_ + " needs the path of a generator.safetensors");
+    }
+    compute_ = activation.compute;
+    paces_ = {};
+    try {
+        WeightLoader loader(*weights_, activation.compute, [sink] { return sink.should_stop(); });
+        load(loader, activation.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16);
+        load_codec(activation, sink);
+    } catch (...) {
+        deactivate(); // nothing stays on the device
+        throw;
+    }
+}
+
+void ModelGenerator::deactivate() {
+    codec_.reset();
+    unload();
+}
+
+void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sink) {
+    const std::optional<std::string> name = weights_->metadata("tokenizer");
+    if (!name) return; // image_channels says so: features could still be of use one day
+    const sdk::Weights file(host_, *name, &*weights_);
+    WeightLoader loader(file, activation.compute, [sink] { return sink.should_stop(); });
+    codec_ = std::make_unique<LatentCodec>(
+        loader.run([&](WeightLoader &l) { return LatentCodec::load(l, file, activation.exact); }));
+    const TokenGrid &grid = info_.grid;
+    if (codec_->latent_channels() != grid.latent_channels ||
+        codec_->stride() != grid.latent_stride) {
+        fail(sdk::Status::kInvalidArgument,
+             file.path() + ": latents have " + std::to_string(codec_->latent_channels()) +
+                 " channels at stride " + std::to_string(codec_->stride()) +
+                 ", the model expects " + std::to_string(grid.latent_channels) + " at stride " +
+                 std::to_string(grid.latent_stride));
+    }
+}
+
+std::int64_t ModelGenerator::image_channels() const {
+    if (codec_) return codec_->image_channels();
+    fail(sdk::Status::kUnsupported,
+         weights_->path() + ": metadata 'tokenizer' is missing: the model makes latents, and "
+                            "nothing says how to turn them into pixels");
+}
+
+std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, const RunSpec &spec,
+                                                        std::optional<Completion> completion) {
+    return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
+                                           spec.seamless);
+}
+
+std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk::Sink sink) {
+    const std::int64_t channels = image_channels();
+    RunSpec spec = run_spec(request);
+    ModelJob::Spec job;
+    job.grid = spec.grid;
+    job.images = static_cast<int>(spec.images());
+    job.preview_every = spec.preview_every;
+    job.deadline = deadline(request);
+    job.report = [this, sink](const HurryStarts &hurry, const Deadline &kept,
+                              sdk::Progress progress) { report(sink, hurry, kept, progress); };
+    spec.deadline = job.deadline.get();
+    std::optional<Completion> completion =
+        read_completion(spec.grid, channels, request.input(TESSERA_INPUT_IMAGE),
+                        request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
+    if (completion) spec.known = completion->known;
+    std::unique_ptr<Pictures> pictures = make_pictures(request, spec, std::move(completion));
+    std::unique_ptr<Run> run = make_run(request, std::move(spec));
+    return std::make_unique<ModelJob>(*compute_, std::move(job), std::move(run),
+                                      std::move(pictures), sink);
+}
+
+RunSpec ModelGenerator::run_spec(const sdk::Request &request) const {
+    RunSpec spec;
+    spec.grid = grid(request);
+    spec.diffusion = diffusion_.read(request);
+    read_class(request, spec);
+    spec.steps = request[steps_];
+    if (spec.steps < 1) {
+        fail(sdk::Status::kInvalidArgument,
+             "steps " + std::to_string(spec.steps) + ", expected at least 1");
+    }
+    spec.seamless = request[seamless_];
+    spec.watched = static_cast<std::int32_t>(request[watch_]);
+    spec.seed = request.seed();
+    spec.first_image = request.first_image();
+    spec.preview_every = request.preview_every();
+    return spec;
+}
+
+void ModelGenerator::read_class(const sdk::Request &request, RunSpec &spec) const {
+    const auto classes = static_cast<int>(info_.classes);
+    const int label = request[class_];
+    if (label < 0 || label > classes) {
+        fail(sdk::Status::kInvalidArgument,
+             "class " + std::to_string(label) + ", expected 0 to " + std::to_string(classes));
+    }
+    const int mix_label = request[mix_class_];
+    const double mix = request[mix_];
+    if (mix_label < 0 || mix_label > classes || !(mix >= 0.0 && mix <= 1.0)) {
+        fail(sdk::Status::kInvalidArgument,
+             "mix " + std::to_string(mix) + " with class " + std::to_string(mix_label) +
+                 ", expected 0 to 1 with 0 to " + std::to_string(classes));
+    }
+    spec.mix = {mix_label < classes ? mix_label : -1, static_cast<float>(mix)};
+    spec.labels.assign(request.image_count(), label < classes ? label : -1);
+    // Without a class both rows would be equal, so guidance changes nothing.
+    const bool has_class = (label < classes && mix < 1.0) || (spec.mix.label >= 0 && mix > 0.0);
+    if (!has_class) spec.diffusion.guidance = 1.0;
+}
+
+// The time begins here; NULL: there is no deadline.
+std::unique_ptr<Deadline> ModelGenerator::deadline(const sdk::Request &request) {
+    const double seconds = diffusion_.deadline(request) * request.image_count();
+    if (seconds == 0.0) return nullptr;
+    return std::make_unique<Deadline>(seconds, monotonic_seconds, paces_);
+}
+
+// What a deadline did goes to the log and, as values, to the host.
+void ModelGenerator::report(sdk::Sink sink, const HurryStarts &hurry, const Deadline &deadline,
+                            sdk::Progress progress) const {
+    const std::vector<double> values = diffusion_.values_of(hurry);
+    sink.features(TESSERA_FEATURE_VALUES,
+                  sdk::host_view(values.data(), {static_cast<std::int64_t>(values.size() / 2), 2}),
+                  progress);
+    char times[64];
+    std::snprintf(times, sizeof times, "%.3f of %.3f s", deadline.elapsed(), deadline.seconds());
+    host_.info(std::string("deadline: ") + times + ", " + std::to_string(progress.total) +
+               " steps; the same again with " + diffusion_.text_of(hurry));
+}
+
+} // namespace tessera::blocks

@@ -1,0 +1,141 @@
+// A generator that is its model: derive, say what the model's file holds, load it, make runs. The
+// shell does the rest: the class, sampling and inspection parameters with the model's defaults,
+// inputs and features, activation, the codec of `tokenizer`, given pictures, deadlines, jobs.
+//
+//   class Toy final : public blocks::ModelGenerator {
+//     public:
+//       static constexpr sdk::Info kInfo{.id = "org.example.toy", .name = "Toy", ...};
+//       Toy(sdk::Host host, const char *model) : ModelGenerator(host, model, kInfo.name) {}
+//
+//     private:
+//       blocks::ModelInfo describe(const blocks::Config &config) override;
+//       void load(blocks::WeightLoader &loader, tessera_dtype precision) override;
+//       void unload() override { model_.reset(); }
+//       std::unique_ptr<blocks::Run> make_run(const sdk::Request &, blocks::RunSpec) override;
+//   };
+//   TESSERA_PLUGIN(Toy)
+//
+// Metadata that the shell reads from the model's file: config, classes, tokenizer, defaults
+// (plugins/mar/README.md describes them).
+#pragma once
+
+#include "blocks/codec/latent_codec.hpp"
+#include "blocks/diffusion/diffusion_params.hpp"
+#include "blocks/model/config.hpp"
+#include "blocks/shell/completion.hpp"
+#include "blocks/shell/job.hpp"
+
+#include <tessera/sdk/generator.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tessera::blocks {
+
+// What a model's file says before anything of it is loaded.
+struct ModelInfo {
+    TokenGrid grid; // without rows: a parameter decides
+    std::int64_t classes = 0;
+    std::string denoise_steps = "100"; // as respace reads it
+};
+
+// What a kind of generator offers; known without a model.
+struct Abilities {
+    DiffusionScope diffusion = DiffusionScope::kSets;
+    bool seamless = true; // its runs read RunSpec::seamless
+    bool watches = true;  // its runs read RunSpec::watched
+};
+
+class ModelGenerator {
+  public:
+    using Job = ModelJob;
+
+    // `name` is for messages.
+    ModelGenerator(sdk::Host host, const char *model, const char *name, Abilities abilities = {});
+    virtual ~ModelGenerator() = default;
+
+    // What the SDK asks of a generator.
+    void init();
+    [[nodiscard]] const sdk::ParamList &params() const { return params_; }
+    [[nodiscard]] const sdk::InputList &inputs() const { return inputs_; }
+    [[nodiscard]] const sdk::FeatureList &features() const { return features_; }
+    void activate(const sdk::Activation &activation, sdk::Sink sink);
+    void deactivate();
+    std::unique_ptr<ModelJob> begin(const sdk::Request &request, sdk::Sink sink);
+
+  protected:
+    // ---- what every generator gives; all throw Failure ------------------------------------------
+
+    // [init] Reads and checks the metadata `config`.
+    [[nodiscard]] virtual ModelInfo describe(const Config &config) = 0;
+    // [activate] Runs `loader` on the model's tensors.
+    virtual void load(WeightLoader &loader, tessera_dtype precision) = 0;
+    virtual void unload() = 0;
+    // [begin] The spec is checked and its grid that of the request.
+    [[nodiscard]] virtual std::unique_ptr<Run> make_run(const sdk::Request &request,
+                                                        RunSpec spec) = 0;
+
+    // ---- what one may give ----------------------------------------------------------------------
+
+    // [init] Parameters of its own, after the shell's. Ids from 100.
+    virtual void add_params(sdk::ParamList &) {}
+    // [init] Inputs and features of its own, after image, mask and latents.
+    virtual void add_slots(sdk::InputList &, sdk::FeatureList &) {}
+    // [begin] The grid of a request, where it is not always the same.
+    [[nodiscard]] virtual TokenGrid grid(const sdk::Request &) const { return info_.grid; }
+    // [activate] Loads what turns tokens into pixels: the latent codec that the metadata
+    // `tokenizer` names, if it does.
+    virtual void load_codec(const sdk::Activation &activation, sdk::Sink sink);
+    // [begin] Channels of a given picture; throws UNSUPPORTED when nothing makes pictures.
+    [[nodiscard]] virtual std::int64_t image_channels() const;
+    [[nodiscard]] virtual std::unique_ptr<Pictures>
+    make_pictures(const sdk::Request &request, const RunSpec &spec,
+                  std::optional<Completion> completion);
+
+    // ---- what the shell has ---------------------------------------------------------------------
+
+    [[nodiscard]] const sdk::Host &host() const { return host_; }
+    [[nodiscard]] const sdk::Weights &weights() const { return *weights_; } // with a model
+    [[nodiscard]] const sdk::Compute &compute() const { return *compute_; } // while active
+    [[nodiscard]] const ModelInfo &info() const { return info_; }
+
+  private:
+    void open_model();
+    void read_classes();
+    void read_defaults();
+    void describe_params();
+    void describe_inputs();
+    void describe_features();
+    [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
+    void read_class(const sdk::Request &request, RunSpec &spec) const;
+    [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);
+    void report(sdk::Sink sink, const HurryStarts &hurry, const Deadline &deadline,
+                sdk::Progress progress) const;
+
+    sdk::Host host_;
+    std::optional<std::string> model_; // its path
+    std::string name_;
+    Abilities abilities_;
+    std::optional<sdk::Weights> weights_;
+    ModelInfo info_;
+    std::vector<std::string> classes_;
+
+    sdk::ChoiceParam class_;
+    sdk::ChoiceParam mix_class_;
+    sdk::FloatParam mix_;
+    sdk::IntParam steps_;
+    sdk::IntParam watch_;
+    sdk::BoolParam seamless_;
+    DiffusionParams diffusion_;
+    sdk::ParamList params_;
+    sdk::InputList inputs_;
+    sdk::FeatureList features_;
+
+    std::optional<sdk::Compute> compute_;
+    std::unique_ptr<LatentCodec> codec_;
+    Paces paces_; // of this device, for deadlines
+};
+
+} // namespace tessera::blocks

@@ -1,0 +1,97 @@
+// A sink that keeps what a job sends.
+#pragma once
+
+#include <tessera/ext/features.h>
+#include <tessera/sdk/generator.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace tessera::blocks {
+
+using Picture = std::vector<std::uint8_t>;
+
+class RecordingSink {
+  public:
+    struct Image {
+        Picture pixels;
+        std::uint32_t image;
+        std::uint32_t step;
+        bool is_final;
+    };
+
+    RecordingSink() {
+        table_.sink_data = this;
+        table_.acquire_frame = [](const tessera_sink *sink, std::uint32_t width,
+                                  std::uint32_t height, tessera_tensor *out) -> tessera_status {
+            auto &self = *static_cast<RecordingSink *>(sink->sink_data);
+            self.frame_.assign(static_cast<std::size_t>(width) * height * 4, 7);
+            *out = sdk::host_view(self.frame_.data(), {height, width, 4});
+            return TESSERA_OK;
+        };
+        table_.emit = [](const tessera_sink *sink, const tessera_event *event) -> tessera_status {
+            static_cast<RecordingSink *>(sink->sink_data)->keep(*event);
+            return TESSERA_OK;
+        };
+        table_.should_stop = [](const tessera_sink *sink) -> std::int32_t {
+            return static_cast<RecordingSink *>(sink->sink_data)->stop ? 1 : 0;
+        };
+    }
+    RecordingSink(const RecordingSink &) = delete;
+    RecordingSink &operator=(const RecordingSink &) = delete;
+
+    [[nodiscard]] const tessera_sink *table() const { return &table_; }
+    [[nodiscard]] sdk::Sink sink() const { return sdk::Sink(&table_); }
+    [[nodiscard]] std::vector<Picture> final_pictures() const {
+        std::vector<Picture> pictures;
+        for (const Image &image : images) {
+            if (image.is_final) pictures.push_back(image.pixels);
+        }
+        return pictures;
+    }
+
+    std::vector<Image> images;
+    std::vector<std::vector<float>> latents;
+    std::vector<Picture> cells;
+    std::vector<std::uint32_t> progress;
+    std::uint32_t total = 0;
+    bool stop = false;
+
+  private:
+    void keep(const tessera_event &event) {
+        const auto *bytes = event.tensor != nullptr
+                                ? static_cast<const std::uint8_t *>(event.tensor->data)
+                                : nullptr;
+        const std::size_t size = event.tensor != nullptr
+                                     ? static_cast<std::size_t>(sdk::element_count(*event.tensor))
+                                     : 0;
+        switch (event.type) {
+        case TESSERA_EVENT_PROGRESS:
+            progress.push_back(event.step);
+            total = event.total_steps;
+            break;
+        case TESSERA_EVENT_IMAGE:
+            images.push_back({Picture(bytes, bytes + size), event.image, event.step,
+                              (event.flags & TESSERA_EVENT_FINAL) != 0});
+            break;
+        case TESSERA_EVENT_CELLS:
+            cells.emplace_back(bytes, bytes + size);
+            break;
+        case TESSERA_EVENT_FEATURES: {
+            std::vector<float> values(size);
+            std::memcpy(values.data(), bytes, size * sizeof(float));
+            latents.push_back(std::move(values));
+            break;
+        }
+        default:
+            ADD_FAILURE() << "event type " << event.type;
+        }
+    }
+    tessera_sink table_{};
+    Picture frame_;
+};
+
+} // namespace tessera::blocks

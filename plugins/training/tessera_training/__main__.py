@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": "turn published checkpoints into model files",
     "check": "compare PyTorch and the runtime on the same noise",
     "evaluate": "measure a model against held-out images",
+    "limits": "how far a model file lets its settings go",
     "presets": "time and quality of a model's sampling presets",
 }
 

@@ -121,6 +121,22 @@ def load_metadata(path: Path) -> dict[str, str]:
     return _header(path)[0].get("__metadata__", {})
 
 
+def rewrite_metadata(path: Path, changes: dict[str, str | None]) -> None:
+    """Change or remove (None) metadata of a file; its tensors stay byte for byte as they are."""
+    header, start = _header(path)
+    metadata = {**header.pop("__metadata__", {}), **changes}
+    text = json.dumps({"__metadata__": {k: v for k, v in metadata.items() if v is not None}, **header},
+                      ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(len(text).to_bytes(8, "little") + text + path.read_bytes()[start:])
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
 def load(path: Path, mapped: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata; with `mapped` the data stays on disk until touched (do not write to it)."""
     header, start = _header(path)

@@ -10,7 +10,8 @@ packages_build=(
 )
 packages_test=(
   libgtest-dev libgmock-dev libdnnl-dev vulkan-validationlayers xvfb xauth
-  clang-format clang-tidy python3-torch python3-numpy python3-pil python3-pytest
+  clang clang-format clang-tidy libclang-rt-14-dev
+  python3-torch python3-numpy python3-pil python3-pytest python3-hypothesis
 )
 
 # install_packages NAME...: the missing ones only, through apt; with sudo when not root.

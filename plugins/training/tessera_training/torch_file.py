@@ -18,6 +18,7 @@ import math
 import pickletools
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ _DTYPES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
 }
+_ZIP_ERRORS = (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, OverflowError,
+               struct.error, IndexError, KeyError, zlib.error)  # all that damaged files make `zipfile` raise
 _MAX_RANK = 64
 _MAX_PICKLE = 256 << 20  # bytes of description; real checkpoints have well below one megabyte
 
@@ -297,7 +300,9 @@ class TorchFile:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except FileNotFoundError:
+            raise
+        except _ZIP_ERRORS as error:
             raise Refused(f"{path}: not a complete PyTorch zip file ({error}); was its download cut off?") from error
         names = [name for name in self._zip.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(names) != 1:
@@ -335,7 +340,7 @@ class TorchFile:
         """Reads the whole file; refuses one whose members are not as they were written."""
         try:
             damaged = self._zip.testzip()
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except _ZIP_ERRORS as error:
             raise Refused(f"{self.path}: not a complete PyTorch zip file ({error})") from error
         if damaged is not None:
             raise Refused(f"{self.path}: member '{damaged}' is damaged, its checksum is another")

@@ -38,6 +38,7 @@ struct Options {
     std::string python = "python3";
     std::string directory;
     bool peer_bf16 = false;
+    bool tiny = false; // a model of 16 tokens, to see that the benchmark works
 };
 
 constexpr int kTimedDenoiseSteps = 25;
@@ -208,7 +209,8 @@ class StepBench {
         : options_(options), model_path_(directory + "/mar_base.safetensors"),
           codec_path_(directory + "/kl16.safetensors"),
           denoise_steps_(std::to_string(options.denoise_steps)),
-          plan_(blocks::cosine_plan(options.steps, 256)) {}
+          mar_(options.tiny ? golden::SyntheticMar{} : golden::mar_base()),
+          tokens_(mar_.tokens_per_image()), plan_(blocks::cosine_plan(options.steps, tokens_)) {}
 
     int run();
 
@@ -227,24 +229,26 @@ class StepBench {
     std::string model_path_;
     std::string codec_path_;
     std::string denoise_steps_;
+    golden::SyntheticMar mar_;
+    int tokens_;
     std::vector<blocks::UnmaskStep> plan_;
     std::map<std::string, Timings> torch_; // by dtype
 };
 
 bool StepBench::write_models() const {
-    const golden::SyntheticMar mar = golden::mar_base();
     golden::SyntheticFile file;
-    file.tensors = mar.tensors();
-    file.metadata["config"] = mar.config_json();
+    file.tensors = mar_.tensors();
+    file.metadata["config"] = mar_.config_json();
     const golden::SyntheticFile codec =
-        golden::synthetic_kl_codec(128, {1, 1, 2, 2, 4}, 2, 16, 256, 16);
+        options_.tiny ? golden::synthetic_kl_codec(32, {1, 1, 1, 1}, 1, 4, 32, 8)
+                      : golden::synthetic_kl_codec(128, {1, 1, 2, 2, 4}, 2, 16, 256, 16);
     return golden::write_synthetic(model_path_, file) &&
            golden::write_synthetic(codec_path_, codec);
 }
 
 void StepBench::ask(TorchPeer &peer, const std::string &dtype, const std::string &part,
                     double place, Curve &curve, double divisor) {
-    if (const auto seconds = peer.time(dtype + " " + part)) curve.add(place, *seconds / divisor);
+    curve.add(place, peer.time(dtype + " " + part) / divisor);
     settle();
 }
 
@@ -262,7 +266,7 @@ void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
         for (int i = 0; i < options_.positions; ++i) {
             if (warm_up && i > 0) break;
             const int k = options_.positions > 1 ? i * last / (options_.positions - 1) : last / 2;
-            const int known = 256 - plan_[k].unknown_before;
+            const int known = tokens_ - plan_[k].unknown_before;
             const int wanted = plan_[k].unknown_before - plan_[k].first;
             const auto [encoder, decoder] = parts.towers(known, wanted);
             our_target.encoder.add(known, encoder);
@@ -290,7 +294,7 @@ void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
 Sums StepBench::sum(const Timings &timings) const {
     Sums sums;
     for (const blocks::UnmaskStep &step : plan_) {
-        const int known = 256 - step.unknown_before;
+        const int known = tokens_ - step.unknown_before;
         sums.encoder += timings.encoder.at(known);
         sums.decoder += timings.decoder.at(known);
         sums.denoiser +=
@@ -320,11 +324,15 @@ int StepBench::run() {
     const sdk::Compute compute(opened->table());
     const auto host = Host::create({});
     const sdk::Host plugin_host(host->table(), "bench");
-    TorchPeer peer(options_.python, TESSERA_SOURCE_DIR "/tests/bench/torch_peer.py",
-                   options_.threads, golden::mar_base().config_json(), denoise_steps_);
+    std::vector<std::string> arguments = {"--threads", std::to_string(options_.threads),
+                                          "--config",  mar_.config_json(),
+                                          "--steps",   denoise_steps_};
+    if (options_.tiny) arguments.emplace_back("--tiny-codec");
+    TorchPeer peer(options_.python, TESSERA_SOURCE_DIR "/tests/bench/torch_peer.py", arguments);
 
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
-    std::printf("MAR-B (made-up weights), 256 x 256, %d x %d with guidance %.1f, one image\n",
+    std::printf("%s (made-up weights), %d x %d, %d x %d with guidance %.1f, one image\n",
+                options_.tiny ? "A tiny MAR" : "MAR-B", mar_.img_size, mar_.img_size,
                 options_.steps, options_.denoise_steps, kGuidance);
     std::printf("ours:  %s\n", compute.table()->info->device);
     const bool has_bf16 =
@@ -389,7 +397,7 @@ int StepBench::run() {
         options_.repeats, options_.positions, options_.steps, kTimedDenoiseSteps,
         options_.denoise_steps);
     double weights_mb = 0.0;
-    for (const auto &tensor : golden::mar_base().tensors()) {
+    for (const auto &tensor : mar_.tensors()) {
         weights_mb += 2.0 *
                       static_cast<double>(std::accumulate(tensor.shape.begin(), tensor.shape.end(),
                                                           std::int64_t{1}, std::multiplies<>())) /
@@ -422,6 +430,7 @@ int main(int argc, char **argv) {
     app.add_option("--python", options.python, "Python with PyTorch")->capture_default_str();
     app.add_flag("--peer-bf16", options.peer_bf16,
                  "PyTorch in bf16 also where the processor has no bf16");
+    app.add_flag("--tiny", options.tiny, "A tiny model: shows that the benchmark works, no more");
     app.add_option("--directory", options.directory,
                    "Where the made-up weights (1.1 GB) are written; default: a temporary place");
     CLI11_PARSE(app, argc, argv);

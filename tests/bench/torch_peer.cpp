@@ -4,27 +4,28 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <stdexcept>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
 namespace tessera::bench {
 
-TorchPeer::TorchPeer(const std::string &python, const std::string &script, unsigned threads,
-                     const std::string &config, const std::string &steps) {
+TorchPeer::TorchPeer(const std::string &python, const std::string &script,
+                     const std::vector<std::string> &arguments) {
     std::array<int, 2> to{}, from{};
     if (pipe(to.data()) != 0 || pipe(from.data()) != 0) return;
-    std::vector<std::string> words = {python,     script, "--threads", std::to_string(threads),
-                                      "--config", config, "--steps",   steps};
-    std::vector<char *> arguments;
-    for (std::string &word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
+    std::vector<std::string> words = {python, script};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char *> pointers;
+    for (std::string &word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
     process_ = fork();
     if (process_ == 0) {
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
         for (const int end : {to[0], to[1], from[0], from[1]}) ::close(end);
-        execvp(arguments[0], arguments.data());
+        execvp(pointers[0], pointers.data());
         _exit(127);
     }
     ::close(to[0]);
@@ -41,12 +42,15 @@ TorchPeer::TorchPeer(const std::string &python, const std::string &script, unsig
 
 TorchPeer::~TorchPeer() { close(); }
 
-void TorchPeer::close() {
+std::string TorchPeer::close() {
     if (requests_ != nullptr) std::fclose(requests_); // the peer ends with its input
     if (answers_ != nullptr) std::fclose(answers_);
     requests_ = answers_ = nullptr;
-    if (process_ > 0) waitpid(process_, nullptr, 0);
+    int status = 0;
+    if (process_ > 0) waitpid(process_, &status, 0);
     process_ = -1;
+    if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status));
+    return "exit code " + std::to_string(WEXITSTATUS(status));
 }
 
 std::optional<std::string> TorchPeer::read_line() {
@@ -57,14 +61,14 @@ std::optional<std::string> TorchPeer::read_line() {
     return line;
 }
 
-std::optional<double> TorchPeer::time(const std::string &request) {
-    if (!is_running()) return std::nullopt;
+double TorchPeer::time(const std::string &request) {
+    if (!is_running()) throw std::runtime_error("PyTorch's side is not running");
     std::fprintf(requests_, "%s\n", request.c_str());
     std::fflush(requests_);
     const auto line = read_line();
     if (!line) {
-        close();
-        return std::nullopt;
+        throw std::runtime_error("PyTorch's side ended with " + close() + " when asked for '" +
+                                 request + "'");
     }
     return std::strtod(line->c_str(), nullptr);
 }

@@ -22,20 +22,22 @@ from tessera_training import diffusion  # noqa: E402
 from tessera_training.kl_vae import KlVae, KlVaeConfig  # noqa: E402
 from tessera_training.mar import Mar, MarConfig  # noqa: E402
 
+TINY_CODEC = {"ch": 32, "ch_mult": (1, 1, 1, 1), "num_res_blocks": 1, "resolution": 32, "z_channels": 4,
+              "embed_dim": 4, "encoder_attn_resolutions": (8,)}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Peer:
-    def __init__(self, config: MarConfig, steps: str) -> None:
+    def __init__(self, config: MarConfig, codec_config: KlVaeConfig, steps: str) -> None:
         torch.manual_seed(1)
-        model, codec = Mar(config).eval(), KlVae(KlVaeConfig()).eval()
-        self.config, self.steps = config, diffusion.tables(steps)
+        model, codec = Mar(config).eval(), KlVae(codec_config).eval()
+        self.config, self.codec_config, self.steps = config, codec_config, diffusion.tables(steps)
         self.models = {"float32": (model, codec)}
 
     def parts(self, dtype: str) -> tuple[Mar, KlVae]:
         """The model in a type; the second copy is made when it is first asked for."""
         if dtype not in self.models:
-            model, codec = Mar(self.config).eval(), KlVae(KlVaeConfig()).eval()
+            model, codec = Mar(self.config).eval(), KlVae(self.codec_config).eval()
             self.models[dtype] = (model.to(DTYPES[dtype]), codec.to(DTYPES[dtype]))
         return self.models[dtype]
 
@@ -57,9 +59,10 @@ class Peer:
         model, _ = self.parts(dtype)
         rows = self.config.buffer_size + known
         encoded = torch.randn(2, rows, self.config.encoder_embed_dim, dtype=DTYPES[dtype])
+        tokens = torch.randn(2, self.config.tokens, self.config.token_width, dtype=DTYPES[dtype])
         mask = self.mask(known)
         start = time.perf_counter()
-        model.decode(encoded, mask)
+        model.decode(encoded, mask, tokens)
         return time.perf_counter() - start
 
     def denoise(self, dtype: str, rows: int, count: int) -> float:
@@ -100,13 +103,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--config", required=True, help="of the model, as in its metadata")
     parser.add_argument("--steps", required=True, help="denoising steps")
+    parser.add_argument("--tiny-codec", action="store_true", help="a KL autoencoder of 32 channels, not KL-16")
     arguments = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w")  # nothing else may write there
     os.dup2(2, 1)
     torch.set_num_threads(arguments.threads)
     found = re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
     blas = found.group(1) if found else "unknown"
-    peer = Peer(MarConfig.from_json(arguments.config), arguments.steps)
+    codec_config = KlVaeConfig(**TINY_CODEC) if arguments.tiny_codec else KlVaeConfig()
+    peer = Peer(MarConfig.from_json(arguments.config), codec_config, arguments.steps)
     print(f"PyTorch {torch.__version__}, BLAS {blas}, {capability()}, "
           f"{torch.get_num_threads()} threads", file=answers, flush=True)
     with torch.inference_mode():

@@ -128,6 +128,11 @@ bool write_synthetic(const std::string &path, const SyntheticFile &file) {
     return out.good();
 }
 
+int SyntheticMar::tokens_per_image() const {
+    const int side = img_size / vae_stride / patch_size;
+    return side * side;
+}
+
 std::string SyntheticMar::config_json() const {
     // Contexts and guesses hand on how large tokens are: noise estimates of a made-up head would
     // let them grow without bound.

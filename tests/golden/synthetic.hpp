@@ -36,6 +36,7 @@ struct SyntheticMar {
     std::string num_sampling_steps = "10";
     int local_kernel = 0;
 
+    [[nodiscard]] int tokens_per_image() const;
     [[nodiscard]] std::string config_json() const;
     [[nodiscard]] std::vector<SyntheticTensor> tensors() const;
 };

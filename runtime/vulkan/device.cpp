@@ -4,117 +4,9 @@
 #include "vulkan/requirements.hpp"
 #include "vulkan/result.hpp"
 
-#include <algorithm>
-#include <optional>
-#include <string_view>
-#include <vector>
-
-#include <fmt/ranges.h>
+#include <utility>
 
 namespace tessera {
-namespace {
-
-struct Candidate {
-    VkPhysicalDevice device = VK_NULL_HANDLE;
-    std::uint32_t queue_family = 0;
-    int rank = 0; // smaller is better
-    VulkanRequirements requirements;
-};
-
-int rank_of(VkPhysicalDeviceType type) {
-    switch (type) {
-    case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
-        return 0;
-    case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
-        return 1;
-    case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
-        return 2;
-    case VK_PHYSICAL_DEVICE_TYPE_CPU:
-        return 3;
-    default:
-        return 4;
-    }
-}
-
-DeviceUuid uuid_of(VkPhysicalDevice device) {
-    VkPhysicalDeviceIDProperties id{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
-    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, &id};
-    vkGetPhysicalDeviceProperties2(device, &properties);
-    DeviceUuid uuid{};
-    std::copy(std::begin(id.deviceUUID), std::end(id.deviceUUID), uuid.begin());
-    return uuid;
-}
-
-std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfaceKHR surface) {
-    std::uint32_t count = 0;
-    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
-    std::vector<VkQueueFamilyProperties> families(count);
-    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
-    for (std::uint32_t i = 0; i < count; ++i) {
-        if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) continue;
-        if (surface == VK_NULL_HANDLE) return i;
-        VkBool32 can_present = VK_FALSE;
-        vkGetPhysicalDeviceSurfaceSupportKHR(device, i, surface, &can_present);
-        if (can_present == VK_TRUE) return i;
-    }
-    return std::nullopt;
-}
-
-// The candidate, or why the device cannot be used.
-Result<Candidate> examine(VkPhysicalDevice device, const VkPhysicalDeviceProperties &properties,
-                          const VulkanDeviceConfig &config) {
-    auto requirements = vulkan_requirements(device);
-    if (!requirements) return requirements.error();
-    if (config.uuid && *config.uuid != uuid_of(device)) {
-        return make_error(Status::kUnsupported, "UUID {}, not {}", uuid_text(uuid_of(device)),
-                          uuid_text(*config.uuid));
-    }
-    const bool shows = config.surface != VK_NULL_HANDLE;
-    if (shows && !has_device_extension(device, VK_KHR_SWAPCHAIN_EXTENSION_NAME)) {
-        return make_error(Status::kUnsupported, "no {}", VK_KHR_SWAPCHAIN_EXTENSION_NAME);
-    }
-    if (shows) requirements->extensions.push_back(VK_KHR_SWAPCHAIN_EXTENSION_NAME);
-    const auto family = find_queue_family(device, config.surface);
-    if (!family) {
-        return make_error(Status::kUnsupported, "no graphics queue{}",
-                          shows ? " that can show this window" : "");
-    }
-    return Candidate{device, *family, rank_of(properties.deviceType), std::move(*requirements)};
-}
-
-Result<Candidate> choose(VkInstance instance, const VulkanDeviceConfig &config) {
-    std::uint32_t count = 0;
-    auto counted = vulkan_check(vkEnumeratePhysicalDevices(instance, &count, nullptr),
-                                "vkEnumeratePhysicalDevices");
-    if (!counted) return counted.error();
-    std::vector<VkPhysicalDevice> devices(count);
-    vkEnumeratePhysicalDevices(instance, &count, devices.data());
-    devices.resize(count);
-
-    std::optional<Candidate> best;
-    std::string reasons;
-    for (std::size_t i = 0; i < devices.size(); ++i) {
-        VkPhysicalDeviceProperties properties;
-        vkGetPhysicalDeviceProperties(devices[i], &properties);
-        const auto candidate = examine(devices[i], properties, config);
-        if (!candidate) {
-            reasons += fmt::format("{}device {} ({}): {}", reasons.empty() ? "" : "; ", i,
-                                   properties.deviceName, candidate.error().message);
-        } else if (!best || candidate->rank < best->rank) {
-            best = *candidate;
-        }
-    }
-    if (best) return *best;
-    if (devices.empty()) {
-        return make_error(Status::kNotFound, "no Vulkan device; install the GPU's driver or, for "
-                                             "software rendering, mesa-vulkan-drivers");
-    }
-    return make_error(Status::kUnsupported, "no usable Vulkan device: {}", reasons);
-}
-
-} // namespace
-
-std::string uuid_text(const DeviceUuid &uuid) { return fmt::format("{:02x}", fmt::join(uuid, "")); }
 
 Result<std::unique_ptr<VulkanDevice>> VulkanDevice::create(const VulkanInstance &instance,
                                                            const VulkanDeviceConfig &config) {
@@ -157,7 +49,7 @@ Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &
 void VulkanDevice::load(VkInstance instance) {
     vkGetPhysicalDeviceProperties(physical_, &properties_);
     vkGetPhysicalDeviceMemoryProperties(physical_, &memory_);
-    uuid_ = uuid_of(physical_);
+    uuid_ = device_uuid(physical_);
     volkLoadDeviceTable(&table_, device_);
     const auto find = [&](const char *name) { return vkGetInstanceProcAddr(instance, name); };
     set_name_ =
@@ -169,7 +61,7 @@ void VulkanDevice::load(VkInstance instance) {
 }
 
 Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
-    auto chosen = choose(instance_, config);
+    auto chosen = choose_device(instance_, config);
     if (!chosen) return chosen.error();
     physical_ = chosen->device;
     queue_family_ = chosen->queue_family;

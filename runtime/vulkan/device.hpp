@@ -5,6 +5,7 @@
 
 #include "core/result.hpp"
 #include "vulkan/api.hpp"
+#include "vulkan/device_choice.hpp"
 #include "vulkan/handle.hpp"
 #include "vulkan/instance.hpp"
 
@@ -19,16 +20,6 @@
 #include <utility>
 
 namespace tessera {
-
-// Names a physical device across APIs and processes: VkPhysicalDeviceIDProperties::deviceUUID, the
-// same bytes as CUDA's.
-using DeviceUuid = std::array<std::uint8_t, VK_UUID_SIZE>;
-[[nodiscard]] std::string uuid_text(const DeviceUuid &uuid); // "3f2a...", 32 digits
-
-struct VulkanDeviceConfig {
-    VkSurfaceKHR surface = VK_NULL_HANDLE; // must be presentable; null: headless
-    std::optional<DeviceUuid> uuid;        // this one and no other
-};
 
 // A device that an application made with all that vulkan_requirements() names.
 struct GivenDevice {

@@ -96,8 +96,8 @@ Result<void> App::open_graphics() {
     if (!options_.offscreen) {
         auto opened = assign(window_, Window::create("Tessera", width, height));
         if (!opened) return opened;
-        scale_ = window_->content_scale();
     }
+    scale_ = wanted_scale();
     VulkanInstanceConfig instance_config;
     instance_config.validation = options_.validation;
     if (window_) instance_config.extensions = window_->vulkan_extensions();
@@ -106,7 +106,8 @@ Result<void> App::open_graphics() {
         if (auto made = assign(surface_, window_->make_surface(instance_->get())); !made)
             return made;
     }
-    auto device = VulkanDevice::create(*instance_, {.surface = surface_.get()});
+    auto device =
+        VulkanDevice::create(*instance_, {.surface = surface_.get(), .wanted = options_.device});
     if (auto made = assign(device_, std::move(device)); !made) return made;
     if (auto made = assign(renderer_, Renderer::create(*device_)); !made) return made;
 
@@ -126,8 +127,22 @@ Result<void> App::open_graphics() {
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
     if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_);
-    material_ = std::make_unique<MaterialWorker>(*instance_, PlanCache::default_folder());
-    GLFWwindow *glfw = window_ ? window_->glfw() : nullptr;
+    material_ =
+        std::make_unique<MaterialWorker>(*instance_, options_.device, PlanCache::default_folder());
+    return rescale(scale_);
+}
+
+float App::wanted_scale() const {
+    if (options_.scale > 0) return options_.scale;
+    return window_ ? window_->content_scale() : 1;
+}
+
+Result<void> App::rescale(float scale) {
+    scale_ = scale;
+    shown_key_.reset();
+    imgui_.reset(); // one context per process
+    GLFWwindow *const glfw = window_ ? window_->glfw() : nullptr;
+    const VkRenderPass pass = window_ ? swapchain_->pass() : offscreen_->target().pass;
     return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
 }
 
@@ -196,6 +211,9 @@ Result<void> App::frame() {
         }
         if (pixels.width != extent().width || pixels.height != extent().height) {
             must_rebuild_ = true;
+        }
+        if (const float scale = wanted_scale(); scale != scale_) { // dragged to another monitor
+            if (auto rescaled = rescale(scale); !rescaled) return rescaled;
         }
         if (window_->take_refresh()) shown_key_.reset();
     }
@@ -438,13 +456,16 @@ Result<void> App::draw_in_window(const Scene &next) {
     const auto slot = renderer_->wait_for_slot();
     if (!slot) return slot.error();
     auto acquired = swapchain_->acquire(*slot);
-    if (!acquired || !*acquired) {
-        // Out of date, or the surface is gone; the next frame tries with a new one.
-        must_rebuild_ = true;
-        if (!acquired) log::warning("window", "{}", acquired.error().message);
-        return acquired ? Result<void>() : rebuild_swapchain();
+    if (!acquired) { // the surface is gone
+        log::warning("window", "{}", acquired.error().message);
+        return rebuild_swapchain();
     }
-    const Swapchain::Acquired &image = **acquired;
+    if (const auto *const missed = std::get_if<Swapchain::Missed>(&*acquired)) {
+        must_rebuild_ = *missed == Swapchain::Missed::kOutdated;
+        shown_key_.reset();
+        return {};
+    }
+    const auto &image = std::get<Swapchain::Acquired>(*acquired);
     if (auto drawn = renderer_->draw(image.target, next, image.semaphores, {}); !drawn) {
         return drawn;
     }

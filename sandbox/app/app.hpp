@@ -43,6 +43,8 @@ struct AppOptions {
     PlayOptions play;
     bool play_at_start = true;
 
+    std::string device;     // Vulkan device: index, part of its name or UUID; empty: the best
+    float scale = 0;        // of the user interface; 0: the monitor's
     bool offscreen = false; // no window and no display
     std::uint32_t width = 1280;
     std::uint32_t height = 720;
@@ -94,6 +96,9 @@ class App {
     [[nodiscard]] ViewLook &look() { return look_; }
     // Moves what is shown, the canvas or the picture, as dragging does.
     void pan_by(float screen_x, float screen_y);
+    // The user interface in another size, as when the window comes to another monitor.
+    [[nodiscard]] Result<void> rescale(float scale);
+    [[nodiscard]] float scale() const { return scale_; }
     [[nodiscard]] const Window *window() const { return window_.get(); }
     [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
     // Of these, those that did not look like the one before, and so were drawn.
@@ -106,6 +111,7 @@ class App {
     explicit App(AppOptions options);
     Result<void> open_graphics();
     Result<void> open_player();
+    [[nodiscard]] float wanted_scale() const;
     Result<void> rebuild_swapchain();
     void clear_panel(VkCommandBuffer commands, float width) const;
     void build_interface();

@@ -16,6 +16,7 @@ using tessera::AppOptions;
 struct ProgramOptions {
     std::vector<std::string> sets;
     bool exact = false;
+    bool list_devices = false;
     std::filesystem::path trace; // empty: none
 };
 
@@ -41,6 +42,11 @@ void describe(CLI::App &cli, AppOptions &options, ProgramOptions &program) {
     cli.add_option("--fps", options.fps, "Most frames per second; 0: no limit")
         ->check(CLI::Range(0.0, 1000.0));
     cli.add_flag("--offscreen", options.offscreen, "No window and no display");
+    cli.add_option("--device", options.device,
+                   "Vulkan device: index, part of its name or UUID; --list-devices shows them");
+    cli.add_flag("--list-devices", program.list_devices, "Print the Vulkan devices and end");
+    cli.add_option("--scale", options.scale, "Size of the panel; default: the monitor's")
+        ->check(CLI::Range(0.5, 4.0));
     cli.add_flag("--validation", options.validation, "Vulkan validation layers; a message fails");
     cli.add_option("--frames", options.frame_limit, "Exit after so many frames");
     cli.add_option("--screenshot", options.screenshot,
@@ -72,6 +78,19 @@ int fail(const std::string &message) {
     return 1;
 }
 
+int print_devices() {
+    const auto instance = tessera::VulkanInstance::create({});
+    if (!instance) return fail(instance.error().message);
+    const auto devices = tessera::list_devices((*instance)->get());
+    if (!devices) return fail(devices.error().message);
+    for (const tessera::VulkanDeviceInfo &device : *devices) {
+        std::printf("%u  %s (%s)  %s%s%s\n", device.index, device.name.c_str(), device.kind.c_str(),
+                    tessera::uuid_text(device.uuid).c_str(),
+                    device.missing.empty() ? "" : "  unusable: ", device.missing.c_str());
+    }
+    return 0;
+}
+
 int run(AppOptions options) {
     const bool validation = options.validation;
     auto app = tessera::App::create(std::move(options));
@@ -96,6 +115,7 @@ int main(int argc, char **argv) {
     } catch (const CLI::ParseError &error) {
         return cli.exit(error);
     }
+    if (program.list_devices) return print_devices();
     if (program.exact) options.precision = TESSERA_PRECISION_EXACT;
     if (const std::string bad = split(program.sets, options); !bad.empty()) {
         return fail("--set " + bad + ": expected key=value");

@@ -129,18 +129,20 @@ Result<void> Swapchain::make_images() {
     return {};
 }
 
-Result<std::optional<Swapchain::Acquired>> Swapchain::acquire(std::uint32_t slot) {
-    constexpr std::uint64_t kTimeoutNs = 1'000'000'000;
+Result<std::variant<Swapchain::Acquired, Swapchain::Missed>>
+Swapchain::acquire(std::uint32_t slot) {
+    using Outcome = std::variant<Acquired, Missed>;
+    constexpr std::uint64_t kTimeoutNs = 100'000'000;
+    if (images_.empty()) return Outcome(Missed::kOutdated); // made while the window was minimised
     const VkSemaphore available = available_[slot].get();
     std::uint32_t index = 0;
     const VkResult result = device_.table().vkAcquireNextImageKHR(
         device_.get(), swapchain_, kTimeoutNs, available, VK_NULL_HANDLE, &index);
-    if (result == VK_ERROR_OUT_OF_DATE_KHR || result == VK_TIMEOUT || result == VK_NOT_READY) {
-        return std::optional<Acquired>();
-    }
+    if (result == VK_TIMEOUT || result == VK_NOT_READY) return Outcome(Missed::kHidden);
+    if (result == VK_ERROR_OUT_OF_DATE_KHR) return Outcome(Missed::kOutdated);
     if (result < 0) return vulkan_error(result, "vkAcquireNextImageKHR");
     const Image &image = images_[index];
-    return std::optional<Acquired>(Acquired{
+    return Outcome(Acquired{
         {pass_.get(), image.framebuffer.get(), extent_}, {available, image.finished.get()}, index});
 }
 

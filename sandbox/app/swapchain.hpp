@@ -4,7 +4,7 @@
 #include "sandbox/view/renderer.hpp"
 
 #include <memory>
-#include <optional>
+#include <variant>
 #include <vector>
 
 namespace tessera {
@@ -23,9 +23,11 @@ class Swapchain {
         PresentSemaphores semaphores;
         std::uint32_t index = 0;
     };
-    // `slot` from Renderer::wait_for_slot. Nothing: the images no longer fit, rebuild and try
-    // again.
-    [[nodiscard]] Result<std::optional<Acquired>> acquire(std::uint32_t slot);
+    // Why there was no image: `kHidden`, the system hands out none now (a hidden window on
+    // Wayland), which is no reason to rebuild; `kOutdated`, the images no longer fit.
+    enum class Missed { kHidden, kOutdated };
+    // `slot` from Renderer::wait_for_slot. Waits a tenth of a second at most.
+    [[nodiscard]] Result<std::variant<Acquired, Missed>> acquire(std::uint32_t slot);
     // False: the images no longer fit.
     [[nodiscard]] Result<bool> present(const Acquired &acquired);
     // New images, for the window's size now. Waits for the device.

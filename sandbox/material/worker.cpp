@@ -35,8 +35,10 @@ bool MaterialRequest::same_as(const MaterialRequest &other) const {
            info.step == other.info.step;
 }
 
-MaterialWorker::MaterialWorker(const VulkanInstance &instance, std::filesystem::path cache_folder)
-    : instance_(instance), cache_folder_(std::move(cache_folder)), thread_([this] { work(); }) {}
+MaterialWorker::MaterialWorker(const VulkanInstance &instance, std::string device_name,
+                               std::filesystem::path cache_folder)
+    : instance_(instance), device_name_(std::move(device_name)),
+      cache_folder_(std::move(cache_folder)), thread_([this] { work(); }) {}
 
 MaterialWorker::~MaterialWorker() {
     {
@@ -124,7 +126,7 @@ void MaterialWorker::work() {
 
 Result<MaterialMaker *> MaterialWorker::maker() {
     if (maker_) return maker_.get();
-    auto device = VulkanDevice::create(instance_, {});
+    auto device = VulkanDevice::create(instance_, {.wanted = device_name_});
     if (!device) return device.error();
     device_ = std::move(*device);
     maker_ = std::make_unique<MaterialMaker>(*device_, cache_folder_);

@@ -43,8 +43,10 @@ struct MaterialResult {
 
 class MaterialWorker {
   public:
-    // The instance outlives the worker. The device is opened with the first request.
-    MaterialWorker(const VulkanInstance &instance, std::filesystem::path cache_folder);
+    // The instance outlives the worker. The device, named as in VulkanDeviceConfig::wanted, is
+    // opened with the first request.
+    MaterialWorker(const VulkanInstance &instance, std::string device_name,
+                   std::filesystem::path cache_folder);
     ~MaterialWorker();
     MaterialWorker(const MaterialWorker &) = delete;
     MaterialWorker &operator=(const MaterialWorker &) = delete;
@@ -78,6 +80,7 @@ class MaterialWorker {
     Result<std::string> make(const Export &wanted);
 
     const VulkanInstance &instance_;
+    const std::string device_name_;
     std::filesystem::path cache_folder_;
     // Only the worker's, and in the order of construction.
     std::unique_ptr<VulkanDevice> device_;

@@ -187,6 +187,23 @@ TEST_F(AppTest, AFailingGeneratorIsReportedAndMayTryAgain) {
     EXPECT_EQ(app_->control().problem(), "");
 }
 
+// As when the window is dragged to a monitor of another scale while a picture is made.
+TEST_F(AppTest, ThePanelGrowsWithTheScaleAndTheRunGoesOn) {
+    open(options());
+    if (!app_) return;
+    const auto font_pixels = [] { return ImGui::GetIO().Fonts->Fonts[0]->FontSize; };
+    const float before = font_pixels();
+    app_->control().play();
+    for (const float scale : {2.0F, 1.5F, 1.0F}) {
+        show_frames(2);
+        ASSERT_TRUE(app_->rescale(scale).ok());
+        show_frames(2);
+        EXPECT_FLOAT_EQ(font_pixels(), before * scale);
+    }
+    ASSERT_TRUE(play_to_end());
+    EXPECT_EQ(halves(), std::pair(kEmber, kEmber));
+}
+
 TEST_F(AppTest, WritesAScreenshotOfTheWholeWindow) {
     const auto path = std::filesystem::path(testing::TempDir()) / "tessera_app_test.png";
     AppOptions shooting = options();

@@ -58,6 +58,16 @@ TEST(SandboxProgram, NamesWhatItCannotFind) {
     expect_failure(run("", "--offscreen " + kShowcase + " --set steps=0"), "steps");
     expect_failure(run("", "--offscreen " + kShowcase + " --set steps"), "key=value");
     expect_failure(run("", "--offscreen " + kShowcase + " --backend abacus"), "abacus");
+    expect_failure(run("", "--offscreen " + kShowcase + " --device abacus"), "abacus");
+}
+
+TEST(SandboxProgram, ListsDevicesThatItThenTakesByIndex) {
+    const Outcome list = run("", "--list-devices");
+    if (list.output.find("no Vulkan") != std::string::npos) GTEST_SKIP() << list.output;
+    EXPECT_EQ(list.exit_code, 0) << list.output;
+    EXPECT_EQ(list.output.substr(0, 3), "0  ") << list.output;
+    const Outcome taken = run("", "--offscreen --idle --frames 2 --device 0 " + kShowcase);
+    EXPECT_EQ(taken.exit_code, 0) << taken.output;
 }
 
 TEST(SandboxProgram, RefusesBadOptions) {

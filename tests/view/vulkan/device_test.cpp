@@ -5,6 +5,8 @@
 #include "vulkan/requirements.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <string>
 #include <string_view>
 
 namespace tessera {
@@ -26,6 +28,39 @@ TEST_F(DeviceTest, IsChosenByItsUuid) {
     EXPECT_EQ(none.error().status, Status::kUnsupported);
     EXPECT_NE(none.error().message.find(uuid_text(other)), std::string::npos);
     EXPECT_NE(none.error().message.find(uuid_text(uuid)), std::string::npos);
+}
+
+TEST_F(DeviceTest, IsChosenAsAPersonSaysIt) {
+    const auto devices = list_devices(instance_->get());
+    ASSERT_TRUE(devices.ok()) << devices.error().message;
+    const auto same = [&](const VulkanDeviceInfo &info) { return info.uuid == device_->uuid(); };
+    const auto mine = std::find_if(devices->begin(), devices->end(), same);
+    ASSERT_NE(mine, devices->end());
+    EXPECT_EQ(mine->name, device_->properties().deviceName);
+    EXPECT_EQ(mine->missing, "");
+
+    std::string loud = mine->name;
+    for (char &c : loud) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    std::string hyphens = uuid_text(mine->uuid);
+    hyphens.insert(8, "-");
+    for (const std::string &wanted : {std::to_string(mine->index), loud, hyphens}) {
+        const auto choice = choose_device(instance_->get(), {.wanted = wanted});
+        ASSERT_TRUE(choice.ok()) << wanted << ": " << choice.error().message;
+        EXPECT_EQ(device_uuid(choice->device), mine->uuid) << wanted;
+    }
+}
+
+TEST_F(DeviceTest, AnUnknownNameListsWhatThereIs) {
+    for (const char *wanted : {"abacus", "99", "-1", "0x0", " "}) {
+        const auto none = choose_device(instance_->get(), {.wanted = wanted});
+        if (none.ok()) { // a blank may be a part of a name
+            EXPECT_STREQ(wanted, " ");
+            continue;
+        }
+        EXPECT_NE(none.error().message.find(device_->properties().deviceName), std::string::npos)
+            << none.error().message;
+        EXPECT_NE(none.error().message.find(std::string("'") + wanted + "'"), std::string::npos);
+    }
 }
 
 TEST(DeviceUuidText, IsThirtyTwoDigits) {

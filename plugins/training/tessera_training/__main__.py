@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "compare PyTorch and the runtime on the same noise",
     "evaluate": "measure a model against held-out images",
     "limits": "how far a model file lets its settings go",
+    "campaign": "write a folder for a few minutes of one GPU",
     "presets": "time and quality of a model's sampling presets",
 }
 

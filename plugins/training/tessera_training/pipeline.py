@@ -162,9 +162,9 @@ class Run:
             model, self.dir / "sheets" / f"texture-{time.strftime('%H%M%S')}.png"))
 
     def texture_sheet(self, model: TextureModel, path: Path, columns: int = 4) -> None:
-        """One row of samples per class, with the default settings."""
+        """One row of samples per class, with the default settings and the size of the bank's pictures."""
         labels = torch.arange(len(model.classes)).repeat_interleave(columns)
-        images = torch.cat([model.images(part, self.config.seed + number)
+        images = torch.cat([model.images(part, self.config.seed + number, size=self.config.texture_loss.style_size)
                             for number, part in enumerate(labels.split(32))])
         sheets.save_classes(path, images, model.classes)
         print(f"wrote {path}", flush=True)

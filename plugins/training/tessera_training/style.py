@@ -141,8 +141,8 @@ def measure(pictures: Callable[[torch.Tensor], torch.Tensor], ids: torch.Tensor,
     raw, kept, every = [], [], max(1, len(ids) // 1000)
     for part in ids.split(64):
         tokens, styles = of(pictures(part))
-        raw.append(styles)
-        kept.append(tokens[::every].flatten(0, 2).abs())
+        raw.append(styles.cpu())
+        kept.append(tokens[::every].flatten(0, 2).abs().cpu())
     numbers = torch.cat(kept)
     limits = []
     for group in range(GROUPS):

@@ -20,6 +20,8 @@ from torch import nn
 from . import style, wavelet
 from .blocks import attend
 
+LAYOUTS = ("channels_last", "contiguous")
+layout = LAYOUTS[0]  # of convolutions in memory; which is faster depends on the device
 TIMES = (0.004, 0.996)  # of sampling; 0 is clean, 1 is noise
 
 
@@ -55,7 +57,8 @@ def _wrap(x: torch.Tensor, margin: int) -> torch.Tensor:
     rows, columns = (torch.arange(-margin, side + margin, device=x.device) % side for side in x.shape[1:3])
     if min(x.shape[1:3]) < margin:
         return x[:, rows][:, :, columns].permute(0, 3, 1, 2)
-    return F.pad(x.permute(0, 3, 1, 2), (margin,) * 4, mode="circular").contiguous(memory_format=torch.channels_last)
+    kind = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    return F.pad(x.permute(0, 3, 1, 2), (margin,) * 4, mode="circular").contiguous(memory_format=kind)
 
 
 class _Modulated(nn.Module):
@@ -232,7 +235,10 @@ class TextureSettings:
     guidance: float = 2.0
     temperature: float = 1.0
     jitter: float = 0.35
-    size: int = 128  # pixels of a picture; larger than the bank's pictures shows more of the material
+    guidance_low: float = 0.0  # guided only at times from here
+    guidance_high: float = 1.0  # to here
+    width: int = 256  # of a picture, in pixels; more than the bank's pictures have shows more of the material
+    height: int = 256
 
 
 Watch = Callable[[int, float, torch.Tensor, torch.Tensor], None]
@@ -246,25 +252,17 @@ def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: to
 
     `limit` [96] bounds predicted tokens. `watch(step, t, v, clean)` sees every evaluation.
     """
-    guided = settings.guidance != 1
-    rows = 2 if guided else 1
-    free = torch.arange(rows, device=noise.device).repeat_interleave(len(noise)) > 0
     flags = torch.zeros(noise.shape[:3], device=noise.device) if known is None else known.float()
     sure = flags[..., None] > 0
     shifts = number_shifts(model.config).to(noise.device)
     times = torch.linspace(1, 0, settings.steps + 1, device=noise.device).clamp(*TIMES)
-    labels, styles, flags = labels.repeat(rows), styles.repeat(rows, 1), flags.repeat(rows, 1, 1)
     x = clean = noise * settings.temperature
     previous, last_h = None, torch.ones(())
     for step in range(settings.steps):
         if given is not None:
             x = torch.where(sure, given, x)
         t, (alpha, sigma) = times[step], alpha_sigma(times[step], shifts)
-        condition = model.condition(labels, styles, free, t.expand(len(labels)))
-        v = model(x.repeat(rows, 1, 1, 1), flags, condition, window_offset(step, model.config.window))
-        if guided:
-            v, bare = v.chunk(2)
-            v = bare + settings.guidance * (v - bare)
+        v = _guided(model, x, flags, labels, styles, t, settings, window_offset(step, model.config.window))
         clean = _tamed(alpha * x - sigma * v, limit, known is None)
         if watch:
             watch(step, float(t), v, clean)
@@ -276,6 +274,20 @@ def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: to
         x = sigma_next / sigma * x - alpha_next * torch.expm1(-h) * direction
         previous, last_h = clean, h
     return clean if given is None else torch.where(sure, given, clean)
+
+
+def _guided(model: Texture, x: torch.Tensor, flags: torch.Tensor, labels: torch.Tensor, styles: torch.Tensor,
+            t: torch.Tensor, settings: TextureSettings, offset: tuple[int, int]) -> torch.Tensor:
+    """v, away from what the model says without class and style where guidance is on."""
+    on = settings.guidance != 1 and settings.guidance_low <= float(t) <= settings.guidance_high
+    rows = 2 if on else 1
+    free = torch.arange(rows, device=x.device).repeat_interleave(len(x)) > 0
+    condition = model.condition(labels.repeat(rows), styles.repeat(rows, 1), free, t.expand(len(free)))
+    v = model(x.repeat(rows, 1, 1, 1), flags.repeat(rows, 1, 1), condition, offset)
+    if not on:
+        return v
+    given, bare = v.chunk(2)
+    return bare + settings.guidance * (given - bare)
 
 
 def _tamed(clean: torch.Tensor, limit: torch.Tensor, whole: bool) -> torch.Tensor:

@@ -15,6 +15,7 @@ from .style import Bank
 from .texture import Texture, TextureConfig, TextureSettings, sample
 
 KIND = "texture_weights"
+GENERATOR = "org.tessera.texture"  # the plugin that runs it
 
 
 @dataclass
@@ -47,11 +48,11 @@ class TextureModel:
     @torch.no_grad()
     def images(self, labels: torch.Tensor, seed: int, settings: TextureSettings | None = None, size: int = 0
                ) -> torch.Tensor:
-        """Generated images [B,3,size,size]; one seed gives one batch."""
+        """Generated images [B,3,H,W], square with a `size`; one seed gives one batch."""
         settings = settings or self.settings
         generator = torch.Generator().manual_seed(seed)
-        side = (size or settings.size) // wavelet.CELL
-        return self.picture(*self.tokens(labels, generator, settings, (side, side)))
+        grid = (size or settings.height) // wavelet.CELL, (size or settings.width) // wavelet.CELL
+        return self.picture(*self.tokens(labels, generator, settings, grid))
 
     def style_alone(self, labels: torch.Tensor, size: int, seed: int = 1) -> torch.Tensor:
         """White noise of the styles' means and deviations: what the network has to beat."""
@@ -76,7 +77,7 @@ def save(path: Path, model: TextureModel, metadata: dict[str, str], dtype: torch
             raise UserError(f"tensor '{name}' holds values that are not finite in {dtype}; nothing was exported")
     config = json.loads(model.trunk.config.to_json()) | {"bank_counts": model.bank.counts}
     safetensors_io.save(path, tensors, {
-        "format": "tessera-model/1", "kind": KIND, "config": json.dumps(config, sort_keys=True),
+        "format": "tessera-model/1", "kind": KIND, "generator": GENERATOR, "config": json.dumps(config, sort_keys=True),
         "classes": json.dumps(model.classes), "defaults": json.dumps(dataclasses.asdict(model.settings)), **metadata})
 
 

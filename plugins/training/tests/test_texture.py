@@ -129,6 +129,14 @@ def test_extreme_settings_stay_finite(model: TextureModel, guidance: float, temp
     assert bool(torch.isfinite(images).all()) and float(images.std()) > 0.01
 
 
+def test_guidance_only_between_its_times(model: TextureModel) -> None:
+    def tokens(**settings: float) -> torch.Tensor:
+        return model.tokens(torch.tensor([0]), torch.Generator().manual_seed(0),
+                            TextureSettings(steps=4, **settings), (4, 4))[0]  # type: ignore[arg-type]
+    assert torch.equal(tokens(guidance=3, guidance_low=.3, guidance_high=.3), tokens(guidance=1))
+    assert not torch.equal(tokens(guidance=3, guidance_low=.3, guidance_high=.6), tokens(guidance=3))
+
+
 def test_a_seed_is_a_picture_of_any_size(model: TextureModel) -> None:
     labels = torch.tensor([0])
     assert torch.equal(model.images(labels, 3, size=64), model.images(labels, 3, size=64))
@@ -186,7 +194,7 @@ def config(tiny_config: Config) -> Config:
         tiny_config, tokenizer_training=off, generator_training=off, texture_training=train, texture=SMALL,
         texture_loss=TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5), style_size=32),
         export=ExportConfig(path=tiny_config.export.path, license="CC0-1.0", columns=1,
-                            texture=TextureSettings(steps=2, size=32)))
+                            texture=TextureSettings(steps=2, width=32, height=32)))
 
 
 def test_train_export_and_start_from_it(config: Config, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ training; the smaller ones are means of the packed pictures. Half of the picture
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,12 @@ from torch import nn
 
 from .. import style, wavelet
 from ..config import TextureLossConfig
-from ..data import ImagePack
 from ..errors import UserError
 from ..style import Bank
 from ..texture import Texture, alpha_sigma, number_shifts
+
+if TYPE_CHECKING:
+    from ..data import ImagePack
 
 Draws = dict[str, torch.Tensor]
 

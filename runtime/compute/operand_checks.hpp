@@ -155,20 +155,25 @@ inline Result<> rank_array(const char *name, const tessera_tensor *rank, std::in
     return {};
 }
 
-// I32 (count) or (batch, count) on the host, with every index in [0, limit).
-inline Result<> row_indices(const tessera_tensor *index, std::int64_t batch, std::int64_t count,
-                            std::int64_t limit) {
-    if (index == nullptr) return invalid("host_index is NULL");
-    TESSERA_TRY(rank_array("host_index", index, batch, count));
+// I32 (count) or (batch, count), with every index in [0, limit) where the host can look; an index
+// on a device has rows without gaps, and the device looks.
+inline Result<> indices(const char *name, const tessera_tensor *index, std::int64_t batch,
+                        std::int64_t count, std::int64_t limit) {
+    TESSERA_TRY(rank_array(name, index, batch, count));
+    const std::int64_t stride = index->stride[index->rank - 1];
+    if (index->memory != TESSERA_MEMORY_HOST) {
+        if (stride == 1 || index->shape[index->rank - 1] == 1) return {};
+        return invalid("{} {} on the device has stride {} in its last dimension; expected 1", name,
+                       text(*index), stride);
+    }
     const std::int64_t batches = index->rank == 2 ? batch : 1;
     const std::int64_t batch_stride = index->rank == 2 ? index->stride[0] : 0;
-    const std::int64_t stride = index->stride[index->rank - 1];
     const auto *values = static_cast<const std::int32_t *>(index->data);
     for (std::int64_t b = 0; b < batches; ++b) {
         for (std::int64_t i = 0; i < count; ++i) {
             const std::int32_t row = values[b * batch_stride + i * stride];
             if (row < 0 || row >= limit) {
-                return invalid("host_index[{}][{}] is {}; expected 0 to {}", b, i, row, limit - 1);
+                return invalid("{}[{}][{}] is {}; expected 0 to {}", name, b, i, row, limit - 1);
             }
         }
     }

@@ -257,15 +257,16 @@ Result<> modulate(const tessera_tensor *x, const tessera_tensor *shift, const te
 namespace {
 
 // Rows of one of two tensors (batch, rows, width) are picked by an index.
-Result<> picked_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+Result<> picked_rows(const tessera_tensor *x, const tessera_tensor *index,
                      const tessera_tensor *out, bool index_into_x) {
     TESSERA_TRY(activations("x", x, 3));
     TESSERA_TRY(activations("out", out, 3));
     if (x->shape[0] != out->shape[0] || x->shape[2] != out->shape[2]) {
         return invalid("x is {} but out is {}; expected one batch and width", text(*x), text(*out));
     }
-    return row_indices(host_index, x->shape[0], (index_into_x ? out : x)->shape[1],
-                       (index_into_x ? x : out)->shape[1]);
+    if (index == nullptr) return invalid("index is NULL");
+    return indices("index", index, x->shape[0], (index_into_x ? out : x)->shape[1],
+                   (index_into_x ? x : out)->shape[1]);
 }
 
 Result<> shuffled_pixels(const tessera_tensor &packed_pixels, const tessera_tensor &spread,
@@ -283,14 +284,14 @@ Result<> shuffled_pixels(const tessera_tensor &packed_pixels, const tessera_tens
 
 } // namespace
 
-Result<> gather_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+Result<> gather_rows(const tessera_tensor *x, const tessera_tensor *index,
                      const tessera_tensor *out) {
-    return picked_rows(x, host_index, out, true);
+    return picked_rows(x, index, out, true);
 }
 
-Result<> scatter_rows(const tessera_tensor *x, const tessera_tensor *host_index,
+Result<> scatter_rows(const tessera_tensor *x, const tessera_tensor *index,
                       const tessera_tensor *out) {
-    return picked_rows(x, host_index, out, false);
+    return picked_rows(x, index, out, false);
 }
 
 Result<> pixel_shuffle(const tessera_tensor *x, std::uint32_t factor, const tessera_tensor *out) {

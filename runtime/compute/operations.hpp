@@ -30,8 +30,8 @@
     OPERATION(add, in_place("a"), in_place("b"), written("out"))                                   \
     OPERATION(activate, in_place("x"), written("out"))                                             \
     OPERATION(modulate, in_place("x"), in_place("shift"), in_place("scale"), written("out"))       \
-    OPERATION(gather_rows, read("x"), host("host_index"), written("out"))                          \
-    OPERATION(scatter_rows, read("x"), host("host_index"), written("out"))                         \
+    OPERATION(gather_rows, read("x"), anywhere("index"), written("out"))                           \
+    OPERATION(scatter_rows, read("x"), anywhere("index"), written("out"))                          \
     OPERATION(pixel_shuffle, read("x"), written("out"))                                            \
     OPERATION(pixel_unshuffle, read("x"), written("out"))                                          \
     OPERATION(to_rgba8, read("x"), written("out"))                                                 \
@@ -108,7 +108,8 @@ template <class T>
              {in_place("residual"), options.residual}}};
 }
 [[nodiscard]] inline std::array<Operand, 2> tensors_of(const tessera_attention &options) {
-    return {{{host("query_rank"), options.query_rank}, {host("key_rank"), options.key_rank}}};
+    return {
+        {{anywhere("query_rank"), options.query_rank}, {anywhere("key_rank"), options.key_rank}}};
 }
 [[nodiscard]] inline std::array<Operand, 2> tensors_of(const tessera_conv2d &options) {
     return {{{read("bias"), options.bias}, {in_place("residual"), options.residual}}};

@@ -249,6 +249,72 @@ TEST_P(AttentionTest, KeysThatNobodySeesAreAsIfAbsent) {
     }
 }
 
+// A cache is a view that grows: token by token, or a few at once, gives the bits of all at once.
+TEST_P(AttentionTest, CachedTokensEqualTheWholeSequence) {
+    const AttentionCase whole{2, 40, 40, 2, 24, TESSERA_RANK_LESS_OR_EQUAL};
+    const AttentionOperands given(whole);
+    const Array want = run_attention(device(), whole, given);
+    const DeviceTensor query(device(), given.query);
+    const Shape capacity{2, 50, 2, 24};
+    const DeviceTensor keys(device(), capacity);
+    const DeviceTensor values(device(), capacity);
+    const HostTensor host_keys(given.key);
+    const HostTensor host_values(given.value);
+    const DeviceTensor out(device(), given.query.shape);
+    const auto rows = [](const tessera_tensor &tensor, std::int64_t first, std::int64_t count) {
+        tessera_tensor view = tensor;
+        view.data = static_cast<float *>(view.data) + first * view.stride[1];
+        view.shape[1] = count;
+        return view;
+    };
+    std::int64_t length = 0;
+    for (const std::int64_t count : {1, 1, 5, 1, 20, 3, 1, 8}) {
+        for (const auto &[cache, source] : {std::pair(keys.view(), host_keys.view()),
+                                            std::pair(values.view(), host_values.view())}) {
+            const tessera_tensor from = rows(*source, length, count);
+            const tessera_tensor to = rows(*cache, length, count);
+            device().upload(&device(), &from, &to);
+        }
+        tessera_attention options{};
+        options.struct_size = sizeof options;
+        options.rule = TESSERA_RANK_LESS_OR_EQUAL;
+        options.first_query = static_cast<std::uint32_t>(length);
+        const tessera_tensor own = rows(*query.view(), length, count);
+        const tessera_tensor seen_keys = rows(*keys.view(), 0, length + count);
+        const tessera_tensor seen_values = rows(*values.view(), 0, length + count);
+        const tessera_tensor to = rows(*out.view(), length, count);
+        device().attention(&device(), &own, &seen_keys, &seen_values, &options, &to);
+        length += count;
+    }
+    ASSERT_EQ(length, 40);
+    expect_identical(out.download(), want, "by and by");
+}
+
+TEST_P(AttentionTest, RanksMayLieOnTheDevice) {
+    for (const AttentionCase &c :
+         {AttentionCase{3, 30, 30, 1, 32, TESSERA_RANK_LESS_OR_EQUAL,
+                        AttentionCase::kPermutedPerBatch},
+          AttentionCase{1, 70, 90, 2, 16, TESSERA_RANK_LESS, AttentionCase::kPermuted}}) {
+        const AttentionOperands given(c);
+        const bool per_batch = c.ranks == AttentionCase::kPermutedPerBatch;
+        const DeviceTensor query_rank(device(), given.query_rank,
+                                      per_batch ? Shape{c.batch, c.queries} : Shape{c.queries});
+        const DeviceTensor key_rank(device(), given.key_rank,
+                                    per_batch ? Shape{c.batch, c.keys} : Shape{c.keys});
+        const DeviceTensor query(device(), given.query);
+        const DeviceTensor key(device(), given.key);
+        const DeviceTensor value(device(), given.value);
+        const DeviceTensor out(device(), given.query.shape);
+        tessera_attention options{};
+        options.struct_size = sizeof options;
+        options.rule = c.rule;
+        options.query_rank = query_rank.view();
+        options.key_rank = key_rank.view();
+        device().attention(&device(), query.view(), key.view(), value.view(), &options, out.view());
+        expect_identical(out.download(), run_attention(device(), c, given), "ranks on the device");
+    }
+}
+
 TEST_P(AttentionTest, QueriesBatchesAndThreadsDoNotMatter) {
     const tessera_compute &single = device_with_threads(1);
     for (const AttentionCase &c : kCases) {

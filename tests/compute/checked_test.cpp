@@ -189,9 +189,9 @@ TEST_F(CheckedTest, IndicesOutOfRangeNameTheIndex) {
         const HostTensor index(Indices{0, 1, 4, wrong}, {2, 2});
         const std::string value = std::to_string(wrong);
         expect_error([&] { c->gather_rows(c, x.view(), index.view(), out.view()); },
-                     {"gather_rows", "host_index[1][1]", value.c_str(), "0 to 4"});
+                     {"gather_rows", "index[1][1]", value.c_str(), "0 to 4"});
         expect_error([&] { c->scatter_rows(c, out.view(), index.view(), x.view()); },
-                     {"scatter_rows", "host_index[1][1]", value.c_str()});
+                     {"scatter_rows", "index[1][1]", value.c_str()});
     }
 }
 

@@ -179,6 +179,14 @@ DeviceTensor::DeviceTensor(const tessera_compute &compute, const Array &array, s
     require_ok(compute, "upload of a test's numbers");
 }
 
+DeviceTensor::DeviceTensor(const tessera_compute &compute, const Indices &indices,
+                           const Shape &shape)
+    : DeviceTensor(compute, shape, 0, TESSERA_DTYPE_I32) {
+    const HostTensor source(indices, shape);
+    compute.upload(&compute, source.view(), &view_);
+    require_ok(compute, "upload of a test's indices");
+}
+
 DeviceTensor::~DeviceTensor() { compute_.release(&compute_, &whole_); }
 
 Array DeviceTensor::download() const {
@@ -197,6 +205,14 @@ std::vector<std::uint8_t> DeviceTensor::download_bytes() const {
     const tessera_tensor target = contiguous(result.data(), TESSERA_DTYPE_U8, shape_);
     compute_.download(&compute_, &view_, &target);
     require_ok(compute_, "download of bytes");
+    return result;
+}
+
+Indices DeviceTensor::download_indices() const {
+    Indices result(static_cast<size_t>(count_of(shape_)));
+    const tessera_tensor target = contiguous(result.data(), TESSERA_DTYPE_I32, shape_);
+    compute_.download(&compute_, &view_, &target);
+    require_ok(compute_, "download of indices");
     return result;
 }
 

@@ -47,6 +47,7 @@ class DeviceTensor {
     DeviceTensor(const tessera_compute &compute, const Shape &shape, std::int64_t row_gap = 0,
                  tessera_dtype dtype = TESSERA_DTYPE_F32);
     DeviceTensor(const tessera_compute &compute, const Array &array, std::int64_t row_gap = 0);
+    DeviceTensor(const tessera_compute &compute, const Indices &indices, const Shape &shape);
     ~DeviceTensor();
     DeviceTensor(const DeviceTensor &) = delete;
     DeviceTensor &operator=(const DeviceTensor &) = delete;
@@ -54,6 +55,7 @@ class DeviceTensor {
     [[nodiscard]] const tessera_tensor *view() const { return &view_; }
     [[nodiscard]] Array download() const;
     [[nodiscard]] std::vector<std::uint8_t> download_bytes() const; // U8 only
+    [[nodiscard]] Indices download_indices() const;                 // I32 only
     [[nodiscard]] bool gaps_untouched() const;
 
   private:

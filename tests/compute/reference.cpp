@@ -116,7 +116,9 @@ Product attention(const Array &query, const Array &key, const Array &value,
         const std::int64_t b = flat / (queries * heads);
         const std::int64_t i = flat / heads % queries;
         const std::int64_t h = flat % heads;
-        const std::int64_t query_rank = rank_of(options.query_rank, b, queries, i);
+        const std::int64_t query_rank = options.query_rank != nullptr
+                                            ? rank_of(options.query_rank, b, queries, i)
+                                            : options.first_query + i;
         double largest = -INFINITY;
         for (std::int64_t j = 0; j < keys; ++j) {
             double score = -INFINITY;

@@ -66,7 +66,8 @@ struct AttentionOptions {
     double scale = 0.0; // 0 means 1/sqrt(head width)
     std::int64_t sink_count = 0;
     bool sink_isolated = false;
-    const Indices *query_rank = nullptr; // (queries) or (batch, queries); NULL: index
+    std::int64_t first_query = 0;        // rank of query 0 where query_rank is NULL
+    const Indices *query_rank = nullptr; // (queries) or (batch, queries)
     const Indices *key_rank = nullptr;
 };
 // query (batch, queries, heads, width), key and value (batch, keys, heads, width)
@@ -116,6 +117,7 @@ Array guide(const Array &conditional, const Array &unconditional, double scale,
 // model (rows, d or 2 d); noise NULL when noise_scale is 0
 Array reverse_step(const Array &x, const Array &model, const Array *noise,
                    const tessera_reverse_step &step);
+
 
 // The network of ext/compute_denoise.h.
 struct DenoiseLinear {

@@ -45,6 +45,41 @@ TEST_P(RowsTest, GatherAndScatterEqualReference) {
     }
 }
 
+TEST_P(RowsTest, IndicesMayLieOnTheDevice) {
+    const Array x_values = random_array({2, 9, 7}, 1);
+    const DeviceTensor x(device(), x_values, 1);
+    const Indices index = indices_per_batch(2, 5, 9);
+    const DeviceTensor per_batch(device(), index, Shape{2, 5});
+    const DeviceTensor picked(device(), Shape{2, 5, 7}, 2);
+    device().gather_rows(&device(), x.view(), per_batch.view(), picked.view());
+    const Array want = reference::gather_rows(x_values, index, 5);
+    expect_identical(picked.download(), want, "gather_rows");
+    const Array into_values = random_array({2, 9, 7}, 2);
+    const DeviceTensor into(device(), into_values);
+    device().scatter_rows(&device(), picked.view(), per_batch.view(), into.view());
+    expect_identical(into.download(), reference::scatter_rows(want, index, into_values),
+                     "scatter_rows");
+    const Indices shared{8, 0, 3};
+    const DeviceTensor one(device(), shared, Shape{3});
+    const DeviceTensor few(device(), Shape{2, 3, 7});
+    device().gather_rows(&device(), x.view(), one.view(), few.view());
+    expect_identical(few.download(), reference::gather_rows(x_values, shared, 3), "shared");
+}
+
+// At once where the host can look, else when it waits; then all goes on.
+TEST_P(RowsTest, IndicesOutOfRangeAreNoticed) {
+    const DeviceTensor x(device(), random_array({1, 4, 8}, 1));
+    const DeviceTensor out(device(), Shape{1, 3, 8});
+    for (const std::int32_t bad : {-1, 4, 1 << 30}) {
+        const DeviceTensor index(device(), Indices{1, bad, 2}, Shape{3});
+        device().gather_rows(&device(), x.view(), index.view(), out.view());
+        EXPECT_EQ(device().synchronize(&device()), TESSERA_ERROR_INVALID_ARGUMENT) << bad;
+        device().scatter_rows(&device(), out.view(), index.view(), x.view());
+        EXPECT_EQ(device().synchronize(&device()), TESSERA_ERROR_INVALID_ARGUMENT) << bad;
+        EXPECT_EQ(device().synchronize(&device()), TESSERA_OK);
+    }
+}
+
 TEST_P(RowsTest, GatherRepeatsRows) {
     const Array x_values = random_array({1, 4, 8}, 1);
     const Indices index{3, 3, 0, 3, 1};

@@ -64,16 +64,26 @@ enum {
 
 /* Options of `attention`. Growable. since 0.1
  * Causal attention is rank = index; block-causal is rank = block number. A query that sees no key
- * gets zeros. */
+ * gets zeros.
+ *
+ * A key/value cache is a buffer (batch, capacity, heads, head_width) of which `key` and `value` are
+ * the first `length` rows: a token's key and value are copied into row `length` (or come from
+ * `linear` right there), then its query attends to a view that is one row longer. Several new tokens
+ * at once: rule LESS_OR_EQUAL with first_query = the number of rows that were there before. The bits
+ * are those of the whole sequence at once. In any other order than that of the rows, key_rank gives
+ * the rank of each row of the buffer.
+ *
+ * Attention in windows of a grid: rows in the order of their windows (`gather_rows` with an index that
+ * lies on the device), then windows as the batch. */
 typedef struct tessera_attention {
     uint32_t              struct_size;
     tessera_rank_rule     rule;
     float                 scale;         /* of the scores; 0 means 1/sqrt(head width) */
     uint32_t              sink_count;    /* keys [0, sink_count) are visible to every query */
     uint32_t              sink_isolated; /* not 0: queries [0, sink_count) see the sink keys only */
-    uint32_t              reserved;
-    const tessera_tensor *query_rank; /* (queries) or (batch, queries) I32, on the host; NULL: index */
-    const tessera_tensor *key_rank;   /* (keys) or (batch, keys) I32, on the host; NULL: index */
+    uint32_t              first_query;   /* rank of query 0 where `query_rank` is NULL; query i: plus i */
+    const tessera_tensor *query_rank; /* (queries) or (batch, queries) I32, host or device; or NULL */
+    const tessera_tensor *key_rank;   /* (keys) or (batch, keys) I32, host or device; NULL: index */
 } tessera_attention;
 
 /* Options of `conv2d`. Growable. since 0.1
@@ -221,13 +231,17 @@ struct tessera_compute {
 
     /* ---- rows and pixels ------------------------------------------------------------------- */
 
-    /* out[b][i] = x[b][index[b][i]]; x (batch, rows, width), index (batch, count) or (count) I32 on
-     * the host, out (batch, count, width). An index out of range is an error. */
+    /* out[b][i] = x[b][index[b][i]]; x (batch, rows, width), index (batch, count) or (count) I32, out
+     * (batch, count, width). The index may be on the host, or on the device where `argmax` and
+     * `choose` leave theirs: what they chose becomes the next input without a wait. An index out of
+     * range is an error; of one on the device `synchronize` tells, and its row becomes
+     * not-a-number. */
     void (*gather_rows)(const tessera_compute *compute, const tessera_tensor *x,
-                        const tessera_tensor *host_index, const tessera_tensor *out);
-    /* out[b][index[b][i]] = x[b][i]; the other rows of out stay. Indices of one b are distinct. */
+                        const tessera_tensor *index, const tessera_tensor *out);
+    /* out[b][index[b][i]] = x[b][i]; the other rows of out stay, and those of indices out of range are
+     * left out. Indices of one b are distinct. */
     void (*scatter_rows)(const tessera_compute *compute, const tessera_tensor *x,
-                         const tessera_tensor *host_index, const tessera_tensor *out);
+                         const tessera_tensor *index, const tessera_tensor *out);
     /* (b, h, w, c r r) -> (b, h r, w r, c) and back; channel index is (c, row, column), c slowest:
      * MAR's patch layout and PyTorch's pixel_shuffle. */
     void (*pixel_shuffle)(const tessera_compute *compute, const tessera_tensor *x, uint32_t factor,

@@ -56,10 +56,15 @@ KeyFilter AttentionMask::filter(std::int64_t image, std::int64_t query,
     filter.sink_count = std::max<std::int64_t>(0, sinks_ - first_key);
     filter.sinks_only = sees_sinks_only(query);
     if (filter.rule != TESSERA_RANK_ALL) {
-        filter.query_rank = rank_of(options_.query_rank, image, query);
+        filter.query_rank = query_rank(image, query);
         filter.key_rank = key_ranks_ + copy_of(image) * keys_ + first_key;
     }
     return filter;
+}
+
+std::int32_t AttentionMask::query_rank(std::int64_t image, std::int64_t query) const {
+    const std::int64_t first = options_.query_rank == nullptr ? options_.first_query : 0;
+    return rank_of(options_.query_rank, image, first + query);
 }
 
 // Whether a query of that rank may see a key whose rank is in the range; no key: low > high.
@@ -82,7 +87,7 @@ bool AttentionMask::sees(std::int64_t image, std::int64_t query, std::int64_t ke
     if (sees_sinks_only(query)) return false;
     if (options_.rule == TESSERA_RANK_ALL) return true;
     const std::int32_t rank = key_ranks_[copy_of(image) * keys_ + key];
-    return matches(rank_of(options_.query_rank, image, query), {rank, rank});
+    return matches(query_rank(image, query), {rank, rank});
 }
 
 bool AttentionMask::block_visible(std::int64_t image, std::int64_t query,
@@ -90,8 +95,7 @@ bool AttentionMask::block_visible(std::int64_t image, std::int64_t query,
     if (block * block_ < sinks_) return true;
     if (sees_sinks_only(query)) return false;
     if (options_.rule == TESSERA_RANK_ALL) return true;
-    return matches(rank_of(options_.query_rank, image, query),
-                   ranges_[copy_of(image) * blocks() + block]);
+    return matches(query_rank(image, query), ranges_[copy_of(image) * blocks() + block]);
 }
 
 AttentionMask::Blocks AttentionMask::visible(std::int64_t image, std::int64_t first,

@@ -52,6 +52,7 @@ class AttentionMask {
     [[nodiscard]] bool sees_sinks_only(std::int64_t query) const {
         return options_.sink_isolated != 0 && query < sinks_;
     }
+    [[nodiscard]] std::int32_t query_rank(std::int64_t image, std::int64_t query) const;
     [[nodiscard]] bool matches(std::int32_t query_rank, const Range &keys) const;
     [[nodiscard]] bool block_visible(std::int64_t image, std::int64_t query,
                                      std::int64_t block) const;

@@ -30,10 +30,8 @@ struct Mask {
     tessera_rank_rule rule;
     std::int64_t sinks;
     bool isolated;
-    const std::int32_t *query_rank; // NULL: the index
-    const std::int32_t *key_rank;
-    std::int64_t query_batch; // from image to image; 0: one for all
-    std::int64_t key_batch;
+    std::int64_t first_query;     // the rank of query 0, where there are no ranks
+    Indices query_rank, key_rank; // no values: the index
 
     [[nodiscard]] __device__ bool sees(std::int64_t image, std::int64_t query,
                                        std::int64_t key) const {
@@ -41,8 +39,8 @@ struct Mask {
         if (isolated && query < sinks) return false;
         if (rule == TESSERA_RANK_ALL) return true;
         const std::int64_t q =
-            query_rank != nullptr ? query_rank[image * query_batch + query] : query;
-        const std::int64_t k = key_rank != nullptr ? key_rank[image * key_batch + key] : key;
+            query_rank.values != nullptr ? query_rank(image, query) : first_query + query;
+        const std::int64_t k = key_rank.values != nullptr ? key_rank(image, key) : key;
         if (rule == TESSERA_RANK_LESS_OR_EQUAL) return k <= q;
         return rule == TESSERA_RANK_LESS ? k < q : k == q;
     }
@@ -163,28 +161,6 @@ __global__ void attend(Call call) {
     }
 }
 
-// Ranks on the device without gaps, (count) or (batch, count); `batch_stride` as Mask wants it.
-bool ranks_on_device(Cuda &cuda, const tessera_tensor *ranks, const std::int32_t **out,
-                     std::int64_t *batch_stride) {
-    *out = nullptr;
-    *batch_stride = 0;
-    if (ranks == nullptr) return true;
-    const std::int64_t width = ranks->shape[ranks->rank - 1];
-    if (ranks->rank == 2 && ranks->shape[0] > 1) *batch_stride = width;
-    const auto *values = static_cast<const std::int32_t *>(ranks->data);
-    if (is_contiguous(*ranks)) {
-        *out = cuda.table(values, *element_count(*ranks));
-        return *out != nullptr;
-    }
-    std::vector<std::int32_t> dense;
-    for (std::int64_t i = 0; i < *element_count(*ranks); ++i) {
-        const std::int64_t row = ranks->rank == 2 ? i / width * ranks->stride[0] : 0;
-        dense.push_back(values[row + i % width * ranks->stride[ranks->rank - 1]]);
-    }
-    *out = cuda.table(dense.data(), static_cast<std::int64_t>(dense.size()));
-    return *out != nullptr;
-}
-
 template <int Columns>
 void run(Cuda &cuda, const Call &call, std::int64_t batch) {
     const dim3 grid(blocks_for(call.queries, kQueries), static_cast<unsigned>(batch * call.heads));
@@ -210,10 +186,9 @@ void attention(Cuda &cuda, const tessera_tensor &query, const tessera_tensor &ke
               .mask = {.rule = options.rule,
                        .sinks = options.sink_count,
                        .isolated = options.sink_isolated != 0,
-                       .query_rank = nullptr,
-                       .key_rank = nullptr,
-                       .query_batch = 0,
-                       .key_batch = 0},
+                       .first_query = options.first_query,
+                       .query_rank = {},
+                       .key_rank = {}},
               .queries = query.shape[1],
               .keys = key.shape[1],
               .heads = query.shape[2],
@@ -221,9 +196,13 @@ void attention(Cuda &cuda, const tessera_tensor &query, const tessera_tensor &ke
               .scale = options.scale != 0.0F ? options.scale
                                              : 1.0F / std::sqrt(static_cast<float>(width))};
     Mask &mask = call.mask;
-    if (options.rule != TESSERA_RANK_ALL &&
-        (!ranks_on_device(cuda, options.query_rank, &mask.query_rank, &mask.query_batch) ||
-         !ranks_on_device(cuda, options.key_rank, &mask.key_rank, &mask.key_batch))) {
+    const bool ranked = options.rule != TESSERA_RANK_ALL;
+    if (ranked && options.query_rank != nullptr &&
+        !take_indices(cuda, *options.query_rank, &mask.query_rank)) {
+        return;
+    }
+    if (ranked && options.key_rank != nullptr &&
+        !take_indices(cuda, *options.key_rank, &mask.key_rank)) {
         return;
     }
     const std::int64_t batch = query.shape[0];

@@ -75,6 +75,14 @@ Result<> Cuda::open() {
     if (error == cudaSuccess)
         error = cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least);
     if (error == cudaSuccess) error = tables_.open(stream_);
+    if (error == cudaSuccess)
+        error = cudaMalloc(reinterpret_cast<void **>(&bad_index_), sizeof(BadIndex));
+    if (error == cudaSuccess) {
+        error = cudaHostAlloc(reinterpret_cast<void **>(&copied_bad_index_), sizeof(BadIndex),
+                              cudaHostAllocDefault);
+    }
+    const BadIndex none{};
+    if (error == cudaSuccess) error = tables_.copy_to(&none, sizeof none, bad_index_);
     if (error != cudaSuccess) {
         (void)cudaGetLastError();
         return make_error(error == cudaErrorMemoryAllocation ? Status::kOutOfMemory
@@ -104,6 +112,8 @@ Cuda::~Cuda() {
         if (buffer.memory != nullptr) (void)cudaFree(buffer.memory);
     }
     if (pinned_.memory != nullptr) (void)cudaFreeHost(pinned_.memory);
+    if (bad_index_ != nullptr) (void)cudaFree(bad_index_);
+    if (copied_bad_index_ != nullptr) (void)cudaFreeHost(copied_bad_index_);
     tables_.close();
     if (stream_ != nullptr) (void)cudaStreamDestroy(stream_);
 }
@@ -254,8 +264,23 @@ void Cuda::download(const tessera_tensor &source, const tessera_tensor &host_out
     pinned_used_ += (bytes + 63U) & ~std::size_t{63U};
 }
 
+void Cuda::report_bad_index() {
+    const BadIndex bad = *copied_bad_index_;
+    if (bad.operation == 0) return;
+    fail(Status::kInvalidArgument, "{}: an index on the device is {}; expected 0 to {}",
+         reinterpret_cast<const char *>(bad.operation), bad.value, bad.limit - 1);
+    const BadIndex none{};
+    copy_in(&none, sizeof none, bad_index_);
+}
+
 void Cuda::finish() {
-    check(cudaStreamSynchronize(stream_), "synchronize");
+    const bool looks = std::exchange(checks_indices_, false);
+    if (looks) {
+        check(cudaMemcpyAsync(copied_bad_index_, bad_index_, sizeof(BadIndex),
+                              cudaMemcpyDeviceToHost, stream_),
+              "indices");
+    }
+    if (check(cudaStreamSynchronize(stream_), "synchronize") && looks) report_bad_index();
     for (const Download &download : downloads_) {
         if (failed()) break;
         std::byte *from = static_cast<std::byte *>(pinned_.memory) + download.offset;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "compute/cuda/host_tables.hpp"
+#include "compute/cuda/indices.cuh"
 #include "compute/cuda/module.hpp"
 #include "compute/cuda/products.hpp"
 #include "compute/cuda/range.hpp"
@@ -100,6 +101,13 @@ class Cuda {
     [[nodiscard]] const T *table(const T *host, std::int64_t count) {
         return static_cast<const T *>(
             table_bytes(host, static_cast<std::size_t>(count) * sizeof(T)));
+    }
+
+    // For an operation that reads indices; `operation` lives for ever. What it finds in one that is
+    // on the device comes out of finish().
+    [[nodiscard]] IndexCheck check_indices(const char *operation, const tessera_tensor *index) {
+        if (index != nullptr && index->memory == TESSERA_MEMORY_CUDA) checks_indices_ = true;
+        return {bad_index_, reinterpret_cast<unsigned long long>(operation)};
     }
 
     // Bytes of the host, which have been read when it returns.
@@ -213,6 +221,7 @@ class Cuda {
     void *scratch_bytes(Scratch slot, std::size_t size_bytes);
     const void *table_bytes(const void *host, std::size_t size_bytes);
     bool reserve_pinned(std::size_t size_bytes);
+    void report_bad_index();
 
     int device_;
     ModuleOptions options_;
@@ -229,6 +238,9 @@ class Cuda {
     std::size_t pinned_used_ = 0;
     std::vector<std::byte> gathered_; // of a strided upload
     std::vector<Download> downloads_;
+    BadIndex *bad_index_ = nullptr;        // on the device
+    BadIndex *copied_bad_index_ = nullptr; // pinned
+    bool checks_indices_ = false;          // since the host looked
     std::unordered_map<const void *, PackedWeight> weights_;
     HostTables tables_;
     Products products_;

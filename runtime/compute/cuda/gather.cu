@@ -19,7 +19,7 @@ struct Rows3 {
 
 // One thread per number of the picked rows (batch, count, width).
 template <bool Scatter>
-__global__ void pick_rows(Rows3 x, Rows3 out, const std::int32_t *index, std::int64_t index_batch,
+__global__ void pick_rows(Rows3 x, Rows3 out, Indices index, IndexCheck check, std::int64_t limit,
                           std::int64_t batch, std::int64_t count, std::int64_t width) {
     const std::int64_t i = global_thread();
     if (i >= batch * count * width) return;
@@ -27,39 +27,22 @@ __global__ void pick_rows(Rows3 x, Rows3 out, const std::int32_t *index, std::in
     const std::int64_t c = i % width;
     const std::int64_t b = flat / count;
     const std::int64_t nth = flat % count;
-    const std::int64_t row = index[b * index_batch + nth];
-    if (Scatter)
-        out.at(b, row)[c] = x.at(b, nth)[c];
-    else
-        out.at(b, nth)[c] = x.at(b, row)[c];
-}
-
-// The index on the device, without gaps: (count) or (batch, count).
-const std::int32_t *index_on_device(Cuda &cuda, const tessera_tensor &index,
-                                    std::vector<std::int32_t> &dense) {
-    const auto *values = static_cast<const std::int32_t *>(index.data);
-    const std::int64_t count = *element_count(index);
-    if (is_contiguous(index)) return cuda.table(values, count);
-    const std::int64_t width = index.shape[index.rank - 1];
-    dense.reserve(static_cast<std::size_t>(count));
-    for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t row = index.rank == 2 ? i / width * index.stride[0] : 0;
-        dense.push_back(values[row + i % width * index.stride[index.rank - 1]]);
-    }
-    return cuda.table(dense.data(), count);
+    const std::int64_t row = index(b, nth);
+    const bool inside = check(row, limit);
+    if (Scatter && inside) out.at(b, row)[c] = x.at(b, nth)[c];
+    if (!Scatter) out.at(b, nth)[c] = inside ? x.at(b, row)[c] : NAN;
 }
 
 template <bool Scatter>
 void pick(Cuda &cuda, const char *what, const tessera_tensor &x, const tessera_tensor &index,
           const tessera_tensor &out) {
-    std::vector<std::int32_t> dense; // used for an index with gaps only
-    const std::int32_t *on_device = index_on_device(cuda, index, dense);
-    if (on_device == nullptr) return;
+    Indices indices;
+    if (!take_indices(cuda, index, &indices)) return;
     const tessera_tensor &picked = Scatter ? x : out;
     const std::int64_t count = picked.shape[1];
     cuda.launch(what, pick_rows<Scatter>, blocks_for(picked.shape[0] * count * picked.shape[2]),
-                kThreads, Rows3(x), Rows3(out), on_device, index.rank == 2 ? count : 0,
-                picked.shape[0], count, picked.shape[2]);
+                kThreads, Rows3(x), Rows3(out), indices, cuda.check_indices(what, &index),
+                (Scatter ? out : x).shape[1], picked.shape[0], count, picked.shape[2]);
 }
 
 // A (batch, height, width, channels) tensor.

@@ -140,11 +140,11 @@ class Compute {
     void modulate(const View &x, const View &shift, const View &scale, const View &out) const {
         table_->modulate(table_, &x, &shift, &scale, &out);
     }
-    void gather_rows(const View &x, const View &host_index, const View &out) const {
-        table_->gather_rows(table_, &x, &host_index, &out);
+    void gather_rows(const View &x, const View &index, const View &out) const {
+        table_->gather_rows(table_, &x, &index, &out);
     }
-    void scatter_rows(const View &x, const View &host_index, const View &out) const {
-        table_->scatter_rows(table_, &x, &host_index, &out);
+    void scatter_rows(const View &x, const View &index, const View &out) const {
+        table_->scatter_rows(table_, &x, &index, &out);
     }
     void pixel_shuffle(const View &x, std::uint32_t factor, const View &out) const {
         table_->pixel_shuffle(table_, &x, factor, &out);

@@ -53,6 +53,20 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
     return cuda_double::warp_ballot(mask, predicate != 0);
 }
 
+// Blocks and threads run one after the other.
+template <class T>
+T atomicCAS(T *at, T expected, T wanted) {
+    const T before = *at;
+    if (before == expected) *at = wanted;
+    return before;
+}
+template <class T>
+T atomicMin(T *at, T value) {
+    const T before = *at;
+    if (value < before) *at = value;
+    return before;
+}
+
 // ---- the runtime ----
 
 enum cudaError_t {

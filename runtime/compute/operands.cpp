@@ -99,14 +99,21 @@ Result<> linear(const tessera_tensor *x, const tessera_tensor *weight, const tes
     }
     TESSERA_TRY(known_activation(options.activation));
     TESSERA_TRY(optional_vector("bias", options.bias, weight->shape[0]));
-    for (const auto &[name, tensor] :
-         {std::pair("gate", options.gate), std::pair("residual", options.residual)}) {
-        if (tensor == nullptr) continue;
-        TESSERA_TRY(activations(name, tensor));
-        const auto rows = evenly_spaced(name, *tensor);
+    if (options.gate != nullptr) {
+        TESSERA_TRY(activations("gate", options.gate));
+        const auto rows = evenly_spaced("gate", *options.gate);
+        TESSERA_TRY(rows);
+        if (out_rows->count % rows->count != 0 || rows->width != out_rows->width) {
+            return invalid("gate is {}; expected (a divisor of {}, {})", text(*options.gate),
+                           out_rows->count, out_rows->width);
+        }
+    }
+    if (options.residual != nullptr) {
+        TESSERA_TRY(activations("residual", options.residual));
+        const auto rows = evenly_spaced("residual", *options.residual);
         TESSERA_TRY(rows);
         if (rows->count != out_rows->count || rows->width != out_rows->width) {
-            return invalid("{} is {}; expected ({}, {}) as out", name, text(*tensor),
+            return invalid("residual is {}; expected ({}, {}) as out", text(*options.residual),
                            out_rows->count, out_rows->width);
         }
     }

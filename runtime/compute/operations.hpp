@@ -22,7 +22,10 @@
     OPERATION(linear, read("x"), packed("packed_weight", "pack_linear"), written("out"))           \
     OPERATION(attention, read("query"), read("key"), read("value"), written("out"))                \
     OPERATION(conv2d, read("x"), packed("packed_weight", "pack_conv2d"), written("out"))           \
+    OPERATION(depthwise_conv2d, read("x"), read("kernel"), written("out"))                         \
+    OPERATION(rotary, in_place("x"), read("turns"), written("out"))                                \
     OPERATION(layer_norm, in_place("x"), optional("gamma"), optional("beta"), written("out"))      \
+    OPERATION(rms_norm, in_place("x"), optional("gamma"), written("out"))                          \
     OPERATION(group_norm, in_place("x"), read("gamma"), read("beta"), written("out"))              \
     OPERATION(fill, written("out"))                                                                \
     OPERATION(copy, in_place("x"), written("out"))                                                 \
@@ -116,6 +119,13 @@ template <class T>
 }
 [[nodiscard]] inline std::array<Operand, 1> tensors_of(const tessera_random &options) {
     return {{{host("index"), options.index}}};
+}
+
+[[nodiscard]] inline std::array<Operand, 1> tensors_of(const tessera_depthwise_conv2d &options) {
+    return {{{read("bias"), options.bias}}};
+}
+[[nodiscard]] inline std::array<Operand, 1> tensors_of(const tessera_rotary &options) {
+    return {{{anywhere("position"), options.position}}};
 }
 
 // ---- rules ----

@@ -120,6 +120,44 @@ TEST_F(CheckedTest, OptionsThatAreNotFiniteAreRefused) {
     expect_error([&] { c->guide(c, x.view(), x.view(), NAN, 4, out.view()); }, {"guide", "nan"});
     expect_error([&] { c->layer_norm(c, x.view(), nullptr, nullptr, NAN, out.view()); },
                  {"layer_norm", "nan"});
+TEST_F(CheckedTest, GatesDivideTheRows) {
+    const tessera_compute *c = &compute();
+    const PackedWeight weight(compute(), random_array({4, 8}, 2), TESSERA_DTYPE_F32);
+    const DeviceTensor x(compute(), random_array({6, 8}, 1));
+    const DeviceTensor out(compute(), Shape{6, 4});
+    const DeviceTensor gate(compute(), random_array({4, 4}, 3));
+    tessera_linear options{};
+    options.struct_size = sizeof options;
+    options.gate = gate.view();
+    expect_error([&] { c->linear(c, x.view(), weight.view(), &options, out.view()); },
+                 {"linear", "gate is (4, 4)", "divisor of 6"});
+}
+
+TEST_F(CheckedTest, GridsAndPositionsAreChecked) {
+    const tessera_compute *c = &compute();
+    const DeviceTensor x(compute(), random_array({1, 4, 5, 8}, 1));
+    const DeviceTensor even(compute(), Shape{3, 4, 8});
+    const DeviceTensor out(compute(), Shape{1, 4, 5, 8});
+    expect_error([&] { c->depthwise_conv2d(c, x.view(), even.view(), nullptr, out.view()); },
+                 {"depthwise_conv2d", "(3, 4, 8)", "(odd, odd, 8)"});
+    const DeviceTensor kernel(compute(), Shape{3, 3, 8});
+    expect_error([&] { c->depthwise_conv2d(c, x.view(), kernel.view(), nullptr, x.view()); },
+                 {"depthwise_conv2d", "overlap"});
+    const DeviceTensor turns(compute(), Shape{4, 8});
+    tessera_rotary rotary{};
+    rotary.struct_size = sizeof rotary;
+    rotary.first_position = 1;
+    expect_error([&] { c->rotary(c, x.view(), turns.view(), &rotary, out.view()); },
+                 {"rotary", "first_position is 1", "(4, 8)"});
+    const DeviceTensor wide(compute(), Shape{9, 10});
+    expect_error([&] { c->rotary(c, x.view(), wide.view(), nullptr, out.view()); },
+                 {"rotary", "(9, 10)", "at most 8"});
+    const HostTensor position(Indices{0, 1, 4, 2}, {4});
+    rotary.position = position.view();
+    expect_error([&] { c->rotary(c, x.view(), turns.view(), &rotary, out.view()); },
+                 {"rotary", "position[0][2] is 4", "0 to 3"});
+}
+
 }
 
 TEST_F(CheckedTest, ImagesAreChecked) {

@@ -9,7 +9,8 @@ struct LinearCase {
     std::int64_t rows, in, out;
     tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
     bool bias = true, gate = false, residual = false;
-    std::int64_t gap = 0; // between rows of x and out
+    std::int64_t gap = 0;       // between rows of x and out
+    std::int64_t gate_rows = 1; // that one row of gates holds for
 };
 
 // Odd widths, single rows, more rows than any register tile, wide and narrow panels.
@@ -26,6 +27,8 @@ const LinearCase kCases[] = {
     {64, 16, 256},
     {131, 96, 40, TESSERA_ACTIVATION_GELU_ERF, true, true, true},
     {300, 80, 33, TESSERA_ACTIVATION_NONE, false, false, true, 2},
+    {30, 24, 40, TESSERA_ACTIVATION_GELU_TANH, true, true, true, 1, 30}, // one gate for all
+    {28, 33, 65, TESSERA_ACTIVATION_NONE, true, true, false, 0, 7},
 };
 
 class LinearTest : public DeviceTest {};
@@ -34,7 +37,7 @@ TESSERA_ON_ALL_DEVICES(LinearTest);
 struct LinearOperands {
     explicit LinearOperands(const LinearCase &c)
         : x(random_array({c.rows, c.in}, 1)), weight(random_array({c.out, c.in}, 2, 0.2)),
-          bias(random_array({c.out}, 3)), gate(random_array({c.rows, c.out}, 4)),
+          bias(random_array({c.out}, 3)), gate(random_array({c.rows / c.gate_rows, c.out}, 4)),
           residual(random_array({c.rows, c.out}, 5)) {}
     Array x, weight, bias, gate, residual;
 };

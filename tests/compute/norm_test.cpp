@@ -3,6 +3,7 @@
 #include "harness.hpp"
 
 #include <array>
+#include <cmath>
 
 namespace tessera::testing {
 namespace {
@@ -95,6 +96,49 @@ TEST_P(NormTest, LayerNormRowsDoNotDependOnEachOtherOrThreads) {
         const DeviceTensor alone(device(), one);
         device().layer_norm(&device(), alone.view(), nullptr, nullptr, 1e-6F, alone.view());
         expect_identical(alone.download(), expected, "one row alone");
+    }
+}
+
+TEST_P(NormTest, RmsNormEqualsReference) {
+    const tessera_compute &single = device_with_threads(1);
+    for (const Shape &shape :
+         {Shape{1, 1}, Shape{13, 7}, Shape{2, 3, 4, 32}, Shape{5, 65}, Shape{40, 1024}}) {
+        const Array given = random_array(shape, 1, 3.0, 0.5);
+        const Array gamma_values = random_array({shape.back()}, 2, 0.1, 1);
+        const DeviceTensor gamma(device(), gamma_values);
+        for (const bool scaled : {true, false}) {
+            const auto run = [&](const tessera_compute &compute, const tessera_tensor *factors) {
+                const DeviceTensor x(compute, given, 3);
+                const DeviceTensor out(compute, shape, 1);
+                compute.rms_norm(&compute, x.view(), factors, 1e-6F, out.view());
+                Array got = out.download();
+                EXPECT_TRUE(out.gaps_untouched());
+                compute.rms_norm(&compute, x.view(), factors, 1e-6F, x.view());
+                expect_identical(x.download(), got, "in place");
+                return got;
+            };
+            const Array got = run(device(), scaled ? gamma.view() : nullptr);
+            expect_close(got,
+                         reference::rms_norm(given, scaled ? &gamma_values : nullptr,
+                                             static_cast<double>(1e-6F)),
+                         nullptr, 2e-6, 1e-7, "rms_norm");
+            const DeviceTensor other_gamma(single, gamma_values);
+            expect_identical(run(single, scaled ? other_gamma.view() : nullptr), got, "one thread");
+        }
+    }
+}
+
+TEST_P(NormTest, RmsNormOfZerosAndOfWhatIsNoNumber) {
+    Array given({3, 16}, 0.0);
+    given.at(1, 4) = NAN;
+    given.at(2, 0) = 4;
+    const DeviceTensor x(device(), given);
+    device().rms_norm(&device(), x.view(), nullptr, 1e-12F, x.view());
+    const Array got = x.download();
+    for (std::int64_t i = 0; i < 16; ++i) {
+        EXPECT_EQ(got.at(0, i), 0.0);
+        EXPECT_TRUE(std::isnan(got.at(1, i)));
+        EXPECT_NEAR(got.at(2, i), i == 0 ? 4.0 : 0.0, 1e-6);
     }
 }
 

@@ -88,8 +88,9 @@ Product linear(const Array &x, const Array &weight, const LinearOptions &options
             }
             sum = activation(options.activation, sum);
             if (options.gate != nullptr) {
-                sum *= options.gate->at(row, column);
-                magnitude *= std::abs(options.gate->at(row, column));
+                const std::int64_t repeat = x.rows() / options.gate->rows();
+                sum *= options.gate->at(row / repeat, column);
+                magnitude *= std::abs(options.gate->at(row / repeat, column));
             }
             if (options.residual != nullptr) {
                 sum += options.residual->at(row, column);

@@ -55,7 +55,7 @@ double activation(tessera_activation_kind kind, double x);
 struct LinearOptions {
     tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
     const Array *bias = nullptr;
-    const Array *gate = nullptr;
+    const Array *gate = nullptr; // (g, out), g a divisor of the rows
     const Array *residual = nullptr;
 };
 // x (rows, in), weight (out, in) -> (rows, out)
@@ -87,6 +87,20 @@ struct ConvOptions {
 // x (batch, height, width, in), weight (out, in, kernel height, kernel width)
 Product conv2d(const Array &x, const Array &weight, const ConvOptions &options = {});
 
+struct DepthwiseOptions {
+    bool circular = false;
+    tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
+    const Array *bias = nullptr;
+};
+// x (batch, height, width, channels), kernel (kernel height, kernel width, channels)
+Product depthwise_conv2d(const Array &x, const Array &kernel, const DepthwiseOptions &options = {});
+
+// x (batch, rows, heads, width), turns (positions, 2 pairs), position (rows) or (batch, rows)
+Array rotary(const Array &x, const Array &turns, tessera_rotary_pairs pairs,
+             const Indices &position);
+
+// gamma (width) or NULL.
+Array rms_norm(const Array &x, const Array *gamma, double epsilon);
 // gamma and beta (width), or both NULL.
 Array layer_norm(const Array &x, const Array *gamma, const Array *beta, double epsilon);
 // x (batch, height, width, channels)

@@ -49,7 +49,9 @@ typedef struct tessera_linear {
     uint32_t                struct_size;
     tessera_activation_kind activation;
     const tessera_tensor   *bias;     /* (out_width) */
-    const tessera_tensor   *gate;     /* (rows, out_width) */
+    /* (g, out_width), where g divides the rows: row r has gate r / (rows / g). One for all rows, one
+     * for each picture, or one for each row. */
+    const tessera_tensor   *gate;
     const tessera_tensor   *residual; /* (rows, out_width); may be `out` itself */
 } tessera_linear;
 
@@ -107,6 +109,31 @@ typedef struct tessera_conv2d {
     uint32_t                row_count;        /* 0: all rows */
     uint32_t                reserved;
 } tessera_conv2d;
+
+/* Options of `depthwise_conv2d`: out = act(sum over the kernel + bias). Growable. since 0.2 */
+typedef struct tessera_depthwise_conv2d {
+    uint32_t                struct_size;
+    uint32_t                circular; /* not 0: the grid is a torus; 0: zeros around it */
+    tessera_activation_kind activation;
+    uint32_t                reserved;
+    const tessera_tensor   *bias; /* (channels) or NULL */
+} tessera_depthwise_conv2d;
+
+/* Which columns of a head a rotation turns together. since 0.2 */
+typedef int32_t tessera_rotary_pairs;
+enum {
+    TESSERA_ROTARY_ADJACENT = 0, /* 2 k and 2 k + 1 */
+    TESSERA_ROTARY_HALVES = 1    /* k and pairs + k */
+};
+
+/* Options of `rotary`. Growable. since 0.2 */
+typedef struct tessera_rotary {
+    uint32_t              struct_size;
+    tessera_rotary_pairs  pairs;
+    uint32_t              first_position; /* of row 0, where `position` is NULL; row i: plus i */
+    uint32_t              reserved;
+    const tessera_tensor *position; /* (rows) or (batch, rows) I32, host or device; or NULL */
+} tessera_rotary;
 
 /* Where the numbers of `normal` come from (Philox 4x32-10, Box-Muller in float32). Growable. since 0.1
  * Row r, element e is component e % 4 of counter
@@ -199,12 +226,42 @@ struct tessera_compute {
                    const tessera_tensor *packed_weight, const tessera_conv2d *options,
                    const tessera_tensor *out);
 
+    /* Each channel of a grid on its own: x (batch, height, width, channels), kernel (kernel height,
+     * kernel width, channels) F32 on the device, both sides odd -> out as x. The kernel's middle lies
+     * on the place that it makes. On a torus it may be larger than the grid: it goes round again.
+     * A kernel of PyTorch's layout (channels, 1, height, width) comes here by `upload` of a view with
+     * its dimensions in this order. */
+    void (*depthwise_conv2d)(const tessera_compute *compute, const tessera_tensor *x,
+                             const tessera_tensor *kernel, const tessera_depthwise_conv2d *options,
+                             const tessera_tensor *out);
+
+    /* ---- positions ------------------------------------------------------------------------- */
+
+    /* Turns pairs of columns of every head by the angles of the row's position, so that scores of
+     * attention depend on how far apart two rows are: query or key (batch, rows, heads, width) of any
+     * strides -> out as x; in place allowed.
+     *   (a, b) -> (a cos t - b sin t, b cos t + a sin t)
+     * `turns` (positions, 2 pairs) F32: row p has the cosines of the angles of position p, one for
+     * each pair, then their sines. 2 pairs is at most the width; further columns stay. The table says
+     * what a position is: a step of a sequence (pair k by p base^(-k / pairs)), a cell of a grid
+     * (half of the pairs by its column, half by its row), a cell of a torus (whole numbers of waves).
+     * A position beyond the table is an error; of one that is on the device, `synchronize` tells, and
+     * the row becomes not-a-number. */
+    void (*rotary)(const tessera_compute *compute, const tessera_tensor *x,
+                   const tessera_tensor *turns, const tessera_rotary *options,
+                   const tessera_tensor *out);
+
     /* ---- norms ----------------------------------------------------------------------------- */
 
     /* Over the last dimension; gamma and beta (width) or both NULL. In place allowed. */
     void (*layer_norm)(const tessera_compute *compute, const tessera_tensor *x,
                        const tessera_tensor *gamma, const tessera_tensor *beta, float epsilon,
                        const tessera_tensor *out);
+    /* x / sqrt(mean of squares + epsilon) over the last dimension, times gamma (width) unless that is
+     * NULL: then it makes vectors of length sqrt(width), as attention over unit queries and keys
+     * wants them, with the rest in its scale. In place allowed. */
+    void (*rms_norm)(const tessera_compute *compute, const tessera_tensor *x,
+                     const tessera_tensor *gamma, float epsilon, const tessera_tensor *out);
     /* x (batch, height, width, channels); statistics over height, width and the channels of a group.
      * `activation` (NONE or SILU) is applied to the result. In place allowed. */
     void (*group_norm)(const tessera_compute *compute, const tessera_tensor *x, uint32_t groups,

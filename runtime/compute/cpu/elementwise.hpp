@@ -1,7 +1,7 @@
 // Element-by-element operations: the per-level loops over one contiguous row.
 #pragma once
 
-#include <tessera/compute.h>
+#include <tessera/ext/compute_denoise.h>
 
 #include <cstdint>
 
@@ -15,10 +15,15 @@ struct ElementwiseKernels {
     // out = x * (1 + scale) + shift
     void (*modulate)(const float *x, const float *shift, const float *scale, std::int64_t n,
                      float *out);
+    // One head of rotary: columns k and count + k turned by the angle whose cosine and sine are at
+    // k.
+    void (*turn_halves)(const float *x, const float *cosines, const float *sines,
+                        std::int64_t count, float *out);
     // out = u + scale (c - u)
     void (*guide)(const float *conditional, const float *unconditional, std::int64_t n, float scale,
                   float *out);
-    // One row of reverse_step; variance NULL: 0; noise is read when step.noise_scale is not 0.
+    // One row of a denoise chain's step; variance NULL: 0; noise is read when step.noise_scale is
+    // not 0.
     void (*reverse_step)(const float *x, const float *model, const float *variance,
                          const float *noise, const tessera_reverse_step &step, std::int64_t n,
                          float *out);

@@ -53,6 +53,18 @@ struct ElementwiseLoops {
             n, out, [&](F v, F b, F a) { return S::fma(v, S::add(one, a), b); }, x, shift, scale);
     }
 
+    static void turn_halves(const float *x, const float *cosines, const float *sines,
+                            std::int64_t count, float *out) {
+        for_each_vector<S>(count, [&](std::int64_t i, int lanes) {
+            const F a = load_lanes<S>(x + i, lanes);
+            const F b = load_lanes<S>(x + count + i, lanes);
+            const F c = load_lanes<S>(cosines + i, lanes);
+            const F s = load_lanes<S>(sines + i, lanes);
+            store_lanes<S>(out + i, S::sub(S::mul(a, c), S::mul(b, s)), lanes);
+            store_lanes<S>(out + count + i, S::add(S::mul(b, c), S::mul(a, s)), lanes);
+        });
+    }
+
     static void guide(const float *conditional, const float *unconditional, std::int64_t n,
                       float scale, float *out) {
         const F weight = S::set1(scale);
@@ -88,8 +100,8 @@ struct ElementwiseLoops {
 template <class S>
 constexpr ElementwiseKernels elementwise_kernels() {
     using Loops = ElementwiseLoops<S>;
-    return {Loops::scale_offset, Loops::add,   Loops::activate,
-            Loops::modulate,     Loops::guide, Loops::reverse_step};
+    return {Loops::scale_offset, Loops::add,   Loops::activate,     Loops::modulate,
+            Loops::turn_halves,  Loops::guide, Loops::reverse_step};
 }
 
 } // namespace tessera::cpu

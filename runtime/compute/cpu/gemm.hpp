@@ -37,8 +37,9 @@ struct PackedMatrix {
 struct Epilogue {
     const float *bias = nullptr; // (columns)
     tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
-    const float *gate = nullptr; // (rows, columns)
+    const float *gate = nullptr; // (rows / gate_rows, columns): each holds for gate_rows rows
     std::ptrdiff_t gate_stride = 0;
+    std::int64_t gate_rows = 1;
     const float *residual = nullptr; // (rows, columns); may be `out`
     std::ptrdiff_t residual_stride = 0;
 };

@@ -293,8 +293,10 @@ struct Gemm {
                 F y = S::add(S::load(buffer + (r * vectors + v) * kLanes), bias);
                 y = activate<S>(y, epilogue.activation);
                 if (epilogue.gate) {
+                    const std::int64_t gate =
+                        epilogue.gate_rows == 1 ? row : row / epilogue.gate_rows;
                     y = S::mul(
-                        y, load_some(epilogue.gate + row * epilogue.gate_stride + column, count));
+                        y, load_some(epilogue.gate + gate * epilogue.gate_stride + column, count));
                 }
                 if (epilogue.residual) {
                     y = S::add(

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "compute/cpu/attention.hpp"
+#include "compute/cpu/depthwise.hpp"
 #include "compute/cpu/elementwise.hpp"
 #include "compute/cpu/gemm.hpp"
 #include "compute/cpu/norm.hpp"
@@ -22,6 +23,7 @@ struct Kernels {
     NormKernels norm;
     ElementwiseKernels elementwise;
     WinogradKernels winograd;
+    DepthwiseKernels depthwise;
 };
 
 // Defined by level_<name>.cpp.

@@ -1,6 +1,7 @@
 // Instantiates every kernel for one level. Only for level_<name>.cpp, which has defined `Simd` in
 // namespace tessera::cpu::TESSERA_CPU_LEVEL.
 #include "compute/cpu/attention_kernels.hpp"
+#include "compute/cpu/depthwise_kernels.hpp"
 #include "compute/cpu/elementwise_kernels.hpp"
 #include "compute/cpu/gemm_kernels.hpp"
 #include "compute/cpu/kernels.hpp"
@@ -20,6 +21,7 @@ const Kernels &kernels() {
         .norm = norm_kernels<Simd>(),
         .elementwise = elementwise_kernels<Simd>(),
         .winograd = winograd_kernels<Simd>(),
+        .depthwise = depthwise_kernels<Simd>(),
     };
     return kKernels;
 }

@@ -136,7 +136,9 @@ void linear(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &weight,
     if (options.bias) call.epilogue.bias = data_of(*options.bias);
     if (options.gate) {
         call.epilogue.gate = data_of(*options.gate);
-        call.epilogue.gate_stride = operands::as_rows(*options.gate)->stride;
+        const auto gates = operands::as_rows(*options.gate);
+        call.epilogue.gate_stride = gates->stride;
+        call.epilogue.gate_rows = rows->count / gates->count;
     }
     if (options.residual) {
         call.epilogue.residual = data_of(*options.residual);

@@ -136,6 +136,15 @@ void layer_norm(Cpu &cpu, const tessera_tensor &x, const tessera_tensor *gamma,
     });
 }
 
+void rms_norm(Cpu &cpu, const tessera_tensor &x, const tessera_tensor *gamma, float epsilon,
+              const tessera_tensor &out) {
+    const auto kernel = cpu.kernels().norm.rms_norm;
+    const float *factor = gamma != nullptr ? data_of(*gamma) : nullptr;
+    for_each_row<2>(cpu, out, {&x, &out}, [&](const auto &at, std::int64_t width) {
+        kernel(data_of(x) + at[0], factor, width, epsilon, data_of(out) + at[1]);
+    });
+}
+
 void group_norm(Cpu &cpu, const tessera_tensor &x, std::uint32_t groups,
                 const tessera_tensor &gamma, const tessera_tensor &beta, float epsilon,
                 tessera_activation_kind activation, const tessera_tensor &out) {

@@ -17,6 +17,9 @@ struct NormKernels {
     // One row of `width` elements; gamma and beta may be NULL; out may be x.
     void (*layer_norm)(const float *x, const float *gamma, const float *beta, std::int64_t width,
                        float epsilon, float *out);
+    // x / sqrt(mean of squares + epsilon), times gamma unless it is NULL; out may be x.
+    void (*rms_norm)(const float *x, const float *gamma, std::int64_t width, float epsilon,
+                     float *out);
     // For each channel over `pixels` pixels, `stride` elements apart: its mean and the sum of
     // squared differences from it.
     void (*channel_statistics)(const float *x, std::int64_t pixels, std::int64_t stride,

@@ -72,6 +72,22 @@ struct NormLoops {
         });
     }
 
+    static void rms_norm(const float *x, const float *gamma, std::int64_t width, float epsilon,
+                         float *out) {
+        F squares = S::zero();
+        for_each_vector<S>(width, [&](std::int64_t i, int lanes) {
+            const F v = load_lanes<S>(x + i, lanes);
+            squares = S::fma(v, v, squares);
+        });
+        const float mean = S::sum(squares) / static_cast<float>(width);
+        const F scale = S::set1(1.0f / __builtin_sqrtf(mean + epsilon));
+        for_each_vector<S>(width, [&](std::int64_t i, int lanes) {
+            F y = S::mul(load_lanes<S>(x + i, lanes), scale);
+            if (gamma != nullptr) y = S::mul(y, load_lanes<S>(gamma + i, lanes));
+            store_lanes<S>(out + i, y, lanes);
+        });
+    }
+
     template <int Vectors>
     static void statistics_of(const float *x, std::int64_t pixels, std::int64_t stride, int lanes,
                               float *mean, float *squares) {
@@ -138,7 +154,7 @@ struct NormLoops {
 template <class S>
 constexpr NormKernels norm_kernels() {
     using Loops = NormLoops<S>;
-    return {Loops::layer_norm, Loops::channel_statistics, Loops::normalise};
+    return {Loops::layer_norm, Loops::rms_norm, Loops::channel_statistics, Loops::normalise};
 }
 
 } // namespace tessera::cpu

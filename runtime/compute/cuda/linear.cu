@@ -51,13 +51,15 @@ __global__ void finish_rows(const float *sums, std::int64_t sums_stride, std::in
     out[row * out_stride + column] = epilogue(row, column, sums[row * sums_stride + column]);
 }
 
-Epilogue epilogue_of(const tessera_linear &options) {
+Epilogue epilogue_of(const tessera_linear &options, std::int64_t row_count) {
     Epilogue epilogue;
     epilogue.activation = options.activation;
     if (options.bias != nullptr) epilogue.bias = data_of(*options.bias);
     if (options.gate != nullptr) {
         epilogue.gate = data_of(*options.gate);
-        epilogue.gate_stride = operands::as_rows(*options.gate)->stride;
+        const auto gates = operands::as_rows(*options.gate);
+        epilogue.gate_stride = gates->stride;
+        epilogue.gate_rows = row_count / gates->count;
     }
     if (options.residual != nullptr) {
         epilogue.residual = data_of(*options.residual);
@@ -134,7 +136,7 @@ void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
     }
     const auto rows = operands::as_rows(x);
     const std::int64_t out_stride = operands::as_rows(out)->stride;
-    const Epilogue epilogue = epilogue_of(options);
+    const Epilogue epilogue = epilogue_of(options, rows->count);
     if (weight->dtype == TESSERA_DTYPE_F32) {
         multiply_f32(cuda, "linear", data_of(x), rows->stride, rows->count, *weight, epilogue,
                      data_of(out), out_stride);

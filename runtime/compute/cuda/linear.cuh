@@ -14,6 +14,7 @@ struct Epilogue {
     const float *bias = nullptr; // (columns)
     const float *gate = nullptr;
     std::int64_t gate_stride = 0;
+    std::int64_t gate_rows = 1; // of the product that one row of gates holds for
     const float *residual = nullptr;
     std::int64_t residual_stride = 0;
 
@@ -21,7 +22,7 @@ struct Epilogue {
                                               float sum) const {
         float value = bias != nullptr ? sum + bias[column] : sum;
         value = activated(value, activation);
-        if (gate != nullptr) value *= gate[row * gate_stride + column];
+        if (gate != nullptr) value *= gate[row / gate_rows * gate_stride + column];
         return residual != nullptr ? residual[row * residual_stride + column] + value : value;
     }
 };

@@ -19,6 +19,22 @@ __global__ void normalise_rows(const float *x, RowOffsets x_row, const float *ga
     }
 }
 
+// One warp for each row: rows are often heads, a few dozen numbers wide.
+__global__ void scale_rows(const float *x, RowOffsets x_row, std::int64_t rows, const float *gamma,
+                           std::int64_t width, float epsilon, float *out, RowOffsets out_row) {
+    const std::int64_t row = global_thread() / kWarp;
+    if (row >= rows) return;
+    const float *from = x + x_row(row);
+    float *to = out + out_row(row);
+    float squares = 0.0F;
+    for (std::int64_t i = threadIdx.x % kWarp; i < width; i += kWarp)
+        squares = fmaf(from[i], from[i], squares);
+    const float mean = warp_sum(squares) / static_cast<float>(width);
+    const float scale = 1.0F / sqrtf(mean + epsilon);
+    for (std::int64_t i = threadIdx.x % kWarp; i < width; i += kWarp)
+        to[i] = gamma != nullptr ? from[i] * scale * gamma[i] : from[i] * scale;
+}
+
 // ---- group norm ----
 
 constexpr std::int64_t kBlockPixels = 64; // of one partial statistic
@@ -144,6 +160,14 @@ void layer_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma
                 data_of(x), RowOffsets(x, x), gamma != nullptr ? data_of(*gamma) : nullptr,
                 beta != nullptr ? data_of(*beta) : nullptr, row_width(x), epsilon, data_of(out),
                 RowOffsets(out, out));
+}
+
+void rms_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma, float epsilon,
+              const tessera_tensor &out) {
+    const std::int64_t rows = row_count(x);
+    cuda.launch("rms_norm", scale_rows, blocks_for(rows * kWarp), kThreads, data_of(x),
+                RowOffsets(x, x), rows, gamma != nullptr ? data_of(*gamma) : nullptr, row_width(x),
+                epsilon, data_of(out), RowOffsets(out, out));
 }
 
 void group_norm(Cuda &cuda, const tessera_tensor &x, std::uint32_t groups,

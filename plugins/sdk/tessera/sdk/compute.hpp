@@ -6,6 +6,7 @@
 #include <tessera/compute.h>
 #include <tessera/sdk/tensor.hpp>
 
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -93,6 +94,40 @@ class Compute {
         return {table_, packed};
     }
 
+    // A kernel of depthwise_conv2d from (channels, 1, height, width) F32, as PyTorch has it.
+    [[nodiscard]] Tensor depthwise_kernel(const View &host_weight) const {
+        if (host_weight.rank != 4 || host_weight.shape[1] != 1) {
+            throw Failure(Status::kInvalidArgument, "a depthwise kernel is " +
+                                                        shape_text(host_weight) +
+                                                        "; expected (channels, 1, height, width)");
+        }
+        View turned = host_weight;
+        turned.rank = 3;
+        for (int i = 0; i < 3; ++i) {
+            turned.shape[i] = host_weight.shape[i == 2 ? 0 : i + 2];
+            turned.stride[i] = host_weight.stride[i == 2 ? 0 : i + 2];
+        }
+        turned.shape[3] = 1;
+        turned.stride[3] = 0;
+        return to_device(turned);
+    }
+
+    // A table for `rotary`: angle(position, pair) in radians.
+    template <class Angle>
+    [[nodiscard]] Tensor rotary_turns(std::int64_t positions, std::int64_t pairs,
+                                      const Angle &angle) const {
+        std::vector<float> table(static_cast<std::size_t>(2 * positions * pairs));
+        for (std::int64_t p = 0; p < positions; ++p) {
+            float *row = table.data() + 2 * p * pairs;
+            for (std::int64_t k = 0; k < pairs; ++k) {
+                const double turn = angle(p, k);
+                row[k] = static_cast<float>(std::cos(turn));
+                row[pairs + k] = static_cast<float>(std::sin(turn));
+            }
+        }
+        return to_device(host_view(table.data(), {positions, 2 * pairs}));
+    }
+
     void upload(const View &host, const View &out) const { table_->upload(table_, &host, &out); }
     void download(const View &x, const View &host_out) const {
         table_->download(table_, &x, &host_out);
@@ -117,6 +152,19 @@ class Compute {
     void conv2d(const View &x, const View &weight, tessera_conv2d options, const View &out) const {
         options.struct_size = sizeof options;
         table_->conv2d(table_, &x, &weight, &options, &out);
+    }
+    // Any of `options` but its size; NULL tensors are absent.
+    void depthwise_conv2d(const View &x, const View &kernel, tessera_depthwise_conv2d options,
+                          const View &out) const {
+        options.struct_size = sizeof options;
+        table_->depthwise_conv2d(table_, &x, &kernel, &options, &out);
+    }
+    void rotary(const View &x, const View &turns, tessera_rotary options, const View &out) const {
+        options.struct_size = sizeof options;
+        table_->rotary(table_, &x, &turns, &options, &out);
+    }
+    void rms_norm(const View &x, const View *gamma, float epsilon, const View &out) const {
+        table_->rms_norm(table_, &x, gamma, epsilon, &out);
     }
     void layer_norm(const View &x, const View *gamma, const View *beta, float epsilon,
                     const View &out) const {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace tessera::operands {
@@ -176,6 +177,18 @@ inline Result<> indices(const char *name, const tessera_tensor *index, std::int6
                 return invalid("{}[{}][{}] is {}; expected 0 to {}", name, b, i, row, limit - 1);
             }
         }
+    }
+    return {};
+}
+
+// (rows, 2) I32 on the host: image and position of each row that draws.
+inline Result<> random_index(const tessera_random &random, const Rows &rows,
+                             const tessera_tensor &over, const char *over_name) {
+    const tessera_tensor *index = operations::copy_options(&random).index;
+    TESSERA_TRY(strided("index", index, TESSERA_DTYPE_I32, 2));
+    if (index->shape[0] != rows.count || index->shape[1] != 2) {
+        return invalid("index is {}; expected ({}, 2) as {} {}", text(*index), rows.count,
+                       over_name, text(over));
     }
     return {};
 }

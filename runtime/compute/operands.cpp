@@ -329,13 +329,7 @@ Result<> normal(const tessera_random *random, const tessera_tensor *out) {
     if (random == nullptr) return invalid("random is NULL");
     const auto rows = evenly_spaced("out", *out);
     TESSERA_TRY(rows);
-    const tessera_random options = operations::copy_options(random);
-    TESSERA_TRY(strided("index", options.index, TESSERA_DTYPE_I32, 2));
-    if (options.index->shape[0] != rows->count || options.index->shape[1] != 2) {
-        return invalid("index is {}; expected ({}, 2) as out {}", text(*options.index), rows->count,
-                       text(*out));
-    }
-    return {};
+    return random_index(*random, *rows, *out, "out");
 }
 
 Result<> guide(const tessera_tensor *conditional, const tessera_tensor *unconditional, float scale,
@@ -348,27 +342,6 @@ Result<> guide(const tessera_tensor *conditional, const tessera_tensor *uncondit
                        conditional->shape[1]);
     }
     if (!std::isfinite(scale)) return invalid("scale is {}; expected a finite number", scale);
-    return {};
-}
-
-Result<> reverse_step(const tessera_tensor *x, const tessera_tensor *model,
-                      const tessera_tensor *noise, const tessera_reverse_step *step,
-                      const tessera_tensor *out) {
-    TESSERA_TRY(activations("x", x, 2));
-    TESSERA_TRY(activations("model", model, 2));
-    TESSERA_TRY(like("out", out, *x, "x"));
-    if (step == nullptr) return invalid("step is NULL");
-    TESSERA_TRY(finite_step(*step));
-    if (model->shape[0] != x->shape[0] ||
-        (model->shape[1] != x->shape[1] && model->shape[1] != 2 * x->shape[1])) {
-        return invalid("model is {} for x {}; expected ({}, {}) or ({}, {})", text(*model),
-                       text(*x), x->shape[0], x->shape[1], x->shape[0], 2 * x->shape[1]);
-    }
-    if (noise != nullptr) return like("noise", noise, *x, "x");
-    if (step->noise_scale != 0.0F) {
-        return invalid("noise is NULL with noise_scale {}; expected {} of noise", step->noise_scale,
-                       text(*x));
-    }
     return {};
 }
 

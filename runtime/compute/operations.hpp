@@ -40,7 +40,11 @@
     OPERATION(to_rgba8, read("x"), written("out"))                                                 \
     OPERATION(normal, written("out"))                                                              \
     OPERATION(guide, read("conditional"), read("unconditional"), written("out"))                   \
-    OPERATION(reverse_step, in_place("x"), read("model"), optional("noise"), written("out"))
+    OPERATION(reverse_step, in_place("x"), read("model"), written("out"))                          \
+    OPERATION(softmax, in_place("x"), written("out"))                                              \
+    OPERATION(argmax, read("x"), written("out"))                                                   \
+    OPERATION(choose, read("x"), written("out"))                                                   \
+    OPERATION(first_not_finite, read("x"), written("out"))
 
 // PACK(name in compute.h): a host weight and a precision make a packed weight.
 #define TESSERA_PACKS(PACK)                                                                        \
@@ -126,6 +130,16 @@ template <class T>
 }
 [[nodiscard]] inline std::array<Operand, 1> tensors_of(const tessera_rotary &options) {
     return {{{anywhere("position"), options.position}}};
+}
+[[nodiscard]] inline std::array<Operand, 1> tensors_of(const tessera_choice &options) {
+    return {{{host("index"), copy_options(options.random).index}}};
+}
+[[nodiscard]] inline std::array<Operand, 5> tensors_of(const tessera_reverse &options) {
+    return {{{in_place("state"), options.state},
+             {in_place("kept"), options.kept},
+             {read("noise"), options.noise},
+             {read("columns"), options.columns},
+             {written("clean"), options.clean}}};
 }
 
 // ---- rules ----

@@ -109,17 +109,20 @@ TEST_F(CheckedTest, OptionsThatAreNotFiniteAreRefused) {
     const tessera_compute *c = &compute();
     const DeviceTensor x(compute(), Array({3, 8}, 1.0));
     const DeviceTensor out(compute(), Shape{3, 8});
-    tessera_reverse_step step{1, 0.5F, 0, 0, 0};
-    step.model_scale = INFINITY;
-    expect_error([&] { c->reverse_step(c, x.view(), x.view(), nullptr, &step, out.view()); },
-                 {"reverse_step", "model_scale", "inf"});
-    step.model_scale = 0.5F;
+    tessera_reverse step{};
+    step.struct_size = sizeof step;
+    step.clean_scale = INFINITY;
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), &step, out.view()); },
+                 {"reverse_step", "clean_scale", "inf"});
+    step.clean_scale = 0.5F;
     step.noise_scale = NAN;
-    expect_error([&] { c->reverse_step(c, x.view(), x.view(), x.view(), &step, out.view()); },
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), &step, out.view()); },
                  {"reverse_step", "noise_scale", "nan"});
     expect_error([&] { c->guide(c, x.view(), x.view(), NAN, 4, out.view()); }, {"guide", "nan"});
     expect_error([&] { c->layer_norm(c, x.view(), nullptr, nullptr, NAN, out.view()); },
                  {"layer_norm", "nan"});
+}
+
 TEST_F(CheckedTest, GatesDivideTheRows) {
     const tessera_compute *c = &compute();
     const PackedWeight weight(compute(), random_array({4, 8}, 2), TESSERA_DTYPE_F32);
@@ -158,6 +161,37 @@ TEST_F(CheckedTest, GridsAndPositionsAreChecked) {
                  {"rotary", "position[0][2] is 4", "0 to 3"});
 }
 
+TEST_F(CheckedTest, ChoicesAndReverseStepsAreChecked) {
+    const tessera_compute *c = &compute();
+    const DeviceTensor x(compute(), random_array({3, 8}, 1));
+    const DeviceTensor out(compute(), Shape{3}, 0, TESSERA_DTYPE_I32);
+    const DeviceTensor few(compute(), Shape{2}, 0, TESSERA_DTYPE_I32);
+    expect_error([&] { c->argmax(c, x.view(), few.view()); }, {"argmax", "(2)", "(3)"});
+    expect_error([&] { c->argmax(c, x.view(), x.view()); }, {"argmax", "i32"});
+    tessera_choice choice{};
+    choice.struct_size = sizeof choice;
+    choice.temperature = 1;
+    expect_error([&] { c->choose(c, x.view(), &choice, out.view()); },
+                 {"choose", "random is NULL"});
+    choice.temperature = -1;
+    expect_error([&] { c->choose(c, x.view(), &choice, out.view()); }, {"choose", "-1"});
+    expect_error([&] { c->softmax(c, x.view(), NAN, x.view()); }, {"softmax", "scale", "nan"});
+    expect_error([&] { c->first_not_finite(c, x.view(), out.view()); },
+                 {"first_not_finite", "(3)", "(1)"});
+    const DeviceTensor next(compute(), Shape{3, 8});
+    tessera_reverse reverse{};
+    reverse.struct_size = sizeof reverse;
+    reverse.kept_scale = 0.5F;
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), &reverse, next.view()); },
+                 {"reverse_step", "kept is NULL", "0.5"});
+    reverse.kept_scale = 0;
+    reverse.columns = next.view();
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), &reverse, x.view()); },
+                 {"reverse_step", "columns is (3, 8)", "(7, 8)"});
+    reverse.columns = nullptr;
+    reverse.clean_x = INFINITY;
+    expect_error([&] { c->reverse_step(c, x.view(), x.view(), &reverse, next.view()); },
+                 {"reverse_step", "clean_x", "inf"});
 }
 
 TEST_F(CheckedTest, ImagesAreChecked) {

@@ -358,8 +358,6 @@ std::vector<std::uint8_t> to_rgba8(const Array &x) {
     return result;
 }
 
-namespace {
-
 // Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, as easy as 1, 2, 3. 2011).
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                     std::array<std::uint32_t, 2> key) {
@@ -374,8 +372,6 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
     }
     return counter;
 }
-
-} // namespace
 
 Array normal(std::uint64_t seed, std::uint32_t stream, std::uint32_t first_draw,
              const Indices &index, std::int64_t width) {

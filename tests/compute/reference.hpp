@@ -5,6 +5,7 @@
 #include <tessera/compute.h>
 #include <tessera/ext/compute_denoise.h>
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -123,6 +124,8 @@ Array pixel_unshuffle(const Array &x, std::int64_t factor);
 // x (height, width, 1 or 3) -> (height, width, 4) bytes
 std::vector<std::uint8_t> to_rgba8(const Array &x);
 
+std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                    std::array<std::uint32_t, 2> key);
 // index (rows, 2): image, position -> (rows, width)
 Array normal(std::uint64_t seed, std::uint32_t stream, std::uint32_t first_draw,
              const Indices &index, std::int64_t width);
@@ -132,6 +135,25 @@ Array guide(const Array &conditional, const Array &unconditional, double scale,
 Array reverse_step(const Array &x, const Array &model, const Array *noise,
                    const tessera_reverse_step &step);
 
+// The tensors of tessera_reverse, NULL where they are absent; `clean` receives the estimate.
+struct ReverseTensors {
+    const Array *state = nullptr, *kept = nullptr, *noise = nullptr, *columns = nullptr;
+    Array *clean = nullptr;
+};
+Array clean_step(const Array &x, const Array &model, const tessera_reverse &options,
+                 const ReverseTensors &tensors);
+
+Array softmax(const Array &x, double scale);
+Indices argmax(const Array &x);
+// What a row chooses, and how near the choice was to another one: by how large a share of the
+// probability u or top_p would have to differ.
+struct Choice {
+    std::int32_t at;
+    double margin;
+};
+// index (rows, 2): image, position
+std::vector<Choice> choose(const Array &x, const tessera_choice &options, std::uint64_t seed,
+                           std::uint32_t stream, std::uint32_t draw, const Indices &index);
 
 // The network of ext/compute_denoise.h.
 struct DenoiseLinear {

@@ -89,35 +89,139 @@ TEST_P(SamplingTest, GuideEqualsReference) {
     }
 }
 
+struct ReverseCase {
+    float clean_x, clean_model, clean_second, low, high, state_scale, clean_scale, kept_scale;
+    float noise_scale, logvar_base, logvar_slope;
+    bool second, state, kept, noise, columns, clean; // which tensors are there
+
+    [[nodiscard]] tessera_reverse options() const {
+        tessera_reverse options{};
+        options.struct_size = sizeof options;
+        options.clean_x = clean_x;
+        options.clean_model = clean_model;
+        options.clean_second = clean_second;
+        options.clean_low = low;
+        options.clean_high = high;
+        options.state_scale = state_scale;
+        options.clean_scale = clean_scale;
+        options.kept_scale = kept_scale;
+        options.noise_scale = noise_scale;
+        options.logvar_base = logvar_base;
+        options.logvar_slope = logvar_slope;
+        return options;
+    }
+};
+
+const ReverseCase kReverses[] = {
+    {0, 1, 0, 0, 0, 0.3F, 0.7F, 0, 0, 0, 0, false, false, false, false, false, false}, // x0
+    {1.5F, -0.7F, 0, -1, 1, 0.3F, 0.7F, 0, 0, 0, 0, false, false, false, false, false, true},
+    {0.8F, -0.6F, 0, 0, 0, 0.5F, 0.4F, -0.3F, 0.9F, 0, 0, false, false, true, true, false, true},
+    {0.6F, 0.4F, -0.5F, -0.5F, 0.7F, 0.3F, 0.7F, 0, 1, 0, 0, true, false, false, true, false, true},
+    {1.2F, -0.7F, 0, 0, 0, 0.4F, 0.6F, 0, 1, -3, 1.2F, true, false, false, true, false, false},
+    {0.6F, -0.8F, 0, -2, 2, 0.2F, 0.5F, 0.3F, 0, 0, 0, false, true, true, false, false, true},
+    {1, 1, 1, -1, 1, 1, 1, 1, 1, 0, 0, true, true, true, true, true, true},
+    {1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, false, false, true, true, true, true},
+};
+
 TEST_P(SamplingTest, ReverseStepEqualsReference) {
-    const tessera_reverse_step steps[] = {
-        {1.5F, -0.7F, -3.0F, 1.2F, 1.0F},
-        {0.4F, 0.6F, 0.0F, 0.0F, 0.9F},
-        {2.0F, -1.0F, -5.0F, 2.0F, 0.0F}, // no noise is read
-    };
-    for (const Shape &shape : {Shape{1, 4}, Shape{13, 16}, Shape{6, 19}}) {
-        for (const tessera_reverse_step &step : steps) {
-            for (const std::int64_t parts : {1, 2}) {
-                const Array x_values = random_array(shape, 1);
-                const Array model_values = random_array({shape[0], parts * shape[1]}, 2);
-                const Array noise_values = random_array(shape, 3);
-                const DeviceTensor x(device(), x_values, 1);
-                const DeviceTensor model(device(), model_values, 2);
-                const DeviceTensor noise(device(), noise_values);
-                const DeviceTensor out(device(), shape, 3);
-                const bool noisy = step.noise_scale != 0.0F;
-                device().reverse_step(&device(), x.view(), model.view(),
-                                      noisy ? noise.view() : nullptr, &step, out.view());
-                const Array want =
-                    reference::reverse_step(x_values, model_values, &noise_values, step);
-                expect_close(out.download(), want, nullptr, 1e-6, 0, "reverse_step");
-                EXPECT_TRUE(out.gaps_untouched());
-                device().reverse_step(&device(), x.view(), model.view(),
-                                      noisy ? noise.view() : nullptr, &step, x.view());
-                expect_identical(x.download(), out.download(), "reverse_step in place");
+    for (const Shape &shape : {Shape{1, 1}, Shape{13, 16}, Shape{6, 19}}) {
+        for (const ReverseCase &c : kReverses) {
+            const std::int64_t d = shape[1];
+            const Array x_values = random_array(shape, 1);
+            const Array model_values = random_array({shape[0], c.second ? 2 * d : d}, 2);
+            const Array state_values = random_array(shape, 3);
+            const Array kept_values = random_array(shape, 4);
+            const Array noise_values = random_array(shape, 5);
+            const Array column_values = random_array({7, d}, 6);
+            const DeviceTensor x(device(), x_values, 1);
+            const DeviceTensor model(device(), model_values, 2);
+            const DeviceTensor state(device(), state_values, 3);
+            const DeviceTensor kept(device(), kept_values, 1);
+            const DeviceTensor noise(device(), noise_values);
+            const DeviceTensor columns(device(), column_values, 1);
+            const DeviceTensor out(device(), shape, 3);
+            tessera_reverse options = c.options();
+            options.state = c.state ? state.view() : nullptr;
+            options.kept = c.kept ? kept.view() : nullptr;
+            options.noise = c.noise ? noise.view() : nullptr;
+            options.columns = c.columns ? columns.view() : nullptr;
+            options.clean = c.clean ? kept.view() : nullptr; // in place of what was kept
+            Array clean;
+            const Array want = reference::clean_step(
+                x_values, model_values, options,
+                {c.state ? &state_values : nullptr, c.kept ? &kept_values : nullptr,
+                 c.noise ? &noise_values : nullptr, c.columns ? &column_values : nullptr, &clean});
+            device().reverse_step(&device(), x.view(), model.view(), &options, out.view());
+            expect_close(out.download(), want, nullptr, 2e-6, 1e-7, "reverse_step");
+            EXPECT_TRUE(out.gaps_untouched());
+            if (c.clean) {
+                expect_close(kept.download(), clean, nullptr, 1e-6, 1e-7, "the clean estimate");
+                EXPECT_TRUE(kept.gaps_untouched());
             }
+            options.clean = nullptr;
+            const DeviceTensor before(device(), kept_values);
+            if (c.kept) options.kept = before.view();
+            const Array apart = out.download();
+            device().reverse_step(&device(), x.view(), model.view(), &options, x.view());
+            expect_identical(x.download(), apart, "reverse_step in place");
         }
     }
+}
+
+// Clipping bounds what was infinite, and hides nothing that is not a number.
+TEST_P(SamplingTest, ReverseStepClipsTheCleanEstimate) {
+    Array model_values({3, 8}, 0.5);
+    model_values.at(0, 1) = INFINITY;
+    model_values.at(1, 2) = NAN;
+    model_values.at(2, 3) = -1e30;
+    const DeviceTensor x(device(), Array({3, 8}, 0.25));
+    const DeviceTensor model(device(), model_values);
+    const DeviceTensor out(device(), Shape{3, 8});
+    tessera_reverse options{};
+    options.struct_size = sizeof options;
+    options.clean_model = 1;
+    options.clean_low = -1;
+    options.clean_high = 2;
+    options.clean_scale = 1;
+    device().reverse_step(&device(), x.view(), model.view(), &options, out.view());
+    const Array got = out.download();
+    for (std::int64_t row = 0; row < 3; ++row) {
+        for (std::int64_t i = 0; i < 8; ++i) {
+            if (row == 1 && i == 2)
+                EXPECT_TRUE(std::isnan(got.at(row, i)));
+            else
+                EXPECT_EQ(got.at(row, i), i != row + 1 ? 0.5 : row == 0 ? 2.0 : -1.0);
+        }
+    }
+}
+
+// dx/dt = -x by two evaluations a step: Heun's factor 1 - h + h^2 / 2, where one gives 1 - h.
+TEST_P(SamplingTest, ReverseStepEvaluatesTwice) {
+    const Array start = random_array({4, 6}, 1);
+    const DeviceTensor x(device(), start);
+    const DeviceTensor model(device(), Shape{4, 6});
+    const DeviceTensor slope(device(), Shape{4, 6});
+    const DeviceTensor between(device(), Shape{4, 6});
+    const DeviceTensor out(device(), Shape{4, 6});
+    constexpr float kH = 0.25F;
+    tessera_reverse first{};
+    first.struct_size = sizeof first;
+    first.clean_model = 1;
+    first.state_scale = 1;
+    first.clean_scale = kH;
+    first.clean = slope.view();
+    tessera_reverse second = first;
+    second.clean_scale = kH / 2;
+    second.kept_scale = kH / 2;
+    second.state = x.view();
+    second.kept = slope.view();
+    second.clean = nullptr;
+    device().scale_offset(&device(), x.view(), -1.0F, 0.0F, model.view());
+    device().reverse_step(&device(), x.view(), model.view(), &first, between.view());
+    device().scale_offset(&device(), between.view(), -1.0F, 0.0F, model.view());
+    device().reverse_step(&device(), between.view(), model.view(), &second, out.view());
+    expect_close(out.download(), reference::scale_offset(start, 1 - 0.25 + 0.25 * 0.25 / 2, 0),
+                 nullptr, 1e-6, 0, "two evaluations");
 }
 
 } // namespace

@@ -156,19 +156,50 @@ enum {
     TESSERA_STREAM_OTHER = 4
 };
 
-/* One reverse diffusion step, all formulas in one shape. Frozen. since 0.1
- *   x0_or_mean = x_scale x + model_scale m
- *   logvar     = logvar_base + logvar_slope v
- *   out        = x0_or_mean + noise_scale exp(logvar / 2) noise
- * m is the model's output (guided), v its variance output (0 when it has none). Coefficients are made
- * in float64 and rounded once. */
-typedef struct tessera_reverse_step {
-    float x_scale;
-    float model_scale;
-    float logvar_base;
-    float logvar_slope;
-    float noise_scale; /* temperature; 0: no noise is read */
-} tessera_reverse_step;
+/* Options of `choose`. Growable. since 0.2
+ * `random` gives one number u in [0, 1) per row: the upper 24 bits of the first word of counter
+ * (stream, index[r][0], index[r][1], first_draw), over 2^24. */
+typedef struct tessera_choice {
+    uint32_t              struct_size;
+    uint32_t              top_k;       /* only the k largest, and what equals the k-th; 0: all */
+    float                 temperature; /* divides the logits; 0: the largest, and nothing is drawn */
+    float                 top_p;       /* only the likeliest that together have this share of what
+                                        * top_k left, and what equals the last; 0: all */
+    const tessera_random *random;      /* may be NULL at temperature 0 */
+} tessera_choice;
+
+/* Options of `reverse_step`: one reverse diffusion step by way of the clean estimate (x0), for any
+ * prediction, solver and schedule. Growable; NULL members are absent. since 0.2
+ *   clean = clean_x x + clean_model m + clean_second n    clipped when clean_low < clean_high
+ *   out   = state_scale s + clean_scale clean + kept_scale kept
+ *           + noise_scale exp((logvar_base + logvar_slope n) / 2) noise
+ * m and n are columns [0, d) and [d, 2 d) of the model's output: the prediction, and a second one or
+ * the value of a variance. s is `state`, or x. With x = alpha x0 + sigma eps, the model predicts
+ *                    clean_x             clean_model       clean_second
+ *   x0               0                   1                 0
+ *   eps              1 / alpha           -sigma / alpha    0
+ *   v                alpha               -sigma            0          (v = alpha eps - sigma x0)
+ *   x0 and eps       (1 - w) / alpha     w                 -(1 - w) sigma / alpha
+ * and DDIM to alpha', sigma' is state_scale sigma' / sigma, clean_scale alpha' - alpha sigma' / sigma.
+ * A solver that looks back reads in `kept` the clean estimate that the step before left in `clean`.
+ * One that evaluates twice (Heun) makes x1 by a first step that leaves its `clean`, runs the model at
+ * x1, and makes the second step from x1 with `state` the x before both and `kept` that estimate.
+ * Coefficients are made in float64 and rounded once. */
+typedef struct tessera_reverse {
+    uint32_t              struct_size;
+    float                 clean_x, clean_model, clean_second;
+    float                 clean_low, clean_high;
+    float                 state_scale, clean_scale, kept_scale;
+    float                 noise_scale; /* temperature; 0: no noise is read */
+    float                 logvar_base, logvar_slope;
+    const tessera_tensor *state; /* (rows, d) */
+    const tessera_tensor *kept;  /* (rows, d); read unless kept_scale is 0 */
+    const tessera_tensor *noise; /* (rows, d); read unless noise_scale is 0 */
+    /* (7, d): clean_x, clean_model, clean_second, state_scale, clean_scale, kept_scale, noise_scale of
+     * each column, times those above: for tokens whose numbers have schedules of their own. */
+    const tessera_tensor *columns;
+    const tessera_tensor *clean; /* (rows, d): receives the estimate; may be `kept` itself */
+} tessera_reverse;
 
 /* Function table. since 0.1 */
 struct tessera_compute {
@@ -319,10 +350,34 @@ struct tessera_compute {
     void (*guide)(const tessera_compute *compute, const tessera_tensor *conditional,
                   const tessera_tensor *unconditional, float scale, uint32_t guided_width,
                   const tessera_tensor *out);
-    /* x (rows, d), model (rows, d or 2 d: value, variance), noise (rows, d) or NULL. In place on x. */
+    /* x (rows, d), model (rows, d or 2 d) -> out (rows, d). In place on x. */
     void (*reverse_step)(const tessera_compute *compute, const tessera_tensor *x,
-                         const tessera_tensor *model, const tessera_tensor *noise,
-                         const tessera_reverse_step *step, const tessera_tensor *out);
+                         const tessera_tensor *model, const tessera_reverse *options,
+                         const tessera_tensor *out);
+
+    /* ---- choices --------------------------------------------------------------------------- */
+
+    /* Over the last dimension: exp(scale x) in shares of their sum. A row of -infinity gives zeros. In
+     * place allowed. */
+    void (*softmax)(const tessera_compute *compute, const tessera_tensor *x, float scale,
+                    const tessera_tensor *out);
+    /* x (rows, width), leading dimensions flattened -> out (rows) I32 without gaps: where the largest
+     * number of the row is, the first of equals; -1 where a number of the row is not one. */
+    void (*argmax)(const tessera_compute *compute, const tessera_tensor *x,
+                   const tessera_tensor *out);
+    /* Draws one of each row by its logits, x and out as in `argmax`: the first index at which the
+     * running sum of the probabilities that are kept exceeds u times their sum. -1 where a logit is
+     * not a number or the largest is infinite. Guidance of logits is `guide`. */
+    void (*choose)(const tessera_compute *compute, const tessera_tensor *x,
+                   const tessera_choice *options, const tessera_tensor *out);
+
+    /* ---- watching -------------------------------------------------------------------------- */
+
+    /* out, one I32: the index of the first row of x (leading dimensions flattened) that holds a number
+     * that is infinite or not one; the number of rows when there is none. Costs one pass over x and
+     * no wait: `download` it with the next result. */
+    void (*first_not_finite)(const tessera_compute *compute, const tessera_tensor *x,
+                             const tessera_tensor *out);
 };
 
 #ifdef __cplusplus

@@ -8,6 +8,17 @@
 namespace tessera::cpu {
 
 // Function pointers; made by elementwise_kernels.hpp. `out` may be any of the inputs.
+// One row of `reverse_step`; NULL pointers: the term is absent.
+struct ReverseRow {
+    const float *x, *model, *second, *state, *kept, *noise;
+    const float *columns; // (7, n), `columns_stride` apart; NULL: ones
+    std::int64_t columns_stride;
+    const tessera_reverse *options;
+    std::int64_t n;
+    float *clean; // or NULL
+    float *out;
+};
+
 struct ElementwiseKernels {
     void (*scale_offset)(const float *x, std::int64_t n, float scale, float offset, float *out);
     void (*add)(const float *a, const float *b, std::int64_t n, float *out);
@@ -27,6 +38,7 @@ struct ElementwiseKernels {
     void (*reverse_step)(const float *x, const float *model, const float *variance,
                          const float *noise, const tessera_reverse_step &step, std::int64_t n,
                          float *out);
+    void (*clean_step)(const ReverseRow &row);
 };
 
 } // namespace tessera::cpu

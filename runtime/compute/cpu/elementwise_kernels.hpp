@@ -95,13 +95,49 @@ struct ElementwiseLoops {
             n, out, [&](F v, F m, F z, F f) { return noisy(v, m, z, S::fma(slope, f, base)); }, x,
             model, noise, variance);
     }
+
+    static void clean_step(const ReverseRow &row) {
+        const tessera_reverse &o = *row.options;
+        const bool clips = o.clean_low < o.clean_high;
+        const bool varies = o.logvar_base != 0.0f || o.logvar_slope != 0.0f;
+        for_each_vector<S>(row.n, [&](std::int64_t i, int lanes) {
+            // Coefficient `which` of tessera_reverse::columns.
+            const auto coefficient = [&](float scale, int which) {
+                const F all = S::set1(scale);
+                if (row.columns == nullptr) return all;
+                return S::mul(all,
+                              load_lanes<S>(row.columns + which * row.columns_stride + i, lanes));
+            };
+            const auto load = [&](const float *from) { return load_lanes<S>(from + i, lanes); };
+            F clean = S::fma(coefficient(o.clean_model, 1), load(row.model),
+                             S::mul(coefficient(o.clean_x, 0), load(row.x)));
+            if (row.second != nullptr)
+                clean = S::fma(coefficient(o.clean_second, 2), load(row.second), clean);
+            if (clips) // not a number stays one
+                clean = S::min(S::set1(o.clean_high), S::max(S::set1(o.clean_low), clean));
+            F y = S::fma(coefficient(o.clean_scale, 4), clean,
+                         S::mul(coefficient(o.state_scale, 3), load(row.state)));
+            if (row.kept != nullptr) y = S::fma(coefficient(o.kept_scale, 5), load(row.kept), y);
+            if (row.noise != nullptr) {
+                F amount = coefficient(o.noise_scale, 6);
+                if (varies) {
+                    const F value = row.second != nullptr ? load(row.second) : S::zero();
+                    const F logvar = S::fma(S::set1(o.logvar_slope), value, S::set1(o.logvar_base));
+                    amount = S::mul(amount, exp<S>(S::mul(logvar, S::set1(0.5f))));
+                }
+                y = S::fma(amount, load(row.noise), y);
+            }
+            if (row.clean != nullptr) store_lanes<S>(row.clean + i, clean, lanes);
+            store_lanes<S>(row.out + i, y, lanes);
+        });
+    }
 };
 
 template <class S>
 constexpr ElementwiseKernels elementwise_kernels() {
     using Loops = ElementwiseLoops<S>;
     return {Loops::scale_offset, Loops::add,   Loops::activate,     Loops::modulate,
-            Loops::turn_halves,  Loops::guide, Loops::reverse_step};
+            Loops::turn_halves,  Loops::guide, Loops::reverse_step, Loops::clean_step};
 }
 
 } // namespace tessera::cpu

@@ -32,7 +32,7 @@ if(NOT TESSERA_CUDA STREQUAL "OFF")
 endif()
 
 if(CMAKE_CUDA_COMPILER AND NOT TESSERA_CUDA STREQUAL "OFF" AND NOT _cuda_missing)
-  add_library(tessera_cuda MODULE ${TESSERA_CUDA_SOURCES} operands.cpp operands_denoise.cpp operands_layers.cpp)
+  add_library(tessera_cuda MODULE ${TESSERA_CUDA_SOURCES} operands.cpp operands_denoise.cpp operands_layers.cpp operands_sampling.cpp)
   list(TRANSFORM TESSERA_CUDA_ARCHITECTURES APPEND "-real" OUTPUT_VARIABLE _architectures)
   list(GET TESSERA_CUDA_ARCHITECTURES -1 _newest)
   list(APPEND _architectures "${_newest}-virtual")

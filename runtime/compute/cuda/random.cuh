@@ -24,6 +24,14 @@ struct NormalSource {
                                first_draw + draws + static_cast<std::uint32_t>(quad)},
                               key);
     }
+
+    // One number in [0, 1): the upper 24 bits of the first word.
+    [[nodiscard]] __device__ float share(std::int32_t image, std::int32_t position) const {
+        const PhiloxCounter words = philox({stream, static_cast<std::uint32_t>(image),
+                                            static_cast<std::uint32_t>(position), first_draw},
+                                           key);
+        return static_cast<float>(words[0] >> 8U) * 0x1p-24F;
+    }
 };
 
 // The (rows, 2) index of a tessera_random on the device; NULL when it failed.

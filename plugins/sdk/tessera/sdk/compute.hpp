@@ -4,6 +4,7 @@
 #pragma once
 
 #include <tessera/compute.h>
+#include <tessera/ext/compute_denoise.h>
 #include <tessera/sdk/tensor.hpp>
 
 #include <cmath>
@@ -209,9 +210,34 @@ class Compute {
                std::uint32_t guided_width, const View &out) const {
         table_->guide(table_, &conditional, &unconditional, scale, guided_width, &out);
     }
+    // A step as the denoise chain has it: the prediction in the place of the clean estimate.
     void reverse_step(const View &x, const View &model, const View *noise,
                       const tessera_reverse_step &step, const View &out) const {
-        table_->reverse_step(table_, &x, &model, noise, &step, &out);
+        tessera_reverse options{};
+        options.clean_model = 1;
+        options.state_scale = step.x_scale;
+        options.clean_scale = step.model_scale;
+        options.noise_scale = step.noise_scale;
+        options.logvar_base = step.logvar_base;
+        options.logvar_slope = step.logvar_slope;
+        options.noise = noise;
+        reverse_step(x, model, options, out);
+    }
+    void reverse_step(const View &x, const View &model, tessera_reverse options,
+                      const View &out) const {
+        options.struct_size = sizeof options;
+        table_->reverse_step(table_, &x, &model, &options, &out);
+    }
+    void softmax(const View &x, float scale, const View &out) const {
+        table_->softmax(table_, &x, scale, &out);
+    }
+    void argmax(const View &x, const View &out) const { table_->argmax(table_, &x, &out); }
+    void choose(const View &x, tessera_choice options, const View &out) const {
+        options.struct_size = sizeof options;
+        table_->choose(table_, &x, &options, &out);
+    }
+    void first_not_finite(const View &x, const View &out) const {
+        table_->first_not_finite(table_, &x, &out);
     }
 
   private:

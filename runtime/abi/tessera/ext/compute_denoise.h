@@ -53,6 +53,20 @@ typedef struct tessera_denoise_network {
     const tessera_denoise_block *blocks;
 } tessera_denoise_network;
 
+/* A step's coefficients, all formulas in one shape. Frozen. since 0.1
+ *   x0_or_mean = x_scale x + model_scale m
+ *   logvar     = logvar_base + logvar_slope v
+ *   out        = x0_or_mean + noise_scale exp(logvar / 2) noise
+ * m is the model's output (guided), v its variance output (0 when it has none). Coefficients are made
+ * in float64 and rounded once. */
+typedef struct tessera_reverse_step {
+    float x_scale;
+    float model_scale;
+    float logvar_base;
+    float logvar_slope;
+    float noise_scale; /* temperature; 0: no noise is read */
+} tessera_reverse_step;
+
 /* What a step takes over from the one before it and leaves to the next. Frozen. since 0.1 */
 typedef struct tessera_denoise_memory {
     float kept_scale; /* 0: nothing is read, as at the first step */

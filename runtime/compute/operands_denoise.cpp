@@ -74,6 +74,17 @@ Result<> finite_options(const tessera_denoise_set &set) {
                 }
             }
         }
+        if (set.clean != nullptr) {
+            const tessera_denoise_clean &clean = set.clean[i];
+            for (const auto &[name, value] :
+                 {std::pair("x_scale", clean.x_scale), std::pair("model_scale", clean.model_scale),
+                  std::pair("low", clean.low), std::pair("high", clean.high)}) {
+                if (!std::isfinite(value)) {
+                    return invalid("step {}: {} of clean is {}; expected a finite number", i, name,
+                                   value);
+                }
+            }
+        }
         if (set.step_guidance != nullptr && !std::isfinite(set.step_guidance[i])) {
             return invalid("step {}: guidance is {}; expected a finite number", i,
                            set.step_guidance[i]);

@@ -147,6 +147,7 @@ reference::DenoiseResult run_chain(const tessera_compute &compute, const ChainCa
     begun.noise = run.random == nullptr ? noise.view() : nullptr;
     begun.random = run.random;
     begun.memory = set.memory.empty() ? nullptr : set.memory.data();
+    begun.clean = set.clean.empty() ? nullptr : set.clean.data();
     const std::vector<float> guidances(set.step_guidance.begin(), set.step_guidance.end());
     begun.step_guidance = guidances.empty() ? nullptr : guidances.data();
     denoise.begin(&compute, chain, &begun);
@@ -195,6 +196,33 @@ TEST_P(DenoiseTest, EqualsReference) {
             round_weights(network, precision);
             expect_reference(device(), c, set, start, network, precision);
         }
+    }
+}
+
+// What lies beyond the range ends on its border; what lies within keeps its bytes.
+TEST_P(DenoiseTest, BoundsTheCleanEstimate) {
+    for (const ChainCase &c : {kCases[1], kCases[3]}) {
+        reference::DenoiseSet set = random_set(c);
+        const Array start = random_array({c.rows, c.token_width}, 8);
+        reference::DenoiseNetwork network = random_network(c);
+        const auto free = run_chain(device(), c, network, set, TESSERA_DTYPE_F32, start);
+        set.clean.assign(static_cast<size_t>(c.steps), {1.1F, -0.4F, -1e6F, 1e6F});
+        const auto wide = run_chain(device(), c, network, set, TESSERA_DTYPE_F32, start);
+        expect_identical(wide.x, free.x, "a range that nothing reaches");
+        for (std::int64_t s = 0; s < c.steps; ++s) {
+            set.clean[static_cast<size_t>(s)] = {1.1F, -0.4F, -0.7F, 0.6F};
+            set.memory.push_back({s == 0 ? 0.0F : -0.35F, 1.1F, -0.4F});
+        }
+        set.clean[1] = {1.1F, -0.4F, 0, 0}; // none at this step
+        expect_reference(device(), c, set, start, network, TESSERA_DTYPE_F32);
+
+        // Guidance that would leave the numbers.
+        set.memory.clear();
+        set.guidance = 1e30;
+        for (tessera_reverse_step &step : set.steps) step.x_scale = 0;
+        set.clean.assign(static_cast<size_t>(c.steps), {0.0F, -0.4F, -0.7F, 0.6F});
+        const auto strong = run_chain(device(), c, network, set, TESSERA_DTYPE_F32, start);
+        for (const double value : strong.x.values) ASSERT_TRUE(std::isfinite(value));
     }
 }
 

@@ -1,6 +1,7 @@
 // The denoise chain of ext/compute_denoise.h out of the operations of reference.hpp.
 #include "reference.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tessera::reference {
@@ -43,6 +44,21 @@ void look_back(const tessera_denoise_memory &memory, const Array &before, const 
             x.at(row, i) += memory.kept_scale * kept.at(row, i);
             kept.at(row, i) =
                 memory.keep_x * before.at(row, i) + memory.keep_model * model.at(row, i);
+        }
+    }
+}
+
+// Moves predictions to where the clean estimate lies in its range.
+void bound(const tessera_denoise_clean &clean, const Array &x, Array &model) {
+    if (clean.low >= clean.high || clean.model_scale == 0.0F) return;
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+        for (std::int64_t i = 0; i < x.width(); ++i) {
+            const double of_x = static_cast<double>(clean.x_scale) * x.at(row, i);
+            const double scale = static_cast<double>(clean.model_scale);
+            const double estimate = of_x + scale * model.at(row, i);
+            const double bounded = std::clamp(estimate, static_cast<double>(clean.low),
+                                              static_cast<double>(clean.high));
+            if (bounded != estimate) model.at(row, i) = (bounded - of_x) / scale;
         }
     }
 }
@@ -91,6 +107,7 @@ DenoiseResult denoise_chain(const DenoiseNetwork &network, const DenoiseSet &set
         for (std::int64_t i = 0; i < noise.size(); ++i)
             noise[i] = set.noise[step * noise.size() + i];
         const Array before = result.x;
+        if (!set.clean.empty()) bound(set.clean[s], before, out);
         result.x = reverse_step(before, out, &noise, set.steps[s]);
         if (!set.memory.empty()) look_back(set.memory[s], before, out, kept, result.x);
         result.model_out = out;

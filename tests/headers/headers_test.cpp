@@ -21,6 +21,7 @@ static_assert(offsetof(tessera_value, as) == 8);
 static_assert(sizeof(tessera_input) == 96);
 static_assert(sizeof(tessera_entry) == 32);
 static_assert(sizeof(tessera_reverse_step) == 20);
+static_assert(sizeof(tessera_denoise_clean) == 16);
 
 // Growable structs: struct_size is first.
 template <class T>

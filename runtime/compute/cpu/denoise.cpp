@@ -140,6 +140,7 @@ struct tessera_denoise_chain {
                    const float *beta, const Layer &next, bool first_block);
     void finish_row(std::int64_t token, const Group &group, std::int64_t step,
                     const tessera_tensor &x, const tessera_tensor *model_out, float *noise);
+    void bound_row(std::int64_t step, const float *x, float *model) const;
     void reverse_row(std::int64_t token, std::int64_t step, float *x, const float *model,
                      const float *noise);
 
@@ -161,6 +162,7 @@ struct tessera_denoise_chain {
     std::vector<tessera_reverse_step> steps_;
     std::vector<tessera_denoise_memory> step_memory_; // empty: no step keeps anything
     std::vector<float> guidances_;                    // of the steps; empty: set_.guidance
+    std::vector<tessera_denoise_clean> cleans_;       // of the steps; empty: nothing is bounded
     std::uint32_t next_step_ = 0;
     bool begun_ = false;
     Group current_; // whose modulations are in modulation_
@@ -272,6 +274,7 @@ Result<> tessera_denoise_chain::allocate_all() {
     steps_.reserve(max_steps_);
     step_memory_.reserve(max_steps_);
     guidances_.reserve(max_steps_);
+    cleans_.reserve(max_steps_);
     return {};
 }
 
@@ -429,10 +432,26 @@ void tessera_denoise_chain::finish_row(std::int64_t r, const Group &group, std::
                    noise);
         drawn = noise;
     }
-    reverse_row(token, step, data_of(x) + token * operands::as_rows(x)->stride, value, drawn);
+    float *of_token = data_of(x) + token * operands::as_rows(x)->stride;
+    bound_row(step, of_token, value);
+    reverse_row(token, step, of_token, value, drawn);
     if (model_out) {
         std::memcpy(data_of(*model_out) + token * operands::as_rows(*model_out)->stride, value,
                     static_cast<std::size_t>(2 * token_width_) * sizeof(float));
+    }
+}
+
+// Moves predictions to where the clean estimate lies in its range.
+void tessera_denoise_chain::bound_row(std::int64_t step, const float *x, float *model) const {
+    if (cleans_.empty()) return;
+    const tessera_denoise_clean &clean = cleans_[static_cast<std::size_t>(step)];
+    if (!(clean.low < clean.high) || clean.model_scale == 0) return;
+    for (std::int64_t i = 0; i < token_width_; ++i) {
+        const float of_x = clean.x_scale * x[i];
+        const float estimate = of_x + clean.model_scale * model[i];
+        // Not a number stays one.
+        if (estimate < clean.low) model[i] = (clean.low - of_x) / clean.model_scale;
+        if (estimate > clean.high) model[i] = (clean.high - of_x) / clean.model_scale;
     }
 }
 
@@ -480,6 +499,8 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
     if (given.step_guidance) {
         guidances_.assign(given.step_guidance, given.step_guidance + given.step_count);
     }
+    cleans_.clear();
+    if (given.clean) cleans_.assign(given.clean, given.clean + given.step_count);
     next_step_ = 0;
     current_ = {};
     begun_ = true;

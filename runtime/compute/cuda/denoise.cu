@@ -327,9 +327,9 @@ void DenoiseChain::upload_steps(const tessera_denoise_set &set) {
     guided_steps_.clear();
     for (std::uint32_t i = 0; i < set.step_count; ++i) {
         const float guidance = set.step_guidance != nullptr ? set.step_guidance[i] : set.guidance;
-        entries_.push_back({set.steps[i],
-                            set.memory != nullptr ? set.memory[i] : tessera_denoise_memory{},
-                            guidance});
+        entries_.push_back(
+            {set.steps[i], set.memory != nullptr ? set.memory[i] : tessera_denoise_memory{},
+             set.clean != nullptr ? set.clean[i] : tessera_denoise_clean{}, guidance});
         guided_steps_.push_back(set.step_guidance == nullptr || guidance != 1.0F);
     }
     cuda_.copy_in(entries_.data(), entries_.size() * sizeof(StepEntry), steps_);

@@ -29,6 +29,7 @@ struct Feed {
 struct StepEntry {
     tessera_reverse_step coefficients;
     tessera_denoise_memory memory;
+    tessera_denoise_clean clean;
     float guidance;
 };
 

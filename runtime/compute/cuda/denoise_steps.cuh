@@ -106,6 +106,8 @@ __device__ void finish_token(const StepShape &shape, std::int64_t token, const N
         float model = outputs[i];
         if (copies == 2)
             model = guided(model, outputs[columns + i], finish.steps[shape.step()].guidance);
+        model = bounded(shape.state->x[token * shape.state->x_stride + i], model,
+                        finish.steps[shape.step()].clean);
         const float variance = outputs[shape.token_width + i];
         finish.model_out[token * columns + i] = model;
         finish.model_out[token * columns + shape.token_width + i] = variance;

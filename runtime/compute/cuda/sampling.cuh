@@ -11,6 +11,17 @@ namespace tessera::cuda {
     return unconditional + scale * (conditional - unconditional);
 }
 
+// The prediction, moved to where the clean estimate lies in its range. Not a number stays one.
+[[nodiscard]] __device__ inline float bounded(float x, float model,
+                                              const tessera_denoise_clean &clean) {
+    if (!(clean.low < clean.high) || clean.model_scale == 0.0F) return model;
+    const float of_x = clean.x_scale * x;
+    const float estimate = of_x + clean.model_scale * model;
+    if (estimate < clean.low) return (clean.low - of_x) / clean.model_scale;
+    if (estimate > clean.high) return (clean.high - of_x) / clean.model_scale;
+    return model;
+}
+
 // `noise` is used when the step has some.
 [[nodiscard]] __device__ inline float reversed(float x, float model, float variance, float noise,
                                                const tessera_reverse_step &step) {

@@ -13,6 +13,9 @@
  *   x <- x_scale x + model_scale m + noise_scale exp((logvar_base + logvar_slope v) / 2) noise
  *        + kept_scale kept
  *   kept <- keep_x x + keep_model m     (of the old x; multistep solvers: its estimate of x0)
+ * Where the clean estimate of a step has a range, m is first moved to where the estimate lies on its
+ * border, if it lies beyond: strong guidance and high temperatures then end in numbers. A step whose
+ * estimates lie within has the bytes that it has without a range.
  */
 #ifndef TESSERA_EXT_COMPUTE_DENOISE_H
 #define TESSERA_EXT_COMPUTE_DENOISE_H
@@ -74,6 +77,15 @@ typedef struct tessera_denoise_memory {
     float keep_model;
 } tessera_denoise_memory;
 
+/* The range of a step's clean estimate, x_scale x + model_scale m. Frozen. since 0.2
+ * Not bounded where low < high does not hold, or model_scale is 0. */
+typedef struct tessera_denoise_clean {
+    float x_scale;
+    float model_scale;
+    float low;
+    float high;
+} tessera_denoise_clean;
+
 /* One chain: all steps for one set of tokens. Growable. since 0.1 */
 typedef struct tessera_denoise_set {
     uint32_t                      struct_size;
@@ -92,6 +104,8 @@ typedef struct tessera_denoise_set {
     /* step_count, copied by begin: guidance of each step in place of `guidance`; where it is 1 the
      * unconditional rows are not computed. NULL: `guidance` at every step. */
     const float                  *step_guidance;
+    /* step_count, copied by begin; NULL: nothing is bounded. since 0.2 */
+    const tessera_denoise_clean  *clean;
 } tessera_denoise_set;
 
 typedef struct tessera_denoise_chain tessera_denoise_chain; /* opaque */

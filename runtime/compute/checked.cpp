@@ -96,6 +96,8 @@ const void *checked_extension(const tessera_compute *compute, const char *id) {
         const tessera_compute &inner = CheckedState::of(compute).inner;
         return inner.get_extension != nullptr ? inner.get_extension(&inner, id) : nullptr;
     }
+    if (std::strcmp(id, TESSERA_EXT_COMPUTE_GRAPH) == 0)
+        return CheckedState::of(compute).inner_graph != nullptr ? checked_graph() : nullptr;
     // Tables of other extensions would be called with this compute, which they do not know.
     if (std::strcmp(id, TESSERA_EXT_COMPUTE_DENOISE) != 0) return nullptr;
     return CheckedState::of(compute).inner_denoise != nullptr ? checked_denoise() : nullptr;
@@ -154,18 +156,24 @@ tessera_status pack(const tessera_compute *compute, const char *operation, const
 
 tessera_status synchronize(const tessera_compute *compute) {
     CheckedState &state = CheckedState::of(compute);
+    if (Result<> fits = state.not_recording(); !fits) state.fail("synchronize", fits.error());
     const tessera_status inner = state.inner.synchronize(&state.inner);
     const tessera_status own = state.take_failure();
     return own != TESSERA_OK ? own : inner;
 }
 
+template <class Extension>
+const Extension *extension_of(const tessera_compute &wrapped, const char *id) {
+    if (wrapped.get_extension == nullptr) return nullptr;
+    return static_cast<const Extension *>(wrapped.get_extension(&wrapped, id));
+}
+
 } // namespace
 
 CheckedState::CheckedState(const tessera_compute &wrapped)
-    : inner(wrapped), inner_denoise(static_cast<const tessera_ext_compute_denoise *>(
-                          wrapped.get_extension != nullptr
-                              ? wrapped.get_extension(&wrapped, TESSERA_EXT_COMPUTE_DENOISE)
-                              : nullptr)) {
+    : inner(wrapped), inner_denoise(extension_of<tessera_ext_compute_denoise>(
+                          wrapped, TESSERA_EXT_COMPUTE_DENOISE)),
+      inner_graph(extension_of<tessera_ext_compute_graph>(wrapped, TESSERA_EXT_COMPUTE_GRAPH)) {
     table.info = wrapped.info;
     table.compute_data = this;
     table.get_extension = checked_extension;
@@ -207,6 +215,11 @@ void CheckedState::fail(const char *operation, const Error &error) {
 tessera_status CheckedState::take_failure() {
     const std::lock_guard lock(failure_mutex_);
     return std::exchange(failure_, TESSERA_OK);
+}
+
+bool CheckedState::has_failed() {
+    const std::lock_guard lock(failure_mutex_);
+    return failure_ != TESSERA_OK;
 }
 
 Result<> CheckedState::placed(const Operands &operands) const {
@@ -260,7 +273,14 @@ Result<> CheckedState::packed_for(const char *operation, const tessera_tensor &w
     return {};
 }
 
+Result<> CheckedState::not_recording() const {
+    if (!recording) return {};
+    return make_error(Status::kInvalidArgument,
+                      "called inside a recording; expected operations only");
+}
+
 Result<> CheckedState::not_stepping() const {
+    if (Result<> fits = not_recording(); !fits) return fits;
     if (!stepping) return {};
     return make_error(Status::kFailed,
                       "called inside step; expected all memory to be taken in begin "

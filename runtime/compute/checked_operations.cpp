@@ -3,6 +3,9 @@
 
 #include "core/tensor.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 namespace tessera {
 
 namespace {
@@ -34,6 +37,16 @@ struct Checked<Operation, void (*Table::*)(const tessera_compute *, A...)> {
 
     // Memory first: then the rule may read what is on the host.
     static Result<> check(const CheckedState &state, A... arguments) {
+        // Copies between host and device are no part of a recording.
+        constexpr bool kCopies =
+            std::any_of(std::begin(Operation::kTensors), std::end(Operation::kTensors),
+                        [](const operations::Tensor &tensor) {
+                            return tensor.role == operations::Role::kHost ||
+                                   tensor.role == operations::Role::kHostWritten;
+                        });
+        if constexpr (kCopies) {
+            if (Result<> fits = state.not_recording(); !fits) return fits;
+        }
         Operands operands;
         const operations::Tensor *next = Operation::kTensors;
         for (const Result<> &added : {add_operand(operands, next, arguments)...}) {

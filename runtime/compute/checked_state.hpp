@@ -6,6 +6,7 @@
 
 #include <tessera/compute.h>
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/compute_graph.h>
 
 #include <atomic>
 #include <initializer_list>
@@ -49,6 +50,7 @@ class CheckedState {
     }
     void fail(const char *operation, const Error &error);
     tessera_status take_failure();
+    [[nodiscard]] bool has_failed();
 
     // Every operand present lives where its role wants it. Looks at nothing else of a tensor.
     [[nodiscard]] Result<> placed(const Operands &operands) const;
@@ -56,20 +58,23 @@ class CheckedState {
     // others. The operands keep the operation's rule.
     [[nodiscard]] Result<> apart(const Operands &operands) const;
     [[nodiscard]] Result<> packed_for(const char *operation, const tessera_tensor &weight) const;
-    [[nodiscard]] Result<> not_stepping() const;
+    [[nodiscard]] Result<> not_stepping() const; // nor recording
+    [[nodiscard]] Result<> not_recording() const;
 
     void remember(const void *data, const char *made_by, std::string what);
     [[nodiscard]] bool forget(const void *data); // false: unknown
 
     struct Live {
-        const char *made_by; // "allocate", "pack_linear", "pack_conv2d", "chain"
+        const char *made_by; // "allocate", "pack_linear", "pack_conv2d", "chain", "graph"
         std::string what;    // for messages
     };
 
     const tessera_compute &inner;
     const tessera_ext_compute_denoise *inner_denoise;
+    const tessera_ext_compute_graph *inner_graph;
     tessera_compute table{};
     std::atomic<bool> stepping{false};
+    std::atomic<bool> recording{false};
     std::map<const void *, Live> live;
 
   private:
@@ -111,5 +116,6 @@ inline Result<> all_of(std::initializer_list<Result<>> checks) {
 // Fills in the operations of the table (checked_operations.cpp) and the denoise extension's.
 void set_checked_operations(tessera_compute &table);
 [[nodiscard]] const tessera_ext_compute_denoise *checked_denoise();
+[[nodiscard]] const tessera_ext_compute_graph *checked_graph();
 
 } // namespace tessera

@@ -1,6 +1,7 @@
 // Layout of the contract: what a plugin built by another compiler relies on.
 #include <tessera/entry.h>
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/compute_graph.h>
 #include <tessera/ext/cuda.h>
 #include <tessera/ext/params.h>
 

@@ -4,6 +4,7 @@
 #include "core/log.hpp"
 
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/compute_graph.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -91,7 +92,8 @@ Result<tessera_tensor> Cpu::allocate(const tessera_tensor &wanted) {
 }
 
 const void *Cpu::extension(std::string_view id) {
-    return id == TESSERA_EXT_COMPUTE_DENOISE ? denoise_extension() : nullptr;
+    if (id == TESSERA_EXT_COMPUTE_DENOISE) return denoise_extension();
+    return id == TESSERA_EXT_COMPUTE_GRAPH ? graph_extension() : nullptr;
 }
 
 std::string describe(const tessera_tensor &tensor) {

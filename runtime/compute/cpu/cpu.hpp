@@ -57,6 +57,7 @@ class Cpu {
     }
     void report(Status status, const std::string &message);
     [[nodiscard]] bool failed() const { return status_ != Status::kOk; }
+    [[nodiscard]] Status status() const { return status_; }
     Status take_status() { return std::exchange(status_, Status::kOk); }
 
     // ---- for the table ----

@@ -24,5 +24,7 @@ Result<PackedMatrix> packed_matrix(const Cpu &cpu, const tessera_tensor &packed)
 // ---- extensions: denoise.cpp ----
 // "tessera.compute-denoise/1"
 const void *denoise_extension();
+// "tessera.compute-graph/1": graph.cpp
+const void *graph_extension();
 
 } // namespace tessera::cpu

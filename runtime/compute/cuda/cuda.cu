@@ -3,6 +3,7 @@
 #include "compute/cuda/ops.hpp"
 
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/compute_graph.h>
 
 #include <algorithm>
 #include <bit>
@@ -120,6 +121,7 @@ Cuda::~Cuda() {
 
 const void *Cuda::extension(std::string_view id) const {
     if (id == TESSERA_EXT_COMPUTE_DENOISE) return denoise_extension();
+    if (id == TESSERA_EXT_COMPUTE_GRAPH) return graph_extension();
     if (id == TESSERA_EXT_CUDA) return &extension_;
     return nullptr;
 }
@@ -138,6 +140,12 @@ bool Cuda::check(cudaError_t error, const char *what) {
     (void)cudaGetLastError(); // what can be forgotten is
     fail(error == cudaErrorMemoryAllocation ? Status::kOutOfMemory : Status::kFailed, "{}: {} ({})",
          what, cudaGetErrorString(error), static_cast<int>(error));
+    return false;
+}
+
+bool Cuda::outside_recording(const char *what) {
+    if (recording_ == nullptr) return true;
+    fail(Status::kInvalidArgument, "{} inside a recording; expected operations only", what);
     return false;
 }
 
@@ -162,6 +170,9 @@ Result<void *> Cuda::allocate(std::size_t size_bytes) {
 }
 
 Result<tessera_tensor> Cuda::allocate(const tessera_tensor &wanted) {
+    if (recording_ != nullptr) {
+        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
+    }
     const auto memory = allocate(static_cast<std::size_t>(*size_bytes(wanted)));
     if (!memory) {
         return make_error(memory.error().status, "{}: {}", shape_text(wanted),
@@ -190,10 +201,12 @@ void *Cuda::scratch_bytes(Scratch slot, std::size_t size_bytes) {
         return nullptr;
     }
     buffer = {*memory, rounded};
+    ++scratch_generation_;
     return buffer.memory;
 }
 
 const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {
+    if (recording_ != nullptr) return recording_->table(host, size_bytes);
     const void *device = nullptr;
     if (size_bytes <= HostTables::kHalfBytes) {
         return check(tables_.copy(host, size_bytes, &device), "a table to the device") ? device
@@ -205,6 +218,7 @@ const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {
 
 // Small ones lie in the ring, for large ones it waits.
 bool Cuda::copy_in(const void *host, std::size_t size_bytes, void *device) {
+    if (!outside_recording("a copy from the host")) return false;
     constexpr std::size_t kSmallBytes = std::size_t{256} << 10;
     if (size_bytes <= kSmallBytes)
         return check(tables_.copy_to(host, size_bytes, device), "upload");
@@ -246,6 +260,7 @@ bool Cuda::reserve_pinned(std::size_t size_bytes) {
 }
 
 void Cuda::download(const tessera_tensor &source, const tessera_tensor &host_out) {
+    if (!outside_recording("download")) return;
     const auto bytes = static_cast<std::size_t>(*size_bytes(source));
     const void *dense = source.data;
     if (!is_contiguous(source)) {
@@ -274,6 +289,7 @@ void Cuda::report_bad_index() {
 }
 
 void Cuda::finish() {
+    if (!outside_recording("synchronize")) return;
     const bool looks = std::exchange(checks_indices_, false);
     if (looks) {
         check(cudaMemcpyAsync(copied_bad_index_, bad_index_, sizeof(BadIndex),

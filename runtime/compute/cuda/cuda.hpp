@@ -48,6 +48,16 @@ struct PackedWeight {
     ProductChoice choice{};                 // how cuBLASLt multiplies with it; BF16 of rank 2 only
 };
 
+// Where operations find what they read of the host while a graph is recorded.
+class Recording {
+  public:
+    // A copy on the device; NULL when it failed, which has been reported.
+    virtual const void *table(const void *host, std::size_t size_bytes) = 0;
+
+  protected:
+    ~Recording() = default;
+};
+
 class Cuda {
   public:
     static constexpr const char *kSource = "compute.cuda";
@@ -82,6 +92,7 @@ class Cuda {
     // False, and reported, when a CUDA call did not succeed.
     bool check(cudaError_t error, const char *what);
     [[nodiscard]] bool failed() const { return status_ != Status::kOk; }
+    [[nodiscard]] Status status() const { return status_; }
     Status take_status() { return std::exchange(status_, Status::kOk); }
 
     // ---- memory ----
@@ -109,6 +120,15 @@ class Cuda {
         if (index != nullptr && index->memory == TESSERA_MEMORY_CUDA) checks_indices_ = true;
         return {bad_index_, reinterpret_cast<unsigned long long>(operation)};
     }
+
+    // Whether finish() looks for bad indices; returns what was so before.
+    bool watch_indices(bool watch) { return std::exchange(checks_indices_, watch); }
+    // Counts how often the addresses of scratch memory changed.
+    [[nodiscard]] std::uint64_t scratch_generation() const { return scratch_generation_; }
+    // NULL: nothing is recorded. Returns what was so before.
+    Recording *set_recording(Recording *recording) { return std::exchange(recording_, recording); }
+    // What only operations may do: false, and reported, while a graph is recorded.
+    bool outside_recording(const char *what);
 
     // Bytes of the host, which have been read when it returns.
     bool copy_in(const void *host, std::size_t size_bytes, void *device);
@@ -241,6 +261,8 @@ class Cuda {
     BadIndex *bad_index_ = nullptr;        // on the device
     BadIndex *copied_bad_index_ = nullptr; // pinned
     bool checks_indices_ = false;          // since the host looked
+    Recording *recording_ = nullptr;
+    std::uint64_t scratch_generation_ = 0;
     std::unordered_map<const void *, PackedWeight> weights_;
     HostTables tables_;
     Products products_;

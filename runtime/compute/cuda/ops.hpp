@@ -25,5 +25,7 @@ void copy_strided(Cuda &cuda, const tessera_tensor &from, const tessera_tensor &
 // ---- extensions: denoise.cu ----
 // "tessera.compute-denoise/1"
 const void *denoise_extension();
+// "tessera.compute-graph/1": graph.cu
+const void *graph_extension();
 
 } // namespace tessera::cuda

@@ -5,6 +5,7 @@
 
 #include <tessera/compute.h>
 #include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/compute_graph.h>
 #include <tessera/sdk/tensor.hpp>
 
 #include <cmath>
@@ -242,6 +243,45 @@ class Compute {
 
   private:
     const tessera_compute *table_;
+};
+
+// A sequence of operations, recorded once and replayed (ext/compute_graph.h). Move-only.
+class Graph {
+  public:
+    Graph() = default;
+    // Runs `calls`, which stays where it is, and remembers the operations that it makes.
+    template <class Calls>
+    Graph(const Compute &compute, Calls &calls)
+        : compute_(compute.table()),
+          table_(compute.extension<tessera_ext_compute_graph>(TESSERA_EXT_COMPUTE_GRAPH)) {
+        if (table_ == nullptr) {
+            throw Failure(Status::kUnsupported, "the device has no " TESSERA_EXT_COMPUTE_GRAPH);
+        }
+        const auto run = [](void *context) { (*static_cast<Calls *>(context))(); };
+        check(table_->record(compute_, run, &calls, &graph_), "recording operations");
+    }
+    Graph(Graph &&other) noexcept
+        : compute_(other.compute_), table_(other.table_),
+          graph_(std::exchange(other.graph_, nullptr)) {}
+    Graph &operator=(Graph &&other) noexcept {
+        std::swap(compute_, other.compute_);
+        std::swap(table_, other.table_);
+        std::swap(graph_, other.graph_);
+        return *this;
+    }
+    Graph(const Graph &) = delete;
+    Graph &operator=(const Graph &) = delete;
+    ~Graph() {
+        if (graph_ != nullptr) table_->destroy(compute_, graph_);
+    }
+
+    void replay() const { table_->replay(compute_, graph_); }
+    explicit operator bool() const { return graph_ != nullptr; }
+
+  private:
+    const tessera_compute *compute_ = nullptr;
+    const tessera_ext_compute_graph *table_ = nullptr;
+    tessera_graph *graph_ = nullptr;
 };
 
 } // namespace tessera::sdk

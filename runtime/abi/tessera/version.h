@@ -3,7 +3,7 @@
 #define TESSERA_VERSION_H
 
 #define TESSERA_VERSION_MAJOR 0
-#define TESSERA_VERSION_MINOR 1
+#define TESSERA_VERSION_MINOR 2
 #define TESSERA_VERSION_PATCH 0
 
 /* Stored by plugins at build time. While the major is 0, host and plugin must be equal in major and

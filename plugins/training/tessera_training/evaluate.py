@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from . import config as configuration
-from . import metrics, model_dir, report, safetensors_io, sheets
+from . import metrics, model_dir, report, safetensors_io, sheets, wavelet
 from .data import ImagePack, pack
 from .errors import UserError
 from .features import FeatureCache, FeatureNet, from_bytes, second_net
@@ -24,6 +24,7 @@ from .texture_file import TextureModel
 
 LEAST_TEST_IMAGES = 8
 AnyModel = model_dir.Model | TextureModel
+HOLES = 64  # test pictures that get a hole
 _SETTINGS = ("steps", "guidance", "temperature", "denoise_steps", "jitter")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -197,6 +198,7 @@ def measure(model: AnyModel, real: ImagePack, made: Made, counts: list[int], cac
         bare = sheets.to_bytes(model.style_alone(labels, real.images.shape[1]))
         bare = cache.features("pictures of style alone", bare)
         results["kid_style"], results["kid_style_spread"] = metrics.kid(bare, test)
+        results |= _holes(model, real)
     classifier = metrics.Classifier(train, real.labels[train_ids], len(real.classes))
     test_labels = real.labels[test_ids]
     for name, x, truth in (("", features, labels), ("_test", test, test_labels)):
@@ -265,6 +267,24 @@ def reconstruction(model: AnyModel, real: ImagePack) -> float:
     """Mean PSNR of the test images after tokenizer or codec."""
     return float(torch.cat([metrics.psnr(image, model.rebuilt(image).clamp(-1, 1))
                             for image in map(real.plain, real.ids("test").split(16))]).mean())
+
+
+def _holes(model: TextureModel, real: ImagePack) -> Results:
+    """A hole of a quarter of the area in test pictures that tile, completed."""
+    ids = real.ids("test")
+    ids = ids[real.tileable[ids]]
+    ids = ids[::max(1, len(ids) // HOLES)][:HOLES]
+    if not len(ids):
+        return {}
+    images, grid = real.plain(ids), real.images.shape[1] // wavelet.CELL
+    top, side = grid // 4, grid // 2
+    known = torch.ones(len(ids), grid, grid)
+    known[:, top:top + side, top:top + side] = 0
+    made = torch.cat([model.completed(picture, labels, flags) for picture, labels, flags in
+                      zip(images.split(16), real.labels[ids].split(16), known.split(16))])
+    place = (top * wavelet.CELL, top * wavelet.CELL, side * wavelet.CELL)
+    return {"hole_border": float(metrics.border(made, *place).mean()),
+            "hole_border_real": float(metrics.border(images, *place).mean())}
 
 
 def second_opinion(real: ImagePack, made: Made, cache: FeatureCache) -> Results:

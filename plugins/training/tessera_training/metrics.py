@@ -129,6 +129,16 @@ def seam(images: torch.Tensor) -> torch.Tensor:
     return torch.stack(ratios).mean(0)
 
 
+def border(images: torch.Tensor, top: int, left: int, side: int) -> torch.Tensor:
+    """Steps across the border of a square over steps inside it, [N]; about one where it belongs to its picture."""
+    ratios = []
+    for x, first, other in ((images, top, left), (images.transpose(2, 3), left, top)):
+        steps = (x - x.roll(1, 2)).abs()[..., other:other + side].mean((1, 3))  # [N,rows]; entry i is from i-1 to i
+        across = (steps[:, first] + steps[:, first + side]) / 2
+        ratios.append(across / (steps[:, first + 1:first + side].mean(1) + 1e-3))
+    return torch.stack(ratios).mean(0)
+
+
 def psnr(images: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """Per image in dB, for values in [-1,1]; [N]."""
     return 10 * torch.log10(4 / ((out.clamp(-1, 1) - images) ** 2).mean((1, 2, 3)).clamp(min=1e-10))

@@ -52,6 +52,9 @@ def table(results: Results) -> str:
          seams("seam"), f"{seams('seam_tileable')} for test images that tile, {seams('seam_cut')} for others"),
         ("tokenizer: PSNR of reconstructed test images", f"{results['psnr']:.2f} dB", ""),
     ]
+    if "hole_border" in results:
+        rows.append(("steps across the border of a completed hole over steps inside it, test pictures",
+                     f"{results['hole_border']:.3f}", f"{results['hole_border_real']:.3f} in the pictures themselves"))
     if "kid_second" in results:
         rows.insert(1, (f"KID x 1000 ({SECOND})", _pair(results, "kid_second", 1e3, 2), ""))
     lines = ["| measure | this model | to compare with |", "| --- | --- | --- |"]

@@ -54,6 +54,14 @@ class TextureModel:
         grid = (size or settings.height) // wavelet.CELL, (size or settings.width) // wavelet.CELL
         return self.picture(*self.tokens(labels, generator, settings, grid))
 
+    def completed(self, pictures: torch.Tensor, labels: torch.Tensor, known: torch.Tensor, seed: int = 1
+                  ) -> torch.Tensor:
+        """Pictures [B,3,H,W] with the tokens that are not `known` [B,H/8,W/8] made again, in the pictures' own style."""
+        given, raw = style.of(pictures)
+        noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(seed))
+        tokens = sample(self.trunk, self.limit, labels, self.bank.standardised(raw), noise, self.settings, known, given)
+        return wavelet.rgb_of(style.put_back(tokens, raw))
+
     def style_alone(self, labels: torch.Tensor, size: int, seed: int = 1) -> torch.Tensor:
         """White noise of the styles' means and deviations: what the network has to beat."""
         generator = torch.Generator().manual_seed(seed)

@@ -180,6 +180,7 @@ def test_texture_model_is_compared_with_style_alone(command: list[str], tmp_path
     results = json.loads((tmp_path / "evaluation.json").read_text())["results"]
     assert abs(results["kid_style"]) < 1 and results["kid_second"] == pytest.approx(results["kid"], abs=1e-5)
     assert "without the network" in (tmp_path / "README.md").read_text() and results["psnr"] > 20
+    assert results["hole_border"] > 0 and results["hole_border_real"] == pytest.approx(1, abs=0.3)
 
 
 def test_preset_table(command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

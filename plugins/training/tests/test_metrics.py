@@ -91,3 +91,10 @@ def test_thumbnails_average_areas() -> None:
     images[:, ::2] = 255
     small = metrics.thumbnails(images, 32)
     assert small.shape == (3, 3, 32, 32) and float(small.abs().max()) < 1e-6
+
+
+def test_border_of_a_square() -> None:
+    noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert float((metrics.border(noise, 8, 8, 16) - 1).abs().max()) < 0.2
+    noise[:, :, 8:24, 8:24] += 5
+    assert float(metrics.border(noise, 8, 8, 16).min()) > 3

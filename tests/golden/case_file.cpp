@@ -31,7 +31,8 @@ std::vector<std::int64_t> shape_of(const sdk::View &view) {
 
 sdk::View CaseFile::get(const std::string &name) const {
     const auto view = file_.find(name);
-    if (!view) fail(path() + ": tensor '" + name + "' is missing");
+    if (!view) throw MissingStage(path(), "tensor '" + name + "'");
+    used_.insert(name);
     return *view;
 }
 
@@ -74,9 +75,16 @@ Values<std::int64_t> CaseFile::integers(const std::string &name) const {
     return values;
 }
 
+Values<double> CaseFile::numbers(const std::string &name) const {
+    const sdk::View view = get(name);
+    if (view.dtype == TESSERA_DTYPE_F32 || view.dtype == TESSERA_DTYPE_F64) return doubles(name);
+    const Values<std::int64_t> whole = integers(name);
+    return {whole.shape, {whole.data.begin(), whole.data.end()}};
+}
+
 std::string CaseFile::text(const char *key) const {
     const auto value = file_.metadata(key);
-    if (!value) fail(path() + ": metadata '" + key + "' is missing");
+    if (!value) throw MissingStage(path(), std::string("metadata '") + key + "'");
     return *value;
 }
 

@@ -6,6 +6,7 @@
 #include <tessera/sdk/host.hpp>
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,14 @@ struct Values {
     }
 };
 
+// A stage of a case that its file does not hold; `tensor` is what is missing.
+struct MissingStage : sdk::Failure {
+    MissingStage(const std::string &path, std::string what)
+        : Failure(sdk::Status::kInvalidArgument, path + ": " + what + " is missing"),
+          tensor(std::move(what)) {}
+    std::string tensor;
+};
+
 class CaseFile {
   public:
     CaseFile(const sdk::Host &host, const std::string &path) : file_(host, path) {}
@@ -35,18 +44,24 @@ class CaseFile {
     [[nodiscard]] const sdk::Weights &weights() const { return file_; }
     [[nodiscard]] std::string path() const { return file_.path(); }
     [[nodiscard]] bool has(const std::string &name) const { return file_.find(name).has_value(); }
-    // These throw Failure when there is no such tensor or it is of another type.
+    // These throw MissingStage when there is no such tensor, Failure when it is of another type.
     [[nodiscard]] Values<float> floats(const std::string &name) const;          // F32 or F64
     [[nodiscard]] Values<double> doubles(const std::string &name) const;        // F32 or F64
     [[nodiscard]] Values<std::int64_t> integers(const std::string &name) const; // I64 or U8
+    [[nodiscard]] Values<double> numbers(const std::string &name) const; // any of these types
     [[nodiscard]] std::string text(const char *key) const;
     [[nodiscard]] blocks::Config object(const char *key) const;
     // Names of tensors that end in `suffix`.
     [[nodiscard]] std::vector<std::string> names_ending(const std::string &suffix) const;
 
+    // What has been read so far; `forget` takes readings back, of a stage that came to nothing.
+    [[nodiscard]] const std::set<std::string> &used() const { return used_; }
+    void forget(std::set<std::string> used) const { used_ = std::move(used); }
+
   private:
     [[nodiscard]] sdk::View get(const std::string &name) const;
     sdk::Weights file_;
+    mutable std::set<std::string> used_;
 };
 
 } // namespace tessera::golden

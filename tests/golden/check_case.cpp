@@ -21,6 +21,7 @@ void Report::add(const std::string &stage, double deviation, double limit) {
         ratio = deviation / limit; // a limit of 0 gives infinity
     }
     ++found->comparisons;
+    ++comparisons_;
     if (ratio <= found->ratio) return;
     found->ratio = ratio;
     found->deviation = deviation;
@@ -42,12 +43,42 @@ bool Report::ok() const {
                                            [](const Stage &s) { return s.ratio <= 1.0; });
 }
 
+void Report::add_missing(const std::string &stage, const std::string &tensor) {
+    auto found = std::find_if(missing_.begin(), missing_.end(),
+                              [&](const Missing &m) { return m.stage == stage; });
+    if (found == missing_.end()) found = missing_.insert(missing_.end(), Missing{stage, tensor});
+    ++found->times;
+}
+
+void Report::name_rest(const CaseFile &file) {
+    for (std::string &name : file.names_ending("")) {
+        if (file.used().count(name) == 0) rest_.push_back(std::move(name));
+    }
+}
+
+std::vector<std::string> Report::compared() const {
+    std::vector<std::string> names;
+    for (const Stage &stage : stages_) names.push_back(stage.name);
+    return names;
+}
+
+std::vector<std::string> Report::missing() const {
+    std::vector<std::string> names;
+    for (const Missing &missing : missing_) names.push_back(missing.stage);
+    return names;
+}
+
 void Report::print() const {
     std::printf("%-36s %12s %12s %10s %6s\n", "stage", "deviation", "limit", "of limit", "count");
     for (const Stage &s : stages_) {
         std::printf("%-36s %12.3e %12.3e %9.1f%% %6d%s\n", s.name.c_str(), s.deviation, s.limit,
                     100.0 * s.ratio, s.comparisons, s.ratio <= 1.0 ? "" : "  FAILED");
     }
+    for (const Missing &m : missing_) {
+        std::printf("not in the file: %s (%s%s)\n", m.stage.c_str(), m.tensor.c_str(),
+                    m.times > 1 ? (" and " + std::to_string(m.times - 1) + " more").c_str() : "");
+    }
+    for (const std::string &name : rest_) std::printf("not compared: %s\n", name.c_str());
 }
 
 namespace {
@@ -77,6 +108,16 @@ Report check_case(const CaseContext &context, const std::string &case_path) {
     const CaseFile file(context.host, case_path);
     Report report;
     check_by_kind(context, file, report);
+    report.name_rest(file);
+    if (report.empty()) {
+        std::string lacking;
+        for (const std::string &stage : report.missing()) {
+            lacking += (lacking.empty() ? "" : ", ") + stage;
+        }
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           file.path() + ": holds no stage of kind '" + file.text("kind") +
+                               "' to compare; it lacks " + lacking);
+    }
     return report;
 }
 

@@ -26,10 +26,40 @@ class Report {
     void compare(const std::string &stage, std::span<const float> ours,
                  std::span<const float> theirs, double limit);
 
+    // Runs `check` for a stage, which is named as not held where the file lacks a part of it. What
+    // it compared before stays.
+    template <class Check>
+    void attempt(const CaseFile &file, const std::string &stage, Check &&check) {
+        std::set<std::string> used = file.used();
+        const int compared_before = comparisons_;
+        try {
+            check();
+        } catch (const MissingStage &missing) {
+            if (comparisons_ == compared_before) file.forget(std::move(used));
+            add_missing(stage, missing.tensor);
+        }
+    }
+    // Names the tensors of the file that no stage has read.
+    void name_rest(const CaseFile &file);
+
+    // At least one comparison, and none beyond its limit.
     [[nodiscard]] bool ok() const;
-    void print() const; // a table on standard output
+    [[nodiscard]] bool empty() const { return stages_.empty(); }
+    void print() const; // tables on standard output
+
+    // Names of the stages compared, of those the file does not hold, of tensors not compared.
+    [[nodiscard]] std::vector<std::string> compared() const;
+    [[nodiscard]] std::vector<std::string> missing() const;
+    [[nodiscard]] const std::vector<std::string> &rest() const { return rest_; }
 
   private:
+    void add_missing(const std::string &stage, const std::string &tensor);
+
+    struct Missing {
+        std::string stage;
+        std::string tensor; // the first one
+        int times = 0;
+    };
     struct Stage {
         std::string name;
         double deviation = 0.0; // of the worst comparison
@@ -37,7 +67,10 @@ class Report {
         double ratio = -1.0;
         int comparisons = 0;
     };
+    int comparisons_ = 0;
     std::vector<Stage> stages_;
+    std::vector<Missing> missing_;
+    std::vector<std::string> rest_;
 };
 
 struct CaseContext {
@@ -48,7 +81,8 @@ struct CaseContext {
     std::string decoder; // path of a latent codec; empty: what the case names
 };
 
-// Runs the case by its `kind`; throws Failure on bad input.
+// Compares whatever stages the case holds, by its `kind`; throws Failure on bad input, and when it
+// holds none.
 [[nodiscard]] Report check_case(const CaseContext &context, const std::string &case_path);
 
 // A kind of case. One static object next to its check makes it known; the folders here, one for

@@ -22,12 +22,14 @@ struct Options {
     std::string decoder;
     std::string precision = "exact";
     std::string backend = "cpu";
+    std::string isa;
     unsigned threads = 0;
 };
 
 int run(const Options &options) {
     tessera::ComputeOptions compute_options;
     compute_options.threads = options.threads;
+    compute_options.isa = options.isa;
     auto compute = tessera::Compute::open(options.backend, compute_options);
     if (!compute) {
         std::fprintf(stderr, "tessera-check-case: %s\n", compute.error().message.c_str());
@@ -59,8 +61,9 @@ int run(const Options &options) {
 
 int main(int argc, char **argv) {
     Options options;
-    CLI::App app{"Compares every stage with a recorded case. Exit status: 0 all limits hold, 1 one "
-                 "does not, 2 bad input."};
+    CLI::App app{
+        "Compares every stage that a recorded case holds, and names those that it does not. "
+        "Exit status: 0 all limits hold, 1 one does not, 2 bad input."};
     app.add_option("WEIGHTS", options.weights, "Weights file; '-' for cases that need none")
         ->required();
     app.add_option("CASE", options.case_file, "Case file")->required();
@@ -69,6 +72,7 @@ int main(int argc, char **argv) {
         ->check(CLI::IsMember({"exact", "default"}))
         ->capture_default_str();
     app.add_option("--backend", options.backend, "Compute backend")->capture_default_str();
+    app.add_option("--isa", options.isa, "Instruction set of the CPU; empty: the best one");
     app.add_option("--threads", options.threads, "0: one per core")->capture_default_str();
     try {
         app.parse(argc, argv);

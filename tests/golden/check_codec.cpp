@@ -45,12 +45,14 @@ std::vector<float> run_program(const CaseContext &context, const blocks::LayerPr
         for (int i = 0; i < run.size(); ++i) {
             run.run(i);
             const std::string name = layer_name(run.name(i), label);
-            if (entry > 0 || run.name(i).empty() || !file.has(name)) continue;
-            std::vector<float> expected = one_of(channels_last(file.floats(name)), 0).data;
-            if (name.ends_with("norm_out")) { // recorded before the activation, ours is after it
-                for (float &v : expected) v = v / (1.0f + std::exp(-v));
-            }
-            compare_layer(report, name, to_host(context.compute, run.result(i)), expected);
+            if (entry > 0 || run.name(i).empty()) continue;
+            report.attempt(file, file.has(name) ? name : "layers of " + label, [&] {
+                std::vector<float> expected = one_of(channels_last(file.floats(name)), 0).data;
+                if (name.ends_with("norm_out")) { // recorded before the activation, ours is after
+                    for (float &v : expected) v = v / (1.0f + std::exp(-v));
+                }
+                compare_layer(report, name, to_host(context.compute, run.result(i)), expected);
+            });
         }
         const std::vector<float> result = to_host(context.compute, run.output());
         output.insert(output.end(), result.begin(), result.end());
@@ -108,22 +110,26 @@ void check_codec(const CaseContext &context, const CaseFile &file, Report &repor
     const sdk::Weights weights(context.host, context.weights);
     const blocks::LatentCodec codec = load_codec(context, weights);
 
-    const Values<float> image = channels_last(file.floats("image"));
-    const std::vector<float> moments =
-        run_program(context, codec.encoder(), "enc", file, image, report);
-    report.compare("encode: moments", moments, channels_last(file.floats("moments")).data,
-                   kCodecLimit, 1.0);
-    report.compare("encode: mean", half_of(moments, codec.latent_channels(), 0),
-                   channels_last(file.floats("mean")).data, kCodecLimit, 1.0);
-    std::vector<float> log_variance = half_of(moments, codec.latent_channels(), 1);
-    for (float &v : log_variance) v = std::clamp(v, -30.0f, 20.0f);
-    report.compare("encode: log variance", log_variance, channels_last(file.floats("logvar")).data,
-                   kCodecLimit, 1.0);
-
-    const Values<float> z = channels_last(file.floats("z"));
-    const std::vector<float> decoded =
-        run_program(context, codec.decoder(), "dec", file, z, report);
-    report.compare("decode", decoded, channels_last(file.floats("decoded")).data, kCodecLimit, 1.0);
+    const auto compare = [&](const std::string &stage, const std::vector<float> &ours,
+                             const std::string &tensor) {
+        report.attempt(file, stage, [&] {
+            report.compare(stage, ours, channels_last(file.floats(tensor)).data, kCodecLimit, 1.0);
+        });
+    };
+    report.attempt(file, "encode", [&] {
+        const Values<float> image = channels_last(file.floats("image"));
+        const std::vector<float> moments =
+            run_program(context, codec.encoder(), "enc", file, image, report);
+        compare("encode: moments", moments, "moments");
+        compare("encode: mean", half_of(moments, codec.latent_channels(), 0), "mean");
+        std::vector<float> log_variance = half_of(moments, codec.latent_channels(), 1);
+        for (float &v : log_variance) v = std::clamp(v, -30.0f, 20.0f);
+        compare("encode: log variance", log_variance, "logvar");
+    });
+    report.attempt(file, "decode", [&] {
+        const Values<float> z = channels_last(file.floats("z"));
+        compare("decode", run_program(context, codec.decoder(), "dec", file, z, report), "decoded");
+    });
 }
 
 void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &report) {
@@ -132,34 +138,50 @@ void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &
     const sdk::Weights weights(context.host, codec_path);
     const blocks::LatentCodec codec = load_codec(context, weights);
 
-    Values<float> latents = channels_last(file.floats("latents"));
-    const float scale = std::stof(file.text("latent_scale"));
-    const Values<float> input = channels_last(file.floats("decoder_input"));
-    const sdk::Tensor scaled = to_device(context.compute, latents);
-    context.compute.scale_offset(scaled, 1.0f / scale, 0.0f, scaled);
-    latents.data = to_host(context.compute, scaled);
-    report.compare("latents / scale", latents.data, input.data, 1e-6);
-
-    const Values<float> recorded = channels_last(file.floats("decoded"));
-    Values<float> decoded = recorded;
-    decoded.data = run_program(context, codec.decoder(), "dec", file, latents, report);
-    report.compare("decode", decoded.data, recorded.data, kCodecLimit, 1.0);
-
-    const Values<std::int64_t> bytes = file.integers("rgb8_round_half_even");
-    report.add("bytes of the recorded picture",
-               largest_byte_difference(to_bytes(context.compute, recorded), bytes.data), 0.0);
-    report.add("bytes of our picture",
-               largest_byte_difference(to_bytes(context.compute, decoded), bytes.data), 1.0);
+    report.attempt(file, "latents / scale", [&] {
+        const Values<float> latents = channels_last(file.floats("latents"));
+        const float scale = std::stof(file.text("latent_scale"));
+        const sdk::Tensor scaled = to_device(context.compute, latents);
+        context.compute.scale_offset(scaled, 1.0f / scale, 0.0f, scaled);
+        report.compare("latents / scale", to_host(context.compute, scaled),
+                       channels_last(file.floats("decoder_input")).data, 1e-6);
+    });
+    const auto compare_bytes = [&](const std::string &stage, const Values<float> &picture,
+                                   double limit) {
+        report.attempt(file, stage, [&] {
+            report.add(stage,
+                       largest_byte_difference(to_bytes(context.compute, picture),
+                                               file.integers("rgb8_round_half_even").data),
+                       limit);
+        });
+    };
+    report.attempt(file, "bytes of the recorded picture", [&] {
+        compare_bytes("bytes of the recorded picture", channels_last(file.floats("decoded")), 0.0);
+    });
+    report.attempt(file, "decode", [&] {
+        const Values<float> input = channels_last(file.floats("decoder_input"));
+        Values<float> decoded = input;
+        decoded.data = run_program(context, codec.decoder(), "dec", file, input, report);
+        const std::int64_t factor = codec.stride();
+        decoded.shape = {input.rows(0), input.rows(1) * factor, input.rows(2) * factor, 3};
+        report.attempt(file, "decode: picture", [&] {
+            report.compare("decode: picture", decoded.data,
+                           channels_last(file.floats("decoded")).data, kCodecLimit, 1.0);
+        });
+        compare_bytes("bytes of our picture", decoded, 1.0);
+    });
 
     // The latents themselves, when the sampling case and its weights are at hand.
-    const auto sampling = file.weights().metadata("mar_case");
-    if (!sampling || context.weights == "-") return;
-    const std::string path = beside(file, *sampling);
-    if (!std::filesystem::exists(path)) return;
-    const CaseFile run(context.host, path);
-    if (run.floats("latents").data == file.floats("latents").data) {
-        check_by_kind(context, run, report);
-    }
+    report.attempt(file, "sampling", [&] {
+        const std::string path = beside(file, file.text("mar_case"));
+        if (context.weights == "-" || !std::filesystem::exists(path)) {
+            throw MissingStage(file.path(), "the sampling case or its weights");
+        }
+        const CaseFile run(context.host, path);
+        if (run.floats("latents").data == file.floats("latents").data) {
+            check_by_kind(context, run, report);
+        }
+    });
 }
 
 const Kind kCodec("klvae_io", check_codec);

@@ -1,6 +1,7 @@
 // Single operators whose wrong variant hides in a whole model.
 #include "golden/check_case.hpp"
 
+#include "blocks/model/transformer_block.hpp"
 #include "blocks/model/weight_loader.hpp"
 
 #include <algorithm>
@@ -19,18 +20,21 @@ class OperationCheck {
         : compute_(compute), file_(file), report_(report) {}
 
     void run() {
-        activations();
-        layer_norm();
-        group_norm();
-        modulate();
-        attention();
-        resampling();
-        codec_attention();
-        codec_block();
-        patchify();
+        attempt("activations", &OperationCheck::activations);
+        attempt("layer norm", &OperationCheck::layer_norm);
+        attempt("group norm", &OperationCheck::group_norm);
+        attempt("modulate", &OperationCheck::modulate);
+        attempt("attention", &OperationCheck::attention);
+        attempt("resampling", &OperationCheck::resampling);
+        attempt("attention of the autoencoder", &OperationCheck::codec_attention);
+        attempt("block of the autoencoder", &OperationCheck::codec_block);
+        attempt("patchify", &OperationCheck::patchify);
     }
 
   private:
+    void attempt(const char *stage, void (OperationCheck::*check)()) {
+        report_.attempt(file_, stage, [&] { (this->*check)(); });
+    }
     [[nodiscard]] sdk::Tensor load(const std::string &name) const {
         return to_device(compute_, file_.floats(name));
     }
@@ -46,11 +50,15 @@ class OperationCheck {
         return compute_.to_device(host);
     }
     void compare(const std::string &name, const sdk::View &ours) {
-        report_.compare(name, to_host(compute_, ours), file_.floats(name).data, kLimit);
+        report_.attempt(file_, name, [&] {
+            report_.compare(name, to_host(compute_, ours), file_.floats(name).data, kLimit);
+        });
     }
     void compare_map(const std::string &name, const sdk::View &ours) {
-        report_.compare(name, to_host(compute_, ours), channels_last(file_.floats(name)).data,
-                        kLimit);
+        report_.attempt(file_, name, [&] {
+            report_.compare(name, to_host(compute_, ours), channels_last(file_.floats(name)).data,
+                            kLimit);
+        });
     }
     [[nodiscard]] blocks::Linear linear(const std::string &name) const {
         Values<float> weight = file_.floats(name + ".weight");

@@ -14,6 +14,7 @@ namespace tessera::golden {
 namespace {
 
 constexpr double kTableLimit = 1e-12; // relative, float64
+constexpr std::string_view kMaskSuffix = ".mask_len";
 constexpr double kReverseStepLimit = 2e-6;
 
 void compare_table(Report &report, const std::string &stage, const std::vector<double> &ours,
@@ -47,13 +48,15 @@ void compare_variance_ends(Report &report, const blocks::NoiseTables &tables, co
 void compare_tables(Report &report, const CaseFile &file, const std::string &spec) {
     const blocks::NoiseTables tables = blocks::cosine_tables(spec);
     const std::string prefix = "steps." + spec + ".";
-    const Values<std::int64_t> map = file.integers(prefix + "timestep_map");
-    report.add("timestep map",
-               std::equal(map.data.begin(), map.data.end(), tables.timestep_map.begin(),
-                          tables.timestep_map.end())
-                   ? 0.0
-                   : 1.0,
-               0.0);
+    report.attempt(file, "timestep map", [&] {
+        const Values<std::int64_t> map = file.integers(prefix + "timestep_map");
+        report.add("timestep map",
+                   std::equal(map.data.begin(), map.data.end(), tables.timestep_map.begin(),
+                              tables.timestep_map.end())
+                       ? 0.0
+                       : 1.0,
+                   0.0);
+    });
     const std::pair<const char *, const std::vector<double> &> parts[] = {
         {"betas", tables.betas},
         {"alphas_cumprod", tables.alphas_cumprod},
@@ -68,25 +71,15 @@ void compare_tables(Report &report, const CaseFile &file, const std::string &spe
         {"posterior_mean_coef2", tables.posterior_mean_coef2},
     };
     for (const auto &[name, ours] : parts) {
-        compare_table(report, name, ours, file.doubles(prefix + name));
+        report.attempt(file, name, [&, &table = ours, &key = name] {
+            compare_table(report, key, table, file.doubles(prefix + key));
+        });
     }
-    compare_variance_ends(report, tables, file, prefix);
+    report.attempt(file, "variance ends",
+                   [&] { compare_variance_ends(report, tables, file, prefix); });
 }
 
-void check_schedules(const CaseContext &, const CaseFile &file, Report &report) {
-    compare_table(report, "base betas", blocks::cosine_betas(), file.doubles("base.betas"));
-    for (const std::string &spec : blocks::parse_text_list(file.text("steps"), file.path())) {
-        compare_tables(report, file, spec);
-    }
-    report.compare("time frequencies", blocks::time_frequencies(),
-                   file.floats("time_embedding.freqs").data, 0.0, 0.0);
-    const Values<std::int64_t> t = file.integers("time_embedding.t");
-    const std::vector<std::int32_t> times(t.data.begin(), t.data.end());
-    report.compare("time features", blocks::time_features(times),
-                   file.floats("time_embedding.out").data, 1e-6, 1.0);
-}
-
-void check_reverse_step(const CaseContext &context, const CaseFile &file, Report &report) {
+void compare_reverse_steps(const CaseContext &context, const CaseFile &file, Report &report) {
     const blocks::NoiseTables tables = blocks::cosine_tables(file.text("num_sampling_steps"));
     const Values<std::int64_t> t = file.integers("t");
     const Values<std::int64_t> original = file.integers("t_original");
@@ -126,29 +119,77 @@ void check_reverse_step(const CaseContext &context, const CaseFile &file, Report
     }
 }
 
-void check_mask_schedules(const CaseContext &, const CaseFile &file, Report &report) {
-    constexpr std::string_view kSuffix = ".mask_len";
-    for (const std::string &name : file.names_ending(std::string(kSuffix))) {
-        const std::string prefix = name.substr(0, name.size() - kSuffix.size()); // "S256.n64"
-        const int tokens = std::stoi(prefix.substr(1));
-        const int steps = std::stoi(prefix.substr(prefix.find(".n") + 2));
-        const std::vector<blocks::UnmaskStep> plan = blocks::cosine_plan(steps, tokens);
-        const Values<std::int64_t> mask_len = file.integers(name);
-        const Values<std::int64_t> count = file.integers(prefix + ".pred_count");
-        const Values<float> guidance = file.floats(prefix + ".cfg_iter_linear_3");
-        report.add("steps", std::abs(static_cast<double>(plan.size()) - steps), 0.0);
-        for (std::size_t k = 0; k < plan.size(); ++k) {
-            report.add("unknown after the step",
-                       std::abs(static_cast<double>(plan[k].unknown_after - mask_len.data.at(k))),
-                       0.0);
-            report.add("tokens of the step",
-                       std::abs(static_cast<double>(plan[k].unknown_before - plan[k].first -
-                                                    count.data.at(k))),
-                       0.0);
-            const double ours = blocks::guidance_at(blocks::GuidanceSchedule::kLinear, 3.0, tokens,
-                                                    plan[k].unknown_after);
-            report.add("guidance of the step", std::abs(ours - guidance.data.at(k)), 1e-6 * ours);
+// `name` is "S256.n64.mask_len": 64 steps for 256 tokens.
+void compare_plan(const CaseFile &file, Report &report, const std::string &name) {
+    const std::string prefix = name.substr(0, name.size() - kMaskSuffix.size());
+    int tokens = 0;
+    int steps = 0;
+    if (std::sscanf(prefix.c_str(), "S%d.n%d", &tokens, &steps) != 2 || tokens < 1 || steps < 1) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument, file.path() + ": tensor '" + name +
+                                                              "', expected S<tokens>.n<steps>" +
+                                                              std::string(kMaskSuffix));
+    }
+    const std::vector<blocks::UnmaskStep> plan = blocks::cosine_plan(steps, tokens);
+    report.add("steps", std::abs(static_cast<double>(plan.size()) - steps), 0.0);
+    const auto each_step = [&](const char *stage, const std::string &tensor, auto &&compare) {
+        report.attempt(file, stage, [&] {
+            const Values<double> recorded = file.numbers(tensor);
+            report.add(stage, recorded.data.size() == plan.size() ? 0.0 : 1.0, 0.0);
+            for (std::size_t k = 0; k < std::min(plan.size(), recorded.data.size()); ++k) {
+                compare(stage, plan[k], recorded.data[k]);
+            }
+        });
+    };
+    each_step("unknown after the step", name,
+              [&](const char *stage, const blocks::UnmaskStep &step, double recorded) {
+                  report.add(stage, std::abs(step.unknown_after - recorded), 0.0);
+              });
+    each_step("tokens of the step", prefix + ".pred_count",
+              [&](const char *stage, const blocks::UnmaskStep &step, double recorded) {
+                  report.add(stage, std::abs(step.unknown_before - step.first - recorded), 0.0);
+              });
+    each_step("guidance of the step", prefix + ".cfg_iter_linear_3",
+              [&](const char *stage, const blocks::UnmaskStep &step, double recorded) {
+                  const double ours = blocks::guidance_at(blocks::GuidanceSchedule::kLinear, 3.0,
+                                                          tokens, step.unknown_after);
+                  report.add(stage, std::abs(ours - recorded), 1e-6 * ours);
+              });
+}
+
+void check_schedules(const CaseContext &, const CaseFile &file, Report &report) {
+    report.attempt(file, "base betas", [&] {
+        compare_table(report, "base betas", blocks::cosine_betas(), file.doubles("base.betas"));
+    });
+    report.attempt(file, "schedules", [&] {
+        for (const std::string &spec : blocks::parse_text_list(file.text("steps"), file.path())) {
+            compare_tables(report, file, spec);
         }
+    });
+    report.attempt(file, "time frequencies", [&] {
+        report.compare("time frequencies", blocks::time_frequencies(),
+                       file.floats("time_embedding.freqs").data, 0.0, 0.0);
+    });
+    report.attempt(file, "time features", [&] {
+        const Values<std::int64_t> t = file.integers("time_embedding.t");
+        const std::vector<std::int32_t> times(t.data.begin(), t.data.end());
+        report.compare("time features", blocks::time_features(times),
+                       file.floats("time_embedding.out").data, 1e-6, 1.0);
+    });
+}
+
+void check_reverse_step(const CaseContext &context, const CaseFile &file, Report &report) {
+    report.attempt(file, "reverse step", [&] { compare_reverse_steps(context, file, report); });
+}
+
+void check_mask_schedules(const CaseContext &, const CaseFile &file, Report &report) {
+    const std::vector<std::string> names = file.names_ending(std::string(kMaskSuffix));
+    for (const std::string &name : names) {
+        compare_plan(file, report, name);
+    }
+    if (names.empty()) {
+        report.attempt(file, "plans", [&] {
+            throw MissingStage(file.path(), "tensor '*" + std::string(kMaskSuffix) + "'");
+        });
     }
 }
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from tessera_training import safetensors_io
 from tessera_training.mar import Mar, MarConfig
 
 Tensors = dict[str, torch.Tensor]
+
+
+# Sets too large to travel with the project; everything else has to be there.
+ELSEWHERE = ("mar_loss/loss_eval.safetensors", "mar_rect/case_steps25_cfg2_linear.safetensors",
+             "checkpoints/official_tiny_released.pth", "checkpoints/kl_tiny.ckpt")
+
+
+def fixture_file(fixtures: Path, name: str) -> Path:
+    """A file of the fixtures; skips the test for those that live elsewhere."""
+    if name in ELSEWHERE and not (fixtures / name).is_file():
+        pytest.skip(f"{name} does not travel with the project; TESSERA_FIXTURES_DIR names a folder that has it")
+    return fixtures / name
 
 
 def load(path: Path) -> tuple[Tensors, dict[str, object]]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from golden import Tensors, load
+from golden import Tensors, fixture_file, load
 from tessera_training import __main__ as program
 from tessera_training import convert, safetensors_io
 from tessera_training.errors import UserError
@@ -43,7 +43,7 @@ def test_official_files(fixtures: Path, tmp_path: Path, file: str, ema: str) -> 
     options = ["--dtype", "f32", "--ema" if ema == "model_ema" else "--no-ema"]
     if "released" in file:  # has no arguments beside the weights
         options += ["--heads", "2,3", "--set", "vae_stride=8", "--set", "num_sampling_steps=25"]
-    actual, metadata = _convert(fixtures / "checkpoints" / file, tmp_path / "out.safetensors", *options)
+    actual, metadata = _convert(fixture_file(fixtures, f"checkpoints/{file}"), tmp_path / "out.safetensors", *options)
     expected, recorded = load(fixtures / "checkpoints" / f"official_tiny_checkpoint.expected_{ema}.safetensors")
     _assert_same(actual, expected)
     assert metadata["config"] == {**recorded["config"], "latent_scale": 0.2325}
@@ -52,7 +52,7 @@ def test_official_files(fixtures: Path, tmp_path: Path, file: str, ema: str) -> 
 
 
 def test_official_autoencoder(fixtures: Path, tmp_path: Path) -> None:
-    actual, metadata = _convert(fixtures / "checkpoints" / "kl_tiny.ckpt", tmp_path / "out.safetensors",
+    actual, metadata = _convert(fixture_file(fixtures, "checkpoints/kl_tiny.ckpt"), tmp_path / "out.safetensors",
                                 "--dtype", "f32", "--set", "resolution=64")
     expected, recorded = load(fixtures / "klvae_tiny" / "weights.safetensors")
     _assert_same(actual, expected)

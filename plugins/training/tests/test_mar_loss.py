@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from golden import Tensors, assert_close, load, load_mar, top
+from golden import Tensors, assert_close, fixture_file, load, load_mar, top
 from tessera_training import diffusion, optim
 from tessera_training.blocks import patchify
 from tessera_training.config import GeneratorConfig
@@ -23,7 +23,7 @@ GRADIENT_LIMIT = 1e-4  # of the largest entry of the whole gradient
 
 @pytest.fixture(params=["loss_eval", "loss_train"])
 def case(request: pytest.FixtureRequest, fixtures: Path) -> tuple[Tensors, dict, Mar]:
-    tensors, metadata = load(fixtures / "mar_loss" / f"{request.param}.safetensors")
+    tensors, metadata = load(fixture_file(fixtures, f"mar_loss/{request.param}.safetensors"))
     return tensors, metadata, load_mar(fixtures / "mar_tiny" / "weights.safetensors")
 
 
@@ -104,7 +104,7 @@ def test_objective_computes_the_same_from_masked_rows_only(case: tuple[Tensors, 
 
 
 def test_clipping_adamw_and_ema(fixtures: Path) -> None:
-    tensors, metadata = load(fixtures / "mar_loss" / "loss_eval.safetensors")
+    tensors, metadata = load(fixture_file(fixtures, "mar_loss/loss_eval.safetensors"))
     model = load_mar(fixtures / "mar_tiny" / "weights.safetensors")
     settings = metadata["optimizer"]
     for name, parameter in model.named_parameters():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from golden import Tensors, assert_close, load, load_mar, top
+from golden import Tensors, assert_close, fixture_file, load, load_mar, top
 from tessera_training import diffusion
 from tessera_training.errors import UserError
 from tessera_training.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
@@ -23,7 +23,7 @@ STEP_LIMIT = 2e-6  # one reverse step, of its scale
 
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest, fixtures: Path) -> tuple[Tensors, dict, Mar]:
-    path = fixtures / f"{request.param}.safetensors"
+    path = fixture_file(fixtures, f"{request.param}.safetensors")
     tensors, metadata = load(path)
     return tensors, metadata, load_mar(path.with_name("weights.safetensors"))
 

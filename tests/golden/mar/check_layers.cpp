@@ -29,11 +29,15 @@ class LayerCheck {
         check_tower("enc", model_.encoder);
         check_tower("dec", model_.decoder);
         check_norms();
-        check_decoder_input();
+        attempt("dec.block.0.in", [&] { check_decoder_input(); });
         check_denoiser();
     }
 
   private:
+    template <class Check>
+    void attempt(const std::string &stage, Check &&check) {
+        report_.attempt(file_, stage, std::forward<Check>(check));
+    }
     [[nodiscard]] sdk::Tensor load(const std::string &name) const {
         return to_device(compute_, file_.floats(name));
     }
@@ -55,26 +59,35 @@ class LayerCheck {
     }
     void linear(const std::string &in, const blocks::Linear &layer, const std::string &out,
                 const sdk::View *residual = nullptr) {
-        const sdk::Tensor x = load(in);
-        const sdk::Tensor y = like(out);
-        compute_.linear(rows(x), layer.weight,
-                        {.bias = layer.bias.optional(), .residual = residual}, rows(y));
-        compare(out, y);
+        attempt(out, [&] {
+            const sdk::Tensor x = load(in);
+            const sdk::Tensor y = like(out);
+            compute_.linear(rows(x), layer.weight,
+                            {.bias = layer.bias.optional(), .residual = residual}, rows(y));
+            compare(out, y);
+        });
     }
     void norm(const std::string &in, const blocks::Norm &layer, const std::string &out) {
-        const sdk::Tensor x = load(in);
-        const sdk::Tensor y = like(out);
-        layer.apply(compute_, rows(x), rows(y));
-        compare(out, y);
+        attempt(out, [&] {
+            const sdk::Tensor x = load(in);
+            const sdk::Tensor y = like(out);
+            layer.apply(compute_, rows(x), rows(y));
+            compare(out, y);
+        });
     }
 
     void check_input();
+    void check_token_embedding();
+    void check_class_and_positions();
     void check_tower(const std::string &tower, const std::vector<blocks::TransformerBlock> &blocks);
     void check_block_inside(const std::string &prefix, const blocks::TransformerBlock &block);
     void check_norms();
     void check_decoder_input();
     void check_denoiser();
-    void check_head_block(std::size_t index, const sdk::View &silu);
+    void check_head_block(std::size_t index, const std::string &prefix);
+    void check_head_end();
+    [[nodiscard]] std::vector<std::int32_t> denoiser_times() const;
+    [[nodiscard]] sdk::Tensor denoiser_silu() const;
 
     const sdk::Host &host_;
     const sdk::Compute &compute_;
@@ -84,31 +97,40 @@ class LayerCheck {
     Limits limits_;
 };
 
-// Token embedding (when the case beside has the tokens), class rows, positions and the first norm.
 void LayerCheck::check_input() {
-    const mar::MarConfig &c = model_.config;
-    const Values<float> z_proj = file_.floats("enc.z_proj");
-    const std::int64_t batch = z_proj.rows(0);
+    attempt("enc.z_proj", [&] { check_token_embedding(); });
+    attempt("enc.before_ln", [&] { check_class_and_positions(); });
+    norm("enc.before_ln", model_.token_norm, "enc.after_ln");
+}
+
+// The tokens are in the sampling case next to this one, where there is one.
+void LayerCheck::check_token_embedding() {
+    const std::int64_t batch = file_.floats("enc.z_proj").rows(0);
     std::string sibling = std::filesystem::path(file_.path()).filename().string();
     if (const auto at = sibling.find("layers_"); at != std::string::npos) {
         sibling = beside(file_, sibling.replace(at, 7, "case_"));
     }
-    if (std::filesystem::exists(sibling)) {
-        const CaseFile run(host_, sibling);
-        char name[64];
-        std::snprintf(name, sizeof name, "step.%02d.tokens_in", std::stoi(file_.text("ar_step")));
-        Values<float> tokens = run.floats(name); // images only; halves see the same
-        const Values<float> once = tokens;
-        for (auto have = once.rows(0); have < batch; have += once.rows(0)) {
-            tokens.data.insert(tokens.data.end(), once.data.begin(), once.data.end());
-        }
-        tokens.shape[0] = batch;
-        const sdk::Tensor x = to_device(compute_, tokens);
-        const sdk::Tensor y = like("enc.z_proj");
-        compute_.linear(rows(x), model_.token_in.weight, {.bias = model_.token_in.bias.optional()},
-                        rows(y));
-        compare("enc.z_proj", y);
+    if (!std::filesystem::exists(sibling)) throw MissingStage(sibling, "the sampling case");
+    const CaseFile run(host_, sibling);
+    char name[64];
+    std::snprintf(name, sizeof name, "step.%02d.tokens_in", std::stoi(file_.text("ar_step")));
+    Values<float> tokens = run.floats(name); // images only; halves see the same
+    const Values<float> once = tokens;
+    for (auto have = once.rows(0); have < batch; have += once.rows(0)) {
+        tokens.data.insert(tokens.data.end(), once.data.begin(), once.data.end());
     }
+    tokens.shape[0] = batch;
+    const sdk::Tensor x = to_device(compute_, tokens);
+    const sdk::Tensor y = like("enc.z_proj");
+    compute_.linear(rows(x), model_.token_in.weight, {.bias = model_.token_in.bias.optional()},
+                    rows(y));
+    compare("enc.z_proj", y);
+}
+
+void LayerCheck::check_class_and_positions() {
+    const mar::MarConfig &c = model_.config;
+    const Values<float> z_proj = file_.floats("enc.z_proj");
+    const std::int64_t batch = z_proj.rows(0);
     const std::vector<std::int64_t> labels =
         case_labels(file_, file_.object("call").integer("bsz", 1, 1 << 16));
     const sdk::Tensor tokens = to_device(compute_, z_proj);
@@ -127,7 +149,6 @@ void LayerCheck::check_input() {
                      sdk::slice(out, 0, c.buffer_rows, c.tokens()));
     }
     compare("enc.before_ln", before);
-    norm("enc.before_ln", model_.token_norm, "enc.after_ln");
 }
 
 void LayerCheck::check_tower(const std::string &tower,
@@ -135,16 +156,18 @@ void LayerCheck::check_tower(const std::string &tower,
     check_block_inside(tower + ".block.0.", blocks.front());
     for (std::size_t i = 0; i < blocks.size(); ++i) {
         const std::string out = tower + ".block." + std::to_string(i) + ".out";
-        const sdk::Tensor x = load(i == 0 ? tower + ".block.0.in"
-                                          : tower + ".block." + std::to_string(i - 1) + ".out");
-        const std::int64_t count = x.shape(0) * x.shape(1);
-        const std::int64_t width = blocks[i].shape().width;
-        const sdk::Tensor normed = compute_.allocate({count, width});
-        const sdk::Tensor qkv = compute_.allocate({count, 3 * width});
-        const sdk::Tensor heads = compute_.allocate({count, width});
-        const sdk::Tensor hidden = compute_.allocate({count, blocks[i].shape().hidden});
-        blocks::run_block(compute_, blocks[i], {}, {normed, qkv, heads, hidden}, x);
-        compare(out, x);
+        attempt(out, [&] {
+            const sdk::Tensor x = load(i == 0 ? tower + ".block.0.in"
+                                              : tower + ".block." + std::to_string(i - 1) + ".out");
+            const std::int64_t count = x.shape(0) * x.shape(1);
+            const std::int64_t width = blocks[i].shape().width;
+            const sdk::Tensor normed = compute_.allocate({count, width});
+            const sdk::Tensor qkv = compute_.allocate({count, 3 * width});
+            const sdk::Tensor heads = compute_.allocate({count, width});
+            const sdk::Tensor hidden = compute_.allocate({count, blocks[i].shape().hidden});
+            blocks::run_block(compute_, blocks[i], {}, {normed, qkv, heads, hidden}, x);
+            compare(out, x);
+        });
     }
 }
 
@@ -152,14 +175,14 @@ void LayerCheck::check_block_inside(const std::string &prefix,
                                     const blocks::TransformerBlock &block) {
     const std::int64_t width = block.shape().width;
     norm(prefix + "in", block.norm1(), prefix + "norm1");
-    {
+    attempt(prefix + "attn.qkv", [&] {
         const sdk::Tensor x = load(prefix + "in");
         const sdk::Tensor normed = compute_.allocate({rows(x).shape[0], width});
         const sdk::Tensor qkv = like(prefix + "attn.qkv");
         block.project_qkv(compute_, rows(x), normed, rows(qkv));
         compare(prefix + "attn.qkv", qkv);
-    }
-    {
+    });
+    attempt(prefix + "attn.heads", [&] {
         const sdk::Tensor qkv = load(prefix + "attn.qkv");
         const sdk::Tensor heads = like(prefix + "attn.heads");
         const std::int64_t batch = qkv.shape(0);
@@ -168,25 +191,25 @@ void LayerCheck::check_block_inside(const std::string &prefix,
         };
         block.attend(compute_, part(0), part(1), part(2), {}, heads);
         compare(prefix + "attn.heads", heads);
-    }
+    });
     linear(prefix + "attn.heads", block.projection(), prefix + "attn.out");
-    {
+    attempt(prefix + "norm2", [&] {
         const sdk::Tensor x = load(prefix + "in");
         const sdk::Tensor attention = load(prefix + "attn.out");
         compute_.add(rows(x), rows(attention), rows(x));
         const sdk::Tensor y = like(prefix + "norm2");
         block.norm2().apply(compute_, rows(x), rows(y));
         compare(prefix + "norm2", y);
-    }
+    });
     linear(prefix + "norm2", block.fc1(), prefix + "mlp.fc1");
-    {
+    attempt(prefix + "mlp.out", [&] {
         const sdk::Tensor hidden = load(prefix + "mlp.fc1");
         compute_.activate(rows(hidden), TESSERA_ACTIVATION_GELU_ERF, rows(hidden));
         const sdk::Tensor y = like(prefix + "mlp.out");
         compute_.linear(rows(hidden), block.fc2().weight, {.bias = block.fc2().bias.optional()},
                         rows(y));
         compare(prefix + "mlp.out", y);
-    }
+    });
 }
 
 void LayerCheck::check_norms() {
@@ -229,20 +252,38 @@ void LayerCheck::check_decoder_input() {
 }
 
 void LayerCheck::check_denoiser() {
-    const Values<std::int64_t> t = file_.integers("den.t");
-    const std::vector<std::int32_t> times(t.data.begin(), t.data.end());
-    const std::vector<float> features = blocks::time_features(times);
-    report_.compare("den.t_freq", features, file_.floats("den.t_freq").data, limits_.denoiser, 1.0);
-    compare("den.time_embed", model_.head.time_table(compute_, times));
+    attempt("den.t_freq", [&] {
+        const std::vector<float> features = blocks::time_features(denoiser_times());
+        report_.compare("den.t_freq", features, file_.floats("den.t_freq").data, limits_.denoiser,
+                        1.0);
+    });
+    attempt("den.time_embed",
+            [&] { compare("den.time_embed", model_.head.time_table(compute_, denoiser_times())); });
     linear("den.c", model_.head.condition(), "den.cond_embed");
     linear("den.x", model_.head.input(), "den.input_proj");
+    for (std::size_t i = 0; i < model_.head.blocks().size(); ++i) {
+        const std::string prefix = "den.res." + std::to_string(i) + ".";
+        attempt(prefix + "out", [&] { check_head_block(i, prefix); });
+    }
+    attempt("den.out", [&] { check_head_end(); });
+}
 
-    const sdk::Tensor silu = load("den.time_embed");
+std::vector<std::int32_t> LayerCheck::denoiser_times() const {
+    const Values<std::int64_t> t = file_.integers("den.t");
+    return {t.data.begin(), t.data.end()};
+}
+
+// What the modulations of all blocks are made from.
+sdk::Tensor LayerCheck::denoiser_silu() const {
+    sdk::Tensor silu = load("den.time_embed");
     const sdk::Tensor condition = load("den.cond_embed");
     compute_.add(silu, condition, silu);
     compute_.activate(silu, TESSERA_ACTIVATION_SILU, silu);
-    for (std::size_t i = 0; i < model_.head.blocks().size(); ++i) check_head_block(i, silu);
+    return silu;
+}
 
+void LayerCheck::check_head_end() {
+    const sdk::Tensor silu = denoiser_silu();
     const sdk::Tensor modulation = like("den.final.modulation");
     compute_.linear(silu, model_.head.final_ada().weight,
                     {.bias = model_.head.final_ada().bias.optional()}, modulation);
@@ -251,7 +292,7 @@ void LayerCheck::check_denoiser() {
     const sdk::Tensor x = load("den.res." + std::to_string(depth - 1) + ".out");
     const std::int64_t width = x.shape(1);
     compute_.layer_norm(x, nullptr, nullptr, model_.head.shape().epsilon, x);
-    compare("den.final.ln", x);
+    attempt("den.final.ln", [&] { compare("den.final.ln", x); });
     compute_.modulate(x, sdk::slice(modulation, 1, 0, width),
                       sdk::slice(modulation, 1, width, width), x);
     const sdk::Tensor out = like("den.out");
@@ -260,15 +301,15 @@ void LayerCheck::check_denoiser() {
     compare("den.out", out);
 }
 
-void LayerCheck::check_head_block(std::size_t index, const sdk::View &silu) {
+void LayerCheck::check_head_block(std::size_t index, const std::string &prefix) {
     const blocks::TokenHead::Block &block = model_.head.blocks()[index];
-    const std::string prefix = "den.res." + std::to_string(index) + ".";
     const std::string in =
         index == 0 ? "den.input_proj" : "den.res." + std::to_string(index - 1) + ".out";
-    const sdk::Tensor modulation = like(prefix + "modulation");
-    compute_.linear(silu, block.ada.weight, {.bias = block.ada.bias.optional()}, modulation);
-    compare(prefix + "modulation", modulation);
     norm(in, block.norm, prefix + "ln");
+    const sdk::Tensor modulation = like(prefix + "modulation");
+    compute_.linear(denoiser_silu(), block.ada.weight, {.bias = block.ada.bias.optional()},
+                    modulation);
+    compare(prefix + "modulation", modulation);
     const sdk::Tensor h = load(in);
     const std::int64_t width = h.shape(1);
     const sdk::Tensor x = load(prefix + "ln");

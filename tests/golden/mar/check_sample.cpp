@@ -65,10 +65,14 @@ class SampleCheck {
     void run() {
         check_plan();
         for (int k = 0; k < static_cast<int>(plan_.size()); ++k) check_step(k);
-        check_run();
+        attempt("whole run", [&] { check_run(); });
     }
 
   private:
+    template <class Check>
+    void attempt(const std::string &stage, Check &&check) {
+        report_.attempt(file_, stage, std::forward<Check>(check));
+    }
     [[nodiscard]] std::string name(int step, const char *what) const {
         char text[64];
         std::snprintf(text, sizeof text, "step.%02d.%s", step, what);
@@ -99,6 +103,7 @@ class SampleCheck {
     void check_shapes(int k) const;
     void check_plan();
     void check_step(int k);
+    void check_masks(int k);
     void check_towers(int k);
     void check_denoiser(int k);
     void check_raw(int k, const Values<float> &condition);
@@ -124,9 +129,11 @@ void SampleCheck::check_plan() {
         expected += (i > 0 ? ", " : "") + std::to_string(tables_.timestep_map[i]);
     }
     expected += "]";
-    report_.add("timestep map", file_.text("timestep_map") == expected ? 0.0 : 1.0, 0.0);
+    attempt("timestep map", [&] {
+        report_.add("timestep map", file_.text("timestep_map") == expected ? 0.0 : 1.0, 0.0);
+    });
     require("orders", {call_.images, model_.config.tokens()});
-    for (std::int64_t image = 0; image < call_.images; ++image) {
+    for (std::int64_t image = 0; file_.has("orders") && image < call_.images; ++image) {
         std::vector<std::int64_t> order = file_.integers("orders").at(image).data;
         std::sort(order.begin(), order.end());
         for (std::size_t i = 0; i < order.size(); ++i) {
@@ -154,16 +161,17 @@ void SampleCheck::check_plan() {
 void SampleCheck::require(const std::string &tensor, const std::vector<std::int64_t> &shape) const {
     const auto found = file_.weights().find(tensor);
     const sdk::View expected = sdk::make_view(nullptr, TESSERA_DTYPE_F32, shape);
-    if (found && std::vector<std::int64_t>(found->shape, found->shape + found->rank) == shape) {
+    if (!found || std::vector<std::int64_t>(found->shape, found->shape + found->rank) == shape) {
         return;
     }
     throw sdk::Failure(sdk::Status::kInvalidArgument,
-                       file_.path() + ": tensor '" + tensor + "' " +
-                           (found ? "has shape " + sdk::shape_text(*found) : "is missing") +
-                           ", expected " + sdk::shape_text(expected) + " for these weights");
+                       file_.path() + ": tensor '" + tensor + "' has shape " +
+                           sdk::shape_text(*found) + ", expected " + sdk::shape_text(expected) +
+                           " for these weights");
 }
 
-// Everything that later code reads by computed places has the shape that config and call say.
+// Everything that later code reads by computed places has the shape that config and call say, where
+// the case holds it.
 void SampleCheck::check_shapes(int k) const {
     const mar::MarConfig &c = model_.config;
     const std::int64_t images = call_.images, batch = call_.batch(), tokens = c.tokens();
@@ -179,11 +187,10 @@ void SampleCheck::check_shapes(int k) const {
     require(name(k, "pred_index"), {rows, 2});
     require(name(k, "noise_init"), {rows, width});
     require(name(k, "noise_steps"), {times, rows, width});
-    if (file_.has(name(k, "x_steps"))) require(name(k, "x_steps"), {times + 1, rows, width});
-    if (file_.has(name(k, "net_steps"))) require(name(k, "net_steps"), {times, rows, 2 * width});
-    if (file_.has(name(k, "raw_steps"))) {
-        require(name(k, "raw_steps"), {times, rows * (batch / images), 2 * width});
-    }
+    require(name(k, "x_steps"), {times + 1, rows, width});
+    require(name(k, "net_steps"), {times, rows, 2 * width});
+    require(name(k, "raw_steps"), {times, rows * (batch / images), 2 * width});
+    if (!file_.has(name(k, "pred_index"))) return;
     const std::vector<std::int64_t> index = file_.integers(name(k, "pred_index")).data;
     for (std::size_t i = 0; i < index.size(); ++i) {
         if (index[i] < 0 || index[i] >= (i % 2 == 0 ? images : tokens)) {
@@ -193,9 +200,23 @@ void SampleCheck::check_shapes(int k) const {
     }
 }
 
-// Counts, masks and guidance of a step.
 void SampleCheck::check_step(int k) {
     check_shapes(k);
+    attempt("mask schedule", [&] { check_masks(k); });
+    attempt("guidance value", [&] {
+        const double guidance =
+            blocks::guidance_at(call_.schedule, call_.guidance,
+                                static_cast<int>(model_.config.tokens()), plan_[k].unknown_after);
+        const auto recorded = static_cast<double>(file_.floats(name(k, "cfg_iter")).data.at(0));
+        report_.add("guidance value", std::abs(guidance - recorded), 1e-6 * std::abs(recorded));
+    });
+    attempt("towers", [&] { check_towers(k); });
+    attempt("denoiser", [&] { check_denoiser(k); });
+    attempt("reverse step", [&] { check_reverse(k); });
+}
+
+// Counts and masks of a step.
+void SampleCheck::check_masks(int k) {
     const std::int64_t tokens = model_.config.tokens();
     const blocks::UnmaskStep &step = plan_[k];
     const Values<std::int64_t> orders = file_.integers("orders");
@@ -213,15 +234,6 @@ void SampleCheck::check_step(int k) {
         }
     }
     report_.add("mask schedule", wrong, 0.0);
-    const double guidance = blocks::guidance_at(call_.schedule, call_.guidance,
-                                                static_cast<int>(tokens), step.unknown_after);
-    const auto recorded = static_cast<double>(file_.floats(name(k, "cfg_iter")).data.at(0));
-    report_.add("guidance value", std::abs(guidance - recorded), 1e-6 * std::abs(recorded));
-    check_towers(k);
-    if (file_.has(name(k, "x_steps")) && file_.has(name(k, "net_steps"))) {
-        check_denoiser(k);
-        check_reverse(k);
-    }
 }
 
 void SampleCheck::check_towers(int k) {
@@ -232,8 +244,6 @@ void SampleCheck::check_towers(int k) {
     const std::vector<std::int32_t> every =
         positions({mask.shape, std::vector<std::int64_t>(mask.data.size(), 0)}, 0);
     const std::vector<std::int32_t> wanted = positions(file_.integers(name(k, "mask_to_pred")), 1);
-    const Values<float> enc_out = file_.floats(name(k, "enc_out"));
-    const Values<float> dec_out = file_.floats(name(k, "dec_out"));
 
     mar::Towers towers(compute_, model_, call_.batch());
     Values<float> given{{static_cast<std::int64_t>(known.size()), width}, {}};
@@ -252,17 +262,25 @@ void SampleCheck::check_towers(int k) {
     }
     towers.start(for_batch(known), for_batch(every));
     for (int i = 0; i < towers.encoder_unit_count(); ++i) towers.run_unit(i);
-    report_.compare("encoder", to_host(compute_, towers.encoded()), enc_out.data, limits_.tower);
-
+    attempt("encoder", [&] {
+        report_.compare("encoder", to_host(compute_, towers.encoded()),
+                        file_.floats(name(k, "enc_out")).data, limits_.tower);
+    });
+    // Without a recorded input, the decoder's is our own.
+    const std::vector<float> enc_out = file_.has(name(k, "enc_out"))
+                                           ? file_.floats(name(k, "enc_out")).data
+                                           : to_host(compute_, towers.encoded());
     const auto decode = [&] {
         const sdk::View out = towers.encoded();
-        compute_.upload(
-            sdk::host_view(enc_out.data.data(), {out.shape[0], out.shape[1], out.shape[2]}), out);
+        compute_.upload(sdk::host_view(enc_out.data(), {out.shape[0], out.shape[1], out.shape[2]}),
+                        out);
         for (int i = towers.encoder_unit_count(); i < towers.unit_count(); ++i) towers.run_unit(i);
         return to_host(compute_, towers.conditions());
     };
     const std::vector<float> all = decode();
-    report_.compare("decoder", all, dec_out.data, limits_.tower);
+    attempt("decoder", [&] {
+        report_.compare("decoder", all, file_.floats(name(k, "dec_out")).data, limits_.tower);
+    });
 
     // Only the wanted rows, as a job runs it: the same numbers.
     towers.start(for_batch(known), for_batch(wanted));
@@ -327,7 +345,7 @@ void SampleCheck::check_denoiser(int k) {
                             std::max(1.0, max_abs(expected)));
         }
     }
-    if (file_.has(name(k, "raw_steps"))) check_raw(k, condition);
+    attempt("denoiser, before guidance", [&] { check_raw(k, condition); });
 }
 
 // The network of both halves before guidance.
@@ -381,9 +399,10 @@ void SampleCheck::check_reverse(int k) {
             std::max({1.0, max_abs(after.data), amplification * max_abs(before.data)});
         report_.compare("reverse step", to_host(compute_, x), after.data, kReverseStepLimit, scale);
     }
-    const Values<float> sampled = file_.floats(name(k, "sampled"));
-    report_.compare("recorded chain ends in sampled", x_steps.at(tables_.size()).data, sampled.data,
-                    0.0, 0.0);
+    attempt("recorded chain ends in sampled", [&] {
+        report_.compare("recorded chain ends in sampled", x_steps.at(tables_.size()).data,
+                        file_.floats(name(k, "sampled")).data, 0.0, 0.0);
+    });
 }
 
 // The whole run from orders, noise and labels.
@@ -418,11 +437,12 @@ void SampleCheck::check_run() {
         static_cast<std::uint32_t>(c.patch), latents);
     const std::vector<float> ours = to_host(compute_, latents);
     const double noise = file_.object("f32_vs_f64_max_abs").number("latents", 0.0, 1e30);
-    report_.compare("whole run: latents", ours, channels_last(file_.floats("latents")).data,
-                    limits_.run, noise);
-    if (file_.has("latents_f64")) {
-        report_.compare("whole run: latents in float64", ours,
-                        channels_last(file_.floats("latents_f64")).data, limits_.run, noise);
+    for (const char *tensor : {"latents", "latents_f64"}) {
+        const std::string stage = std::string("whole run: ") + tensor;
+        attempt(stage, [&] {
+            report_.compare(stage, ours, channels_last(file_.floats(tensor)).data, limits_.run,
+                            noise);
+        });
     }
 }
 

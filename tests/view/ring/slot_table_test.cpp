@@ -209,6 +209,7 @@ struct Payload {
 };
 
 struct Race {
+    const char *name;
     std::uint64_t frames;
     int producer_pause; // spins between frames
     int consumer_pause;
@@ -330,9 +331,12 @@ TEST(SlotTableDevice, NoFrameIsTakenBeforeItIsWritten) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Speeds, SlotTableRace,
-                         testing::Values(Race{50'000, 0, 0, 2}, Race{50'000, 0, 300, 2},
-                                         Race{20'000, 300, 0, 2}, Race{50'000, 10, 10, 1},
-                                         Race{50'000, 10, 10, 3}));
+                         testing::Values(Race{"both_fast", 50'000, 0, 0, 2},
+                                         Race{"slow_consumer", 50'000, 0, 300, 2},
+                                         Race{"slow_producer", 20'000, 300, 0, 2},
+                                         Race{"one_in_flight", 50'000, 10, 10, 1},
+                                         Race{"three_in_flight", 50'000, 10, 10, 3}),
+                         [](const auto &info) { return info.param.name; });
 
 } // namespace
 } // namespace tessera

@@ -40,6 +40,9 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path &path) {
     if (::fstat(file.number(), &about) != 0) {
         return make_error(Status::kIo, "{}: cannot stat: {}", path.string(), std::strerror(errno));
     }
+    if (S_ISDIR(about.st_mode)) {
+        return make_error(Status::kInvalidArgument, "{}: a folder; expected a file", path.string());
+    }
     if (!S_ISREG(about.st_mode)) {
         return make_error(Status::kInvalidArgument, "{}: not a regular file", path.string());
     }

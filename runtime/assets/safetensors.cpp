@@ -1,5 +1,6 @@
 #include "assets/safetensors.hpp"
 
+#include "assets/file_kind.hpp"
 #include "core/tensor.hpp"
 
 #include <nlohmann/json.hpp>
@@ -232,7 +233,8 @@ std::string find_size_fault(const SafetensorsEntry &entry, std::uint64_t data_by
         return fmt::format("data_offsets [{}, {}] run backwards", entry.begin, entry.end);
     }
     if (entry.end > data_bytes) {
-        return fmt::format("data_offsets [{}, {}] reach past the end of the data ({} bytes)",
+        return fmt::format("data_offsets [{}, {}] reach past the end of the data ({} bytes); the "
+                           "file is cut off, download it again",
                            entry.begin, entry.end, data_bytes);
     }
     std::optional<std::int64_t> size = static_cast<std::int64_t>(dtype_size(entry.dtype));
@@ -292,6 +294,13 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
         return make_error(Status::kInvalidArgument, "{}: not a usable safetensors file: {}", label,
                           why);
     };
+    const bool starts_well = file.size() > kLengthBytes && file[kLengthBytes] == std::byte{'{'};
+    if (!starts_well) {
+        if (const std::string kind = describe_kind(file); !kind.empty()) {
+            return make_error(Status::kInvalidArgument, "{}: not a safetensors file, but {}", label,
+                              kind);
+        }
+    }
     if (file.size() < kLengthBytes) {
         return fail(fmt::format("{} bytes; expected at least {}", file.size(), kLengthBytes));
     }
@@ -301,8 +310,9 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
                                 kMaxSafetensorsHeader));
     }
     if (length > file.size() - kLengthBytes) {
-        return fail(fmt::format("truncated: the header claims {} bytes, the file has {}", length,
-                                file.size() - kLengthBytes));
+        return fail(fmt::format("truncated: the header claims {} bytes, the file has {}; download "
+                                "it again",
+                                length, file.size() - kLengthBytes));
     }
     const char *const text = reinterpret_cast<const char *>(file.data()) + kLengthBytes;
     if (length == 0 || text[0] != '{') return fail("the header does not begin with '{'");

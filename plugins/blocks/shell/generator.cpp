@@ -91,7 +91,14 @@ void ModelGenerator::open_model() {
     const std::optional<std::string> text = weights_->metadata("config");
     if (!text) {
         fail(sdk::Status::kInvalidArgument,
-             weights_->path() + ": metadata 'config' is missing: not a " + name_ + " model");
+             weights_->path() + ": metadata 'config' is missing: not a " + name_ +
+                 " model. Published weights become one with `python -m tessera_training convert`; "
+                 "of a model in shards, give the .safetensors.index.json");
+    }
+    if (const auto kind = weights_->metadata("kind"); kind && kind->ends_with("vae_weights")) {
+        fail(sdk::Status::kInvalidArgument,
+             weights_->path() + ": an autoencoder (" + *kind +
+                 "); give the generator.safetensors that goes with it");
     }
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
     read_classes();

@@ -1,9 +1,14 @@
 #include "host/plugin/search.hpp"
 
+#include "assets/weight_shards.hpp"
+
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <system_error>
+
+#include <dirent.h>
 
 namespace tessera {
 namespace {
@@ -12,6 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kExtension = ".safetensors";
 constexpr std::string_view kModelFile = "generator.safetensors";
+// Of a folder: the model, or the index of its shards.
+constexpr std::string_view kModelFiles[] = {kModelFile, "generator.safetensors.index.json",
+                                            "model.safetensors.index.json"};
 
 bool is_file(const fs::path &path) {
     std::error_code code;
@@ -68,19 +76,29 @@ PathList model_dirs(const PathList &given) {
 
 Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
     const fs::path wanted(name);
-    std::vector<fs::path> candidates = {wanted, wanted / kModelFile};
+    std::vector<fs::path> candidates = {wanted};
+    for (const std::string_view file : kModelFiles) candidates.push_back(wanted / file);
     if (wanted.is_relative()) {
         for (const fs::path &dir : dirs) {
             candidates.push_back(dir / wanted);
             candidates.push_back(dir / (std::string(name) + std::string(kExtension)));
-            candidates.push_back(dir / wanted / kModelFile);
+            for (const std::string_view file : kModelFiles) {
+                candidates.push_back(dir / wanted / file);
+            }
         }
     }
     for (const fs::path &candidate : candidates) {
         std::error_code code;
         if (!is_file(candidate)) continue;
-        fs::path found = fs::canonical(candidate, code);
+        fs::path found = is_shard_index(candidate) ? fs::absolute(candidate, code)
+                                                   : fs::canonical(candidate, code);
         if (!code) return found;
+    }
+    if (std::error_code code; fs::is_directory(wanted, code)) {
+        return make_error(Status::kNotFound,
+                          "model '{}': a folder without {}, nor the index of "
+                          "its shards",
+                          name, kModelFile);
     }
     std::string places;
     for (const fs::path &dir : dirs) places += (places.empty() ? "" : ", ") + dir.string();
@@ -89,12 +107,21 @@ Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
                       places.empty() ? "(no model folder exists)" : places);
 }
 
+PathList list_folder(const fs::path &folder) {
+    // The library's iterator ends the process when it runs out of memory.
+    const std::unique_ptr<DIR, int (*)(DIR *)> open(::opendir(folder.c_str()), ::closedir);
+    PathList paths;
+    while (const dirent *const entry = open ? ::readdir(open.get()) : nullptr) {
+        const std::string_view name(entry->d_name);
+        if (name != "." && name != "..") paths.push_back(folder / name);
+    }
+    return paths;
+}
+
 std::vector<ModelFile> list_models(const PathList &dirs) {
     std::map<std::string, fs::path> found;
     for (const fs::path &dir : dirs) {
-        std::error_code code;
-        for (fs::directory_iterator at(dir, code), end; !code && at != end; at.increment(code)) {
-            const fs::path &path = at->path();
+        for (const fs::path &path : list_folder(dir)) {
             if (is_file(path / kModelFile)) {
                 found.try_emplace(path.filename().string(), path / kModelFile);
             } else if (is_file(path) && path.extension() == kExtension) {

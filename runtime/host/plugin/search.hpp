@@ -24,8 +24,12 @@ using PathList = std::vector<std::filesystem::path>;
 [[nodiscard]] PathList model_dirs(const PathList &given);
 
 // A weight file by name: a path that exists, or NAME, NAME.safetensors or
-// NAME/generator.safetensors in one of `dirs`. The error lists where it looked.
+// NAME/generator.safetensors (or the index of its shards) in one of `dirs`. The error lists where
+// it looked.
 [[nodiscard]] Result<std::filesystem::path> find_model(std::string_view name, const PathList &dirs);
+
+// What lies in a folder, in no order; nothing when it cannot be read.
+[[nodiscard]] PathList list_folder(const std::filesystem::path &folder);
 
 struct ModelFile {
     std::string name; // what find_model takes

@@ -44,6 +44,23 @@ TEST_F(Search, AMissingModelSaysWhereItLooked) {
     EXPECT_THAT(found.error().message, HasSubstr(folder_.path().string()));
 }
 
+TEST_F(Search, FindsAModelInShards) {
+    for (const char *file : {"generator.safetensors.index.json", "model.safetensors.index.json"}) {
+        const test::TemporaryFolder shards;
+        const auto index = fs::canonical(shards.write(file, "{}"));
+        EXPECT_EQ(*find_model(shards.path().string(), {}), index);
+        EXPECT_EQ(*find_model(shards.path().filename().string(), {shards.path().parent_path()}),
+                  index);
+    }
+}
+
+TEST_F(Search, AFolderWithoutAModelIsNamed) {
+    const test::TemporaryFolder empty;
+    const auto found = find_model(empty.path().string(), {});
+    ASSERT_FALSE(found);
+    EXPECT_THAT(found.error().message, HasSubstr("a folder without generator.safetensors"));
+}
+
 TEST_F(Search, ListsModels) {
     const auto models = list_models({folder_.path(), folder_.path()});
     ASSERT_EQ(models.size(), 2U);

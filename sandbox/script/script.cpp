@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <utility>
+#include <variant>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +20,7 @@ using Kind = ScriptAction::Kind;
 
 constexpr std::size_t kMaxScriptBytes = 1 << 20;
 constexpr std::size_t kMaxPoints = 10'000;
+constexpr int kMaxDepth = 32;
 
 enum class Argument {
     kNone,
@@ -95,37 +99,66 @@ std::string_view argument_words(Argument argument) {
     return "";
 }
 
-std::uint32_t line_of(std::string_view text, std::size_t offset) {
-    const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(offset, text.size()));
-    return 1 + static_cast<std::uint32_t>(std::count(text.begin(), end, '\n'));
-}
+// Where the parser is in the text, kept while it reads.
+class TextReader {
+  public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = char;
+    using difference_type = std::ptrdiff_t;
+    using pointer = const char *;
+    using reference = const char &;
 
-// Lines on which the elements of a JSON array begin; the text is known to be one.
-std::vector<std::uint32_t> element_lines(std::string_view text) {
-    std::vector<std::uint32_t> lines;
-    std::uint32_t line = 1;
-    int depth = 0;
-    bool in_text = false;
-    bool awaits_element = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (c == '\n') ++line;
-        if (in_text) {
-            if (c == '\\') ++i;
-            if (c == '"') in_text = false;
-            continue;
-        }
-        const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
-        if (depth == 1 && awaits_element && !blank && c != ']') {
-            lines.push_back(line);
-            awaits_element = false;
-        }
-        if (c == '"') in_text = true;
-        if (c == '[' || c == '{') awaits_element = ++depth == 1;
-        if (c == ']' || c == '}') --depth;
-        if (c == ',' && depth == 1) awaits_element = true;
+    TextReader(const char *at, const char **shown) : at_(at), shown_(shown) {}
+    reference operator*() const { return *at_; }
+    TextReader &operator++() {
+        *shown_ = at_++;
+        return *this;
     }
-    return lines;
+    TextReader operator++(int) { return std::exchange(*this, TextReader(*this).operator++()); }
+    bool operator==(const TextReader &other) const { return at_ == other.at_; }
+    bool operator!=(const TextReader &other) const { return at_ != other.at_; }
+
+  private:
+    const char *at_;
+    const char **shown_; // the character read last
+};
+
+struct ScriptJson {
+    Json json;
+    std::vector<std::uint32_t> lines; // on which the elements of the outermost array begin
+};
+
+// The error is the line of what is no JSON, or is nested too deeply.
+std::variant<ScriptJson, std::uint32_t> read_json(std::string_view text) {
+    ScriptJson read;
+    const char *const begin = text.data();
+    const char *last = begin;
+    const char *counted = begin;
+    std::uint32_t line = 1;
+    const auto line_here = [&] {
+        line += static_cast<std::uint32_t>(std::count(counted, last, '\n'));
+        return counted = last, line;
+    };
+    std::uint32_t deep = 0;
+    const auto note = [&](int depth, Json::parse_event_t event, Json & /*parsed*/) {
+        using Event = Json::parse_event_t;
+        const bool begins =
+            event == Event::object_start || event == Event::array_start || event == Event::value;
+        if (depth == 1 && begins) read.lines.push_back(line_here());
+        if (depth > kMaxDepth && deep == 0) deep = line_here();
+        return depth <= kMaxDepth;
+    };
+    try { // the only way to learn where the mistake is
+        read.json =
+            Json::parse(TextReader(begin, &last), TextReader(begin + text.size(), &last), note);
+    } catch (const Json::parse_error &error) {
+        last = begin + std::min(error.byte > 0 ? error.byte - 1 : 0, text.size());
+        return line_here();
+    } catch (const Json::exception &) { // a number that no type holds
+        return line_here();
+    }
+    if (deep != 0) return deep;
+    return read;
 }
 
 bool read_count(const Json &json, std::int64_t lowest, std::int64_t &out) {
@@ -232,18 +265,16 @@ Result<Script> parse_script(std::string_view text, std::string file) {
         return make_error(Status::kInvalidArgument, "{}: {} bytes; a script has at most {}",
                           script.file, text.size(), kMaxScriptBytes);
     }
-    Json json;
-    try { // the only way to learn where the mistake is
-        json = Json::parse(text);
-    } catch (const Json::parse_error &error) {
+    const auto read = read_json(text);
+    if (const auto *const line = std::get_if<std::uint32_t>(&read)) {
         return make_error(Status::kInvalidArgument, "{}: line {}: this is no JSON", script.file,
-                          line_of(text, error.byte > 0 ? error.byte - 1 : 0));
+                          *line);
     }
+    const auto &[json, lines] = std::get<ScriptJson>(read);
     if (!json.is_array()) {
         return make_error(Status::kInvalidArgument,
                           "{}: a script is a JSON array of actions: [\"play\", ...]", script.file);
     }
-    const std::vector<std::uint32_t> lines = element_lines(text);
     for (std::size_t i = 0; i < json.size(); ++i) {
         ScriptAction action;
         action.number = static_cast<std::uint32_t>(i + 1);

@@ -45,6 +45,8 @@ TEST(Script, ReadsActionsWithTheirLines) {
 TEST(Script, MistakesAreNamedWithTheirLine) {
     EXPECT_THAT(error_of("[\n\"play\"\n"), HasSubstr("test.json: line 3: this is no JSON"));
     EXPECT_THAT(error_of("{}"), HasSubstr("a JSON array"));
+    EXPECT_THAT(error_of("[\"play\",\n{\"click\": [1e999, 0]}]"),
+                HasSubstr("line 2: this is no JSON"));
     EXPECT_THAT(error_of("[\n\"play\",\n{\"wait_steps\": -1}]"),
                 HasSubstr("line 3: action 2 (wait_steps): expected a whole number from 0"));
     EXPECT_THAT(error_of("[3]"), HasSubstr("line 1: action 1: expected the name of an action"));

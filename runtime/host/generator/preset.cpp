@@ -15,26 +15,7 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kFormat = "tessera-preset/1";
 constexpr std::size_t kMaxPresetBytes = 1 << 20;
 
-constexpr int kMaxDepth = 32;
-
-// The library writes nested values by recursion: deep ones are refused before they are read.
-bool is_shallow(std::string_view text) {
-    int depth = 0;
-    bool in_text = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (in_text && c == '\\') {
-            ++i;
-        } else if (c == '"') {
-            in_text = !in_text;
-        } else if (!in_text && (c == '[' || c == '{')) {
-            if (++depth > kMaxDepth) return false;
-        } else if (!in_text && (c == ']' || c == '}')) {
-            --depth;
-        }
-    }
-    return true;
-}
+constexpr int kMaxDepth = 32; // the library writes nested values by recursion
 
 // Bytes that are no UTF-8 must not throw.
 std::string dump(const Json &json, int indent) {
@@ -70,8 +51,13 @@ Result<Preset> preset_from_json(std::string_view text) {
     if (text.size() > kMaxPresetBytes) {
         return fail(fmt::format("{} bytes; expected at most {}", text.size(), kMaxPresetBytes));
     }
-    if (!is_shallow(text)) return fail("nested too deeply");
-    const Json object = Json::parse(text, nullptr, false);
+    bool is_deep = false;
+    const auto keep = [&](int depth, Json::parse_event_t /*event*/, Json & /*parsed*/) {
+        is_deep = is_deep || depth > kMaxDepth;
+        return depth <= kMaxDepth;
+    };
+    const Json object = Json::parse(text, keep, false);
+    if (is_deep) return fail("nested too deeply");
     if (!object.is_object()) return fail("not a JSON object");
     std::string format;
     if (!take_text(object, "format", format) || format != kFormat) {

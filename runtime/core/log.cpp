@@ -19,7 +19,12 @@ namespace log {
 namespace {
 
 std::atomic<Level> threshold{Level::kWarning};
-thread_local std::string last_error;
+
+// Of this thread. Without a destructor: to register one takes memory, and the C library ends the
+// process when there is none.
+constexpr std::size_t kMaxLastError = 4096;
+thread_local char last_error[kMaxLastError];
+thread_local std::size_t last_error_size = 0;
 
 constexpr std::string_view level_name(Level level) {
     switch (level) {
@@ -64,7 +69,9 @@ void set_sink(SinkFunction sink) {
 void set_level(Level level) { threshold.store(level, std::memory_order_relaxed); }
 
 void write(Level level, std::string_view source, std::string_view message) {
-    if (level == Level::kError) last_error = message;
+    if (level == Level::kError) {
+        last_error_size = message.copy(last_error, kMaxLastError);
+    }
     std::shared_ptr<const SinkFunction> function;
     {
         SharedSink &shared = shared_sink();
@@ -74,7 +81,7 @@ void write(Level level, std::string_view source, std::string_view message) {
     if (*function) (*function)(level, source, message);
 }
 
-std::string take_last_error() { return std::exchange(last_error, {}); }
+std::string take_last_error() { return {last_error, std::exchange(last_error_size, 0)}; }
 
 } // namespace log
 } // namespace tessera

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace {
@@ -43,7 +44,10 @@ int main(int argc, char **argv) {
         std::signal(SIGPIPE, SIG_IGN); // a closed pipe and a size limit are errors, not ends
         std::signal(SIGXFSZ, SIG_IGN);
         return tessera::generate(std::move(*parsed.options), cancelled, started_us);
-    } catch (const std::exception &exception) { // only libraries throw: out of memory, mostly
+    } catch (const std::bad_alloc &) {
+        std::fprintf(stderr, "tessera-generate: out of memory\n");
+        return tessera::kExitFailure;
+    } catch (const std::exception &exception) { // only libraries throw
         std::fprintf(stderr, "tessera-generate: %s\n", exception.what());
         return tessera::kExitFailure;
     }

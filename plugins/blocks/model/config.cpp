@@ -21,48 +21,131 @@ std::string range_text(const std::string &min, const std::string &max) {
     return "expected " + min + " to " + max;
 }
 
-bool all_of_kind(const json &list, bool (json::*is_kind)() const noexcept) {
-    for (const json &item : list) {
-        if (!(item.*is_kind)()) return false;
-    }
-    return true;
-}
-
 } // namespace
 
-// Converts JSON values; a friend, so that the header does not know the library.
-struct ConfigReader {
-    static Config::Value convert(const json &value) {
-        if (value.is_null()) return std::monostate{};
-        if (value.is_boolean()) return value.get<bool>();
-        if (value.is_number_unsigned() &&
-            value.get<std::uint64_t>() >
-                static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-            return value.get<double>();
-        }
-        if (value.is_number_integer()) return value.get<std::int64_t>();
-        if (value.is_number_float()) return value.get<double>();
-        if (value.is_string()) return value.get<std::string>();
-        if (value.is_array()) {
-            if (all_of_kind(value, &json::is_number)) return value.get<std::vector<double>>();
-            if (all_of_kind(value, &json::is_string)) return value.get<std::vector<std::string>>();
-        }
-        return Config::Deep{};
-    }
+// Reads JSON as it streams by, without a tree: what is nested deeply or large costs nothing, and
+// the tree of the library takes memory when it is destroyed, which ends the process when there is
+// none. A friend, so that the header does not know the library.
+class ConfigReader : public nlohmann::json_sax<json> {
+  public:
+    enum class Root { kOther, kObject, kList };
 
-    static Config read(const std::string &text, std::string source) {
-        const json document = json::parse(text, nullptr, false);
-        if (document.is_discarded()) fail(source + ": not valid JSON");
-        if (!document.is_object()) fail(source + ": expected a JSON object");
+    static ConfigReader read(const std::string &text, const std::string &source) {
+        ConfigReader reader;
+        if (!json::sax_parse(text, &reader)) fail(source + ": not valid JSON");
+        return reader;
+    }
+    static Config config(const std::string &text, std::string source) {
+        ConfigReader reader = read(text, source);
+        if (reader.root_ != Root::kObject) fail(source + ": expected a JSON object");
         Config config;
         config.source_ = std::move(source);
-        for (const auto &[key, value] : document.items()) config.values_[key] = convert(value);
+        config.values_ = std::move(reader.values_);
         return config;
     }
+    static std::vector<std::string> texts(const std::string &text, const std::string &source) {
+        ConfigReader reader = read(text, source);
+        if (reader.root_ != Root::kList || reader.is_mixed_ || !reader.numbers_.empty()) {
+            fail(source + ": expected a JSON list of texts");
+        }
+        return std::move(reader.texts_);
+    }
+
+    bool null() override { return add(std::monostate{}); }
+    bool boolean(bool value) override { return add(value); }
+    bool number_integer(number_integer_t value) override { return add(value); }
+    bool number_unsigned(number_unsigned_t value) override {
+        const bool fits =
+            value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+        return fits ? add(static_cast<std::int64_t>(value)) : add(static_cast<double>(value));
+    }
+    bool number_float(number_float_t value, const string_t & /*text*/) override {
+        return add(value);
+    }
+    bool string(string_t &value) override { return add(std::move(value)); }
+    bool binary(binary_t & /*value*/) override { return false; }
+    bool key(string_t &name) override {
+        if (depth_ == 1) key_ = std::move(name);
+        return true;
+    }
+    bool start_object(std::size_t /*size*/) override {
+        if (depth_ == 0) root_ = Root::kObject;
+        return nest(false);
+    }
+    bool end_object() override { return --depth_, true; }
+    bool start_array(std::size_t /*size*/) override {
+        if (depth_ == 0) root_ = Root::kList;
+        return nest(true);
+    }
+    bool end_array() override {
+        --depth_;
+        if (list_depth_ != depth_) return true;
+        list_depth_ = kNoList;
+        if (root_ == Root::kList) return true;
+        Config::Value &value = values_[key_];
+        if (is_mixed_) {
+            value = Config::Deep{};
+        } else if (!texts_.empty()) {
+            value = std::move(texts_);
+        } else {
+            value = std::move(numbers_);
+        }
+        return true;
+    }
+    bool parse_error(std::size_t /*position*/, const std::string & /*last_token*/,
+                     const json::exception & /*error*/) override {
+        return false;
+    }
+
+  private:
+    static constexpr int kNoList = -1;
+
+    // A list or object begins. Lists on the outermost level are kept, anything deeper is not.
+    bool nest(bool is_list) {
+        const bool is_outer_list = is_list && depth_ == (root_ == Root::kList ? 0 : 1);
+        if (is_outer_list && list_depth_ == kNoList) {
+            list_depth_ = depth_;
+            is_mixed_ = false;
+            numbers_ = {};
+            texts_ = {};
+        } else if (list_depth_ != kNoList) {
+            is_mixed_ = true;
+        } else if (depth_ == 1) {
+            values_[key_] = Config::Deep{};
+        }
+        ++depth_;
+        return true;
+    }
+
+    bool add(Config::Value value) {
+        if (list_depth_ == kNoList) {
+            if (depth_ == 1) values_[key_] = std::move(value);
+            return true;
+        }
+        const auto *const whole = std::get_if<std::int64_t>(&value);
+        const auto *const real = std::get_if<double>(&value);
+        auto *const text = std::get_if<std::string>(&value);
+        if (depth_ != list_depth_ + 1) return true; // nested: the list is known to be mixed
+        if (whole != nullptr) numbers_.push_back(static_cast<double>(*whole));
+        if (real != nullptr) numbers_.push_back(*real);
+        if (text != nullptr) texts_.push_back(std::move(*text));
+        const bool is_plain = whole != nullptr || real != nullptr || text != nullptr;
+        is_mixed_ = is_mixed_ || !is_plain || (!numbers_.empty() && !texts_.empty());
+        return true;
+    }
+
+    Root root_ = Root::kOther;
+    int depth_ = 0;
+    std::string key_; // of the outermost object
+    std::map<std::string, Config::Value> values_;
+    int list_depth_ = kNoList; // depth at which the open list stands
+    bool is_mixed_ = false;
+    std::vector<double> numbers_;
+    std::vector<std::string> texts_;
 };
 
 Config Config::parse(const std::string &text, std::string source) {
-    return ConfigReader::read(text, std::move(source));
+    return ConfigReader::config(text, std::move(source));
 }
 
 bool Config::has(const std::string &key) const { return values_.count(key) != 0; }
@@ -151,12 +234,7 @@ std::vector<std::int64_t> Config::integers(const std::string &key, std::int64_t 
 }
 
 std::vector<std::string> parse_text_list(const std::string &text, const std::string &source) {
-    const json document = json::parse(text, nullptr, false);
-    if (document.is_discarded()) fail(source + ": not valid JSON");
-    if (!document.is_array() || !all_of_kind(document, &json::is_string)) {
-        fail(source + ": expected a JSON list of texts");
-    }
-    return document.get<std::vector<std::string>>();
+    return ConfigReader::texts(text, source);
 }
 
 } // namespace tessera::blocks

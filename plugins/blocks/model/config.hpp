@@ -40,7 +40,7 @@ class Config {
     struct Deep {};
     using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string,
                                std::vector<double>, std::vector<std::string>, Deep>;
-    friend struct ConfigReader;
+    friend class ConfigReader;
 
     [[nodiscard]] const Value &at(const std::string &key) const;
 

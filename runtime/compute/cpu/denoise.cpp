@@ -226,10 +226,11 @@ Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &netw
 template <class T>
 bool tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
     const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
+    memory_.push_back(nullptr); // may throw, so before there is something to lose
     memory = static_cast<T *>(allocate_aligned(bytes));
     if (!memory) return false;
+    memory_.back() = memory;
     std::memset(memory, 0, bytes);
-    memory_.push_back(memory);
     return true;
 }
 

@@ -15,10 +15,10 @@ PathList list_libraries(const PathList &dirs) {
     PathList libraries;
     for (const fs::path &dir : dirs) {
         PathList here;
-        std::error_code code;
-        for (fs::directory_iterator at(dir, code), end; !code && at != end; at.increment(code)) {
-            if (at->path().extension() == ".so" && !at->is_directory(code)) {
-                here.push_back(at->path());
+        for (fs::path &path : list_folder(dir)) {
+            std::error_code code;
+            if (path.extension() == ".so" && !fs::is_directory(path, code)) {
+                here.push_back(std::move(path));
             }
         }
         std::sort(here.begin(), here.end());

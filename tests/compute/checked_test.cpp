@@ -146,6 +146,12 @@ TEST_F(CheckedTest, GridsAndPositionsAreChecked) {
     const DeviceTensor kernel(compute(), Shape{3, 3, 8});
     expect_error([&] { c->depthwise_conv2d(c, x.view(), kernel.view(), nullptr, x.view()); },
                  {"depthwise_conv2d", "overlap"});
+    tessera_depthwise_conv2d part{};
+    part.struct_size = sizeof part;
+    part.first_row = 3;
+    part.row_count = 2;
+    expect_error([&] { c->depthwise_conv2d(c, x.view(), kernel.view(), &part, out.view()); },
+                 {"depthwise_conv2d", "first_row 3", "row_count 2", "4"});
     const DeviceTensor turns(compute(), Shape{4, 8});
     tessera_rotary rotary{};
     rotary.struct_size = sizeof rotary;

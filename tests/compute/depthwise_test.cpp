@@ -2,6 +2,8 @@
 #include "devices.hpp"
 #include "harness.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace tessera::testing {
@@ -98,6 +100,32 @@ TEST_P(DepthwiseTest, ThreadsAndImagesDoNotMatter) {
             }
             expect_identical(run_depthwise(device(), one, alone), expected, "one image alone");
         }
+    }
+}
+
+TEST_P(DepthwiseTest, PartsHaveTheBytesOfTheWhole) {
+    for (const DepthwiseCase &c : kCases) {
+        const DepthwiseOperands given(c);
+        const Array want = run_depthwise(device(), c, given);
+        const DeviceTensor x(device(), given.x);
+        const DeviceTensor kernel(device(), given.kernel);
+        const DeviceTensor bias(device(), given.bias);
+        const DeviceTensor out(device(), given.x.shape);
+        for (std::int64_t first = 0; first < c.height; first += 3) {
+            tessera_depthwise_conv2d options{};
+            options.struct_size = sizeof options;
+            options.circular = c.circular ? 1 : 0;
+            options.activation = c.activation;
+            options.bias = c.bias ? bias.view() : nullptr;
+            options.first_row = static_cast<std::uint32_t>(first);
+            options.row_count =
+                static_cast<std::uint32_t>(std::min<std::int64_t>(3, c.height - first));
+            tessera_tensor part = *out.view();
+            part.data = static_cast<float *>(part.data) + first * part.stride[1];
+            part.shape[1] = options.row_count;
+            device().depthwise_conv2d(&device(), x.view(), kernel.view(), &options, &part);
+        }
+        expect_identical(out.download(), want, "in parts");
     }
 }
 

@@ -110,11 +110,14 @@ typedef struct tessera_conv2d {
     uint32_t                reserved;
 } tessera_conv2d;
 
-/* Options of `depthwise_conv2d`: out = act(sum over the kernel + bias). Growable. since 0.2 */
+/* Options of `depthwise_conv2d`: out = act(sum over the kernel + bias). Growable. since 0.2
+ * A large result can be made in parts, as one of `conv2d`. */
 typedef struct tessera_depthwise_conv2d {
     uint32_t                struct_size;
     uint32_t                circular; /* not 0: the grid is a torus; 0: zeros around it */
     tessera_activation_kind activation;
+    uint32_t                first_row; /* of the result, with row_count */
+    uint32_t                row_count; /* 0: all rows */
     uint32_t                reserved;
     const tessera_tensor   *bias; /* (channels) or NULL */
 } tessera_depthwise_conv2d;
@@ -259,8 +262,8 @@ struct tessera_compute {
                    const tessera_tensor *out);
 
     /* Each channel of a grid on its own: x (batch, height, width, channels), kernel (kernel height,
-     * kernel width, channels) F32 on the device, both sides odd -> out as x. The kernel's middle lies
-     * on the place that it makes. On a torus it may be larger than the grid: it goes round again.
+     * kernel width, channels) F32 on the device, both sides odd -> out as x, or its part. The kernel's
+     * middle lies on the place that it makes. On a torus it may be larger than the grid: it goes round again.
      * A kernel of PyTorch's layout (channels, 1, height, width) comes here by `upload` of a view with
      * its dimensions in this order. */
     void (*depthwise_conv2d)(const tessera_compute *compute, const tessera_tensor *x,

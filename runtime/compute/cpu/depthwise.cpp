@@ -18,6 +18,7 @@ struct DepthwiseCall {
     const tessera_tensor &out;
 
     std::int64_t height = x.shape[1];
+    std::int64_t rows = out.shape[1];                       // of the part
     std::int64_t places = x.shape[2] + kernel.shape[1] - 1; // that a row of kernels reaches
     std::int64_t pointers = kernel.shape[0] * places;       // of one row
     const float *zeros = nullptr;                           // (channels), around the grid
@@ -41,9 +42,9 @@ struct DepthwiseCall {
     }
 
     void run_row(std::int64_t at, const float **own) const {
-        const std::int64_t image = at / height;
-        const std::int64_t y = at % height;
-        point(image, y, own);
+        const std::int64_t image = at / rows;
+        const std::int64_t y = at % rows;
+        point(image, options.first_row + y, own);
         cpu.kernels().depthwise.row(
             {.places = own,
              .kernel = data_of(kernel),
@@ -73,7 +74,7 @@ void depthwise_conv2d(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &k
     call.zeros = zeros;
     cpu.pool().run([&](Region &region) {
         const float **own = pointers + region.thread_index() * call.pointers;
-        region.for_each(x.shape[0] * call.height, [&](std::int64_t at) { call.run_row(at, own); });
+        region.for_each(x.shape[0] * call.rows, [&](std::int64_t at) { call.run_row(at, own); });
     });
 }
 

@@ -10,6 +10,7 @@ struct Depthwise {
     const float *x; // (batch, height, width, channels)
     std::int64_t x_stride[3];
     int height, width;
+    int first_row, rows; // of the result
     std::int64_t channels;
     const float *kernel; // (kernel_height, kernel_width, channels)
     std::int64_t kernel_row, kernel_column;
@@ -36,13 +37,13 @@ __global__ void convolve_channels(Depthwise d, std::int64_t count) {
     const std::int64_t place = i / d.channels;
     const std::int64_t channel = i - place * d.channels;
     const auto column = static_cast<int>(place % d.width);
-    const auto row = static_cast<int>(place / d.width % d.height);
-    const std::int64_t image = place / d.width / d.height;
+    const auto row = static_cast<int>(place / d.width % d.rows);
+    const std::int64_t image = place / d.width / d.rows;
     const float *x = d.x + image * d.x_stride[0] + channel;
     const float *kernel = d.kernel + channel;
     float sum = 0.0F;
     for (int ky = 0; ky < d.kernel_height; ++ky) {
-        const int from_row = d.inside(row + ky - d.kernel_height / 2, d.height);
+        const int from_row = d.inside(d.first_row + row + ky - d.kernel_height / 2, d.height);
         for (int kx = 0; kx < d.kernel_width; ++kx) {
             const int from_column = d.inside(column + kx - d.kernel_width / 2, d.width);
             const float value = from_row < 0 || from_column < 0
@@ -64,6 +65,8 @@ void depthwise_conv2d(Cuda &cuda, const tessera_tensor &x, const tessera_tensor 
                          .x_stride = {x.stride[0], x.stride[1], x.stride[2]},
                          .height = static_cast<int>(x.shape[1]),
                          .width = static_cast<int>(x.shape[2]),
+                         .first_row = static_cast<int>(options.first_row),
+                         .rows = static_cast<int>(out.shape[1]),
                          .channels = x.shape[3],
                          .kernel = data_of(kernel),
                          .kernel_row = kernel.stride[0],
@@ -75,7 +78,7 @@ void depthwise_conv2d(Cuda &cuda, const tessera_tensor &x, const tessera_tensor 
                          .activation = options.activation,
                          .out = data_of(out),
                          .out_stride = {out.stride[0], out.stride[1], out.stride[2]}};
-    const std::int64_t count = *element_count(x);
+    const std::int64_t count = *element_count(out);
     cuda.launch("depthwise_conv2d", convolve_channels, blocks_for(count), kThreads, call, count);
 }
 

@@ -11,10 +11,9 @@
 #include <memory>
 #include <vector>
 
-using namespace tessera;       // NOLINT(google-build-using-namespace)
-using namespace tessera::cuda; // the graph's name is the contract's, and global
-
-struct tessera_graph final : Recording {
+// The name is the contract's, and global.
+struct tessera_graph final : tessera::cuda::Recording {
+    using Cuda = tessera::cuda::Cuda;
     tessera_graph(Cuda &device, void (*calls)(void *), void *with)
         : cuda(device), run(calls), context(with) {}
     ~tessera_graph() {
@@ -42,7 +41,7 @@ struct tessera_graph final : Recording {
         }
         if (next == tables.size() || tables[next].host.size() != size_bytes ||
             std::memcmp(tables[next].host.data(), host, size_bytes) != 0) {
-            cuda.fail(Status::kInvalidArgument,
+            cuda.fail(tessera::Status::kInvalidArgument,
                       "record: the second run made other calls than the first; expected the same");
             return nullptr;
         }
@@ -103,7 +102,8 @@ tessera_status record(const tessera_compute *compute, void (*run)(void *context)
 void replay(const tessera_compute *compute, tessera_graph *graph) {
     Cuda &cuda = table::device_of<Cuda>(compute);
     if (cuda.failed()) return;
-    if (graph == nullptr) return cuda.fail(Status::kInvalidArgument, "replay: graph is NULL");
+    if (graph == nullptr)
+        return cuda.fail(tessera::Status::kInvalidArgument, "replay: graph is NULL");
     cuda.make_current();
     if (graph->scratch != cuda.scratch_generation()) graph->capture();
     if (cuda.failed()) return;

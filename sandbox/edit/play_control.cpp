@@ -99,8 +99,7 @@ void PlayControl::play_changed() {
     if (player_->busy() || (options.live && played_)) submit();
 }
 
-void PlayControl::set_value(std::uint32_t id, double value) {
-    const auto changed = player_->set_value(id, value);
+void PlayControl::take_change(const Result<bool> &changed) {
     if (!changed) {
         problem_ = changed.error().message;
     } else if (*changed) {
@@ -108,8 +107,22 @@ void PlayControl::set_value(std::uint32_t id, double value) {
     }
 }
 
+void PlayControl::set_value(std::uint32_t id, double value) {
+    take_change(player_->set_value(id, value));
+}
+
+void PlayControl::set_text(std::string_view key, std::string_view text) {
+    take_change(player_->set_text(key, text));
+}
+
 void PlayControl::reset_value(std::uint32_t id) {
-    if (const Param *param = player_->params().find(id)) set_value(id, param->initial);
+    const Param *const param = player_->params().find(id);
+    if (param == nullptr) return;
+    if (param->type == ParamType::kText) {
+        set_text(param->key, param->initial_text);
+    } else {
+        set_value(id, param->initial);
+    }
 }
 
 void PlayControl::reset_values() {
@@ -140,10 +153,6 @@ void PlayControl::apply(const Preset &preset) {
         problem_ = unused.error().message;
         return;
     }
-    std::erase_if(*unused, [this](const std::string &key) {
-        const Param *const param = player_->params().find(key);
-        return param != nullptr && param->has(TESSERA_PARAM_READ_ONLY);
-    });
     play_changed();
     if (unused->empty()) return;
     problem_ = fmt::format("the preset sets what {} does not have: {}", player_->info().name,

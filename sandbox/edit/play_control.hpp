@@ -73,6 +73,7 @@ class PlayControl {
     void set_seed(std::uint64_t seed);
     // Conformed to the description. A running job starts anew; with live on, an idle player plays.
     void set_value(std::uint32_t id, double value);
+    void set_text(std::string_view key, std::string_view text); // as Params::set_text
     void reset_value(std::uint32_t id);
     void reset_values();
 
@@ -110,6 +111,7 @@ class PlayControl {
   private:
     void submit();
     [[nodiscard]] bool note_of_guest(const PlayerEvent &event);
+    void take_change(const Result<bool> &changed);
     void play_changed();
     void note(const PlayerEvent &event);
 

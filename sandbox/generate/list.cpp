@@ -25,6 +25,8 @@ std::string describe_range(const Param &param) {
         }
         return text;
     }
+    case ParamType::kText:
+        return "a text";
     case ParamType::kInt:
     case ParamType::kFloat:
         break;
@@ -34,8 +36,10 @@ std::string describe_range(const Param &param) {
 }
 
 void print_param(const Param &param) {
-    fmt::print("      {} = {}  [{}]\n", param.key, format_value(param, param.initial),
-               describe_range(param));
+    const std::string initial = param.type == ParamType::kText
+                                    ? fmt::format("\"{}\"", param.initial_text)
+                                    : format_value(param, param.initial);
+    fmt::print("      {} = {}  [{}]\n", param.key, initial, describe_range(param));
     if (!param.help.empty()) fmt::print("          {}\n", param.help);
 }
 

@@ -36,7 +36,9 @@ Json jobs_json(const std::vector<JobRecord> &jobs) {
         json["total_steps"] = job.times.total_steps;
         json["step_calls"] = job.times.call_count;
         json["seconds"] = times_json(job.times);
-        for (const auto &[key, value] : job.values) json["values"][key] = value;
+        // From a plugin: what is no object is left out.
+        Json values = Json::parse(job.values, nullptr, false);
+        if (values.is_object()) json["values"] = std::move(values);
         list.push_back(std::move(json));
     }
     return list;

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -19,8 +18,7 @@ struct JobRecord {
     std::vector<std::string> files;
     std::vector<double> seams; // of each file's picture, when a report is wanted; see wrap_seam
     RunReport times;
-    std::vector<std::pair<std::string, double>>
-        values; // that make it again: TESSERA_FEATURE_VALUES
+    std::string values; // that make it again: TESSERA_FEATURE_VALUES; empty: as they are
 };
 
 // Collected while the program runs.

@@ -15,12 +15,9 @@
 #include <tessera/ext/features.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -59,7 +56,6 @@ class Run {
     Result<void> generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count);
     Result<void> take_frame(const tessera_tensor &frame, const FrameInfo &info);
     void take_event(const PlayerEvent &event);
-    void take_values(const PlayerEvent &event);
     Result<void> write_sheet();
     Result<void> write_report();
     PictureName name_of(std::uint32_t image) const;
@@ -82,7 +78,7 @@ class Run {
     const Variant *variant_ = nullptr;
     std::uint32_t first_ = 0;
     std::vector<Image> newest_; // per image of the job
-    std::vector<std::pair<std::string, double>> values_;
+    std::string values_;        // TESSERA_FEATURE_VALUES of the last run
     std::uint64_t images_done_ = 0;
     std::vector<Image> sheet_;
 };
@@ -142,10 +138,9 @@ Result<void> Run::set_values() {
 Result<void> Run::list_variants() {
     const Param *const param = player_->params().find(kClassKey);
     if (!options_.all_classes) {
-        variants_.push_back({param != nullptr
-                                 ? format_value(*param, player_->params().value_of(kClassKey, 0))
-                                 : player_->info().name,
-                             std::nullopt});
+        variants_.push_back(
+            {param != nullptr ? player_->params().format(*param) : player_->info().name,
+             std::nullopt});
         return {};
     }
     if (param == nullptr) {
@@ -196,7 +191,7 @@ void Run::take_event(const PlayerEvent &event) {
         record_.tokens = static_cast<std::uint64_t>(event.shape[0] * event.shape[1]);
     }
     if (event.type == PlayerEvent::Type::kFeatures && event.name == TESSERA_FEATURE_VALUES) {
-        take_values(event);
+        values_.assign(reinterpret_cast<const char *>(event.bytes.data()), event.bytes.size());
     }
     if (event.total_steps == 0 || variant_ == nullptr) return;
     const auto total = static_cast<double>(variants_.size() * options_.count);
@@ -204,18 +199,6 @@ void Run::take_event(const PlayerEvent &event) {
         static_cast<double>(event.step) / event.total_steps * static_cast<double>(newest_.size());
     bar_.show((static_cast<double>(images_done_) + job) / total,
               fmt::format("{}  step {}/{}", variant_->label, event.step, event.total_steps));
-}
-
-// (count, 2): id and value of parameters.
-void Run::take_values(const PlayerEvent &event) {
-    std::array<double, 2> pair{};
-    if (event.dtype != TESSERA_DTYPE_F64 || event.shape.size() != 2 || event.shape[1] != 2) return;
-    for (std::size_t at = 0; at + sizeof pair <= event.bytes.size(); at += sizeof pair) {
-        std::memcpy(pair.data(), event.bytes.data() + at, sizeof pair);
-        if (!(pair[0] >= 0.0 && pair[0] <= std::numeric_limits<std::uint32_t>::max())) continue;
-        const Param *const param = player_->params().find(static_cast<std::uint32_t>(pair[0]));
-        if (param != nullptr) values_.emplace_back(param->key, pair[1]);
-    }
 }
 
 Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count) {

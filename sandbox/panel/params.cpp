@@ -86,6 +86,17 @@ bool edit_choice(const Param &param, double &value) {
     return changed;
 }
 
+// Taken with the return key, so that half a text starts nothing.
+void edit_text(PlayControl &control, const Param &param) {
+    std::vector<char> buffer(TESSERA_PARAM_TEXT_BYTES + 1);
+    const std::string now = control.player().params().format(param);
+    std::copy(now.begin(), now.end(), buffer.begin());
+    if (ImGui::InputText("##value", buffer.data(), buffer.size(),
+                         ImGuiInputTextFlags_EnterReturnsTrue)) {
+        control.set_text(param.key, buffer.data());
+    }
+}
+
 bool edit(const Param &param, double &value) {
     switch (param.type) {
     case ParamType::kFloat:
@@ -96,30 +107,37 @@ bool edit(const Param &param, double &value) {
         return edit_bool(value);
     case ParamType::kChoice:
         return edit_choice(param, value);
+    case ParamType::kText:
+        break;
     }
     return false;
+}
+
+std::string initial_of(const Param &param) {
+    if (param.type != ParamType::kText) return format_value(param, param.initial);
+    return param.initial_text.empty() ? "empty" : param.initial_text;
 }
 
 std::string tooltip(const Param &param, bool is_initial) {
     std::string text = param.help;
     if (!text.empty()) text += "\n\n";
-    text += fmt::format("{} = {} by default", param.key, format_value(param, param.initial));
+    text += fmt::format("{} = {} by default", param.key, initial_of(param));
     if (!is_initial) text += "; right-click to reset";
-    if (param.has(TESSERA_PARAM_REACTIVATES)) text += "\nTakes effect when the model loads anew.";
+    if (param.has(TESSERA_PARAM_REACTIVATES))
+        text += "\nTakes effect when the model is loaded again.";
     return text;
 }
 
 void draw_param(PlayControl &control, const Param &param, double value) {
-    const bool is_initial = value == param.initial;
+    const bool is_initial = control.player().params().is_initial(param);
     ImGui::PushID(static_cast<int>(param.id));
     panel_label(param.name.c_str(), !is_initial);
     panel_tooltip(tooltip(param, is_initial));
     if (ImGui::IsItemClicked(ImGuiMouseButton_Right)) control.reset_value(param.id);
     ImGui::TableNextColumn();
     ImGui::SetNextItemWidth(-std::numeric_limits<float>::min());
-    if (param.has(TESSERA_PARAM_READ_ONLY)) {
-        ImGui::AlignTextToFramePadding();
-        ImGui::TextDisabled("%s %s", format_value(param, value).c_str(), param.unit.c_str());
+    if (param.type == ParamType::kText) {
+        edit_text(control, param);
     } else if (edit(param, value)) {
         control.set_value(param.id, value);
     }
@@ -136,11 +154,9 @@ bool is_shown(const Param &param, bool advanced) {
 void draw_reset(PlayControl &control, float heading_y) {
     const Params &params = control.player().params();
     const auto all = params.descriptions();
-    bool changed = false;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        const bool editable = !all[i].has(TESSERA_PARAM_HIDDEN | TESSERA_PARAM_READ_ONLY);
-        changed = changed || (editable && params.value(i) != all[i].initial);
-    }
+    const bool changed = std::any_of(all.begin(), all.end(), [&](const Param &param) {
+        return !param.has(TESSERA_PARAM_HIDDEN) && !params.is_initial(param);
+    });
     if (!changed) return;
     const ImVec2 next = ImGui::GetCursorPos();
     const float width = ImGui::CalcTextSize("Reset").x + ImGui::GetStyle().FramePadding.x * 2;

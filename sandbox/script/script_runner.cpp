@@ -241,6 +241,10 @@ Result<void> ScriptRunner::set_values(App &app, const ScriptAction &action) {
             return make_error(Status::kNotFound, "{} has no parameter '{}'",
                               control.player().info().id, key);
         }
+        if (param->type == ParamType::kText) {
+            control.set_text(key, text);
+            continue;
+        }
         auto value = parse_value(*param, text);
         if (!value) return value.error();
         control.set_value(param->id, *value);

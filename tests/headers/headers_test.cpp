@@ -1,16 +1,20 @@
 // Layout of the contract: what a plugin built by another compiler relies on.
-#include <tessera/entry.h>
 #include <tessera/ext/compute_denoise.h>
-#include <tessera/ext/compute_graph.h>
-#include <tessera/ext/cuda.h>
-#include <tessera/ext/params.h>
+#include <tessera/tessera.h>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <type_traits>
 
 namespace {
+
+namespace fs = std::filesystem;
 
 // Frozen structs: sizes and offsets never change.
 static_assert(sizeof(tessera_tensor) == 88);
@@ -53,6 +57,38 @@ TEST(Abi, FirstFieldOfTheEntryIsItsVersion) {
     // Whatever else changes between versions, a host can always read this before calling anything.
     EXPECT_EQ(offsetof(tessera_entry, abi_version), 0u);
     EXPECT_EQ(TESSERA_ABI_VERSION, (TESSERA_VERSION_MAJOR << 16) | TESSERA_VERSION_MINOR);
+}
+
+std::string text_of(const fs::path &path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Abi, TheUmbrellaHasEveryHeaderButDrafts) {
+    const fs::path abi = fs::path(TESSERA_SOURCE_DIR) / "runtime" / "abi";
+    const std::string umbrella = text_of(abi / "tessera" / "tessera.h");
+    int count = 0;
+    for (const auto &entry : fs::recursive_directory_iterator(abi)) {
+        const std::string name = fs::relative(entry.path(), abi).string();
+        const bool draft = name.starts_with("tessera/ext/draft/") ||
+                           name == "tessera/ext/compute_denoise.h"; // which is to become one
+        if (entry.path().extension() != ".h" || draft || name == "tessera/tessera.h") continue;
+        EXPECT_NE(umbrella.find("#include <" + name + ">"), std::string::npos) << name;
+        ++count;
+    }
+    EXPECT_GT(count, 12);
+}
+
+// The first comment of a header shows how it is used, not only what it is.
+TEST(Abi, EveryHeaderBeginsWithAScenario) {
+    const fs::path abi = fs::path(TESSERA_SOURCE_DIR) / "runtime" / "abi" / "tessera";
+    for (const auto &entry : fs::recursive_directory_iterator(abi)) {
+        if (entry.path().extension() != ".h" || entry.path().filename() == "version.h") continue;
+        const std::string text = text_of(entry.path());
+        ASSERT_TRUE(text.starts_with("/* ")) << entry.path();
+        const std::string comment = text.substr(0, text.find("*/"));
+        EXPECT_GE(std::count(comment.begin(), comment.end(), '\n'), 2) << entry.path();
+    }
 }
 
 } // namespace

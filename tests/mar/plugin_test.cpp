@@ -14,6 +14,8 @@
 #include <dlfcn.h>
 #include <map>
 
+#include <nlohmann/json.hpp>
+
 namespace tessera::blocks {
 namespace {
 
@@ -39,15 +41,17 @@ class PluginTest : public testing::Test {
         };
         sink_.emit = [](const tessera_sink *sink, const tessera_event *event) -> tessera_status {
             auto &self = *static_cast<PluginTest *>(sink->sink_data);
+            if (event->type == TESSERA_EVENT_PROGRESS) {
+                self.progress_.emplace_back(event->step, event->total_steps);
+            }
             if (event->type == TESSERA_EVENT_IMAGE && (event->flags & TESSERA_EVENT_FINAL) != 0) {
                 ++self.final_images_;
             }
             if (event->type == TESSERA_EVENT_FEATURES &&
                 std::string(event->name) == TESSERA_FEATURE_VALUES) {
-                const auto *pairs = static_cast<const double *>(event->tensor->data);
-                for (std::int64_t i = 0; i < event->tensor->shape[0]; ++i) {
-                    self.used_[static_cast<std::uint32_t>(pairs[2 * i])] = pairs[2 * i + 1];
-                }
+                const std::string text(static_cast<const char *>(event->tensor->data),
+                                       static_cast<std::size_t>(event->tensor->shape[0]));
+                self.used_ = nlohmann::json::parse(text).get<std::map<std::string, double>>();
             }
             return TESSERA_OK;
         };
@@ -144,7 +148,8 @@ class PluginTest : public testing::Test {
     tessera_sink sink_{};
     std::vector<std::uint8_t> frame_;
     int final_images_ = 0;
-    std::map<std::uint32_t, double> used_; // TESSERA_FEATURE_VALUES
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> progress_;
+    std::map<std::string, double> used_; // TESSERA_FEATURE_VALUES
 };
 
 TEST_F(PluginTest, WithoutAModelItListsParametersAndSaysWhatIsMissing) {
@@ -198,6 +203,20 @@ TEST_F(PluginTest, RunsAndRefusesWhatMakesNoSense) {
     generator_->deactivate(generator_);
 }
 
+TEST_F(PluginTest, ActivationTellsHowManyTensorsAreThere) {
+    file_.metadata["tokenizer"] = "codec.safetensors";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    ASSERT_GT(progress_.size(), file_.tensors.size());
+    EXPECT_EQ(progress_.front().first, 0u);
+    for (std::size_t i = 1; i < progress_.size(); ++i) {
+        EXPECT_EQ(progress_[i].first, progress_[i - 1].first + 1);
+        EXPECT_EQ(progress_[i].second, progress_[0].second);
+    }
+    EXPECT_EQ(progress_.back().first + 1, progress_.back().second);
+    generator_->deactivate(generator_);
+}
+
 TEST_F(PluginTest, WhatADeadlineDidIsSaidAndCanBeAskedFor) {
     file_.metadata["tokenizer"] = "codec.safetensors";
     file_.metadata["defaults"] = R"({"steps": 8, "denoise_steps": "ddim25"})";
@@ -212,10 +231,7 @@ TEST_F(PluginTest, WhatADeadlineDidIsSaidAndCanBeAskedFor) {
     ASSERT_EQ(run({{"deadline", 1e-4}}), TESSERA_OK); // which no machine keeps
     const std::vector<std::uint8_t> hurried = frame_;
     EXPECT_NE(hurried, full);
-    std::map<std::string, double> again;
-    for (const auto &[key, param] : params()) {
-        if (used_.count(param.id) != 0) again[key] = used_.at(param.id);
-    }
+    const std::map<std::string, double> again = used_;
     EXPECT_EQ(again.at("deadline"), 0.0);
     EXPECT_EQ(again.at("hurry_6"), 1.0); // known from the run before
     used_.clear();

@@ -7,6 +7,8 @@
 #include "blocks/shell/job.hpp"
 #include "blocks/shell/token_run.hpp"
 
+#include <chrono>
+
 namespace tessera::blocks {
 
 struct TestJobSpec {
@@ -21,6 +23,10 @@ inline ModelJob make_job(const sdk::Compute &compute, const mar::MarModel &model
     job.grid = model.grid();
     job.images = static_cast<int>(spec.tokens.images());
     job.preview_every = spec.preview_every;
+    job.clock = [] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+            .count();
+    };
     return {compute, std::move(job), std::make_unique<TokenRun>(compute, model, spec.tokens),
             std::make_unique<CodecPictures>(compute, codec, model.grid(), spec.completion,
                                             spec.tokens.seamless),

@@ -133,7 +133,7 @@ TEST_F(WeightsTest, LoadingCanBeCancelled) {
     const auto config =
         mar::MarConfig::read(Config::parse(weights.metadata("config").value(), path));
     int asked = 0;
-    WeightLoader loader(weights, device_.compute, [&asked] { return ++asked > 20; });
+    WeightLoader loader(weights, device_.compute, [&asked](int, int) { return ++asked <= 20; });
     try {
         static_cast<void>(loader.run(
             [&](WeightLoader &l) { return mar::MarModel::load(config, l, TESSERA_DTYPE_F32); }));

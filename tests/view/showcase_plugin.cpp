@@ -51,16 +51,6 @@ constexpr BoolParam kInverse{.id = 5,
                              .name = "Inverse",
                              .group = "Look",
                              .help = "Stripes in the negative colour."};
-constexpr IntParam kFixed{.id = 6,
-                          .key = "side",
-                          .name = "Side",
-                          .group = "Look",
-                          .unit = "px",
-                          .min = 64,
-                          .max = 64,
-                          .initial = 64,
-                          .flags = TESSERA_PARAM_READ_ONLY,
-                          .help = "Cannot be changed."};
 constexpr IntParam kFailAt{.id = 7,
                            .key = "fail_at",
                            .name = "Fail at",
@@ -199,7 +189,6 @@ struct Showcase {
         list.add(kWarmth);
         list.add(kRatio);
         list.add(kInverse);
-        list.add(kFixed);
         list.add(kFailAt);
         list.add(kSecret);
         list.add(kWatch);

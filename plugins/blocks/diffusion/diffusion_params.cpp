@@ -308,13 +308,12 @@ std::string DiffusionParams::denoise_spec(const sdk::Request &request) const {
     }
 }
 
-std::vector<double> DiffusionParams::values_of(const HurryStarts &starts) const {
-    std::vector<double> values = {static_cast<double>(deadline_.id), 0.0};
+std::string DiffusionParams::json_of(const HurryStarts &starts) const {
+    std::string text = std::string("{\"") + deadline_.key + "\": 0";
     for (std::size_t i = 0; i < starts.size(); ++i) {
-        values.push_back(static_cast<double>(hurry_[i].id));
-        values.push_back(static_cast<double>(starts[i]));
+        text += std::string(", \"") + hurry_[i].key + "\": " + std::to_string(starts[i]);
     }
-    return values;
+    return text + "}";
 }
 
 std::string DiffusionParams::text_of(const HurryStarts &starts) const {

@@ -10,7 +10,6 @@
 
 #include <array>
 #include <string>
-#include <vector>
 
 namespace tessera::blocks {
 
@@ -38,8 +37,8 @@ class DiffusionParams {
     [[nodiscard]] DiffusionSettings read(const sdk::Request &request) const;
     [[nodiscard]] double deadline(const sdk::Request &request) const; // seconds an image; 0: none
 
-    // (id, value) of the parameters that make a run with a deadline again, without it.
-    [[nodiscard]] std::vector<double> values_of(const HurryStarts &starts) const;
+    // The parameters that make a run with a deadline again, without it: TESSERA_FEATURE_VALUES.
+    [[nodiscard]] std::string json_of(const HurryStarts &starts) const;
     // The same for people: "deadline=0 hurry_1=12".
     [[nodiscard]] std::string text_of(const HurryStarts &starts) const;
 

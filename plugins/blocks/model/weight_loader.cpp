@@ -93,8 +93,8 @@ const char *dtype_text(tessera_dtype dtype) {
 } // namespace
 
 WeightLoader::WeightLoader(const sdk::Weights &weights, const sdk::Compute &compute,
-                           std::function<bool()> should_stop)
-    : weights_(weights), compute_(compute), should_stop_(std::move(should_stop)) {}
+                           Progress progress)
+    : weights_(weights), compute_(compute), progress_(std::move(progress)) {}
 
 std::optional<sdk::View> WeightLoader::take(const std::string &name,
                                             std::span<const std::int64_t> shape) {
@@ -119,7 +119,7 @@ std::optional<sdk::View> WeightLoader::take(const std::string &name,
         }
         return std::nullopt;
     }
-    if (should_stop_ && should_stop_()) {
+    if (progress_ && !progress_(loaded_++, static_cast<int>(weights_.count()))) {
         throw sdk::Failure(sdk::Status::kCancelled, weights_.path() + ": loading was cancelled");
     }
     if (!found) {

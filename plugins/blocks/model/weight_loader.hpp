@@ -26,9 +26,11 @@ struct RowRange {
 
 class WeightLoader {
   public:
-    // `should_stop` may be empty; when it says yes, loading throws CANCELLED.
-    WeightLoader(const sdk::Weights &weights, const sdk::Compute &compute,
-                 std::function<bool()> should_stop = {});
+    // Told before each tensor how many of the file's are loaded; false ends loading with CANCELLED.
+    using Progress = std::function<bool(int done, int total)>;
+
+    // `progress` may be empty.
+    WeightLoader(const sdk::Weights &weights, const sdk::Compute &compute, Progress progress = {});
 
     // Runs `load(*this)` twice: to check (all getters return empty tensors), then to load. Between
     // the two it throws a Failure that lists every missing, misshapen and unknown tensor by name.
@@ -73,7 +75,8 @@ class WeightLoader {
 
     const sdk::Weights &weights_;
     const sdk::Compute &compute_;
-    std::function<bool()> should_stop_;
+    Progress progress_;
+    int loaded_ = 0;
     bool checking_ = false;
     std::set<std::string> wanted_;
     std::vector<std::string> problems_;

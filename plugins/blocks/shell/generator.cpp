@@ -6,7 +6,6 @@
 #include <tessera/ext/features.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <utility>
 
@@ -17,11 +16,6 @@ constexpr std::int64_t kMaxSteps = 1024; // offered when no model says how many 
 
 [[noreturn]] void fail(sdk::Status status, const std::string &message) {
     throw sdk::Failure(status, message);
-}
-
-double monotonic_seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
-        .count();
 }
 
 } // namespace
@@ -175,16 +169,23 @@ void ModelGenerator::describe_features() {
                          "Latents of the tokens so far; unknown ones are 0.",
                          {grid.latent_height(), grid.latent_width(), grid.latent_channels, 0}});
     features_.push_back({sizeof(tessera_feature),
-                         2,
+                         1,
                          TESSERA_FEATURE_VALUES,
                          "Parameters that make a run with a deadline again without one.",
-                         {1 + kHurryLevels, 2, 0, 0}});
+                         {0, 0, 0, 0}});
     if (!abilities_.watches) return;
     features_.push_back({sizeof(tessera_feature),
                          2,
                          TESSERA_FEATURE_CHAIN,
                          "The watched token before its first and after every denoising step.",
                          {0, width, 0, 0}});
+}
+
+WeightLoader::Progress ModelGenerator::progress(sdk::Sink sink, int before) const {
+    return [sink, before, all = tensors_](int done, int) {
+        sink.progress({before + done, std::max(before + done, all)}, "weights");
+        return !sink.should_stop();
+    };
 }
 
 void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink) {
@@ -194,8 +195,11 @@ void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink)
     }
     compute_ = activation.compute;
     paces_ = {};
+    const std::optional<std::string> codec = weights_->metadata("tokenizer");
+    tensors_ = static_cast<int>(weights_->count());
+    if (codec) tensors_ += static_cast<int>(sdk::Weights(host_, *codec, &*weights_).count());
     try {
-        WeightLoader loader(*weights_, activation.compute, [sink] { return sink.should_stop(); });
+        WeightLoader loader(*weights_, activation.compute, progress(sink, 0));
         load(loader, activation.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16);
         load_codec(activation, sink);
     } catch (...) {
@@ -213,7 +217,8 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
     const std::optional<std::string> name = weights_->metadata("tokenizer");
     if (!name) return; // image_channels says so: features could still be of use one day
     const sdk::Weights file(host_, *name, &*weights_);
-    WeightLoader loader(file, activation.compute, [sink] { return sink.should_stop(); });
+    WeightLoader loader(file, activation.compute,
+                        progress(sink, static_cast<int>(weights_->count())));
     codec_ = std::make_unique<LatentCodec>(
         loader.run([&](WeightLoader &l) { return LatentCodec::load(l, file, activation.exact); }));
     const TokenGrid &grid = info_.grid;
@@ -247,6 +252,7 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
     job.grid = spec.grid;
     job.images = static_cast<int>(spec.images());
     job.preview_every = spec.preview_every;
+    job.clock = [clock = sdk::Clock(host_)] { return clock.now(); };
     job.deadline = deadline(request);
     job.report = [this, sink](const HurryStarts &hurry, const Deadline &kept,
                               sdk::Progress progress) { report(sink, hurry, kept, progress); };
@@ -304,16 +310,15 @@ void ModelGenerator::read_class(const sdk::Request &request, RunSpec &spec) cons
 std::unique_ptr<Deadline> ModelGenerator::deadline(const sdk::Request &request) {
     const double seconds = diffusion_.deadline(request) * request.image_count();
     if (seconds == 0.0) return nullptr;
-    return std::make_unique<Deadline>(seconds, monotonic_seconds, paces_);
+    return std::make_unique<Deadline>(
+        seconds, [clock = sdk::Clock(host_)] { return clock.now(); }, paces_);
 }
 
 // What a deadline did goes to the log and, as values, to the host.
 void ModelGenerator::report(sdk::Sink sink, const HurryStarts &hurry, const Deadline &deadline,
                             sdk::Progress progress) const {
-    const std::vector<double> values = diffusion_.values_of(hurry);
-    sink.features(TESSERA_FEATURE_VALUES,
-                  sdk::host_view(values.data(), {static_cast<std::int64_t>(values.size() / 2), 2}),
-                  progress);
+    const std::string values = diffusion_.json_of(hurry);
+    sink.features(TESSERA_FEATURE_VALUES, sdk::host_view(std::span(values)), progress);
     char times[64];
     std::snprintf(times, sizeof times, "%.3f of %.3f s", deadline.elapsed(), deadline.seconds());
     host_.info(std::string("deadline: ") + times + ", " + std::to_string(progress.total) +

@@ -103,6 +103,8 @@ class ModelGenerator {
 
   private:
     void open_model();
+    // Tells how far loading is, `before` tensors after its start.
+    [[nodiscard]] WeightLoader::Progress progress(sdk::Sink sink, int before) const;
     void read_classes();
     void read_defaults();
     void describe_params();
@@ -135,7 +137,8 @@ class ModelGenerator {
 
     std::optional<sdk::Compute> compute_;
     std::unique_ptr<LatentCodec> codec_;
-    Paces paces_; // of this device, for deadlines
+    int tensors_ = 0; // of the model and its codec
+    Paces paces_;     // of this device, for deadlines
 };
 
 } // namespace tessera::blocks

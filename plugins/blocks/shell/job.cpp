@@ -3,7 +3,6 @@
 
 #include <tessera/ext/features.h>
 
-#include <chrono>
 #include <utility>
 
 namespace tessera::blocks {
@@ -11,10 +10,6 @@ namespace {
 
 // Without a budget, small units are run together up to this much work.
 constexpr double kNaturalUnitFlops = 1e9;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 } // namespace
 
@@ -37,7 +32,7 @@ ModelJob::ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> 
 }
 
 sdk::Status ModelJob::step(std::uint32_t budget_us) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start = spec_.clock();
     const double budget = 1e-6 * budget_us;
     double done_flops = 0.0;
     while (phase_ != Phase::kDone) {
@@ -48,13 +43,13 @@ sdk::Status ModelJob::step(std::uint32_t budget_us) {
         if (budget_us == 0) {
             if (boundary || done_flops + next_flops() > kNaturalUnitFlops) break;
         } else {
-            const double elapsed = seconds_since(start);
+            const double elapsed = spec_.clock() - start;
             const double pace = done_flops > 0.0 ? elapsed / done_flops : 0.0;
             if (elapsed + next_flops() * std::max(pace, seconds_per_flop_) > budget) break;
         }
     }
     compute_.synchronize();
-    if (done_flops > 0.0) seconds_per_flop_ = seconds_since(start) / done_flops;
+    if (done_flops > 0.0) seconds_per_flop_ = (spec_.clock() - start) / done_flops;
     return phase_ == Phase::kDone ? sdk::Status::kDone : sdk::Status::kMore;
 }
 

@@ -17,6 +17,7 @@ class ModelJob {
     struct Spec {
         TokenGrid grid;
         int images = 1;
+        Deadline::Clock clock;              // the host's: what a step keeps its budget by
         std::uint32_t preview_every = 0;    // steps; 0: the last one only
         std::unique_ptr<Deadline> deadline; // for all images together, also known to the run
         // Called at the end of a run with a deadline.

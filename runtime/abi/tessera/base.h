@@ -1,5 +1,14 @@
 /* Types that every other header of the contract uses: status, tensor, value, input.
  *
+ * A picture on its way shows them all: a request carries values and inputs; the plugin views an
+ * input's memory through its tensor, answers with a status, and fills a tensor that is the frame.
+ *
+ *   static double strength_of(const tessera_request *request) {   // a value, by its id
+ *       for (uint32_t i = 0; i < request->value_count; ++i)
+ *           if (request->values[i].id == PARAM_STRENGTH) return request->values[i].as.number;
+ *       return 1.0;                                               // the host did not send it
+ *   }
+ *
  * Conventions of all headers (see the rules of the ABI in the architecture guide):
  * - Frozen structs never change. Growable structs begin with `struct_size`, which the writer sets to
  *   its sizeof; the reader copies min(struct_size, its own sizeof) into a zeroed local, so that zero
@@ -79,13 +88,15 @@ typedef struct tessera_tensor {
 } tessera_tensor;
 
 /* One parameter's value, by the id of its description (ext/params.h). Frozen. since 0.1
- * Integers, booleans (0 or 1) and choices (index of the label) are in `integer`. */
+ * Integers, booleans (0 or 1) and choices (index of the label) are in `integer`. A text is never
+ * NULL, and valid for the call that received the value. */
 typedef struct tessera_value {
     uint32_t id;
     uint32_t type; /* tessera_param_type */
     union {
-        int64_t integer;
-        double  number;
+        int64_t     integer;
+        double      number;
+        const char *text; /* since 0.2 */
     } as;
 } tessera_value;
 

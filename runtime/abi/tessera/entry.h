@@ -1,4 +1,15 @@
-/* The one symbol that a plugin library exports, and the factory behind it. */
+/* The one symbol that a plugin library exports, and the factory behind it.
+ *
+ * What a host does with a library, in this order:
+ *   entry = symbol TESSERA_ENTRY_SYMBOL          data, so that reading it runs nothing
+ *   entry->abi_version                           another one: the library is closed again
+ *   entry->init(host, path)                      an error: closed, nothing else is called
+ *   factory = entry->get_factory(TESSERA_GENERATOR_FACTORY)
+ *   factory->get_descriptor(i)                   what is in it, for a list
+ *   factory->create(host, id, creation)          any number of instances, see generator.h
+ *   entry->deinit()                              when every instance is destroyed
+ *
+ * Nothing may throw or longjmp across any of these functions. */
 #ifndef TESSERA_ENTRY_H
 #define TESSERA_ENTRY_H
 
@@ -45,7 +56,9 @@ typedef struct tessera_entry {
     const void *(*get_factory)(const char *id);
 } tessera_entry;
 
-#if defined(__GNUC__)
+#if defined(_WIN32)
+#define TESSERA_EXPORT __declspec(dllexport)
+#elif defined(__GNUC__)
 #define TESSERA_EXPORT __attribute__((visibility("default")))
 #else
 #define TESSERA_EXPORT

@@ -2,6 +2,20 @@
  *
  * Lifecycle: create -init-> ready -activate-> active -deactivate-> ready -destroy->
  * Job:       begin -> step (MORE) ... -> step (OK) -> end; to cancel, the host calls end early.
+ *
+ * A picture, as the plugin sees it:
+ *   init                   [main]   reads the head of the model: what can be set, what is taken
+ *   activate(values, sink) [worker] loads weights; after each one:
+ *                                   sink.emit(PROGRESS, step 3 of 120, "weights")
+ *   begin(request, sink)   [worker] allocates for this seed, these values, these inputs
+ *   step(budget)           [worker] predicts some tokens; sink.emit(PROGRESS), sink.emit(CELLS)
+ *   step(budget)           [worker] a picture is due: sink.acquire_frame, to_rgba8, sink.emit(IMAGE)
+ *   ... MORE until the picture is FINAL, then OK
+ *   end                    [worker] frees what begin allocated
+ *   deactivate             [worker] frees what activate loaded; the device may change
+ *
+ * A value changed during a job is for the next one. One whose parameter is marked
+ * TESSERA_PARAM_REACTIVATES is for the next `activate`, which the host makes happen.
  */
 #ifndef TESSERA_GENERATOR_H
 #define TESSERA_GENERATOR_H
@@ -40,6 +54,11 @@ typedef struct tessera_activation {
     uint32_t               struct_size;
     tessera_precision      precision;
     const tessera_compute *compute; /* the device the user chose; valid until `deactivate` returns */
+    /* A snapshot of every described parameter, valid for the call. Those with
+     * TESSERA_PARAM_REACTIVATES stay as they are here until `deactivate`. since 0.2 */
+    const tessera_value   *values;
+    uint32_t               value_count;
+    uint32_t               reserved;
 } tessera_activation;
 
 /* One thing to generate. Growable. since 0.1
@@ -114,8 +133,9 @@ struct tessera_generator {
     /* [main & !active] Also after a failed `init`. */
     void (*destroy)(const tessera_generator *generator);
 
-    /* [worker & !active] May take seconds; polls sink->should_stop and reports PROGRESS. After an
-     * error the generator is not active and holds nothing on the device. */
+    /* [worker & !active] May take seconds; polls sink->should_stop, and then reports PROGRESS (of
+     * image 0; the sink has no frames). After an error the generator is not active and holds nothing
+     * on the device. */
     tessera_status (*activate)(const tessera_generator *generator,
                                const tessera_activation *activation, const tessera_sink *sink);
     /* [worker & active & !job] */

@@ -1,4 +1,16 @@
-/* What the runtime gives a plugin: identity, log, extensions. */
+/* What the runtime gives a plugin: identity, log, extensions.
+ *
+ * A plugin keeps the table that `init` or `create` gave it, and asks for services by id where it
+ * needs them; an extension is looked up once and its table kept:
+ *
+ *   const tessera_ext_clock *clock = host->get_extension(host, TESSERA_EXT_CLOCK);
+ *   if (clock == NULL) {
+ *       host->log(host, TESSERA_LOG_ERROR, "org.example", "no " TESSERA_EXT_CLOCK ", needed for ...");
+ *       return TESSERA_ERROR_UNSUPPORTED;
+ *   }
+ *
+ * A host of another version may lack an extension; one that it has behaves as its header says.
+ */
 #ifndef TESSERA_HOST_H
 #define TESSERA_HOST_H
 

@@ -20,7 +20,19 @@ constexpr std::uint32_t kMaxLabels = 65536;
 constexpr double kMaxWhole = 9007199254740992.0; // 2^53: whole numbers up to here are exact
 constexpr std::size_t kMaxListedLabels = 40;     // in messages
 
-bool is_whole_type(ParamType type) { return type != ParamType::kFloat; }
+bool is_whole_type(ParamType type) { return type != ParamType::kFloat && type != ParamType::kText; }
+
+// A zero would end it on the way to the plugin.
+Result<void> check_text(const Param &param, std::string_view text) {
+    if (text.size() <= TESSERA_PARAM_TEXT_BYTES && text.find('\0') == std::string_view::npos) {
+        return {};
+    }
+    return make_error(Status::kInvalidArgument,
+                      "{} is a text of {} bytes{}; expected at most {} bytes, none of them 0",
+                      param.key, text.size(),
+                      text.size() <= TESSERA_PARAM_TEXT_BYTES ? " with a 0" : "",
+                      TESSERA_PARAM_TEXT_BYTES);
+}
 
 bool is_key(std::string_view key) {
     const auto allowed = [](unsigned char c) {
@@ -49,6 +61,10 @@ Param copy_param(const tessera_param &from) {
     param.max = from.max;
     param.initial = from.initial;
     param.step = from.step;
+    if (param.type == ParamType::kText) {
+        param.min = param.max = param.initial = param.step = 0;
+        param.initial_text = copy_text(from.initial_text);
+    }
     if (param.type == ParamType::kBool) {
         param.min = 0;
         param.max = 1;
@@ -79,7 +95,7 @@ std::string find_fault(const Param &param) {
     if (param.id == 0) return "id is 0";
     if (!is_key(param.key)) return "its key is not in lower_snake_case";
     if (param.name.empty()) return "has no name";
-    if (param.type < ParamType::kInt || param.type > ParamType::kChoice) {
+    if (param.type < ParamType::kInt || param.type > ParamType::kText) {
         return fmt::format("type {} is unknown", static_cast<std::uint32_t>(param.type));
     }
     for (const double number : {param.min, param.max, param.initial, param.step}) {
@@ -146,6 +162,7 @@ nlohmann::json to_json_value(const Param &param, double value) {
     case ParamType::kInt:
         return static_cast<std::int64_t>(value);
     case ParamType::kFloat:
+    case ParamType::kText:
         break;
     }
     return value;
@@ -187,6 +204,7 @@ std::string format_value(const Param &param, double value) {
     case ParamType::kInt:
         return fmt::format("{:.0f}", value);
     case ParamType::kFloat:
+    case ParamType::kText:
         break;
     }
     return fmt::format("{:.6g}", value);
@@ -240,6 +258,7 @@ Result<Params> Params::read(const tessera_generator &generator) {
         }
         param.initial = conform(param, param.initial);
         params.values_.push_back(param.initial);
+        params.texts_.push_back(param.initial_text);
         params.descriptions_.push_back(std::move(param));
     }
     return params;
@@ -262,7 +281,17 @@ const Param *Params::find(std::string_view key) const {
 double Params::value_of(std::string_view key, double otherwise) const {
     const Param *const param = find(key);
     if (param == nullptr) return otherwise;
-    return values_[static_cast<std::size_t>(param - descriptions_.data())];
+    return values_[index_of(*param)];
+}
+
+bool Params::is_initial(const Param &param) const {
+    const std::size_t index = index_of(param);
+    return values_[index] == param.initial && texts_[index] == param.initial_text;
+}
+
+std::string Params::format(const Param &param) const {
+    const std::size_t index = index_of(param);
+    return param.type == ParamType::kText ? texts_[index] : format_value(param, values_[index]);
 }
 
 Result<bool> Params::set(std::uint32_t id, double value) {
@@ -270,11 +299,11 @@ Result<bool> Params::set(std::uint32_t id, double value) {
     if (param == nullptr) {
         return make_error(Status::kNotFound, "no parameter has the id {}", id);
     }
-    if (param->has(TESSERA_PARAM_READ_ONLY)) {
-        return make_error(Status::kInvalidArgument, "{} can only be read", param->key);
+    if (param->type == ParamType::kText) {
+        return make_error(Status::kInvalidArgument, "{} is {}; expected a text", param->key, value);
     }
     const double conformed = conform(*param, value);
-    double &kept = values_[static_cast<std::size_t>(param - descriptions_.data())];
+    double &kept = values_[index_of(*param)];
     return std::exchange(kept, conformed) != conformed;
 }
 
@@ -286,36 +315,51 @@ Result<bool> Params::set_text(std::string_view key, std::string_view text) {
         return make_error(Status::kNotFound, "no parameter has the key '{}'; expected one of: {}",
                           key, keys.empty() ? "(it has none)" : keys);
     }
+    if (param->type == ParamType::kText) {
+        if (auto checked = check_text(*param, text); !checked) return checked.error();
+        return std::exchange(texts_[index_of(*param)], std::string(text)) != text;
+    }
     auto value = parse_value(*param, text);
     if (!value) return value.error();
     return set(param->id, *value);
 }
 
 void Params::reset() {
-    for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = descriptions_[i].initial;
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+        values_[i] = descriptions_[i].initial;
+        texts_[i] = descriptions_[i].initial_text;
+    }
 }
 
-std::vector<tessera_value> Params::snapshot() const {
+ParamSnapshot Params::snapshot() const {
+    auto texts = std::make_shared<const std::vector<std::string>>(texts_);
     std::vector<tessera_value> values;
     values.reserve(values_.size());
     for (std::size_t i = 0; i < values_.size(); ++i) {
         tessera_value value{};
         value.id = descriptions_[i].id;
         value.type = static_cast<std::uint32_t>(descriptions_[i].type);
-        if (is_whole_type(descriptions_[i].type)) {
+        if (descriptions_[i].type == ParamType::kText) {
+            value.as.text = (*texts)[i].c_str();
+        } else if (is_whole_type(descriptions_[i].type)) {
             value.as.integer = static_cast<std::int64_t>(values_[i]);
         } else {
             value.as.number = values_[i];
         }
         values.push_back(value);
     }
-    return values;
+    return {std::move(values), std::move(texts)};
 }
 
 std::string Params::to_json() const {
     nlohmann::ordered_json object = nlohmann::ordered_json::object();
     for (std::size_t i = 0; i < values_.size(); ++i) {
-        object[descriptions_[i].key] = to_json_value(descriptions_[i], values_[i]);
+        const Param &param = descriptions_[i];
+        if (param.type == ParamType::kText) {
+            object[param.key] = texts_[i];
+        } else {
+            object[param.key] = to_json_value(param, values_[i]);
+        }
     }
     // Labels come from plugins: bytes that are no UTF-8 must not throw.
     return object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
@@ -329,13 +373,19 @@ Result<std::vector<std::string>> Params::load_json(std::string_view text) {
     std::vector<std::string> unused;
     for (const auto &[key, value] : object.items()) {
         const Param *const param = find(key);
+        if (param != nullptr && param->type == ParamType::kText) {
+            const bool taken =
+                value.is_string() && set_text(key, value.get_ref<const std::string &>());
+            if (!taken) unused.push_back(key);
+            continue;
+        }
         const double number = param != nullptr ? from_json_value(*param, value)
                                                : std::numeric_limits<double>::quiet_NaN();
-        if (std::isnan(number) || param->has(TESSERA_PARAM_READ_ONLY)) {
+        if (std::isnan(number)) {
             unused.push_back(key);
             continue;
         }
-        values_[static_cast<std::size_t>(param - descriptions_.data())] = conform(*param, number);
+        values_[index_of(*param)] = conform(*param, number);
     }
     return unused;
 }

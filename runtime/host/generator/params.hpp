@@ -7,6 +7,7 @@
 #include <tessera/ext/params.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,10 +20,11 @@ enum class ParamType : tessera_param_type {
     kFloat = TESSERA_PARAM_FLOAT,
     kBool = TESSERA_PARAM_BOOL,
     kChoice = TESSERA_PARAM_CHOICE,
+    kText = TESSERA_PARAM_TEXT,
 };
 
-// One description, owned. All limits and values are finite doubles; integers, booleans (0 or 1) and
-// choices (index of the label) are whole numbers.
+// One description, owned. All limits and values but texts are finite doubles; integers, booleans
+// (0 or 1) and choices (index of the label) are whole numbers. A text has no limits.
 struct Param {
     std::uint32_t id = 0;
     std::string key;
@@ -37,10 +39,12 @@ struct Param {
     double initial = 0;
     double step = 0; // 0: continuous; never 0 for the other types
     std::vector<std::string> labels;
+    std::string initial_text; // of a kText
 
     [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
 };
 
+// The next four are about numbers: of a kText they know nothing.
 // The nearest value that the description allows; `initial` for NaN.
 [[nodiscard]] double conform(const Param &param, double value);
 
@@ -50,6 +54,12 @@ struct Param {
 // Reads a number, on/off/true/false/yes/no, a label (case ignored) or a label's index. An unknown
 // label or a number outside [min, max] is an error that says what is allowed.
 [[nodiscard]] Result<double> parse_value(const Param &param, std::string_view text);
+
+// Every value at one moment, as the contract has it. Copies share their texts.
+struct ParamSnapshot {
+    std::vector<tessera_value> values;
+    std::shared_ptr<const std::vector<std::string>> texts; // what the values point to
+};
 
 class Params {
   public:
@@ -65,14 +75,20 @@ class Params {
 
     // By position in descriptions().
     [[nodiscard]] double value(std::size_t index) const { return values_[index]; }
+    [[nodiscard]] const std::string &text(std::size_t index) const { return texts_[index]; }
+    // Of one of descriptions(). For people: format_value, or the text.
+    [[nodiscard]] bool is_initial(const Param &param) const;
+    [[nodiscard]] std::string format(const Param &param) const;
     [[nodiscard]] double value_of(std::string_view key, double otherwise) const;
 
-    // True when the value changed; it is conformed first.
+    // True when the value changed; a number is conformed first.
     Result<bool> set(std::uint32_t id, double value);
+    // A kText takes any text of at most TESSERA_PARAM_TEXT_BYTES, the others what parse_value
+    // reads.
     Result<bool> set_text(std::string_view key, std::string_view text);
     void reset();
 
-    [[nodiscard]] std::vector<tessera_value> snapshot() const;
+    [[nodiscard]] ParamSnapshot snapshot() const;
 
     // {"steps": 64, "class": "bark", "flip": true}; choices by label. Loading takes what it knows,
     // conforms numbers, and returns the keys it could not use.
@@ -80,8 +96,13 @@ class Params {
     Result<std::vector<std::string>> load_json(std::string_view text);
 
   private:
+    [[nodiscard]] std::size_t index_of(const Param &param) const {
+        return static_cast<std::size_t>(&param - descriptions_.data());
+    }
+
     std::vector<Param> descriptions_;
-    std::vector<double> values_; // one per description
+    std::vector<double> values_;     // one per description
+    std::vector<std::string> texts_; // likewise; empty but for a kText
 };
 
 } // namespace tessera

@@ -4,10 +4,12 @@
 #include "host/plugin/plugin_text.hpp"
 #include "host/plugin/services_weights.hpp"
 
+#include <tessera/ext/clock.h>
 #include <tessera/ext/parallel.h>
 #include <tessera/ext/thread_check.h>
 #include <tessera/ext/weights.h>
 
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -46,14 +48,24 @@ std::int32_t is_worker(const tessera_host *host) {
     return host_of(host).is_worker_thread() ? 1 : 0;
 }
 
+std::uint64_t now_ns(const tessera_host *host) { return host_of(host).now_ns(); }
+
+std::uint64_t system_now_ns() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
 const void *get_extension(const tessera_host * /*host*/, const char *id) {
     static constexpr tessera_ext_parallel kParallel{parallel_for, get_thread_count};
     static constexpr tessera_ext_thread_check kThreadCheck{is_main, is_worker};
+    static constexpr tessera_ext_clock kClock{now_ns};
     if (id == nullptr) return nullptr;
     const std::string_view wanted(id);
     if (wanted == TESSERA_EXT_WEIGHTS) return &weights_extension();
     if (wanted == TESSERA_EXT_PARALLEL) return &kParallel;
     if (wanted == TESSERA_EXT_THREAD_CHECK) return &kThreadCheck;
+    if (wanted == TESSERA_EXT_CLOCK) return &kClock;
     return nullptr;
 }
 
@@ -63,7 +75,8 @@ Host::Host(const HostConfig &config)
     : program_(config.program), version_(fmt::format("{}.{}.{}", TESSERA_VERSION_MAJOR,
                                                      TESSERA_VERSION_MINOR, TESSERA_VERSION_PATCH)),
       plugin_dirs_(tessera::plugin_dirs(config.plugin_dirs)),
-      model_dirs_(tessera::model_dirs(config.model_dirs)) {
+      model_dirs_(tessera::model_dirs(config.model_dirs)),
+      now_ns_(config.now_ns ? config.now_ns : system_now_ns) {
     table_.abi_version = TESSERA_ABI_VERSION;
     table_.name = program_.c_str();
     table_.version = version_.c_str();

@@ -10,7 +10,9 @@
 
 #include <tessera/host.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -24,6 +26,7 @@ struct HostConfig {
     std::string program = "tessera"; // for messages of plugins
     PathList plugin_dirs;            // searched before the usual places, see search.hpp
     PathList model_dirs;
+    std::function<std::uint64_t()> now_ns; // monotonic clock; empty: the system's
 };
 
 // Made and destroyed on the control thread. One per program: a plugin library's `init` runs once
@@ -48,6 +51,10 @@ class Host : public std::enable_shared_from_this<Host> {
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>>
     open_weights_beside(const std::filesystem::path &beside, std::string_view name);
 
+    // [any] The clock that plugins have too (tessera.clock/1).
+    [[nodiscard]] std::uint64_t now_ns() const { return now_ns_(); }
+    [[nodiscard]] std::uint64_t now_us() const { return now_ns_() / 1000; }
+
     [[nodiscard]] bool is_main_thread() const { return std::this_thread::get_id() == main_; }
     [[nodiscard]] bool is_worker_thread() const;
     // Of the worker that asks; nullptr on other threads.
@@ -62,6 +69,7 @@ class Host : public std::enable_shared_from_this<Host> {
     std::string version_;
     PathList plugin_dirs_;
     PathList model_dirs_;
+    std::function<std::uint64_t()> now_ns_;
     tessera_host table_{};
     WeightCache weights_;
     std::map<std::filesystem::path, std::weak_ptr<Library>> libraries_; // [main]

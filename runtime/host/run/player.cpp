@@ -28,7 +28,7 @@ Result<std::unique_ptr<Player>> Player::create(PlayerConfig config) {
     state->session = std::move(*session);
     state->params = state->session->generator().params();
     if (state->config.worker_thread) {
-        auto worker = PlayerWorker::start(*state->session);
+        auto worker = PlayerWorker::start(*state->session, state->params.snapshot());
         if (!worker) return worker.error();
         state->worker = std::move(*worker);
     }
@@ -127,7 +127,7 @@ Result<void> Player::activate() {
         return make_error(Status::kInvalidArgument,
                           "activate: this player has a worker thread, which does it");
     }
-    return state_->session->activate({});
+    return state_->session->prepare(state_->params.snapshot(), {});
 }
 
 Result<RunReport> Player::run(const PlayRequest &request,

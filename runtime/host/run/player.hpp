@@ -54,8 +54,7 @@ struct PlayerConfig {
     // The device to use instead of opening `backend`; only this player's, until it is destroyed.
     std::shared_ptr<const tessera_compute> compute;
 
-    std::shared_ptr<Host> host;            // nullptr: one of its own
-    std::function<std::uint64_t()> now_us; // monotonic clock; empty: the system's
+    std::shared_ptr<Host> host; // nullptr: one of its own
 };
 
 // Who is playing; copied from the plugin.

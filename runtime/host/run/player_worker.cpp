@@ -22,11 +22,12 @@ bool is_droppable(const PlayerEvent &event) {
 
 } // namespace
 
-Result<std::unique_ptr<PlayerWorker>> PlayerWorker::start(Session &session) {
+Result<std::unique_ptr<PlayerWorker>> PlayerWorker::start(Session &session, ParamSnapshot values) {
     std::unique_ptr<PlayerWorker> worker(new PlayerWorker(session));
     // The standard library reports a lack of threads by throwing.
     try {
-        worker->thread_ = std::thread([self = worker.get()] { self->work(); });
+        worker->thread_ =
+            std::thread([self = worker.get(), values = std::move(values)] { self->work(values); });
     } catch (const std::system_error &error) {
         return make_error(Status::kFailed, "cannot start the player's thread: {}", error.what());
     }
@@ -108,10 +109,10 @@ void PlayerWorker::push(PlayerEvent event) {
     events_.push_back(std::move(event));
 }
 
-void PlayerWorker::work() {
+void PlayerWorker::work(const ParamSnapshot &values) {
     lower_thread_priority(kWorkerNice);
     trace::name_thread("player");
-    activate();
+    activate(values);
     std::unique_lock lock(mutex_);
     while (true) {
         wake_.wait(lock, [&] { return quit_ || pending_; });
@@ -143,7 +144,7 @@ SessionCallbacks PlayerWorker::activation_callbacks() {
     return callbacks;
 }
 
-Result<void> PlayerWorker::prepare(const std::vector<tessera_value> &values) {
+Result<void> PlayerWorker::prepare(const ParamSnapshot &values) {
     if (session_.is_prepared(values)) return {};
     {
         const std::lock_guard lock(mutex_);
@@ -164,8 +165,8 @@ Result<void> PlayerWorker::prepare(const std::vector<tessera_value> &values) {
     return prepared;
 }
 
-void PlayerWorker::activate() {
-    auto prepared = prepare({});
+void PlayerWorker::activate(const ParamSnapshot &values) {
+    auto prepared = prepare(values);
     if (prepared || quit_) return;
     const std::lock_guard lock(mutex_);
     state_.phase = PlayerPhase::kFailed;

@@ -20,8 +20,9 @@ namespace tessera {
 
 class PlayerWorker {
   public:
-    // `session` outlives the worker, which activates it at once.
-    [[nodiscard]] static Result<std::unique_ptr<PlayerWorker>> start(Session &session);
+    // `session` outlives the worker, which activates it at once with these values.
+    [[nodiscard]] static Result<std::unique_ptr<PlayerWorker>> start(Session &session,
+                                                                     ParamSnapshot values);
     // Stops at the next step boundary, deactivates the session, joins.
     ~PlayerWorker();
     PlayerWorker(const PlayerWorker &) = delete;
@@ -37,10 +38,10 @@ class PlayerWorker {
   private:
     explicit PlayerWorker(Session &session) : session_(session) {}
 
-    void work();
-    void activate();
+    void work(const ParamSnapshot &values);
+    void activate(const ParamSnapshot &values);
     SessionCallbacks activation_callbacks();
-    Result<void> prepare(const std::vector<tessera_value> &values);
+    Result<void> prepare(const ParamSnapshot &values);
     void run(const SessionJob &job);
     void drop_pending();                                             // locked
     void push(PlayerEvent event);                                    // locked

@@ -6,19 +6,13 @@
 #include "host/run/job.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 namespace tessera {
 namespace {
-
-std::uint64_t system_now_us() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
 
 // What the model's metadata names, else the default.
 std::string choose_plugin(const PlayerConfig &config, const WeightSet *weights) {
@@ -50,6 +44,11 @@ void copy_elements(const tessera_tensor &tensor, std::vector<std::byte> &out) {
             }
         }
     }
+}
+
+bool has_same_value(const tessera_value &a, const tessera_value &b) {
+    if (a.type != TESSERA_PARAM_TEXT) return a.as.integer == b.as.integer;
+    return std::string_view(a.as.text) == b.as.text;
 }
 
 PlayerEvent::Type event_type(tessera_event_type type) {
@@ -94,7 +93,6 @@ PlayerEvent copy_event(const tessera_event &from, std::uint64_t job) {
 } // namespace
 
 Session::Session(PlayerConfig config) : config_(std::move(config)) {
-    if (!config_.now_us) config_.now_us = system_now_us;
     if (config_.frames == nullptr) config_.frames = &dropped_;
 }
 
@@ -134,16 +132,19 @@ void Session::close_device() {
 
 std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
 
-Result<void> Session::activate(const SessionCallbacks &callbacks) {
-    if (is_active()) return {};
+Result<void> Session::open_device() {
+    if (device_ != nullptr) return {};
+    auto device = Device::open(config_.backend, config_.threads, config_.free_multiprocessors,
+                               config_.compute);
+    if (!device) return device.error();
+    device_ = std::move(*device);
+    config_.frames->use_device(&device_->compute());
+    return {};
+}
+
+Result<void> Session::activate(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
     const std::uint64_t started = now_us();
-    if (device_ == nullptr) {
-        auto device = Device::open(config_.backend, config_.threads, config_.free_multiprocessors,
-                                   config_.compute);
-        if (!device) return device.error();
-        device_ = std::move(*device);
-        config_.frames->use_device(&device_->compute());
-    }
+    if (auto opened = open_device(); !opened) return opened;
     const WorkerScope worker(*config_.host, &device_->threads());
     JobSinkConfig sink_config;
     sink_config.generator = info_.id;
@@ -159,6 +160,8 @@ Result<void> Session::activate(const SessionCallbacks &callbacks) {
     activation.struct_size = sizeof activation;
     activation.precision = config_.precision;
     activation.compute = &device_->compute();
+    activation.values = values.values.data();
+    activation.value_count = static_cast<std::uint32_t>(values.values.size());
     auto activated = generator_->activate(activation, sink.table());
     auto synchronized = device_->synchronize();
     if (activated && !synchronized) {
@@ -167,6 +170,7 @@ Result<void> Session::activate(const SessionCallbacks &callbacks) {
                           synchronized.error().message);
     }
     activation_us_ = now_us() - started;
+    active_values_ = values;
     return activated;
 }
 
@@ -178,35 +182,23 @@ void Session::deactivate() {
     close_device();
 }
 
-std::vector<tessera_value>
-Session::reactivating_values(const std::vector<tessera_value> &values) const {
-    std::vector<tessera_value> chosen;
-    for (const tessera_value &value : values) {
-        const Param *const param = generator_->params().find(value.id);
-        if (param != nullptr && param->has(TESSERA_PARAM_REACTIVATES)) chosen.push_back(value);
-    }
-    return chosen;
-}
-
-bool Session::is_prepared(const std::vector<tessera_value> &values) const {
+bool Session::is_prepared(const ParamSnapshot &values) const {
     if (!is_active()) return false;
-    const auto wanted = reactivating_values(values);
-    return active_values_.empty() ||
-           std::equal(wanted.begin(), wanted.end(), active_values_.begin(), active_values_.end(),
-                      [](const tessera_value &a, const tessera_value &b) {
-                          return a.id == b.id && a.as.integer == b.as.integer;
-                      });
+    const auto all = generator_->params().descriptions(); // in the order of every snapshot
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (!all[i].has(TESSERA_PARAM_REACTIVATES)) continue;
+        if (!has_same_value(values.values[i], active_values_.values[i])) return false;
+    }
+    return true;
 }
 
-Result<void> Session::prepare(const std::vector<tessera_value> &values,
-                              const SessionCallbacks &callbacks) {
-    if (is_active() && !is_prepared(values)) {
+Result<void> Session::prepare(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
+    if (is_prepared(values)) return {};
+    if (is_active()) {
         const WorkerScope worker(*config_.host, &device_->threads());
         generator_->deactivate();
     }
-    if (auto activated = activate(callbacks); !activated) return activated;
-    active_values_ = reactivating_values(values);
-    return {};
+    return activate(values, callbacks);
 }
 
 Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &callbacks) {
@@ -236,9 +228,9 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
     request.seed = job.request.seed;
     request.first_image = job.request.first_image;
     request.image_count = std::max(job.request.image_count, 1U);
-    request.value_count = static_cast<std::uint32_t>(job.values.size());
+    request.value_count = static_cast<std::uint32_t>(job.values.values.size());
     request.input_count = static_cast<std::uint32_t>(inputs->size());
-    request.values = job.values.data();
+    request.values = job.values.values.data();
     request.inputs = inputs->data();
 
     RunReport report;

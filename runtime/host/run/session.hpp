@@ -19,7 +19,7 @@ namespace tessera {
 struct SessionJob {
     std::uint64_t number = 0;
     PlayRequest request;
-    std::vector<tessera_value> values;
+    ParamSnapshot values;
 };
 
 // Called on the worker; each may be empty.
@@ -39,19 +39,18 @@ class Session {
     [[nodiscard]] const PlayerInfo &info() const { return info_; }
     [[nodiscard]] const Generator &generator() const { return *generator_; }
     [[nodiscard]] Host &host() { return *config_.host; }
-    [[nodiscard]] std::uint64_t now_us() const { return config_.now_us(); }
+    [[nodiscard]] std::uint64_t now_us() const { return config_.host->now_us(); }
 
-    // Opens the device, activates the generator. Progress comes as kProgress events of job 0.
-    [[nodiscard]] Result<void> activate(const SessionCallbacks &callbacks);
     void deactivate();
     [[nodiscard]] bool is_active() const { return generator_->is_active(); }
     [[nodiscard]] std::string device() const;
     [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; }
-    // Activates if need be, anew when values changed that take effect only then.
-    [[nodiscard]] Result<void> prepare(const std::vector<tessera_value> &values,
+    // Opens the device and activates the generator if need be, again when values changed that take
+    // effect only then. Progress comes as kProgress events of job 0.
+    [[nodiscard]] Result<void> prepare(const ParamSnapshot &values,
                                        const SessionCallbacks &callbacks);
     // False: the next `prepare` takes time.
-    [[nodiscard]] bool is_prepared(const std::vector<tessera_value> &values) const;
+    [[nodiscard]] bool is_prepared(const ParamSnapshot &values) const;
 
     // Prepares, then runs a job to its end. Stopped: status kCancelled.
     [[nodiscard]] Result<RunReport> run(const SessionJob &job, const SessionCallbacks &callbacks);
@@ -61,7 +60,8 @@ class Session {
     void close_device();
     Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks,
                                 std::uint64_t started_us);
-    std::vector<tessera_value> reactivating_values(const std::vector<tessera_value> &values) const;
+    Result<void> open_device();
+    Result<void> activate(const ParamSnapshot &values, const SessionCallbacks &callbacks);
 
     PlayerConfig config_;
     PlayerInfo info_;
@@ -69,7 +69,7 @@ class Session {
     std::unique_ptr<Generator> generator_;
     std::unique_ptr<Device> device_;
     std::uint64_t activation_us_ = 0;
-    std::vector<tessera_value> active_values_; // those that take effect at activation
+    ParamSnapshot active_values_; // those it was activated with
 };
 
 } // namespace tessera

@@ -38,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(
                     BadInstance{"test.null-step", "its step is NULL"},
                     BadInstance{"test.null-descriptor", "descriptor is NULL"},
                     BadInstance{"test.init-fails", "init: failed: the head of the model is odd"},
-                    BadInstance{"test.params-null", "parameter 0 of 5 is NULL"},
+                    BadInstance{"test.params-null", "parameter 0 of 6 is NULL"},
                     BadInstance{"test.params-huge-count", "claims 4294967295 parameters"},
                     BadInstance{"test.param-min-above-max", "min 3 > max 2"},
                     BadInstance{"test.param-same-id", "its id is another's"},

@@ -63,13 +63,13 @@ class JobTest : public testing::Test {
     }
     Result<void> run_job(Generator &generator, std::uint32_t preview_every,
                          std::uint32_t max_idle_steps) {
-        const auto values = generator.params().snapshot();
+        const ParamSnapshot snapshot = generator.params().snapshot();
         tessera_request request{};
         request.struct_size = sizeof request;
         request.preview_every = preview_every;
         request.image_count = 1;
-        request.value_count = static_cast<std::uint32_t>(values.size());
-        request.values = values.data();
+        request.value_count = static_cast<std::uint32_t>(snapshot.values.size());
+        request.values = snapshot.values.data();
         JobSinkConfig config;
         config.generator = generator.descriptor().id;
         config.frames = &frames_;

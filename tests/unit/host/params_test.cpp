@@ -32,7 +32,7 @@ class ParamsTest : public testing::Test {
 };
 
 TEST_F(ParamsTest, CopiesDescriptionsAndStartsWithInitialValues) {
-    ASSERT_EQ(params_.descriptions().size(), 5U);
+    ASSERT_EQ(params_.descriptions().size(), 6U);
     EXPECT_EQ(param("steps").help, "How many.");
     EXPECT_EQ(param("steps").step, 1); // of a whole number
     EXPECT_EQ(param("class").max, 2);
@@ -103,15 +103,41 @@ TEST_F(ParamsTest, WrongTextsNameKeyValueAndWhatIsAllowed) {
 
 TEST_F(ParamsTest, SnapshotsHaveTheTypeOfTheDescription) {
     EXPECT_TRUE(params_.set_text("class", "sand"));
-    const auto values = params_.snapshot();
-    ASSERT_EQ(values.size(), 5U);
+    EXPECT_TRUE(*params_.set_text("note", "two words"));
+    const ParamSnapshot snapshot = params_.snapshot();
+    params_.reset(); // a snapshot stays
+    const auto &values = snapshot.values;
+    ASSERT_EQ(values.size(), 6U);
+    EXPECT_STREQ(values[5].as.text, "two words");
     EXPECT_EQ(values[0].as.integer, 4);
     EXPECT_EQ(values[1].as.number, 1.0);
     EXPECT_EQ(values[3].type, static_cast<std::uint32_t>(TESSERA_PARAM_CHOICE));
     EXPECT_EQ(values[3].as.integer, 1);
 }
 
+TEST_F(ParamsTest, ATextIsAnyTextUpToItsLength) {
+    EXPECT_EQ(params_.format(param("note")), "none");
+    EXPECT_TRUE(*params_.set_text("note", "a \"b\" \xC3\xA9"));
+    EXPECT_FALSE(*params_.set_text("note", "a \"b\" \xC3\xA9"));
+    EXPECT_EQ(params_.format(param("note")), "a \"b\" \xC3\xA9");
+    EXPECT_FALSE(params_.is_initial(param("note")));
+    EXPECT_TRUE(params_.set_text("note", std::string(TESSERA_PARAM_TEXT_BYTES, 'x')));
+    const auto longer = params_.set_text("note", std::string(TESSERA_PARAM_TEXT_BYTES + 1, 'x'));
+    ASSERT_FALSE(longer);
+    EXPECT_THAT(longer.error().message,
+                HasSubstr("note is a text of 4097 bytes; expected at most"));
+    const auto cut = params_.set_text("note", std::string("a\0b", 3));
+    ASSERT_FALSE(cut);
+    EXPECT_THAT(cut.error().message, HasSubstr("with a 0"));
+    const auto number = params_.set(param("note").id, 3);
+    ASSERT_FALSE(number);
+    EXPECT_THAT(number.error().message, HasSubstr("note is 3; expected a text"));
+    params_.reset();
+    EXPECT_TRUE(params_.is_initial(param("note")));
+}
+
 TEST_F(ParamsTest, JsonGoesThereAndBack) {
+    EXPECT_TRUE(params_.set_text("note", "kept"));
     EXPECT_TRUE(params_.set_text("class", "sand"));
     EXPECT_TRUE(params_.set_text("flip", "on"));
     EXPECT_TRUE(params_.set_text("strength", "0.25"));
@@ -121,6 +147,7 @@ TEST_F(ParamsTest, JsonGoesThereAndBack) {
     const auto unused = params_.load_json(json);
     ASSERT_TRUE(unused);
     EXPECT_TRUE(unused->empty());
+    EXPECT_EQ(params_.format(param("note")), "kept");
     EXPECT_EQ(params_.value_of("class", -1), 1);
     EXPECT_EQ(params_.value_of("flip", -1), 1);
     EXPECT_EQ(params_.value_of("strength", -1), 0.25);
@@ -128,9 +155,9 @@ TEST_F(ParamsTest, JsonGoesThereAndBack) {
 
 TEST_F(ParamsTest, LoadingTakesWhatItCanAndNamesTheRest) {
     const auto unused = params_.load_json(
-        R"({"steps": 1e12, "class": "wood", "flip": 7, "colour": 1, "strength": [1]})");
+        R"({"steps": 1e12, "class": "wood", "flip": 7, "colour": 1, "strength": [1], "note": 4})");
     ASSERT_TRUE(unused);
-    EXPECT_THAT(*unused, testing::UnorderedElementsAre("class", "colour", "strength"));
+    EXPECT_THAT(*unused, testing::UnorderedElementsAre("class", "colour", "strength", "note"));
     EXPECT_EQ(params_.value_of("steps", 0), 1e9); // conformed
     EXPECT_EQ(params_.value_of("flip", 0), 1);
     EXPECT_FALSE(params_.load_json("[1]"));

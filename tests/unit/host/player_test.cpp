@@ -23,18 +23,19 @@ using Type = PlayerEvent::Type;
 constexpr std::uint64_t kLongUs = 60'000'000;  // that no test should need
 constexpr const char *kEndless = "1000000000"; // steps
 
-// The first pixel of every published frame: seed, class, activations (255: a mask was there).
+// The first pixel of every published frame: seed, class, activations (255: a mask was there), and
+// what the generator was activated with.
 class PixelFrames : public MemoryFrames {
   public:
     struct Seen {
-        std::uint8_t seed, class_index, activations;
+        std::uint8_t seed, class_index, activations, device_size;
         FrameInfo info;
     };
     PixelFrames()
         : MemoryFrames([this](const tessera_tensor &frame, const FrameInfo &info) {
               const auto *const pixel = static_cast<const std::uint8_t *>(frame.data);
               const std::lock_guard lock(mutex_);
-              seen_.push_back({pixel[0], pixel[1], pixel[2], info});
+              seen_.push_back({pixel[0], pixel[1], pixel[2], pixel[3], info});
               return Result<void>();
           }) {}
     std::vector<Seen> seen() const {
@@ -93,7 +94,7 @@ class PlayerTest : public testing::Test {
 TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
     const auto player = make("test.good");
     EXPECT_EQ(player->info().id, "test.good");
-    EXPECT_EQ(player->params().descriptions().size(), 5U);
+    EXPECT_EQ(player->params().descriptions().size(), 6U);
     EXPECT_EQ(player->inputs().size(), 3U);
     EXPECT_EQ(player->features().size(), 1U);
     await(*player, Type::kActivated, 0);
@@ -197,7 +198,7 @@ TEST_F(PlayerTest, OfSeveralSubmitsTheLastOneRunsAndEveryOneEnds) {
     EXPECT_EQ(count(Type::kFinished), 1U);
 }
 
-TEST_F(PlayerTest, AValueForTheDeviceActivatesAnew) {
+TEST_F(PlayerTest, AValueForTheDeviceActivatesAgainAndIsGivenThere) {
     const auto player = make("test.good");
     std::uint64_t job = player->submit({});
     await(*player, Type::kFinished, job);
@@ -208,6 +209,7 @@ TEST_F(PlayerTest, AValueForTheDeviceActivatesAnew) {
     job = player->submit({});
     await(*player, Type::kFinished, job);
     EXPECT_EQ(frames_.seen().back().activations, 2);
+    EXPECT_EQ(frames_.seen().back().device_size, 3);
 }
 
 TEST_F(PlayerTest, InputsReachTheGenerator) {
@@ -363,7 +365,10 @@ TEST_F(PlayerTest, TimesComeFromTheGivenClock) {
     PlayerConfig config = test::player_config("test.good");
     config.worker_thread = false;
     std::uint64_t now = 0;
-    config.now_us = [&] { return now; };
+    HostConfig host;
+    host.plugin_dirs = {TESSERA_TEST_PLUGINS};
+    host.now_ns = [&] { return 1000 * now; };
+    config.host = Host::create(host);
     auto player = Player::create(config);
     ASSERT_TRUE(player);
     const auto report = (*player)->run(

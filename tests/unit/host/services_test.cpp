@@ -5,6 +5,7 @@
 #include "tests/unit/host/host_fixture.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
+#include <tessera/ext/clock.h>
 #include <tessera/ext/parallel.h>
 #include <tessera/ext/thread_check.h>
 #include <tessera/ext/weights.h>
@@ -121,6 +122,18 @@ TEST_F(Services, KnowsWhichThreadAsks) {
     }).join();
     const WorkerScope worker(*host_, nullptr); // a program with one thread
     EXPECT_EQ(check.is_worker(host_->table()), 1);
+}
+
+TEST_F(Services, TheClockIsTheHosts) {
+    const auto &system = extension<tessera_ext_clock>(*host_, TESSERA_EXT_CLOCK);
+    const std::uint64_t before = system.now_ns(host_->table());
+    EXPECT_GT(before, 0U);
+    EXPECT_LE(before, system.now_ns(host_->table()));
+    config_.now_ns = [] { return std::uint64_t{1'234'567}; };
+    const auto host = Host::create(config_);
+    EXPECT_EQ(extension<tessera_ext_clock>(*host, TESSERA_EXT_CLOCK).now_ns(host->table()),
+              1'234'567U);
+    EXPECT_EQ(host->now_us(), 1'234U);
 }
 
 TEST_F(Services, ParallelForRunsEveryIndexOnce) {

@@ -11,7 +11,15 @@
 #include <string.h>
 
 enum { SIZE = 8, CELLS = 4 };
-enum { PARAM_STEPS = 1, PARAM_STRENGTH = 2, PARAM_FLIP = 3, PARAM_CLASS = 4, PARAM_DEVICE = 5 };
+enum {
+    PARAM_STEPS = 1,
+    PARAM_STRENGTH = 2,
+    PARAM_FLIP = 3,
+    PARAM_CLASS = 4,
+    PARAM_DEVICE = 5,
+    PARAM_NOTE = 6
+};
+enum { PARAMS = 6 };
 
 enum fault {
     GOOD,
@@ -109,7 +117,8 @@ struct instance {
     const tessera_host *host;
     enum fault fault;
     uint8_t activations;
-    tessera_param params[5];
+    uint8_t device_size; /* it was activated with */
+    tessera_param params[PARAMS];
     tessera_input_slot slots[3];
     tessera_feature tap;
 };
@@ -174,9 +183,14 @@ static void describe(struct instance *self) {
          .max = 4,
          .initial = 1,
          .flags = TESSERA_PARAM_REACTIVATES | TESSERA_PARAM_ADVANCED},
+        {.id = PARAM_NOTE,
+         .key = "note",
+         .type = TESSERA_PARAM_TEXT,
+         .name = "Note",
+         .initial_text = "none"},
     };
     memcpy(self->params, all, sizeof all);
-    for (int i = 0; i < 5; ++i) self->params[i].struct_size = sizeof(tessera_param);
+    for (int i = 0; i < PARAMS; ++i) self->params[i].struct_size = sizeof(tessera_param);
     tessera_param *const p = self->params;
     switch (self->fault) {
     case PARAM_MIN_ABOVE_MAX:
@@ -248,7 +262,7 @@ static void describe(struct instance *self) {
 }
 
 static uint32_t param_count(const tessera_generator *generator) {
-    return self_of(generator)->fault == PARAMS_HUGE_COUNT ? 0xffffffffu : 5;
+    return self_of(generator)->fault == PARAMS_HUGE_COUNT ? 0xffffffffu : PARAMS;
 }
 static const tessera_param *param(const tessera_generator *generator, uint32_t index) {
     struct instance *self = self_of(generator);
@@ -293,7 +307,10 @@ static void destroy(const tessera_generator *generator) { free(self_of(generator
 static tessera_status activate(const tessera_generator *generator,
                                const tessera_activation *activation, const tessera_sink *sink) {
     struct instance *self = self_of(generator);
-    (void)activation;
+    for (uint32_t i = 0; i < activation->value_count; ++i) {
+        const tessera_value *value = &activation->values[i];
+        if (value->id == PARAM_DEVICE) self->device_size = (uint8_t)value->as.integer;
+    }
     for (uint32_t i = 1; i <= 2; ++i) {
         const tessera_event event = {.struct_size = sizeof event,
                                      .type = TESSERA_EVENT_PROGRESS,
@@ -349,7 +366,7 @@ static tessera_event make_event(const tessera_job *job, tessera_event_type type)
     return event;
 }
 
-/* Every pixel tells: seed, class, activations, image. */
+/* Every pixel tells: seed, class, activations, what it was activated with. */
 static void paint(const struct instance *self, const tessera_job *job, uint32_t image,
                   const tessera_tensor *frame) {
     uint8_t *pixel = frame->data;
@@ -357,7 +374,7 @@ static void paint(const struct instance *self, const tessera_job *job, uint32_t 
         pixel[0] = (uint8_t)(job->seed + job->first_image + image);
         pixel[1] = job->class_index;
         pixel[2] = job->has_mask ? 255 : self->activations;
-        pixel[3] = 255;
+        pixel[3] = self->device_size;
     }
 }
 

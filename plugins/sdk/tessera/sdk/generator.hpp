@@ -25,6 +25,7 @@
 #include <deque>
 #include <memory>
 #include <new>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -48,8 +49,51 @@ template <class T>
     return local;
 }
 
-// What activate receives.
-struct Activation {
+// Values of the described parameters, by their descriptions. Valid for the call that received them.
+class Values {
+  public:
+    explicit Values(std::span<const tessera_value> values) : values_(values) {}
+
+    // A described parameter's value; its initial value when the host does not send it.
+    [[nodiscard]] int operator[](const IntParam &p) const {
+        const tessera_value *value = find(p.id, TESSERA_PARAM_INT);
+        return static_cast<int>(value != nullptr ? value->as.integer : p.initial);
+    }
+    [[nodiscard]] double operator[](const FloatParam &p) const {
+        const tessera_value *value = find(p.id, TESSERA_PARAM_FLOAT);
+        return value != nullptr ? value->as.number : p.initial;
+    }
+    [[nodiscard]] bool operator[](const BoolParam &p) const {
+        const tessera_value *value = find(p.id, TESSERA_PARAM_BOOL);
+        return value != nullptr ? value->as.integer != 0 : p.initial;
+    }
+    // Index of the label.
+    [[nodiscard]] int operator[](const ChoiceParam &p) const {
+        const tessera_value *value = find(p.id, TESSERA_PARAM_CHOICE);
+        return static_cast<int>(value != nullptr ? value->as.integer : p.initial);
+    }
+    [[nodiscard]] std::string_view operator[](const TextParam &p) const {
+        const tessera_value *value = find(p.id, TESSERA_PARAM_TEXT);
+        return value != nullptr ? value->as.text : p.initial;
+    }
+
+  private:
+    [[nodiscard]] const tessera_value *find(std::uint32_t id, tessera_param_type type) const {
+        for (const tessera_value &value : values_) {
+            if (value.id == id && value.type == type) return &value;
+        }
+        return nullptr;
+    }
+    std::span<const tessera_value> values_;
+};
+
+// What activate receives; its values are those of the parameters, of which the ones with
+// TESSERA_PARAM_REACTIVATES are meant.
+struct Activation : Values {
+    Activation(const tessera_activation &from)
+        : Values({from.values, from.value_count}), compute(from.compute),
+          exact(from.precision == TESSERA_PRECISION_EXACT) {}
+
     Compute compute;
     bool exact; // float32 throughout; else bf16 weights
 };
@@ -123,33 +167,16 @@ class Sink {
 };
 
 // What is to be generated; valid during begin only.
-class Request {
+class Request : public Values {
   public:
-    explicit Request(const tessera_request *request) : request_(read_growable(request)) {}
+    explicit Request(const tessera_request &request)
+        : Values({request.values, request.value_count}), request_(request) {}
 
     [[nodiscard]] std::uint64_t seed() const { return request_.seed; }
     [[nodiscard]] std::uint32_t first_image() const { return request_.first_image; }
     [[nodiscard]] std::uint32_t image_count() const { return std::max(request_.image_count, 1u); }
     [[nodiscard]] std::uint32_t preview_every() const { return request_.preview_every; }
 
-    // A described parameter's value; its initial value when the host does not send it.
-    [[nodiscard]] int operator[](const IntParam &p) const {
-        const tessera_value *value = find(p.id, TESSERA_PARAM_INT);
-        return static_cast<int>(value != nullptr ? value->as.integer : p.initial);
-    }
-    [[nodiscard]] double operator[](const FloatParam &p) const {
-        const tessera_value *value = find(p.id, TESSERA_PARAM_FLOAT);
-        return value != nullptr ? value->as.number : p.initial;
-    }
-    [[nodiscard]] bool operator[](const BoolParam &p) const {
-        const tessera_value *value = find(p.id, TESSERA_PARAM_BOOL);
-        return value != nullptr ? value->as.integer != 0 : p.initial;
-    }
-    // Index of the label.
-    [[nodiscard]] int operator[](const ChoiceParam &p) const {
-        const tessera_value *value = find(p.id, TESSERA_PARAM_CHOICE);
-        return static_cast<int>(value != nullptr ? value->as.integer : p.initial);
-    }
     // NULL when the request does not carry it.
     [[nodiscard]] const View *input(std::string_view key) const {
         for (std::uint32_t i = 0; i < request_.input_count; ++i) {
@@ -159,13 +186,6 @@ class Request {
     }
 
   private:
-    [[nodiscard]] const tessera_value *find(std::uint32_t id, tessera_param_type type) const {
-        for (std::uint32_t i = 0; i < request_.value_count; ++i) {
-            const tessera_value &value = request_.values[i];
-            if (value.id == id && value.type == type) return &value;
-        }
-        return nullptr;
-    }
     tessera_request request_;
 };
 
@@ -238,10 +258,7 @@ class Plugin {
             if constexpr (requires(const Activation &a, Sink s) {
                               self.generator->activate(a, s);
                           }) {
-                const tessera_activation local = read_growable(activation);
-                self.generator->activate(
-                    Activation{Compute(local.compute), local.precision == TESSERA_PRECISION_EXACT},
-                    Sink(sink));
+                self.generator->activate(Activation(read_growable(activation)), Sink(sink));
             }
             return Status::kDone;
         });
@@ -258,7 +275,8 @@ class Plugin {
         Instance &self = instance(generator);
         *out_job = nullptr;
         return guard(self.host, [&] {
-            std::unique_ptr<Job> job = self.generator->begin(Request(request), Sink(sink));
+            std::unique_ptr<Job> job =
+                self.generator->begin(Request(read_growable(request)), Sink(sink));
             if (job == nullptr) throw Failure(Status::kFailed, "begin made no job");
             *out_job = reinterpret_cast<tessera_job *>(job.release());
             return Status::kDone;
@@ -338,18 +356,22 @@ class Plugin {
 
     static const tessera_generator *create(const tessera_host *host, const char *id,
                                            const tessera_creation *creation) {
-        if (std::string_view(id) != G::kInfo.id) {
-            Host(host, G::kInfo.id).error(std::string("no generator '") + id + "' in this library");
-            return nullptr;
-        }
-        const tessera_creation local = read_growable(creation);
-        auto *made = new (std::nothrow)
-            Instance{{}, Host(host, G::kInfo.id), {}, local.model != nullptr, nullptr, {}};
-        if (made == nullptr) return nullptr;
-        if (made->has_model) made->model = local.model;
-        made->table = {&kDescriptor, made,  init_instance, destroy, activate,
-                       deactivate,   begin, step,          end,     get_extension};
-        return &made->table;
+        const Host who(host, G::kInfo.id);
+        std::unique_ptr<Instance> made;
+        const tessera_status status = guard(who, [&] {
+            if (std::string_view(id) != G::kInfo.id) {
+                throw Failure(Status::kNotFound,
+                              std::string("no generator '") + id + "' in this library");
+            }
+            const char *const model = read_growable(creation).model;
+            made = std::make_unique<Instance>(
+                Instance{{}, who, model != nullptr ? model : "", model != nullptr, nullptr, {}});
+            return Status::kDone;
+        });
+        if (status != TESSERA_OK) return nullptr;
+        made->table = {&kDescriptor, made.get(), init_instance, destroy, activate,
+                       deactivate,   begin,      step,          end,     get_extension};
+        return &made.release()->table;
     }
 
   public:

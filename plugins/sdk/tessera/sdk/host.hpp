@@ -1,6 +1,7 @@
 // The host as a plugin sees it, and weight files through it.
 #pragma once
 
+#include <tessera/ext/clock.h>
 #include <tessera/ext/weights.h>
 #include <tessera/host.h>
 #include <tessera/sdk/tensor.hpp>
@@ -31,6 +32,25 @@ class Host {
   private:
     const tessera_host *table_;
     const char *source_;
+};
+
+// The host's clock; copy freely.
+class Clock {
+  public:
+    // Throws when the host has none.
+    explicit Clock(const Host &host)
+        : host_(host.table()), table_(host.extension<tessera_ext_clock>(TESSERA_EXT_CLOCK)) {
+        if (table_ == nullptr) {
+            throw Failure(Status::kUnsupported,
+                          "the host has no " TESSERA_EXT_CLOCK ", needed to keep a budget");
+        }
+    }
+    // Seconds that only grow.
+    [[nodiscard]] double now() const { return 1e-9 * static_cast<double>(table_->now_ns(host_)); }
+
+  private:
+    const tessera_host *host_;
+    const tessera_ext_clock *table_;
 };
 
 // An open weight file; move-only. Views it gives are valid while it lives.

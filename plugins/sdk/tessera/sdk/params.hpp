@@ -61,6 +61,16 @@ struct ChoiceParam {
     const char *help = "";
 };
 
+struct TextParam {
+    std::uint32_t id;
+    const char *key;
+    const char *name;
+    const char *group = nullptr;
+    const char *initial = "";
+    std::uint32_t flags = 0;
+    const char *help = "";
+};
+
 // What a generator answers for "tessera.params/1". Texts of the descriptions must be literals or
 // outlive the list; labels are copied.
 class ParamList {
@@ -89,6 +99,11 @@ class ParamList {
         params_.back().label_count = static_cast<std::uint32_t>(kept.size());
         range(0.0, kept.empty() ? 0.0 : static_cast<double>(kept.size() - 1),
               static_cast<double>(p.initial), 1.0);
+    }
+
+    void add(const TextParam &p) {
+        push(p.id, p.key, TESSERA_PARAM_TEXT, p.flags, p.name, p.group, nullptr, p.help);
+        params_.back().initial_text = p.initial;
     }
 
     [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(params_.size()); }

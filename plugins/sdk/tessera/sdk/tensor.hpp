@@ -48,6 +48,10 @@ struct DtypeOf<std::uint8_t> {
     static constexpr tessera_dtype value = TESSERA_DTYPE_U8;
 };
 template <>
+struct DtypeOf<char> { // texts
+    static constexpr tessera_dtype value = TESSERA_DTYPE_U8;
+};
+template <>
 struct DtypeOf<std::int32_t> {
     static constexpr tessera_dtype value = TESSERA_DTYPE_I32;
 };
@@ -106,12 +110,23 @@ template <class T>
     return make_view(const_cast<T *>(data.data()), DtypeOf<T>::value, {&size, 1});
 }
 
+// True when the elements lie in row-major order without gaps.
+[[nodiscard]] inline bool is_contiguous(const View &view) {
+    std::int64_t expected = 1;
+    for (int i = view.rank - 1; i >= 0; --i) {
+        if (view.shape[i] != 1 && view.stride[i] != expected) return false;
+        expected *= view.shape[i];
+    }
+    return view.layout == TESSERA_LAYOUT_STRIDED;
+}
+
 // The same memory with another shape of equal element count; contiguous views only.
 [[nodiscard]] inline View reshape(const View &view, Shape shape) {
     View out = make_view(view.data, view.dtype, {shape.begin(), shape.size()}, view.memory);
-    if (element_count(out) != element_count(view)) {
+    if (element_count(out) != element_count(view) || !is_contiguous(view)) {
         throw Failure(Status::kInvalidArgument,
-                      "reshape of " + shape_text(view) + " to " + shape_text(out));
+                      "reshape of " + shape_text(view) + (is_contiguous(view) ? "" : " with gaps") +
+                          " to " + shape_text(out) + ", expected as many elements without gaps");
     }
     return out;
 }

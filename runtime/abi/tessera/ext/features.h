@@ -1,4 +1,9 @@
-/* Generator extension: inner tensors that a job can show, sent as FEATURES events. */
+/* Generator extension: inner tensors that a job can show, sent as FEATURES events.
+ *
+ * A host that draws latents reads the taps once after `init` and knows from the agreed name and the
+ * shape what will come. While a job runs it gets FEATURES events with that name, takes what it wants
+ * of the tensor during `emit`, and may give it back later ("latents" is also the key of an input).
+ */
 #ifndef TESSERA_EXT_FEATURES_H
 #define TESSERA_EXT_FEATURES_H
 
@@ -12,8 +17,9 @@ extern "C" {
 
 /* Agreed names. */
 #define TESSERA_FEATURE_LATENTS "latents" /* (height, width, channels) F32 on the host */
-/* (count, 2) F64 on the host: id and value of parameters. A job that had a choice (a deadline to keep)
- * sends it once, with its last picture: a request with these values makes the same picture again. */
+/* (bytes) U8 on the host: parameters as a JSON object, keys and values as in a preset, without a zero
+ * at the end. A job that had a choice (a deadline to keep) sends it once, with its last picture: a
+ * request with these values makes the same picture again. */
 #define TESSERA_FEATURE_VALUES "values"
 /* (denoising steps + 1, width) F32 on the host: one token of the first image from its first noise on, after
  * every denoising step. Sent after the step that made the token. Which token, counted by rows, is the

@@ -1,4 +1,10 @@
-/* Generator extension: the images and masks that a request may carry. */
+/* Generator extension: the images and masks that a request may carry.
+ *
+ * To paint a hole of a picture: the host sees slots with the agreed keys "image" and "mask", so it
+ * offers a brush; it fits both to the slots' sizes and sends them with the request. The generator
+ * looks for them by key in `request->inputs`, takes what the mask keeps from the image, and makes the
+ * rest. A request may leave out any input.
+ */
 #ifndef TESSERA_EXT_INPUTS_H
 #define TESSERA_EXT_INPUTS_H
 
@@ -14,7 +20,8 @@ extern "C" {
 #define TESSERA_INPUT_IMAGE "image" /* what the known part is taken from */
 #define TESSERA_INPUT_MASK "mask"   /* which part is to be generated */
 /* The tensor of a TESSERA_FEATURE_LATENTS event, given back: the known part is taken from it bit by
- * bit, with nothing encoded. Beside an image it decides the tokens, and the image the kept pixels. */
+ * bit, with nothing encoded. Together with an image it decides the tokens, and the image the kept
+ * pixels. */
 #define TESSERA_INPUT_LATENTS "latents"
 
 /* since 0.1 */

@@ -1,4 +1,8 @@
-/* Host extension: a parallel loop on the host's threads. */
+/* Host extension: a parallel loop on the host's threads.
+ *
+ * For work of a plugin that no compute operation does: from `step` it calls parallel_for with one
+ * index per row of a picture, and starts no threads of its own, which would fight the compute's.
+ */
 #ifndef TESSERA_EXT_PARALLEL_H
 #define TESSERA_EXT_PARALLEL_H
 

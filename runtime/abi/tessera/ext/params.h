@@ -1,4 +1,10 @@
-/* Generator extension: descriptions of its sampling parameters. The host holds the values. */
+/* Generator extension: descriptions of its sampling parameters. The host holds the values.
+ *
+ * A host reads the descriptions once after `init`, draws a panel from them, lists them for a command
+ * line and keeps a value for each. The plugin gets every value with `activate` and with each `begin`,
+ * conformed to its description; it reads those it knows by id. A preset is the values by key, so keys
+ * and labels keep their meaning from one version of a plugin to the next.
+ */
 #ifndef TESSERA_EXT_PARAMS_H
 #define TESSERA_EXT_PARAMS_H
 
@@ -16,18 +22,21 @@ enum {
     TESSERA_PARAM_INT = 1,
     TESSERA_PARAM_FLOAT = 2,
     TESSERA_PARAM_BOOL = 3,
-    TESSERA_PARAM_CHOICE = 4 /* value is an index into `labels` */
+    TESSERA_PARAM_CHOICE = 4, /* value is an index into `labels` */
+    TESSERA_PARAM_TEXT = 5    /* at most TESSERA_PARAM_TEXT_BYTES of UTF-8. since 0.2 */
 };
 enum {
     TESSERA_PARAM_HIDDEN = 1u << 0,     /* never shown, still saved and settable by key */
-    TESSERA_PARAM_READ_ONLY = 1u << 1,  /* shown, not editable */
-    TESSERA_PARAM_ADVANCED = 1u << 2,   /* shown on demand */
-    TESSERA_PARAM_LOG_SCALE = 1u << 3,  /* a slider moves in ratios */
-    TESSERA_PARAM_REACTIVATES = 1u << 4 /* a change takes effect at the next `activate` */
+    TESSERA_PARAM_ADVANCED = 1u << 1,   /* shown on demand */
+    TESSERA_PARAM_LOG_SCALE = 1u << 2,  /* a slider moves in ratios */
+    TESSERA_PARAM_REACTIVATES = 1u << 3 /* a change takes effect at the next `activate`, which the
+                                         * host calls before the next job */
 };
+#define TESSERA_PARAM_TEXT_BYTES 4096 /* without the zero at the end */
 
 /* One parameter. Growable. since 0.1
- * The host clamps values to [min, max] and, when step is not 0, to min + k * step. */
+ * The host clamps numbers to [min, max] and, when step is not 0, to min + k * step. A text has no
+ * limits but its length: what it may say is the plugin's to check, in `begin` or `activate`. */
 typedef struct tessera_param {
     uint32_t           struct_size;
     uint32_t           id;  /* not 0; never reused for another meaning */
@@ -45,6 +54,7 @@ typedef struct tessera_param {
     const char *const *labels;
     uint32_t           label_count;
     uint32_t           reserved;
+    const char        *initial_text; /* of a TEXT; NULL: empty. since 0.2 */
 } tessera_param;
 
 /* Function table. since 0.1 Descriptions are constant from `init` to `destroy`. */

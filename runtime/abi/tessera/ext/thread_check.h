@@ -1,4 +1,7 @@
-/* Host extension: which kind of thread is this? For assertions in plugins. */
+/* Host extension: which kind of thread is this? For assertions in plugins.
+ *
+ *   assert(check->is_worker(host));   // at the top of `step`: a host's mistake shows where it is made
+ */
 #ifndef TESSERA_EXT_THREAD_CHECK_H
 #define TESSERA_EXT_THREAD_CHECK_H
 

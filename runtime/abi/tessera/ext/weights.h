@@ -1,4 +1,14 @@
-/* Host extension: weight files. Mapping, cache and search path are the host's. */
+/* Host extension: weight files. Mapping, cache and search path are the host's.
+ *
+ * A generator opens the file that its creation names in `init`, and reads metadata from it alone. In
+ * `activate` it packs tensor by tensor onto the device and lets go of the pages of each:
+ *
+ *   weights->find(file, "z_proj.weight", &view);
+ *   compute->pack_linear(compute, &view, TESSERA_DTYPE_BF16, &packed);
+ *   weights->discard(file, "z_proj.weight");
+ *
+ * Two generators on one file share its mapping.
+ */
 #ifndef TESSERA_EXT_WEIGHTS_H
 #define TESSERA_EXT_WEIGHTS_H
 
@@ -14,7 +24,7 @@ typedef struct tessera_weights tessera_weights; /* an open file; opaque */
 
 /* Function table. since 0.1 */
 typedef struct tessera_ext_weights {
-    /* [any] Opens a safetensors file. `name` is a path; a relative one is looked up beside
+    /* [any] Opens a safetensors file. `name` is a path; a relative one is looked up next to
      * `beside` when that is not NULL, else in the host's search path. The header is checked
      * completely here (sizes, overlaps, holes, duplicate names, element types). */
     tessera_status (*open)(const tessera_host *host, const tessera_weights *beside,

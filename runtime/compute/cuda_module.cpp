@@ -2,6 +2,7 @@
 
 #include "compute/cuda/module.hpp"
 #include "core/log.hpp"
+#include "core/program.hpp"
 
 #include <tessera/version.h>
 
@@ -23,7 +24,7 @@ Result<fs::path> module_file() {
                           given);
     }
     std::error_code ignored;
-    const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+    const fs::path program = program_folder();
     for (const char *folder : {"../lib/tessera", "../" TESSERA_LIBDIR "/tessera"}) {
         const fs::path file = program / folder / cuda::kModuleFile;
         if (fs::exists(file, ignored)) return file;

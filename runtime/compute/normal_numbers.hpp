@@ -3,7 +3,7 @@
 // Products and sums must not be fused where this is compiled (-ffp-contract=off, -fmad=false).
 #pragma once
 
-#include "core/philox.hpp"
+#include <tessera/values/philox.hpp>
 
 #include <array>
 #include <bit>
@@ -17,6 +17,11 @@
 #endif
 
 namespace tessera {
+
+using values::philox;
+using values::philox_key;
+using values::PhiloxCounter;
+using values::PhiloxKey;
 
 // ln x for normal x > 0, to about 1e-7: x = m 2^e with m in [sqrt 1/2, sqrt 2), polynomial in m
 // - 1.

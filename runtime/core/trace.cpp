@@ -1,10 +1,11 @@
 #include "core/trace.hpp"
 
+#include <tessera/values/clock.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <mutex>
 #include <vector>
 
@@ -35,12 +36,6 @@ struct Trace {
 Trace &the_trace() {
     static Trace trace;
     return trace;
-}
-
-std::uint64_t now_ns() {
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(since).count());
 }
 
 // Small numbers in the order in which threads are first seen.
@@ -79,7 +74,7 @@ void name_thread(const char *name) {
 }
 
 Span::Span(const char *name) : name_(is_on() ? name : nullptr) {
-    if (name_ != nullptr) started_ns_ = now_ns();
+    if (name_ != nullptr) started_ns_ = values::monotonic_ns();
 }
 
 Span::~Span() {
@@ -87,7 +82,8 @@ Span::~Span() {
     Trace &trace = the_trace();
     if (!trace.on.load(std::memory_order_acquire)) return;
     const std::uint64_t slot = trace.next.fetch_add(1, std::memory_order_relaxed);
-    trace.records[slot % trace.records.size()] = {name_, this_thread(), started_ns_, now_ns()};
+    trace.records[slot % trace.records.size()] = {name_, this_thread(), started_ns_,
+                                                  values::monotonic_ns()};
 }
 
 std::string to_json() {

@@ -6,6 +6,8 @@
 #include "host/plugin/services.hpp"
 #include "sandbox/view/scene_key.hpp"
 
+#include <tessera/values/clock.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -18,11 +20,7 @@ namespace {
 
 constexpr VkFormat kOffscreenFormat = VK_FORMAT_B8G8R8A8_UNORM;
 
-std::uint64_t now_us() {
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(since).count());
-}
+using values::monotonic_us;
 
 void sleep_until_us(std::uint64_t time_us) {
     std::this_thread::sleep_until(
@@ -165,7 +163,8 @@ Result<void> App::open_player() {
     for (const auto &[key, text] : options_.values) {
         if (auto set = (*player)->set_text(key, text); !set) return set.error();
     }
-    control_ = std::make_unique<PlayControl>(std::move(*player), *recorded_, now_us, options_.play);
+    control_ =
+        std::make_unique<PlayControl>(std::move(*player), *recorded_, monotonic_us, options_.play);
     editor_ = std::make_unique<Editor>(*control_);
     canvas_ = std::make_unique<CanvasView>(*control_);
     presets_ = std::make_unique<PresetShelf>(
@@ -198,7 +197,7 @@ void App::note_frame_time(std::uint64_t start_us) {
 }
 
 Result<void> App::frame() {
-    sleep_until_us(pacer_.next_start_us(now_us()));
+    sleep_until_us(pacer_.next_start_us(monotonic_us()));
     if (window_) {
         window_->poll();
         const VkExtent2D pixels = window_->pixels();
@@ -218,7 +217,7 @@ Result<void> App::frame() {
         if (window_->take_refresh()) shown_key_.reset();
     }
     const trace::Span span("frame");
-    const std::uint64_t start_us = now_us();
+    const std::uint64_t start_us = monotonic_us();
     note_frame_time(start_us);
 
     control_->update();
@@ -500,7 +499,7 @@ Result<Image> App::capture() {
 
 Result<Image> App::capture_window() {
     control_->update(); // the panel shows the same step as the picture
-    editor_->update(now_us());
+    editor_->update(monotonic_us());
     if (auto chosen = choose_picture(); !chosen) return chosen.error();
     if (auto drawn = draw(); !drawn) return drawn.error();
     build_interface();

@@ -3,6 +3,8 @@
 #include "sandbox/generate/options.hpp"
 #include "sandbox/generate/run.hpp"
 
+#include <tessera/values/clock.hpp>
+
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -34,7 +36,7 @@ void set_up_log(bool verbose) {
 } // namespace
 
 int main(int argc, char **argv) {
-    const std::uint64_t started_us = tessera::monotonic_us();
+    const std::uint64_t started_us = tessera::values::monotonic_us();
     try {
         auto parsed = tessera::parse_options(argc, argv);
         if (!parsed.options) return parsed.exit_code;

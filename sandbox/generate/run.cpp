@@ -13,9 +13,9 @@
 #include "sandbox/generate/report.hpp"
 
 #include <tessera/ext/features.h>
+#include <tessera/values/clock.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -25,6 +25,8 @@
 
 namespace tessera {
 namespace {
+
+using values::monotonic_us;
 
 constexpr std::uint32_t kSheetGap = 4; // pixels
 constexpr std::string_view kClassKey = "class";
@@ -310,12 +312,6 @@ int Run::run() {
 }
 
 } // namespace
-
-std::uint64_t monotonic_us() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
-}
 
 int generate(GenerateOptions options, const std::atomic<bool> &cancelled,
              std::uint64_t started_us) {

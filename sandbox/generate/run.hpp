@@ -19,6 +19,4 @@ inline constexpr int kExitUsage = 2;
 [[nodiscard]] int generate(GenerateOptions options, const std::atomic<bool> &cancelled,
                            std::uint64_t started_us);
 
-[[nodiscard]] std::uint64_t monotonic_us();
-
 } // namespace tessera

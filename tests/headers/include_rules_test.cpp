@@ -20,6 +20,9 @@ struct Rule {
 const Rule kRules[] = {
     {"runtime/abi", R"(^(core|vulkan|compute|assets|host|interop|sandbox)/|\.hpp$)",
      "the contract is C alone"},
+    {"runtime/values",
+     R"(^(core|vulkan|compute|assets|host|interop|sandbox|blocks)/|tessera/sdk|fmt)",
+     "values stand on the contract and the standard library alone"},
     {"runtime/core", R"(^(compute|assets|host|interop|sandbox)/|vulkan|volk)",
      "core is below everything"},
     {"runtime/vulkan", R"(^(compute|assets|host|interop|sandbox)/|GLFW|imgui)",

@@ -1,7 +1,7 @@
 // Causal and any-order blocks: what the rank masks of a transformer block promise.
 #include "test_model.hpp"
 
-#include "blocks/diffusion/philox.hpp"
+#include <tessera/values/philox.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,7 +17,8 @@ constexpr std::int64_t kRows = 11;
 std::vector<float> random_rows(std::int64_t rows, std::uint64_t seed) {
     std::vector<float> values;
     for (std::int64_t i = 0; i < rows * kWidth; ++i) {
-        const std::uint32_t word = philox({static_cast<std::uint32_t>(i), 0, 0, 0}, seed)[0];
+        const std::uint32_t word =
+            values::philox({static_cast<std::uint32_t>(i), 0, 0, 0}, values::philox_key(seed))[0];
         values.push_back(static_cast<float>(word) * 0x1p-31f - 1.0f);
     }
     return values;

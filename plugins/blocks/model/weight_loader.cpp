@@ -1,7 +1,8 @@
 // Weights from a file to a device, strictly.
 #include "blocks/model/weight_loader.hpp"
 
-#include <bit>
+#include <tessera/values/half.hpp>
+
 #include <cstring>
 #include <utility>
 
@@ -46,33 +47,21 @@ bool is_finite(const sdk::View &view) {
     }
 }
 
-float half_to_float(std::uint16_t bits) {
-    const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
-    const std::uint32_t exponent = (bits >> 10) & 0x1Fu;
-    const std::uint32_t fraction = bits & 0x3FFu;
-    if (exponent == 0) { // zero or subnormal: fraction * 2^-24
-        const float value = static_cast<float>(fraction) * 0x1p-24f;
-        return sign != 0 ? -value : value;
-    }
-    return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
-}
-
 std::vector<float> to_float(const sdk::View &view) {
     const std::int64_t count = sdk::element_count(view);
-    std::vector<float> values(static_cast<std::size_t>(count));
+    std::vector<float> numbers(static_cast<std::size_t>(count));
     const auto *bytes = static_cast<const std::byte *>(view.data);
     if (view.dtype == TESSERA_DTYPE_F32) {
-        std::memcpy(values.data(), bytes, values.size() * sizeof(float));
-        return values;
+        std::memcpy(numbers.data(), bytes, numbers.size() * sizeof(float));
+        return numbers;
     }
-    for (std::size_t i = 0; i < values.size(); ++i) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
         std::uint16_t bits;
         std::memcpy(&bits, bytes + i * sizeof bits, sizeof bits);
-        values[i] = view.dtype == TESSERA_DTYPE_F16
-                        ? half_to_float(bits)
-                        : std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
+        numbers[i] = view.dtype == TESSERA_DTYPE_F16 ? values::f16_to_float(bits)
+                                                     : values::bf16_to_float(bits);
     }
-    return values;
+    return numbers;
 }
 
 const char *dtype_text(tessera_dtype dtype) {

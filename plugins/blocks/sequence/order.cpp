@@ -1,7 +1,8 @@
 // Which token when.
 #include "blocks/sequence/order.hpp"
 
-#include "blocks/diffusion/philox.hpp"
+#include <tessera/compute.h>
+#include <tessera/values/philox.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,8 @@ namespace tessera::blocks {
 
 std::vector<std::int32_t> random_order(std::uint64_t seed, std::uint32_t image, int tokens,
                                        std::span<const std::uint8_t> known) {
-    constexpr std::uint32_t kOrderStream = 0;
+    using values::philox;
+    const values::PhiloxKey key = values::philox_key(seed);
     struct Entry {
         bool known;
         std::uint32_t score;
@@ -24,7 +26,8 @@ std::vector<std::int32_t> random_order(std::uint64_t seed, std::uint32_t image, 
         const bool is_known = !known.empty() && known[static_cast<std::size_t>(token)] != 0;
         const std::uint32_t score =
             is_known ? 0
-                     : philox({kOrderStream, image, static_cast<std::uint32_t>(token), 0}, seed)[0];
+                     : philox({TESSERA_STREAM_ORDER, image, static_cast<std::uint32_t>(token), 0},
+                              key)[0];
         entries.push_back({is_known, score, token});
     }
     std::sort(entries.begin(), entries.end(), [](const Entry &a, const Entry &b) {

@@ -1,8 +1,8 @@
 // Softmax, the largest of each row, draws by logits, and rows that hold what is not finite.
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
+#include "compute/normal_numbers.hpp"
 #include "compute/operands.hpp"
-#include "core/philox.hpp"
 
 #include <algorithm>
 #include <atomic>

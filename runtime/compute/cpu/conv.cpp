@@ -3,24 +3,14 @@
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
 
-#include <bit>
+#include <tessera/values/half.hpp>
+
 #include <cstring>
 #include <new>
 
 namespace tessera::cpu {
 
 namespace {
-
-float half_to_float(std::uint16_t half) {
-    const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000U) << 16U;
-    const std::uint32_t magnitude = half & 0x7fffU;
-    if (magnitude < 0x0400U) { // zero and subnormal numbers: multiples of 2^-24
-        const float value = static_cast<float>(magnitude) * 0x1p-24F;
-        return sign != 0 ? -value : value;
-    }
-    const std::uint32_t exponent = magnitude >= 0x7c00U ? 0x70000000U : 0x38000000U;
-    return std::bit_cast<float>(sign | ((magnitude << 13U) + exponent));
-}
 
 // Element `at` of a weight in a file, of any alignment.
 float read_weight(const tessera_tensor &weight, std::int64_t at) {
@@ -31,8 +21,8 @@ float read_weight(const tessera_tensor &weight, std::int64_t at) {
     }
     std::uint16_t half = 0;
     std::memcpy(&half, static_cast<const std::byte *>(weight.data) + at * 2, sizeof half);
-    if (weight.dtype == TESSERA_DTYPE_F16) return half_to_float(half);
-    return std::bit_cast<float>(static_cast<std::uint32_t>(half) << 16U);
+    return weight.dtype == TESSERA_DTYPE_F16 ? values::f16_to_float(half)
+                                             : values::bf16_to_float(half);
 }
 
 // One output channel as the product core wants it: taps outermost, (taps, in).

@@ -3,6 +3,8 @@
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
 
+#include <tessera/values/half.hpp>
+
 #include <atomic>
 #include <cstring>
 
@@ -16,28 +18,6 @@ struct alignas(64) PackedHeader {
 };
 constexpr std::uint64_t kMagic = 0x6e696c2d6b636170; // "pack-lin"
 
-float half_to_float(std::uint16_t half) {
-    const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-    const std::uint32_t exponent = half >> 10 & 31u;
-    const std::uint32_t mantissa = half & 1023u;
-    float value;
-    if (exponent == 0) { // zero or subnormal: mantissa * 2^-24
-        value = static_cast<float>(mantissa) * 0x1p-24f;
-        return sign != 0 ? -value : value;
-    }
-    const std::uint32_t bits =
-        sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-float bf16_to_float(std::uint16_t half) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 // n elements of any alignment, `stride` elements apart.
 void read_floats(const std::byte *from, tessera_dtype dtype, std::int64_t stride, std::int64_t n,
                  float *to) {
@@ -49,7 +29,7 @@ void read_floats(const std::byte *from, tessera_dtype dtype, std::int64_t stride
         for (std::int64_t i = 0; i < n; ++i) std::memcpy(to + i, from + i * stride * 4, 4);
         return;
     }
-    const auto convert = dtype == TESSERA_DTYPE_F16 ? half_to_float : bf16_to_float;
+    const auto convert = dtype == TESSERA_DTYPE_F16 ? values::f16_to_float : values::bf16_to_float;
     for (std::int64_t i = 0; i < n; ++i) {
         std::uint16_t half;
         std::memcpy(&half, from + i * stride * 2, 2);

@@ -4,21 +4,15 @@
 
 #include <tessera/ext/compute_denoise.h>
 #include <tessera/ext/compute_graph.h>
+#include <tessera/values/half.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 namespace tessera::cuda {
 
 namespace {
 
-// Round to nearest, half to even; not-a-number stays one.
-std::uint16_t to_bf16(float value) {
-    const auto bits = std::bit_cast<std::uint32_t>(value);
-    if ((bits & 0x7fffffffU) > 0x7f800000U) return static_cast<std::uint16_t>(bits >> 16U | 64U);
-    return static_cast<std::uint16_t>((bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U);
-}
 
 // Bytes of a host tensor in row-major order, any strides; `gather` false: back into the tensor.
 void walk_host(const tessera_tensor &tensor, std::byte *dense, bool gather) {
@@ -331,7 +325,7 @@ Result<tessera_tensor> Cuda::keep(const tessera_tensor &host_weight, const Packe
             continue;
         }
         for (std::int64_t i = 0; i < weight.inner; ++i) {
-            const std::uint16_t rounded = to_bf16(from[i]);
+            const std::uint16_t rounded = values::float_to_bf16(from[i]);
             std::memcpy(to + 2 * i, &rounded, sizeof rounded);
         }
     }

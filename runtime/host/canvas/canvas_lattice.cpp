@@ -1,6 +1,6 @@
 #include "host/canvas/canvas_lattice.hpp"
 
-#include "core/philox.hpp"
+#include <tessera/values/philox.hpp>
 
 namespace tessera {
 namespace {
@@ -76,10 +76,11 @@ std::vector<CanvasPart> CanvasLattice::needs(const CanvasPart &part) const {
 
 std::uint64_t window_seed(std::uint64_t seed, const CanvasPart &part) {
     if (part.pass == CanvasPass::kTheme) return seed;
-    const PhiloxCounter words =
+    using values::philox;
+    const values::PhiloxCounter words =
         philox({static_cast<std::uint32_t>(part.pass), static_cast<std::uint32_t>(part.row),
                 static_cast<std::uint32_t>(part.column), kCanvasStream},
-               philox_key(seed));
+               values::philox_key(seed));
     return words[0] | std::uint64_t{words[1]} << 32;
 }
 

@@ -4,7 +4,8 @@
 #include "core/log.hpp"
 #include "core/result.hpp"
 
-#include <algorithm>
+#include <tessera/values/growable.hpp>
+
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -14,15 +15,7 @@ namespace tessera {
 
 inline constexpr std::size_t kMaxPluginText = 4096; // bytes of one text
 
-// The first rule of the ABI: what the writer did not have is zero. `from` is not NULL.
-template <class T>
-[[nodiscard]] T read_growable(const T *from) {
-    T local{};
-    std::uint32_t size = 0;
-    std::memcpy(&size, from, sizeof size);
-    std::memcpy(static_cast<void *>(&local), from, std::min<std::size_t>(size, sizeof local));
-    return local;
-}
+using values::read_growable;
 
 // A copy; NULL gives the empty text, and a longer one than kMaxPluginText is cut.
 [[nodiscard]] inline std::string copy_text(const char *text) {

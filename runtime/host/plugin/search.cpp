@@ -1,6 +1,7 @@
 #include "host/plugin/search.hpp"
 
 #include "assets/weight_shards.hpp"
+#include "core/program.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -42,7 +43,7 @@ PathList existing_dirs(const PathList &given, const char *variable,
                        const PathList &beside_program) {
     PathList all = given;
     for (fs::path &path : split_variable(variable)) all.push_back(std::move(path));
-    if (const fs::path program = executable_dir(); !program.empty()) {
+    if (const fs::path program = program_folder(); !program.empty()) {
         for (const fs::path &path : beside_program) all.push_back(program / path);
     }
     PathList found;
@@ -58,12 +59,6 @@ PathList existing_dirs(const PathList &given, const char *variable,
 }
 
 } // namespace
-
-fs::path executable_dir() {
-    std::error_code code;
-    const fs::path program = fs::read_symlink("/proc/self/exe", code);
-    return code ? fs::path() : program.parent_path();
-}
 
 PathList plugin_dirs(const PathList &given) {
     return existing_dirs(given, "TESSERA_PLUGIN_PATH",

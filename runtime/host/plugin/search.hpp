@@ -14,9 +14,6 @@ namespace tessera {
 
 using PathList = std::vector<std::filesystem::path>;
 
-// Folder of the running program; empty when the system does not say.
-[[nodiscard]] std::filesystem::path executable_dir();
-
 // `given`, then TESSERA_PLUGIN_PATH (separated by ':'), then ../lib/tessera/plugins beside the
 // program. Only folders that exist, each once.
 [[nodiscard]] PathList plugin_dirs(const PathList &given);

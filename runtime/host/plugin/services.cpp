@@ -8,8 +8,8 @@
 #include <tessera/ext/parallel.h>
 #include <tessera/ext/thread_check.h>
 #include <tessera/ext/weights.h>
+#include <tessera/values/clock.hpp>
 
-#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -50,12 +50,6 @@ std::int32_t is_worker(const tessera_host *host) {
 
 std::uint64_t now_ns(const tessera_host *host) { return host_of(host).now_ns(); }
 
-std::uint64_t system_now_ns() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-}
-
 const void *get_extension(const tessera_host * /*host*/, const char *id) {
     static constexpr tessera_ext_parallel kParallel{parallel_for, get_thread_count};
     static constexpr tessera_ext_thread_check kThreadCheck{is_main, is_worker};
@@ -76,7 +70,7 @@ Host::Host(const HostConfig &config)
                                                      TESSERA_VERSION_MINOR, TESSERA_VERSION_PATCH)),
       plugin_dirs_(tessera::plugin_dirs(config.plugin_dirs)),
       model_dirs_(tessera::model_dirs(config.model_dirs)),
-      now_ns_(config.now_ns ? config.now_ns : system_now_ns) {
+      now_ns_(config.now_ns ? config.now_ns : values::monotonic_ns) {
     table_.abi_version = TESSERA_ABI_VERSION;
     table_.name = program_.c_str();
     table_.version = version_.c_str();

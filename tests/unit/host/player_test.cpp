@@ -4,6 +4,8 @@
 #include "host/run/player.hpp"
 #include "tests/unit/host/host_fixture.hpp"
 
+#include <tessera/values/clock.hpp>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -63,8 +65,8 @@ class PlayerTest : public testing::Test {
     }
     // Waits, without sleeping for a fixed time, until an event of this type and job came.
     PlayerEvent await(Player &player, Type type, std::uint64_t job) {
-        const std::uint64_t deadline = now_us() + kLongUs;
-        while (now_us() < deadline) {
+        const std::uint64_t deadline = values::monotonic_us() + kLongUs;
+        while (values::monotonic_us() < deadline) {
             for (PlayerEvent &event : player.take_events()) events_.push_back(std::move(event));
             for (const PlayerEvent &event : events_) {
                 if (event.type == type && event.job == job) return event;
@@ -79,12 +81,6 @@ class PlayerTest : public testing::Test {
             std::count_if(events_.begin(), events_.end(),
                           [&](const PlayerEvent &event) { return event.type == type; }));
     }
-    static std::uint64_t now_us() {
-        return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                              std::chrono::steady_clock::now().time_since_epoch())
-                                              .count());
-    }
-
     PixelFrames frames_;
     std::vector<PlayerEvent> events_;
 };

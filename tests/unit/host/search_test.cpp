@@ -1,4 +1,5 @@
 // Search paths and models by name.
+#include "core/program.hpp"
 #include "host/plugin/search.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
@@ -79,7 +80,7 @@ TEST_F(Search, TheEnvironmentComesAfterWhatIsGiven) {
     EXPECT_EQ(dirs[1], fs::canonical(other.path()));
 }
 
-TEST(SearchPath, TheProgramKnowsItsFolder) { EXPECT_TRUE(fs::is_directory(executable_dir())); }
+TEST(SearchPath, TheProgramKnowsItsFolder) { EXPECT_TRUE(fs::is_directory(program_folder())); }
 
 } // namespace
 } // namespace tessera

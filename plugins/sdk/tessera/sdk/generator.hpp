@@ -18,10 +18,10 @@
 #include <tessera/sdk/compute.hpp>
 #include <tessera/sdk/host.hpp>
 #include <tessera/sdk/params.hpp>
+#include <tessera/values/growable.hpp>
 
 #include <algorithm>
 #include <concepts>
-#include <cstring>
 #include <deque>
 #include <memory>
 #include <new>
@@ -39,15 +39,7 @@ struct Info {
     const char *description = "";
 };
 
-// A growable struct of the contract, read as its rules say: what the writer did not have is zero.
-template <class T>
-[[nodiscard]] T read_growable(const T *from) {
-    T local{};
-    if (from == nullptr) return local;
-    std::memcpy(static_cast<void *>(&local), from,
-                std::min<std::size_t>(from->struct_size, sizeof local));
-    return local;
-}
+using values::read_growable;
 
 // Values of the described parameters, by their descriptions. Valid for the call that received them.
 class Values {

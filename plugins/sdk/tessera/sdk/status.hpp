@@ -2,25 +2,14 @@
 // Namespace tessera::sdk throughout, so that a program may use runtime and SDK side by side.
 #pragma once
 
-#include <tessera/base.h>
+#include <tessera/values/status.hpp>
 
 #include <stdexcept>
 #include <string>
 
 namespace tessera::sdk {
 
-enum class Status : tessera_status {
-    kDone = TESSERA_OK,
-    kMore = TESSERA_MORE,
-    kFailed = TESSERA_ERROR_FAILED,
-    kInvalidArgument = TESSERA_ERROR_INVALID_ARGUMENT,
-    kUnsupported = TESSERA_ERROR_UNSUPPORTED,
-    kNotFound = TESSERA_ERROR_NOT_FOUND,
-    kOutOfMemory = TESSERA_ERROR_OUT_OF_MEMORY,
-    kBusy = TESSERA_ERROR_BUSY,
-    kIo = TESSERA_ERROR_IO,
-    kCancelled = TESSERA_ERROR_CANCELLED,
-};
+using values::Status;
 
 // Thrown by plugin code, caught at the boundary: the message is logged as the error and the status
 // is returned. The message names the thing, the value and what was expected.

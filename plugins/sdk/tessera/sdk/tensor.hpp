@@ -2,8 +2,8 @@
 // which does.
 #pragma once
 
-#include <tessera/base.h>
 #include <tessera/sdk/status.hpp>
+#include <tessera/values/tensor.hpp>
 
 #include <cstdint>
 #include <initializer_list>
@@ -15,23 +15,11 @@ namespace tessera::sdk {
 using View = tessera_tensor;
 using Shape = std::initializer_list<std::int64_t>;
 
-[[nodiscard]] constexpr std::size_t dtype_size(tessera_dtype dtype) {
-    switch (dtype) {
-    case TESSERA_DTYPE_U8:
-        return 1;
-    case TESSERA_DTYPE_F16:
-    case TESSERA_DTYPE_BF16:
-        return 2;
-    case TESSERA_DTYPE_F32:
-    case TESSERA_DTYPE_I32:
-        return 4;
-    case TESSERA_DTYPE_F64:
-    case TESSERA_DTYPE_I64:
-        return 8;
-    default:
-        return 0;
-    }
-}
+using values::dtype_name;
+using values::dtype_size;
+using values::has_same_shape;
+using values::is_contiguous;
+using values::shape_text;
 
 template <class T>
 struct DtypeOf;
@@ -60,19 +48,9 @@ struct DtypeOf<std::int64_t> {
     static constexpr tessera_dtype value = TESSERA_DTYPE_I64;
 };
 
-[[nodiscard]] inline std::int64_t element_count(const View &view) {
-    std::int64_t count = 1;
-    for (int i = 0; i < view.rank; ++i) count *= view.shape[i];
-    return count;
-}
-
-// "(2, 16, 64)"
-[[nodiscard]] inline std::string shape_text(const View &view) {
-    std::string text = "(";
-    for (int i = 0; i < view.rank; ++i) {
-        text += (i > 0 ? ", " : "") + std::to_string(view.shape[i]);
-    }
-    return text + ")";
+// 0 for a view that is none.
+[[nodiscard]] constexpr std::int64_t element_count(const View &view) {
+    return values::element_count(view).value_or(0);
 }
 
 // A contiguous view with shape and strides set; rank is that of `shape` (at most TESSERA_MAX_RANK).
@@ -83,19 +61,7 @@ struct DtypeOf<std::int64_t> {
         throw Failure(Status::kInvalidArgument,
                       "tensor rank " + std::to_string(shape.size()) + ", at most 4 expected");
     }
-    View view{};
-    view.data = data;
-    view.dtype = dtype;
-    view.memory = memory;
-    view.layout = TESSERA_LAYOUT_STRIDED;
-    view.rank = static_cast<std::int32_t>(shape.size());
-    for (int i = 0; i < TESSERA_MAX_RANK; ++i) view.shape[i] = i < view.rank ? shape[i] : 1;
-    std::int64_t stride = 1;
-    for (int i = view.rank - 1; i >= 0; --i) {
-        view.stride[i] = stride;
-        stride *= view.shape[i];
-    }
-    return view;
+    return values::contiguous_view(data, dtype, shape, memory);
 }
 
 // A view of host memory of the caller's. Operations read through const views, so a const source is
@@ -108,16 +74,6 @@ template <class T>
 [[nodiscard]] View host_view(std::span<const T> data) {
     const std::int64_t size = static_cast<std::int64_t>(data.size());
     return make_view(const_cast<T *>(data.data()), DtypeOf<T>::value, {&size, 1});
-}
-
-// True when the elements lie in row-major order without gaps.
-[[nodiscard]] inline bool is_contiguous(const View &view) {
-    std::int64_t expected = 1;
-    for (int i = view.rank - 1; i >= 0; --i) {
-        if (view.shape[i] != 1 && view.stride[i] != expected) return false;
-        expected *= view.shape[i];
-    }
-    return view.layout == TESSERA_LAYOUT_STRIDED;
 }
 
 // The same memory with another shape of equal element count; contiguous views only.

@@ -1,4 +1,5 @@
-// The system's monotonic clock, for programs and for the host, whose plugins get it as tessera.clock/1.
+// The system's monotonic clock, for programs and for the host, whose plugins get it as
+// tessera.clock/1.
 #pragma once
 
 #include <chrono>

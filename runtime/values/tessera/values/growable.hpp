@@ -1,4 +1,5 @@
-// Growable structs of the contract, read as its first rule says: what the writer did not have is zero.
+// Growable structs of the contract, read as its first rule says: what the writer did not have is
+// zero.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Arithmetic on tessera_tensor: sizes, strides, texts for messages. No memory, no errors: who uses it
-// has its own way to say that a tensor is wrong (Result in the runtime, Failure in the SDK).
+// Arithmetic on tessera_tensor: sizes, strides, texts for messages. No memory, no errors: who uses
+// it has its own way to say that a tensor is wrong (Result in the runtime, Failure in the SDK).
 #pragma once
 
 #include <tessera/base.h>

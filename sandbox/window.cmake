@@ -16,14 +16,12 @@ endif()
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
   app/app.cpp app/imgui_layer.cpp app/shortcuts.cpp app/swapchain.cpp app/window.cpp
-  edit/editor.cpp edit/play_control.cpp edit/preset_shelf.cpp edit/recording_target.cpp
-  edit/run_difference.cpp edit/run_history.cpp
   material/worker.cpp
   panel/canvas.cpp panel/edit.cpp panel/inspect.cpp panel/material.cpp panel/overlay.cpp
   panel/panel.cpp panel/params.cpp panel/player.cpp panel/presets.cpp panel/stats.cpp
   panel/timeline.cpp panel/view.cpp
   script/script.cpp script/script_runner.cpp
-  view/canvas_view.cpp view/fit_image.cpp view/latent_painter.cpp view/pane.cpp view/scene_key.cpp)
+  view/canvas_view.cpp view/latent_painter.cpp view/pane.cpp view/scene_key.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
                       PUBLIC tessera_view tessera_material_files tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)

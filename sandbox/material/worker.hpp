@@ -5,7 +5,7 @@
 #pragma once
 
 #include "core/frame_target.hpp"
-#include "sandbox/edit/run_history.hpp"
+#include "host/edit/run_history.hpp"
 #include "sandbox/material/maker.hpp"
 #include "sandbox/material/options.hpp"
 

@@ -1,6 +1,6 @@
 // Looking inside: latents in the picture's place, how one token was denoised, and a pinned run
 // beside the shown one.
-#include "sandbox/edit/run_difference.hpp"
+#include "host/edit/run_difference.hpp"
 #include "sandbox/panel/panel.hpp"
 
 #include <algorithm>

@@ -2,9 +2,9 @@
 // call PlayControl; they hold no rules.
 #pragma once
 
-#include "sandbox/app/duration_stats.hpp"
-#include "sandbox/edit/editor.hpp"
-#include "sandbox/edit/preset_shelf.hpp"
+#include "host/edit/duration_stats.hpp"
+#include "host/edit/editor.hpp"
+#include "host/edit/preset_shelf.hpp"
 #include "sandbox/material/worker.hpp"
 #include "sandbox/view/latent_painter.hpp"
 #include "sandbox/view/view.hpp"

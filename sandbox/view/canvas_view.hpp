@@ -4,7 +4,7 @@
 #pragma once
 
 #include "host/canvas/canvas.hpp"
-#include "sandbox/edit/play_control.hpp"
+#include "host/edit/play_control.hpp"
 #include "sandbox/view/view_transform.hpp"
 
 #include <cstdint>

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "assets/image_file.hpp"
-#include "sandbox/edit/run_history.hpp"
+#include "host/edit/run_history.hpp"
 
 #include <array>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // Zoom and pan: where the picture's pixels are on the screen. Arithmetic only.
 #pragma once
 
+#include "core/point.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,11 +15,6 @@ struct ViewRegion {
     float y = 0;
     float width = 0;
     float height = 0;
-};
-
-struct Point {
-    float x = 0;
-    float y = 0;
 };
 
 class ViewTransform {

@@ -1,6 +1,6 @@
 // Latents as pictures: axes against data whose directions are known, colours, what is unknown; and
 // in what two runs differ.
-#include "sandbox/edit/run_difference.hpp"
+#include "host/edit/run_difference.hpp"
 #include "sandbox/view/latent_painter.hpp"
 
 #include <tessera/generator.h>

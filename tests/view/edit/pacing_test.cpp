@@ -1,5 +1,5 @@
 // Frame pacing and percentiles.
-#include "sandbox/app/duration_stats.hpp"
+#include "host/edit/duration_stats.hpp"
 #include "sandbox/app/frame_pacer.hpp"
 
 #include <gtest/gtest.h>

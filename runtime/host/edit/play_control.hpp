@@ -3,10 +3,10 @@
 // Knows no ImGui. Control thread only; nothing here waits.
 #pragma once
 
+#include "host/edit/duration_stats.hpp"
+#include "host/edit/run_history.hpp"
 #include "host/generator/preset.hpp"
 #include "host/run/player.hpp"
-#include "sandbox/app/duration_stats.hpp"
-#include "sandbox/edit/run_history.hpp"
 
 #include <cstdint>
 #include <functional>

@@ -1,5 +1,5 @@
 // What is kept of runs, and how much.
-#include "sandbox/edit/run_history.hpp"
+#include "host/edit/run_history.hpp"
 
 #include "host/run/memory_frames.hpp"
 

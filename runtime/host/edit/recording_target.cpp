@@ -1,7 +1,7 @@
-#include "sandbox/edit/recording_target.hpp"
+#include "host/edit/recording_target.hpp"
 
 #include "core/log.hpp"
-#include "interop/ring/frame_ring.hpp"
+#include "core/tensor.hpp"
 
 #include <cstring>
 #include <iterator>
@@ -33,10 +33,11 @@ Result<Image> downloaded(const tessera_compute &compute, const tessera_tensor &f
                 4,
                 {}};
     image.pixels.resize(std::size_t{image.width} * image.height * 4);
-    const tessera_tensor host =
-        frame_tensor(image.pixels.data(), TESSERA_MEMORY_HOST, image.width, image.height);
+    const auto host = make_view(image.pixels.data(), TESSERA_DTYPE_U8,
+                                {image.height, image.width, image.channels});
+    if (!host) return host.error();
     (void)log::take_last_error();
-    compute.download(&compute, &frame, &host);
+    compute.download(&compute, &frame, &*host);
     if (const tessera_status status = compute.synchronize(&compute); status != TESSERA_OK) {
         return make_error(static_cast<Status>(status), "a picture's download: {}",
                           log::take_last_error());

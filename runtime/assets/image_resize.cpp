@@ -1,4 +1,4 @@
-#include "sandbox/view/fit_image.hpp"
+#include "assets/image_resize.hpp"
 
 #include <algorithm>
 #include <array>

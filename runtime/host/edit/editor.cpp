@@ -1,6 +1,6 @@
-#include "sandbox/edit/editor.hpp"
+#include "host/edit/editor.hpp"
 
-#include "sandbox/view/fit_image.hpp"
+#include "assets/image_resize.hpp"
 
 #include <tessera/ext/features.h>
 

@@ -1,4 +1,4 @@
-#include "sandbox/edit/preset_shelf.hpp"
+#include "host/edit/preset_shelf.hpp"
 
 #include <algorithm>
 #include <cstdlib>

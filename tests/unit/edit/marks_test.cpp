@@ -1,7 +1,7 @@
 // Marks on tokens, pictures fitted to a slot, and the folder of presets.
-#include "sandbox/edit/preset_shelf.hpp"
-#include "sandbox/edit/token_marks.hpp"
-#include "sandbox/view/fit_image.hpp"
+#include "assets/image_resize.hpp"
+#include "host/edit/preset_shelf.hpp"
+#include "host/edit/token_marks.hpp"
 
 #include <gmock/gmock.h>
 

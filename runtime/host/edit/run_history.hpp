@@ -3,8 +3,8 @@
 // player nor view; the control thread's.
 #pragma once
 
+#include "host/edit/recording_target.hpp"
 #include "host/run/player.hpp"
-#include "sandbox/edit/recording_target.hpp"
 
 #include <cstdint>
 #include <deque>

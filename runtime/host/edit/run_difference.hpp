@@ -1,7 +1,7 @@
 // In what two recorded runs differ, in words.
 #pragma once
 
-#include "sandbox/edit/run_history.hpp"
+#include "host/edit/run_history.hpp"
 
 #include <string>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "sandbox/edit/run_difference.hpp"
+#include "host/edit/run_difference.hpp"
 
 #include "core/log.hpp"
 

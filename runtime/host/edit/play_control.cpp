@@ -1,4 +1,4 @@
-#include "sandbox/edit/play_control.hpp"
+#include "host/edit/play_control.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,7 +1,7 @@
 // Which tokens the user wants anew and which stay. Arithmetic on a grid only.
 #pragma once
 
-#include "sandbox/view/view_transform.hpp"
+#include "core/point.hpp"
 
 #include <algorithm>
 #include <cmath>

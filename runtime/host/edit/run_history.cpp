@@ -1,4 +1,4 @@
-#include "sandbox/edit/run_history.hpp"
+#include "host/edit/run_history.hpp"
 
 #include <tessera/ext/features.h>
 

@@ -4,8 +4,8 @@
 // only.
 #pragma once
 
-#include "sandbox/edit/play_control.hpp"
-#include "sandbox/edit/token_marks.hpp"
+#include "host/edit/play_control.hpp"
+#include "host/edit/token_marks.hpp"
 
 #include <cstdint>
 #include <optional>

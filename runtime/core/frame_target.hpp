@@ -18,6 +18,7 @@ struct FrameInfo {
     std::uint32_t total_steps = 0;
     bool final = false;
     std::uint64_t job = 0; // number of the job that made it, increasing
+    std::uint64_t tag = 0; // of the request, as the caller gave it
 };
 
 // All functions are called on the thread that steps the generator.

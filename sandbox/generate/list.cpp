@@ -2,7 +2,7 @@
 
 #include "compute/registry.hpp"
 #include "host/plugin/scan.hpp"
-#include "host/run/player.hpp"
+#include "host/run/session.hpp"
 
 #include <cstdio>
 
@@ -49,20 +49,19 @@ void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
                entry.descriptor.version);
     if (!entry.descriptor.description.empty())
         fmt::print("      {}\n", entry.descriptor.description);
-    PlayerConfig config;
+    SessionConfig config;
     config.plugin = entry.descriptor.id;
     config.model = model;
-    config.worker_thread = false;
     config.host = host;
-    auto player = Player::create(config);
-    if (!player) {
-        fmt::print("      parameters unknown: {}\n", player.error().message);
+    auto session = Session::create(std::move(config));
+    if (!session) {
+        fmt::print("      parameters unknown: {}\n", session.error().message);
         return;
     }
-    for (const Param &param : (*player)->params().descriptions()) {
+    for (const Param &param : (*session)->params().descriptions()) {
         if (!param.has(TESSERA_PARAM_HIDDEN)) print_param(param);
     }
-    for (const InputSlot &slot : (*player)->inputs()) {
+    for (const InputSlot &slot : (*session)->inputs()) {
         fmt::print("      takes {}: {}\n", slot.key, slot.name);
     }
 }

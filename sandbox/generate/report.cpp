@@ -56,21 +56,21 @@ double mean_seam(const std::vector<JobRecord> &jobs) {
 
 } // namespace
 
-std::string report_json(const GenerateOptions &options, const Player &player,
+std::string report_json(const GenerateOptions &options, const Session &session,
                         const GenerateRecord &record) {
     Json report;
     report["format"] = "tessera-report/1";
     report["version"] = fmt::format("{}.{}.{}", TESSERA_VERSION_MAJOR, TESSERA_VERSION_MINOR,
                                     TESSERA_VERSION_PATCH);
-    report["plugin"] = {{"id", player.info().id},
-                        {"version", player.info().version},
-                        {"library", player.info().library.string()}};
-    report["model"] = player.info().model;
-    report["device"] = player.state().device;
+    report["plugin"] = {{"id", session.info().id},
+                        {"version", session.info().version},
+                        {"library", session.info().library.string()}};
+    report["model"] = session.info().model;
+    report["device"] = session.device();
     report["precision"] = options.precision == TESSERA_PRECISION_EXACT ? "exact" : "default";
     report["threads"] = options.threads;
     report["seed"] = record.seed;
-    report["values"] = Json::parse(player.params().to_json(), nullptr, false);
+    report["values"] = Json::parse(session.params().to_json(), nullptr, false);
     report["width"] = record.width;
     report["height"] = record.height;
     report["tokens"] = record.tokens;

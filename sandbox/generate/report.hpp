@@ -1,7 +1,7 @@
 // The JSON report of a run of tessera-generate.
 #pragma once
 
-#include "host/run/player.hpp"
+#include "host/run/session.hpp"
 #include "sandbox/generate/options.hpp"
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct GenerateRecord {
     std::string error; // why the run ended early
 };
 
-[[nodiscard]] std::string report_json(const GenerateOptions &options, const Player &player,
+[[nodiscard]] std::string report_json(const GenerateOptions &options, const Session &session,
                                       const GenerateRecord &record);
 
 } // namespace tessera

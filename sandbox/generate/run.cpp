@@ -5,7 +5,7 @@
 #include "host/generator/preset.hpp"
 #include "host/plugin/services.hpp"
 #include "host/run/memory_frames.hpp"
-#include "host/run/player.hpp"
+#include "host/run/session.hpp"
 #include "sandbox/generate/list.hpp"
 #include "sandbox/generate/material.hpp"
 #include "sandbox/generate/output.hpp"
@@ -69,7 +69,7 @@ class Run {
     MemoryFrames frames_;
     ProgressBar bar_;
     std::shared_ptr<Host> host_;
-    std::unique_ptr<Player> player_;
+    std::unique_ptr<Session> session_;
     std::optional<GenerateOutput> output_;
     std::unique_ptr<MaterialWriter> material_; // null: none is wanted
     std::vector<RequestInput> inputs_;
@@ -100,7 +100,7 @@ Result<void> Run::load() {
         if (options_.model.empty()) options_.model = preset->model;
         if (!options_.has_seed) options_.seed = preset->seed;
     }
-    PlayerConfig config;
+    SessionConfig config;
     config.plugin = options_.plugin;
     config.model = options_.model;
     config.backend = options_.backend;
@@ -109,11 +109,10 @@ Result<void> Run::load() {
     config.free_multiprocessors = options_.free_multiprocessors;
     config.frames = &frames_;
     config.step_budget_us = 100'000; // nobody waits for a step here; this is how often ^C is seen
-    config.worker_thread = false;
     config.host = host_;
-    auto player = Player::create(config);
-    if (!player) return player.error();
-    player_ = std::move(*player);
+    auto session = Session::create(std::move(config));
+    if (!session) return session.error();
+    session_ = std::move(*session);
     record_.seed = options_.seed;
     record_.load_us = monotonic_us() - started_us_;
     return {};
@@ -123,32 +122,32 @@ Result<void> Run::set_values() {
     if (!options_.preset.empty()) {
         auto preset = load_preset(options_.preset);
         if (!preset) return preset.error();
-        auto unused = player_->load_values(preset->values);
+        auto unused = session_->params().load_json(preset->values);
         if (!unused) return unused.error();
         for (const std::string &key : *unused) {
             fmt::print(stderr, "tessera-generate: {}: '{}' is of no use to {}\n",
-                       options_.preset.string(), key, player_->info().id);
+                       options_.preset.string(), key, session_->info().id);
         }
     }
     for (const auto &[key, text] : options_.values) {
-        auto set = player_->set_text(key, text);
+        auto set = session_->params().set_text(key, text);
         if (!set) return set.error();
     }
     return list_variants();
 }
 
 Result<void> Run::list_variants() {
-    const Param *const param = player_->params().find(kClassKey);
+    const Param *const param = session_->params().find(kClassKey);
     if (!options_.all_classes) {
         variants_.push_back(
-            {param != nullptr ? player_->params().format(*param) : player_->info().name,
+            {param != nullptr ? session_->params().format(*param) : session_->info().name,
              std::nullopt});
         return {};
     }
     if (param == nullptr) {
         return make_error(Status::kInvalidArgument,
                           "--all-classes: {} has no parameter with the key '{}'",
-                          player_->info().id, kClassKey);
+                          session_->info().id, kClassKey);
     }
     const double step = std::max(param->step, 1.0);
     const int count = 1 + static_cast<int>((param->max - param->min) / step);
@@ -214,9 +213,10 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
     request.image_count = count;
     request.preview_every = output_->has_frames() ? 1 : 0;
     request.inputs = inputs_;
-    auto report = player_->run(
-        request, [this](const PlayerEvent &event) { take_event(event); },
-        [this] { return cancelled_.load(); });
+    SessionCallbacks callbacks;
+    callbacks.on_event = [this](const PlayerEvent &event) { take_event(event); };
+    callbacks.should_stop = [this] { return cancelled_.load(); };
+    auto report = session_->run(session_->job(std::move(request)), callbacks);
     if (!report) return report.error();
     JobRecord job{variant.label, first, count, {}, {}, std::move(*report), std::move(values_)};
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -245,11 +245,13 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
 
 Result<void> Run::generate_all() {
     const std::uint64_t activating = monotonic_us();
-    if (auto activated = player_->activate(); !activated) return activated;
+    if (auto activated = session_->activate(session_->params().snapshot(), {}); !activated) {
+        return activated;
+    }
     record_.activate_us = monotonic_us() - activating;
     for (const Variant &variant : variants_) {
         if (variant.value) {
-            auto set = player_->set_value(variant.value->first, variant.value->second);
+            auto set = session_->params().set(variant.value->first, variant.value->second);
             if (!set) return set.error();
         }
         for (std::uint32_t first = 0; first < options_.count; first += options_.batch) {
@@ -273,7 +275,7 @@ Result<void> Run::write_sheet() {
 Result<void> Run::write_report() {
     if (options_.json.empty()) return {};
     record_.total_us = monotonic_us() - started_us_;
-    const std::string report = report_json(options_, *player_, record_);
+    const std::string report = report_json(options_, *session_, record_);
     if (options_.json != "-") return write_file(options_.json, report);
     fmt::print("{}", report);
     if (std::fflush(stdout) != 0) return make_error(Status::kIo, "cannot write the report");
@@ -300,8 +302,8 @@ int Run::run() {
     if (!output) return complain(output.error(), kExitFailure);
     output_ = std::move(*output);
     if (!options_.save_preset.empty()) {
-        const Preset preset{player_->info().id, options_.model, options_.seed,
-                            player_->params().to_json()};
+        const Preset preset{session_->info().id, options_.model, options_.seed,
+                            session_->params().to_json()};
         auto saved = save_preset(options_.save_preset, preset);
         if (!saved) return complain(saved.error(), kExitFailure);
     }

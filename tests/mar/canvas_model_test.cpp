@@ -2,6 +2,7 @@
 // without a seam. The planes it looks at are saved beside the test.
 #include "host/canvas/canvas.hpp"
 #include "host/run/memory_frames.hpp"
+#include "host/run/session.hpp"
 
 #include <gmock/gmock.h>
 
@@ -35,22 +36,21 @@ class CanvasModelTest : public testing::Test {
                 picture_.pixels.assign(bytes, bytes + picture_.width * picture_.height * 4);
                 return Result<void>();
             });
-        PlayerConfig config;
+        SessionConfig config;
         config.plugin = TESSERA_MAR_PLUGIN;
         config.model = kModel.string();
         config.frames = frames_.get();
-        config.worker_thread = false;
         config.threads = 2;
-        auto player = Player::create(config);
-        ASSERT_TRUE(player) << player.error().message;
-        player_ = std::move(*player);
-        auto canvas = Canvas::create(player_->inputs(), player_->features(), kBytes);
+        auto session = Session::create(std::move(config));
+        ASSERT_TRUE(session) << session.error().message;
+        session_ = std::move(*session);
+        auto canvas = Canvas::create(session_->inputs(), session_->features(), kBytes);
         ASSERT_TRUE(canvas) << canvas.error().message;
         canvas_ = std::make_unique<Canvas>(std::move(*canvas));
     }
 
     void set(const char *key, const char *text) {
-        const auto changed = player_->set_text(key, text);
+        const auto changed = session_->params().set_text(key, text);
         ASSERT_TRUE(changed) << changed.error().message;
     }
     // What the view shows, and nothing ahead of it.
@@ -59,15 +59,13 @@ class CanvasModelTest : public testing::Test {
             const auto work = canvas_->next(view);
             if (!work) continue; // the last tile was put together just now
             std::vector<float> latents;
-            const auto report = player_->run(
-                work->request,
-                [&](const PlayerEvent &event) {
-                    if (event.type != PlayerEvent::Type::kFeatures || event.name != "latents")
-                        return;
-                    latents.resize(event.bytes.size() / sizeof(float));
-                    std::memcpy(latents.data(), event.bytes.data(), event.bytes.size());
-                },
-                {});
+            SessionCallbacks callbacks;
+            callbacks.on_event = [&](const PlayerEvent &event) {
+                if (event.type != PlayerEvent::Type::kFeatures || event.name != "latents") return;
+                latents.resize(event.bytes.size() / sizeof(float));
+                std::memcpy(latents.data(), event.bytes.data(), event.bytes.size());
+            };
+            const auto report = session_->run(session_->job(work->request), callbacks);
             ASSERT_TRUE(report) << report.error().message;
             const auto taken = canvas_->take(work->part, std::move(latents), picture_);
             ASSERT_TRUE(taken) << taken.error().message;
@@ -105,7 +103,7 @@ class CanvasModelTest : public testing::Test {
 
     Image picture_;
     std::unique_ptr<MemoryFrames> frames_;
-    std::unique_ptr<Player> player_;
+    std::unique_ptr<Session> session_;
     std::unique_ptr<Canvas> canvas_;
 };
 

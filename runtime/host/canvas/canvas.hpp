@@ -15,7 +15,8 @@
 #include "assets/image_file.hpp"
 #include "core/result.hpp"
 #include "host/canvas/canvas_lattice.hpp"
-#include "host/run/player.hpp"
+#include "host/generator/slots.hpp"
+#include "host/run/request.hpp"
 
 #include <cstdint>
 #include <map>

@@ -39,7 +39,7 @@ void PlayControl::submit() {
          .preview_every = 1,
          .step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms),
          .inputs = std::move(given.list)});
-    run.job = last_number_ = job_;
+    run.job = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
     waiting_for_picture_ = true;
@@ -54,21 +54,8 @@ void PlayControl::set_guest(PlayGuest *guest) {
 }
 
 std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
-    // Numbers follow each other, and the worker may begin before `submit` is back.
-    recorded_.withhold(last_number_ + 1);
-    last_number_ = player_->submit(std::move(request));
-    guest_jobs_.insert(last_number_);
-    return last_number_;
-}
-
-bool PlayControl::note_of_guest(const PlayerEvent &event) {
-    if (!guest_jobs_.contains(event.job)) return false;
-    const bool ended = event.type == PlayerEvent::Type::kFinished ||
-                       event.type == PlayerEvent::Type::kCancelled ||
-                       event.type == PlayerEvent::Type::kFailed;
-    if (ended) guest_jobs_.erase(event.job);
-    if (guest_ != nullptr) guest_->note(event);
-    return true;
+    request.tag = RecordingTarget::kNotShown;
+    return player_->submit(std::move(request));
 }
 
 void PlayControl::play() {
@@ -199,14 +186,18 @@ void PlayControl::update() {
     state_ = player_->state();
     // Pictures first: a picture is published before its news, and a run that is over has all.
     for (const RecordedPicture &picture : recorded_.take()) {
-        if (!guest_jobs_.contains(picture.info.job)) {
+        if (picture.info.tag != RecordingTarget::kNotShown) {
             history_.add(picture);
         } else if (guest_ != nullptr) {
             guest_->note(picture);
         }
     }
     for (const PlayerEvent &event : events) {
-        if (!note_of_guest(event)) note(event);
+        if (event.tag != RecordingTarget::kNotShown) {
+            note(event);
+        } else if (guest_ != nullptr) {
+            guest_->note(event);
+        }
     }
 }
 

@@ -12,7 +12,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -110,7 +109,6 @@ class PlayControl {
 
   private:
     void submit();
-    [[nodiscard]] bool note_of_guest(const PlayerEvent &event);
     void take_change(const Result<bool> &changed);
     void play_changed();
     void note(const PlayerEvent &event);
@@ -127,8 +125,6 @@ class PlayControl {
     std::uint64_t requested_us_ = 0;
     std::optional<std::uint64_t> cancelled_us_; // asked for, and not done yet
     PlayGuest *guest_ = nullptr;
-    std::set<std::uint64_t> guest_jobs_; // that have not ended
-    std::uint64_t last_number_ = 0;      // of all jobs
     bool waiting_for_picture_ = false;
     bool played_ = false;
 };

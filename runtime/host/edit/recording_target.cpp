@@ -69,7 +69,7 @@ Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameIn
         }
         image = std::make_shared<const Image>(std::move(*made));
     }
-    if (passes(info.job)) {
+    if (info.tag != kNotShown) {
         if (auto published = next_.publish(frame, info); !published) return published;
     } else {
         next_.abandon(frame);
@@ -79,17 +79,6 @@ Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameIn
     if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
     waiting_.push_back({info, std::move(image)});
     return {};
-}
-
-void RecordingTarget::withhold(std::uint64_t job) {
-    const std::lock_guard lock(mutex_);
-    withheld_.insert(job);
-}
-
-bool RecordingTarget::passes(std::uint64_t job) {
-    const std::lock_guard lock(mutex_);
-    withheld_.erase(withheld_.begin(), withheld_.lower_bound(job)); // jobs come in order
-    return !withheld_.contains(job);
 }
 
 void RecordingTarget::abandon(const tessera_tensor &frame) { next_.abandon(frame); }

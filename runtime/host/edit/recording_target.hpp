@@ -8,7 +8,6 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <vector>
 
 namespace tessera {
@@ -22,6 +21,8 @@ class RecordingTarget : public FrameTarget {
   public:
     // Pictures that wait for `take`; the oldest goes when there are more.
     static constexpr std::size_t kMaxWaiting = 64;
+    // Pictures of requests with this tag are copied only, and not passed on.
+    static constexpr std::uint64_t kNotShown = 1;
 
     // `next` outlives this.
     explicit RecordingTarget(FrameTarget &next) : next_(next) {}
@@ -31,20 +32,14 @@ class RecordingTarget : public FrameTarget {
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
     void abandon(const tessera_tensor &frame) override;
 
-    // [any] Pictures of this job are copied only, and not passed on.
-    void withhold(std::uint64_t job);
-
     // [any] What was published since the last call, oldest first.
     [[nodiscard]] std::vector<RecordedPicture> take();
 
   private:
-    [[nodiscard]] bool passes(std::uint64_t job);
-
     FrameTarget &next_;
     const tessera_compute *compute_ = nullptr; // that makes the frames
     std::mutex mutex_;
     std::deque<RecordedPicture> waiting_;
-    std::set<std::uint64_t> withheld_; // jobs that may still be to come
 };
 
 } // namespace tessera

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "host/edit/recording_target.hpp"
-#include "host/run/player.hpp"
+#include "host/run/event.hpp"
 
 #include <cstdint>
 #include <deque>

@@ -159,6 +159,7 @@ Result<void> JobSink::publish(const tessera_event &event) {
     info.total_steps = event.total_steps;
     info.final = (event.flags & TESSERA_EVENT_FINAL) != 0;
     info.job = config_.job;
+    info.tag = config_.tag;
     auto published = config_.frames->publish(frame, info);
     if (published) has_picture_[event.image] = true;
     return published;

@@ -20,6 +20,7 @@ struct JobSinkConfig {
     FrameTarget *frames = nullptr; // not nullptr
     std::uint32_t image_count = 1;
     std::uint64_t job = 0; // number, for FrameInfo
+    std::uint64_t tag = 0; // of the request, likewise
     // Sees every event that passed the checks, after a frame was published. Tensors are on the
     // host, strided, valid during the call. May be empty.
     std::function<void(const tessera_event &)> on_event;

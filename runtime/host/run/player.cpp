@@ -1,147 +1,286 @@
 #include "host/run/player.hpp"
 
-#include "host/run/player_worker.hpp"
-#include "host/run/session.hpp"
+#include "core/trace.hpp"
+#include "host/run/thread_priority.hpp"
 
-#include <optional>
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <system_error>
 #include <utility>
 
 namespace tessera {
+namespace {
 
-// [main] only, but for what the worker guards itself.
-struct Player::State {
-    PlayerConfig config;
-    std::unique_ptr<Session> session;
-    Params params;
-    std::optional<PlayRequest> last_request;
-    std::uint64_t last_job = 0;
-    std::unique_ptr<PlayerWorker> worker; // nullptr: without a thread
-};
+constexpr int kThreadNice = 10;          // below the window's thread
+constexpr std::size_t kMaxEvents = 1024; // that may be dropped, when nobody drains the queue
 
-Player::Player(std::unique_ptr<State> state) : state_(std::move(state)) {}
+bool is_droppable(const PlayerEvent &event) {
+    return event.type == PlayerEvent::Type::kProgress || event.type == PlayerEvent::Type::kImage ||
+           event.type == PlayerEvent::Type::kCells || event.type == PlayerEvent::Type::kFeatures;
+}
+
+PlayerEvent end_of(const SessionJob &job, PlayerEvent::Type type) {
+    PlayerEvent event;
+    event.type = type;
+    event.job = job.number;
+    event.tag = job.request.tag;
+    return event;
+}
+
+} // namespace
 
 Result<std::unique_ptr<Player>> Player::create(PlayerConfig config) {
-    auto session = Session::create(config);
+    const bool restart_on_change = config.restart_on_change;
+    auto session = Session::create(std::move(config));
     if (!session) return session.error();
-    auto state = std::make_unique<State>();
-    state->config = std::move(config);
-    state->session = std::move(*session);
-    state->params = state->session->generator().params();
-    if (state->config.worker_thread) {
-        auto worker = PlayerWorker::start(*state->session, state->params.snapshot());
-        if (!worker) return worker.error();
-        state->worker = std::move(*worker);
+    std::unique_ptr<Player> player(new Player(std::move(*session), restart_on_change));
+    if (auto started = player->start(); !started) return started.error();
+    return player;
+}
+
+Result<void> Player::start() {
+    // The standard library reports a lack of threads by throwing.
+    try {
+        thread_ = std::thread([this, values = params().snapshot()] { work(values); });
+        return {};
+    } catch (const std::system_error &error) {
+        return make_error(Status::kFailed, "cannot start the player's thread: {}", error.what());
     }
-    return std::unique_ptr<Player>(new Player(std::move(state)));
 }
 
 Player::~Player() {
-    if (state_->worker != nullptr) {
-        state_->worker.reset(); // it deactivates on its own thread
-    } else {
-        state_->session->deactivate();
+    {
+        const std::lock_guard lock(mutex_);
+        quit_ = true;
+        stop_job_ = true;
+        pending_.reset();
     }
-}
-
-const PlayerInfo &Player::info() const { return state_->session->info(); }
-const Params &Player::params() const { return state_->params; }
-const std::vector<InputSlot> &Player::inputs() const {
-    return state_->session->generator().inputs();
-}
-const std::vector<FeatureTap> &Player::features() const {
-    return state_->session->generator().features();
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
 }
 
 // ---- values -------------------------------------------------------------------------------------
 
 void Player::values_changed() {
-    if (state_->config.restart_on_change && busy()) restart();
+    if (restart_on_change_ && busy()) restart();
 }
 
 Result<bool> Player::set_value(std::uint32_t id, double value) {
-    auto changed = state_->params.set(id, value);
+    auto changed = session_->params().set(id, value);
     if (changed && *changed) values_changed();
     return changed;
 }
 
 Result<bool> Player::set_text(std::string_view key, std::string_view text) {
-    auto changed = state_->params.set_text(key, text);
+    auto changed = session_->params().set_text(key, text);
     if (changed && *changed) values_changed();
     return changed;
 }
 
 void Player::reset_values() {
-    state_->params.reset();
+    session_->params().reset();
     values_changed();
 }
 
 Result<std::vector<std::string>> Player::load_values(std::string_view json) {
-    auto unused = state_->params.load_json(json);
+    auto unused = session_->params().load_json(json);
     if (unused) values_changed();
     return unused;
 }
 
-// ---- jobs ---------------------------------------------------------------------------------------
+// ---- jobs, on the control thread ----------------------------------------------------------------
 
 std::uint64_t Player::submit(PlayRequest request) {
-    if (state_->worker == nullptr) return 0;
-    state_->last_request = std::move(request);
+    last_request_ = std::move(request);
     return restart();
 }
 
 std::uint64_t Player::restart() {
-    if (state_->worker == nullptr || !state_->last_request) return 0;
-    SessionJob job{++state_->last_job, *state_->last_request, state_->params.snapshot()};
-    state_->worker->submit(std::move(job));
-    return state_->last_job;
+    if (!last_request_) return 0;
+    SessionJob job = session_->job(*last_request_);
+    const std::uint64_t number = job.number;
+    {
+        const std::lock_guard lock(mutex_);
+        drop_pending();
+        pending_ = std::move(job);
+        stop_job_ = true;
+    }
+    wake_.notify_all();
+    return number;
 }
 
 void Player::cancel() {
-    if (state_->worker != nullptr) state_->worker->cancel();
+    const std::lock_guard lock(mutex_);
+    drop_pending();
+    stop_job_ = true;
+    if (!running_) idle_.notify_all();
 }
 
-bool Player::busy() const { return state_->worker != nullptr && state_->worker->busy(); }
+bool Player::busy() const {
+    const std::lock_guard lock(mutex_);
+    return running_ || pending_.has_value();
+}
 
 bool Player::wait(std::uint64_t timeout_us) {
-    return state_->worker == nullptr || state_->worker->wait(timeout_us);
+    std::unique_lock lock(mutex_);
+    return idle_.wait_for(lock, std::chrono::microseconds(timeout_us),
+                          [&] { return !running_ && !pending_; });
 }
 
 PlayerState Player::state() const {
-    if (state_->worker != nullptr) return state_->worker->state();
-    PlayerState state;
-    state.phase = state_->session->is_active() ? PlayerPhase::kReady : PlayerPhase::kLoading;
-    state.device = state_->session->device();
-    state.activation_us = state_->session->activation_us();
-    state.activation = state_->session->is_active() ? 1 : 0;
+    const std::lock_guard lock(mutex_);
+    PlayerState state = state_;
+    if (running_) state.job_us = session_->now_us() - job_started_us_;
     return state;
 }
 
 std::vector<PlayerEvent> Player::take_events() {
-    return state_->worker != nullptr ? state_->worker->take_events() : std::vector<PlayerEvent>();
+    const std::lock_guard lock(mutex_);
+    std::vector<PlayerEvent> taken(std::make_move_iterator(events_.begin()),
+                                   std::make_move_iterator(events_.end()));
+    events_.clear();
+    return taken;
 }
 
-// ---- without a thread ---------------------------------------------------------------------------
-
-Result<void> Player::activate() {
-    if (state_->worker != nullptr) {
-        return make_error(Status::kInvalidArgument,
-                          "activate: this player has a worker thread, which does it");
-    }
-    return state_->session->prepare(state_->params.snapshot(), {});
+void Player::drop_pending() {
+    if (!pending_) return;
+    push(end_of(*pending_, PlayerEvent::Type::kCancelled));
+    pending_.reset();
 }
 
-Result<RunReport> Player::run(const PlayRequest &request,
-                              const std::function<void(const PlayerEvent &)> &on_event,
-                              const std::function<bool()> &should_stop) {
-    if (state_->worker != nullptr) {
-        return make_error(Status::kInvalidArgument,
-                          "run: this player has a worker thread; use submit");
+void Player::push(PlayerEvent event) {
+    if (events_.size() >= kMaxEvents) {
+        const auto oldest = std::find_if(events_.begin(), events_.end(), is_droppable);
+        if (oldest != events_.end()) events_.erase(oldest);
     }
+    events_.push_back(std::move(event));
+}
+
+// ---- the player's thread ------------------------------------------------------------------------
+
+void Player::work(const ParamSnapshot &values) {
+    lower_thread_priority(kThreadNice);
+    trace::name_thread("player");
+    auto activated = session_->activate(values, callbacks());
+    std::unique_lock lock(mutex_);
+    if (!activated && !quit_) {
+        state_.phase = PlayerPhase::kFailed;
+        state_.error = activated.error();
+        PlayerEvent event;
+        event.type = PlayerEvent::Type::kFailed;
+        event.error = activated.error();
+        push(std::move(event));
+    }
+    while (true) {
+        wake_.wait(lock, [&] { return quit_ || pending_; });
+        if (quit_) break;
+        const SessionJob job = std::move(*pending_);
+        pending_.reset();
+        running_ = true;
+        stop_job_ = false; // what was asked before this job was about earlier ones
+        lock.unlock();
+        run(job);
+        lock.lock();
+        running_ = false;
+        if (!pending_) idle_.notify_all();
+    }
+    lock.unlock();
+    session_->deactivate();
+}
+
+SessionCallbacks Player::callbacks() {
     SessionCallbacks callbacks;
-    if (on_event) callbacks.on_event = [&](const PlayerEvent &event) { on_event(event); };
-    callbacks.should_stop = should_stop;
-    return state_->session->run({++state_->last_job, request, state_->params.snapshot()},
-                                callbacks);
+    callbacks.on_loading = [this] { begin_loading(); };
+    callbacks.on_running = [this] { begin_running(); };
+    callbacks.on_event = [this](PlayerEvent event) { note(std::move(event)); };
+    callbacks.on_call = [this](std::uint64_t call_us) {
+        const std::lock_guard lock(mutex_);
+        state_.last_call_us = call_us;
+    };
+    // A cancelled job does not stop its activation: the next job needs it as well.
+    callbacks.should_stop = [this] { return quit_ || (stop_job_ && !loading_); };
+    return callbacks;
+}
+
+void Player::begin_loading() {
+    loading_ = true;
+    const std::lock_guard lock(mutex_);
+    state_.phase = PlayerPhase::kLoading;
+    state_.activation = 0;
+}
+
+void Player::begin_running() {
+    const std::lock_guard lock(mutex_);
+    state_.phase = PlayerPhase::kRunning;
+    job_started_us_ = step_started_us_ = session_->now_us();
+}
+
+void Player::note(PlayerEvent event) {
+    const std::uint64_t now = session_->now_us();
+    const std::lock_guard lock(mutex_);
+    if (event.type == PlayerEvent::Type::kActivated) {
+        loading_ = false;
+        state_.phase = PlayerPhase::kReady;
+        state_.activation = 1;
+        state_.activation_us = session_->activation_us();
+        state_.step_name.clear();
+        state_.device = session_->device();
+    } else if (loading_) {
+        if (event.total_steps == 0) return;
+        state_.activation = static_cast<double>(event.step) / event.total_steps;
+        state_.step_name = event.name;
+        return;
+    } else {
+        note_progress(event, now);
+    }
+    push(std::move(event));
+}
+
+void Player::note_progress(const PlayerEvent &event, std::uint64_t now) {
+    if (event.step > state_.step) {
+        state_.step = event.step;
+        state_.last_step_us = now - step_started_us_;
+        step_started_us_ = now;
+    }
+    state_.total_steps = std::max(state_.total_steps, event.total_steps);
+    if (event.type == PlayerEvent::Type::kProgress) state_.step_name = event.name;
+}
+
+void Player::run(const SessionJob &job) {
+    {
+        const std::lock_guard lock(mutex_);
+        state_.error = {};
+        state_.job = job.number;
+        state_.step = 0;
+        state_.total_steps = 0;
+        state_.job_us = 0;
+        state_.step_name.clear();
+        job_started_us_ = session_->now_us();
+    }
+    const auto report = session_->run(job, callbacks());
+    finish(job, report ? nullptr : &report.error());
+}
+
+void Player::finish(const SessionJob &job, const Error *error) {
+    const std::uint64_t now = session_->now_us();
+    const std::lock_guard lock(mutex_);
+    PlayerEvent event = end_of(job, PlayerEvent::Type::kFinished);
+    event.step = state_.step;
+    event.total_steps = state_.total_steps;
+    state_.job_us = now - job_started_us_;
+    state_.step_name.clear();
+    state_.device = session_->device();
+    state_.phase = session_->is_active() ? PlayerPhase::kReady : PlayerPhase::kLoading;
+    if (error != nullptr && stop_job_ && error->status == Status::kCancelled) {
+        event.type = PlayerEvent::Type::kCancelled;
+    } else if (error != nullptr) {
+        event.type = PlayerEvent::Type::kFailed;
+        event.error = *error;
+        state_.error = *error;
+        state_.phase = PlayerPhase::kFailed;
+    }
+    push(std::move(event));
 }
 
 } // namespace tessera

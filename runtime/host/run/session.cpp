@@ -1,12 +1,11 @@
 #include "host/run/session.hpp"
 
-#include "core/log.hpp"
-#include "core/tensor.hpp"
-#include "host/generator/input_views.hpp"
+#include "host/plugin/scan.hpp"
+#include "host/plugin/services.hpp"
+#include "host/run/input_views.hpp"
 #include "host/run/job.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <exception>
 #include <string_view>
 #include <utility>
@@ -15,7 +14,7 @@ namespace tessera {
 namespace {
 
 // What the model's metadata names, else the default.
-std::string choose_plugin(const PlayerConfig &config, const WeightSet *weights) {
+std::string choose_plugin(const SessionConfig &config, const WeightSet *weights) {
     if (!config.plugin.empty()) return config.plugin;
     if (weights != nullptr) {
         const auto at = weights->header().metadata.find("generator");
@@ -24,82 +23,35 @@ std::string choose_plugin(const PlayerConfig &config, const WeightSet *weights) 
     return std::string(kDefaultPlugin);
 }
 
-// Copies a strided tensor without its gaps.
-void copy_elements(const tessera_tensor &tensor, std::vector<std::byte> &out) {
-    const auto element = static_cast<std::int64_t>(dtype_size(tensor.dtype));
-    const auto *const data = static_cast<const std::byte *>(tensor.data);
-    const auto shape = [&](std::int32_t i) { return i < tensor.rank ? tensor.shape[i] : 1; };
-    const auto offset = [&](std::int32_t i, std::int64_t index) {
-        return i < tensor.rank ? index * tensor.stride[i] * element : 0;
-    };
-    static_assert(TESSERA_MAX_RANK == 4);
-    for (std::int64_t a = 0; a < shape(0); ++a) {
-        for (std::int64_t b = 0; b < shape(1); ++b) {
-            for (std::int64_t c = 0; c < shape(2); ++c) {
-                for (std::int64_t d = 0; d < shape(3); ++d) {
-                    const std::byte *const from =
-                        data + offset(0, a) + offset(1, b) + offset(2, c) + offset(3, d);
-                    out.insert(out.end(), from, from + element);
-                }
-            }
-        }
-    }
-}
-
 bool has_same_value(const tessera_value &a, const tessera_value &b) {
     if (a.type != TESSERA_PARAM_TEXT) return a.as.integer == b.as.integer;
     return std::string_view(a.as.text) == b.as.text;
 }
 
-PlayerEvent::Type event_type(tessera_event_type type) {
-    switch (type) {
-    case TESSERA_EVENT_IMAGE:
-        return PlayerEvent::Type::kImage;
-    case TESSERA_EVENT_CELLS:
-        return PlayerEvent::Type::kCells;
-    case TESSERA_EVENT_FEATURES:
-        return PlayerEvent::Type::kFeatures;
-    default:
-        return PlayerEvent::Type::kProgress;
-    }
-}
-
-// An event that was checked by JobSink, with what it points to copied.
-PlayerEvent copy_event(const tessera_event &from, std::uint64_t job) {
-    PlayerEvent event;
-    event.type = event_type(from.type);
-    event.final = (from.flags & TESSERA_EVENT_FINAL) != 0;
-    event.job = job;
-    event.image = from.image;
-    event.step = from.step;
-    event.total_steps = from.total_steps;
-    if (from.name != nullptr) event.name = from.name;
-    const bool has_data = from.type == TESSERA_EVENT_CELLS || from.type == TESSERA_EVENT_FEATURES;
-    if (!has_data) return event;
-    const tessera_tensor &tensor = *from.tensor;
-    event.dtype = tensor.dtype;
-    event.shape.assign(tensor.shape, tensor.shape + tensor.rank);
-    const auto *const data = static_cast<const std::byte *>(tensor.data);
-    const auto size = static_cast<std::size_t>(*size_bytes(tensor));
-    if (is_contiguous(tensor)) {
-        event.bytes.assign(data, data + size);
-    } else {
-        event.bytes.reserve(size);
-        copy_elements(tensor, event.bytes);
-    }
-    return event;
+tessera_request request_of(const SessionJob &job, const std::vector<tessera_input> &inputs) {
+    tessera_request request{};
+    request.struct_size = sizeof request;
+    request.preview_every = job.request.preview_every;
+    request.seed = job.request.seed;
+    request.first_image = job.request.first_image;
+    request.image_count = std::max(job.request.image_count, 1U);
+    request.value_count = static_cast<std::uint32_t>(job.values.values.size());
+    request.input_count = static_cast<std::uint32_t>(inputs.size());
+    request.values = job.values.values.data();
+    request.inputs = inputs.data();
+    return request;
 }
 
 } // namespace
 
-Session::Session(PlayerConfig config) : config_(std::move(config)) {
+Session::Session(SessionConfig config) : config_(std::move(config)) {
+    if (config_.host == nullptr) config_.host = Host::create({});
     if (config_.frames == nullptr) config_.frames = &dropped_;
 }
 
-Result<std::unique_ptr<Session>> Session::create(const PlayerConfig &config) {
-    std::unique_ptr<Session> session(new Session(config));
-    PlayerConfig &own = session->config_;
-    if (own.host == nullptr) own.host = Host::create({});
+Result<std::unique_ptr<Session>> Session::create(SessionConfig config) {
+    std::unique_ptr<Session> session(new Session(std::move(config)));
+    const SessionConfig &own = session->config_;
     std::shared_ptr<const WeightSet> weights;
     if (!own.model.empty()) {
         auto opened = own.host->open_weights(own.model);
@@ -112,6 +64,7 @@ Result<std::unique_ptr<Session>> Session::create(const PlayerConfig &config) {
     auto generator = Generator::create(own.host, *found, model);
     if (!generator) return generator.error();
     session->generator_ = std::move(*generator);
+    session->params_ = session->generator_->params();
     const Descriptor &who = session->generator_->descriptor();
     session->info_ = {who.id,      who.name,        who.vendor,
                       who.version, who.description, session->generator_->library_path(),
@@ -120,15 +73,16 @@ Result<std::unique_ptr<Session>> Session::create(const PlayerConfig &config) {
 }
 
 Session::~Session() {
-    TESSERA_ASSERT(generator_ == nullptr || !generator_->is_active());
-    close_device();
+    if (generator_ != nullptr) deactivate();
 }
 
-void Session::close_device() {
-    if (device_ == nullptr) return;
-    config_.frames->use_device(nullptr);
-    device_.reset();
+std::uint64_t Session::now_us() const { return config_.host->now_us(); }
+
+SessionJob Session::job(PlayRequest request) {
+    return {++last_number_, std::move(request), params_.snapshot()};
 }
+
+// ---- the device and the generator on it ---------------------------------------------------------
 
 std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
 
@@ -142,17 +96,41 @@ Result<void> Session::open_device() {
     return {};
 }
 
+void Session::close_device() {
+    if (device_ == nullptr) return;
+    config_.frames->use_device(nullptr);
+    device_.reset();
+}
+
+bool Session::is_active_with(const ParamSnapshot &values) const {
+    if (!is_active()) return false;
+    const auto all = params_.descriptions(); // in the order of every snapshot
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (!all[i].has(TESSERA_PARAM_REACTIVATES)) continue;
+        if (!has_same_value(values.values[i], active_values_.values[i])) return false;
+    }
+    return true;
+}
+
 Result<void> Session::activate(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
+    if (is_active_with(values)) return {};
+    return activate_generator(values, callbacks);
+}
+
+Result<void> Session::activate_generator(const ParamSnapshot &values,
+                                         const SessionCallbacks &callbacks) {
+    if (callbacks.on_loading) callbacks.on_loading();
     const std::uint64_t started = now_us();
     if (auto opened = open_device(); !opened) return opened;
     const WorkerScope worker(*config_.host, &device_->threads());
+    generator_->deactivate();
     JobSinkConfig sink_config;
     sink_config.generator = info_.id;
     sink_config.frames = &dropped_;
     sink_config.should_stop = callbacks.should_stop;
     if (callbacks.on_event) {
         sink_config.on_event = [&](const tessera_event &event) {
-            if (event.type == TESSERA_EVENT_PROGRESS) callbacks.on_event(copy_event(event, 0));
+            if (event.type == TESSERA_EVENT_PROGRESS) callbacks.on_event(copy_event(event, 0, 0));
         };
     }
     JobSink sink(std::move(sink_config));
@@ -164,14 +142,20 @@ Result<void> Session::activate(const ParamSnapshot &values, const SessionCallbac
     activation.value_count = static_cast<std::uint32_t>(values.values.size());
     auto activated = generator_->activate(activation, sink.table());
     auto synchronized = device_->synchronize();
-    if (activated && !synchronized) {
+    if (!activated) return activated;
+    if (!synchronized) {
         generator_->deactivate();
         return make_error(synchronized.error().status, "{}: activate: {}", info_.id,
                           synchronized.error().message);
     }
     activation_us_ = now_us() - started;
     active_values_ = values;
-    return activated;
+    if (callbacks.on_event) {
+        PlayerEvent event;
+        event.type = PlayerEvent::Type::kActivated;
+        callbacks.on_event(std::move(event));
+    }
+    return {};
 }
 
 void Session::deactivate() {
@@ -182,32 +166,18 @@ void Session::deactivate() {
     close_device();
 }
 
-bool Session::is_prepared(const ParamSnapshot &values) const {
-    if (!is_active()) return false;
-    const auto all = generator_->params().descriptions(); // in the order of every snapshot
-    for (std::size_t i = 0; i < all.size(); ++i) {
-        if (!all[i].has(TESSERA_PARAM_REACTIVATES)) continue;
-        if (!has_same_value(values.values[i], active_values_.values[i])) return false;
-    }
-    return true;
-}
-
-Result<void> Session::prepare(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
-    if (is_prepared(values)) return {};
-    if (is_active()) {
-        const WorkerScope worker(*config_.host, &device_->threads());
-        generator_->deactivate();
-    }
-    return activate(values, callbacks);
-}
+// ---- a job --------------------------------------------------------------------------------------
 
 Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &callbacks) {
     const std::uint64_t started = now_us();
-    const bool activates = !is_prepared(job.values);
-    if (auto prepared = prepare(job.values, callbacks); !prepared) return prepared.error();
+    const bool activates = !is_active_with(job.values);
+    if (activates) {
+        if (auto done = activate_generator(job.values, callbacks); !done) return done.error();
+    }
+    if (callbacks.on_running) callbacks.on_running();
     // The host copies and grows lists for the job; when memory is short that is the job's error.
     try {
-        auto report = run_steps(job, callbacks, now_us());
+        auto report = run_steps(job, callbacks);
         if (report) {
             report->activation_us = activates ? activation_us_ : 0;
             report->total_us = now_us() - started;
@@ -218,29 +188,21 @@ Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &ca
     }
 }
 
-Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbacks &callbacks,
-                                     std::uint64_t started_us) {
+Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbacks &callbacks) {
+    const std::uint64_t started = now_us();
     auto inputs = view_inputs(job.request, *generator_);
     if (!inputs) return inputs.error();
-    tessera_request request{};
-    request.struct_size = sizeof request;
-    request.preview_every = job.request.preview_every;
-    request.seed = job.request.seed;
-    request.first_image = job.request.first_image;
-    request.image_count = std::max(job.request.image_count, 1U);
-    request.value_count = static_cast<std::uint32_t>(job.values.values.size());
-    request.input_count = static_cast<std::uint32_t>(inputs->size());
-    request.values = job.values.values.data();
-    request.inputs = inputs->data();
+    const tessera_request request = request_of(job, *inputs);
 
     RunReport report;
-    std::uint64_t step_started = started_us;
+    std::uint64_t step_started = started;
     std::uint32_t last_step = 0;
     JobSinkConfig sink;
     sink.generator = info_.id;
     sink.frames = config_.frames;
     sink.image_count = request.image_count;
     sink.job = job.number;
+    sink.tag = job.request.tag;
     sink.should_stop = callbacks.should_stop;
     sink.on_event = [&](const tessera_event &event) {
         if (event.step > last_step) {
@@ -250,14 +212,16 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
             step_started = now;
         }
         report.total_steps = std::max(report.total_steps, event.total_steps);
-        if (callbacks.on_event) callbacks.on_event(copy_event(event, job.number));
+        if (callbacks.on_event) {
+            callbacks.on_event(copy_event(event, job.number, job.request.tag));
+        }
     };
 
     const WorkerScope worker(*config_.host, &device_->threads());
     const std::uint32_t budget_us =
         job.request.step_budget_us != 0 ? job.request.step_budget_us : config_.step_budget_us;
     auto run = Job::begin(*generator_, request, std::move(sink), {budget_us});
-    report.begin_us = now_us() - started_us;
+    report.begin_us = now_us() - started;
     step_started = now_us();
     Result<bool> more = run ? Result<bool>(true) : Result<bool>(run.error());
     while (more && *more) {

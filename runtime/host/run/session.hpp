@@ -1,72 +1,146 @@
-// A generator on its device: what both ways of playing, with and without a thread, share.
-// [worker] for everything but create and the destructor, which are [main].
+// A session: one generator, its parameter values and the device it runs on, without a thread. What
+// programs use that do nothing else meanwhile; a Player is a session with a thread round it.
+//
+//   SessionConfig config;
+//   config.model = "materials";
+//   config.frames = &frames;
+//   auto session = Session::create(std::move(config)); // cheap; weights load with the first job
+//   (*session)->params().set_text("class", "bark");
+//   auto report = (*session)->run((*session)->job({.seed = 7}), {});
+//
+// [main] is the thread that calls create; [worker] is any one, and may be the same.
 #pragma once
 
+#include "core/frame_target.hpp"
+#include "core/result.hpp"
 #include "host/generator/generator.hpp"
+#include "host/generator/params.hpp"
+#include "host/generator/slots.hpp"
 #include "host/run/device.hpp"
+#include "host/run/event.hpp"
 #include "host/run/memory_frames.hpp"
-#include "host/run/player.hpp"
+#include "host/run/request.hpp"
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera {
 
+class Host; // host/plugin/services.hpp: libraries and weights that the sessions of a program share
+
+inline constexpr std::string_view kDefaultPlugin = "org.tessera.mar";
+
+struct SessionConfig {
+    // Id of a generator, or path of a plugin library (contains '/'). Empty: what the model's
+    // metadata names under "generator", else kDefaultPlugin.
+    std::string plugin;
+    std::string model;   // path or bundled name ("materials"); empty: none
+    std::string backend; // name in the compute registry; empty: the best there is
+    tessera_precision precision = TESSERA_PRECISION_DEFAULT;
+    std::uint32_t threads = 0; // for computing; 0: one per core
+    // Of a GPU, left to what draws: see ComputeOptions (compute/registry.hpp).
+    std::uint32_t free_multiprocessors = 0;
+    FrameTarget *frames = nullptr; // where pictures go; outlives the session; nullptr: dropped
+    // How long a step may take before `should_stop` is asked; 0: one unit.
+    std::uint32_t step_budget_us = 4000;
+
+    // The device to use instead of opening `backend`; only this session's, until it is destroyed.
+    std::shared_ptr<const tessera_compute> compute;
+
+    std::shared_ptr<Host> host; // nullptr: one of its own
+};
+
+// Who generates; copied from the plugin.
+struct PlayerInfo {
+    std::string id;
+    std::string name;
+    std::string vendor;
+    std::string version;
+    std::string description;
+    std::filesystem::path library; // of the plugin
+    std::string model;             // absolute path; empty: none
+};
+
 // A request with everything that was snapshot for it.
 struct SessionJob {
-    std::uint64_t number = 0;
+    std::uint64_t number = 0; // increasing, from 1
     PlayRequest request;
     ParamSnapshot values;
 };
 
 // Called on the worker; each may be empty.
 struct SessionCallbacks {
-    std::function<void(PlayerEvent)> on_event;  // kProgress, kImage, kCells, kFeatures
+    std::function<void()> on_loading;           // activation begins, which may take seconds
+    std::function<void()> on_running;           // the job begins
+    std::function<void(PlayerEvent)> on_event;  // kActivated, kProgress, kImage, kCells, kFeatures
     std::function<void(std::uint64_t)> on_call; // a `step` returned after so many microseconds
-    std::function<bool()> should_stop;
+    std::function<bool()> should_stop;          // asked while loading as well
+};
+
+// Where the time of a `run` went.
+struct RunReport {
+    std::uint64_t activation_us = 0; // 0 when it was active already
+    std::uint64_t begin_us = 0;
+    std::vector<std::uint64_t> step_us; // per progress step
+    std::uint64_t end_us = 0;
+    std::uint64_t total_us = 0;
+    std::uint32_t call_count = 0; // of `step`
+    std::uint32_t total_steps = 0;
 };
 
 class Session {
   public:
-    [[nodiscard]] static Result<std::unique_ptr<Session>> create(const PlayerConfig &config);
+    // ---- [main]
+
+    // Finds the plugin, makes the generator and reads its descriptions.
+    [[nodiscard]] static Result<std::unique_ptr<Session>> create(SessionConfig config);
+    // Deactivates first, if the worker did not.
     ~Session();
     Session(const Session &) = delete;
     Session &operator=(const Session &) = delete;
 
     [[nodiscard]] const PlayerInfo &info() const { return info_; }
-    [[nodiscard]] const Generator &generator() const { return *generator_; }
-    [[nodiscard]] Host &host() { return *config_.host; }
-    [[nodiscard]] std::uint64_t now_us() const { return config_.host->now_us(); }
+    [[nodiscard]] const std::vector<InputSlot> &inputs() const { return generator_->inputs(); }
+    [[nodiscard]] const std::vector<FeatureTap> &features() const { return generator_->features(); }
+    [[nodiscard]] Params &params() { return params_; }
+    [[nodiscard]] const Params &params() const { return params_; }
+    // The request with the values as they are now.
+    [[nodiscard]] SessionJob job(PlayRequest request);
 
+    [[nodiscard]] std::uint64_t now_us() const; // [any] of the host's clock
+
+    // ---- [worker], one thread at a time
+
+    // Opens the device and activates the generator, if need be: again when values changed that take
+    // effect only then. Progress comes as kProgress events of job 0.
+    [[nodiscard]] Result<void> activate(const ParamSnapshot &values,
+                                        const SessionCallbacks &callbacks);
+    // Activates if need be, then runs a job to its end. Stopped: status kCancelled.
+    [[nodiscard]] Result<RunReport> run(const SessionJob &job, const SessionCallbacks &callbacks);
     void deactivate();
     [[nodiscard]] bool is_active() const { return generator_->is_active(); }
-    [[nodiscard]] std::string device() const;
-    [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; }
-    // Opens the device and activates the generator if need be, again when values changed that take
-    // effect only then. Progress comes as kProgress events of job 0.
-    [[nodiscard]] Result<void> prepare(const ParamSnapshot &values,
-                                       const SessionCallbacks &callbacks);
-    // False: the next `prepare` takes time.
-    [[nodiscard]] bool is_prepared(const ParamSnapshot &values) const;
-
-    // Prepares, then runs a job to its end. Stopped: status kCancelled.
-    [[nodiscard]] Result<RunReport> run(const SessionJob &job, const SessionCallbacks &callbacks);
+    [[nodiscard]] std::string device() const; // for people; empty until it is open
+    [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; } // of the last one
 
   private:
-    explicit Session(PlayerConfig config);
-    void close_device();
-    Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks,
-                                std::uint64_t started_us);
+    explicit Session(SessionConfig config);
     Result<void> open_device();
-    Result<void> activate(const ParamSnapshot &values, const SessionCallbacks &callbacks);
+    void close_device();
+    [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
+    Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
+    Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks);
 
-    PlayerConfig config_;
+    SessionConfig config_;
     PlayerInfo info_;
     MemoryFrames dropped_; // when the config names no target
     std::unique_ptr<Generator> generator_;
+    Params params_;
+    std::uint64_t last_number_ = 0;
     std::unique_ptr<Device> device_;
     std::uint64_t activation_us_ = 0;
     ParamSnapshot active_values_; // those it was activated with

@@ -35,14 +35,16 @@ inline std::shared_ptr<const tessera_compute> null_compute() {
     return compute;
 }
 
-inline PlayerConfig player_config(const std::string &plugin) {
-    PlayerConfig config;
+inline SessionConfig session_config(const std::string &plugin) {
+    SessionConfig config;
     config.plugin = plugin;
     config.threads = 1;
     config.compute = null_compute();
     config.host = make_host();
     return config;
 }
+
+inline PlayerConfig player_config(const std::string &plugin) { return {session_config(plugin)}; }
 
 inline Result<std::unique_ptr<Generator>> make_generator(const std::shared_ptr<Host> &host,
                                                          const std::string &id) {

@@ -1,8 +1,8 @@
-// The player, with a thread and without.
+// The player: a session with a thread.
 #include "core/log.hpp"
-#include "host/run/memory_frames.hpp"
 #include "host/run/player.hpp"
 #include "tests/unit/host/host_fixture.hpp"
+#include "tests/unit/host/pixel_frames.hpp"
 
 #include <tessera/values/clock.hpp>
 
@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -25,39 +24,13 @@ using Type = PlayerEvent::Type;
 constexpr std::uint64_t kLongUs = 60'000'000;  // that no test should need
 constexpr const char *kEndless = "1000000000"; // steps
 
-// The first pixel of every published frame: seed, class, activations (255: a mask was there), and
-// what the generator was activated with.
-class PixelFrames : public MemoryFrames {
-  public:
-    struct Seen {
-        std::uint8_t seed, class_index, activations, device_size;
-        FrameInfo info;
-    };
-    PixelFrames()
-        : MemoryFrames([this](const tessera_tensor &frame, const FrameInfo &info) {
-              const auto *const pixel = static_cast<const std::uint8_t *>(frame.data);
-              const std::lock_guard lock(mutex_);
-              seen_.push_back({pixel[0], pixel[1], pixel[2], pixel[3], info});
-              return Result<void>();
-          }) {}
-    std::vector<Seen> seen() const {
-        const std::lock_guard lock(mutex_);
-        return seen_;
-    }
-
-  private:
-    mutable std::mutex mutex_;
-    std::vector<Seen> seen_;
-};
-
 class PlayerTest : public testing::Test {
   protected:
     PlayerTest() { log::set_sink({}); }
 
-    std::unique_ptr<Player> make(const std::string &plugin, bool worker_thread = true) {
+    std::unique_ptr<Player> make(const std::string &plugin) {
         PlayerConfig config = test::player_config(plugin);
         config.frames = &frames_;
-        config.worker_thread = worker_thread;
         config.step_budget_us = 0;
         auto player = Player::create(std::move(config));
         EXPECT_TRUE(player) << player.error().message;
@@ -81,11 +54,9 @@ class PlayerTest : public testing::Test {
             std::count_if(events_.begin(), events_.end(),
                           [&](const PlayerEvent &event) { return event.type == type; }));
     }
-    PixelFrames frames_;
+    test::PixelFrames frames_;
     std::vector<PlayerEvent> events_;
 };
-
-// ---- with a thread ------------------------------------------------------------------------------
 
 TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
     const auto player = make("test.good");
@@ -132,6 +103,25 @@ TEST_F(PlayerTest, RunsAJobAndTellsAboutIt) {
     EXPECT_EQ(state.total_steps, 4U);
     EXPECT_FALSE(player->busy());
     EXPECT_TRUE(player->wait(0));
+}
+
+TEST_F(PlayerTest, ATagComesBackInEveryFrameAndEvent) {
+    const auto player = make("test.good");
+    PlayRequest request;
+    request.tag = 77;
+    request.preview_every = 1;
+    const std::uint64_t job = player->submit(request);
+    await(*player, Type::kFinished, job);
+    for (const PlayerEvent &event : events_) EXPECT_EQ(event.tag, event.job == job ? 77U : 0U);
+    for (const auto &frame : frames_.seen()) EXPECT_EQ(frame.info.tag, 77U);
+    EXPECT_TRUE(player->set_text("steps", kEndless));
+    const std::uint64_t running = player->submit(request);
+    await(*player, Type::kProgress, running);
+    request.tag = 78;
+    const std::uint64_t waiting = player->submit(request); // which never runs
+    player->cancel();
+    EXPECT_EQ(await(*player, Type::kCancelled, waiting).tag, 78U);
+    EXPECT_EQ(await(*player, Type::kCancelled, running).tag, 77U);
 }
 
 TEST_F(PlayerTest, CancelEndsTheJobAtAStepBoundary) {
@@ -318,72 +308,6 @@ TEST_F(PlayerTest, AnUnknownBackendIsAnError) {
     const auto player = Player::create(config);
     ASSERT_TRUE(player);
     EXPECT_THAT(await(**player, Type::kFailed, 0).error.message, HasSubstr("abacus"));
-}
-
-// ---- without a thread ---------------------------------------------------------------------------
-
-TEST_F(PlayerTest, RunsOnTheCallersThread) {
-    const auto player = make("test.good", false);
-    ASSERT_TRUE(player->activate());
-    std::vector<PlayerEvent> events;
-    PlayRequest request;
-    request.image_count = 3;
-    const auto report =
-        player->run(request, [&](const PlayerEvent &event) { events.push_back(event); }, {});
-    ASSERT_TRUE(report) << report.error().message;
-    EXPECT_EQ(report->call_count, 4U);
-    EXPECT_EQ(report->total_steps, 4U);
-    EXPECT_EQ(report->step_us.size(), 4U);
-    EXPECT_EQ(frames_.seen().size(), 3U);
-    EXPECT_EQ(frames_.seen()[2].info.image, 2U);
-    EXPECT_FALSE(events.empty());
-    EXPECT_EQ(player->state().phase, PlayerPhase::kReady);
-}
-
-TEST_F(PlayerTest, StopsAtTheNextStepWhenAsked) {
-    const auto player = make("test.good", false);
-    EXPECT_TRUE(player->set_text("steps", kEndless));
-    std::uint32_t steps = 0;
-    const auto report = player->run(
-        {},
-        [&](const PlayerEvent &event) {
-            if (event.type == Type::kProgress && event.job != 0) steps = event.step;
-        },
-        [&] { return steps == 7; });
-    ASSERT_FALSE(report);
-    EXPECT_EQ(report.error().status, Status::kCancelled);
-    EXPECT_EQ(steps, 7U);
-    EXPECT_TRUE(player->set_text("steps", "2"));
-    EXPECT_TRUE(player->run({}, {}, {}));
-}
-
-TEST_F(PlayerTest, TimesComeFromTheGivenClock) {
-    PlayerConfig config = test::player_config("test.good");
-    config.worker_thread = false;
-    std::uint64_t now = 0;
-    HostConfig host;
-    host.plugin_dirs = {TESSERA_TEST_PLUGINS};
-    host.now_ns = [&] { return 1000 * now; };
-    config.host = Host::create(host);
-    auto player = Player::create(config);
-    ASSERT_TRUE(player);
-    const auto report = (*player)->run(
-        {}, [&](const PlayerEvent &event) { now += event.type == Type::kProgress ? 1000U : 0U; },
-        {});
-    ASSERT_TRUE(report);
-    EXPECT_EQ(report->activation_us, 2000U); // two progress events
-    // The clock moves after an event was noted: a step's time shows in the next one.
-    EXPECT_EQ(report->step_us, (std::vector<std::uint64_t>{0, 1000, 1000, 1000}));
-    EXPECT_EQ(report->total_us, 6000U);
-}
-
-TEST_F(PlayerTest, EachWayRefusesTheOther) {
-    const auto without = make("test.good", false);
-    EXPECT_EQ(without->submit({}), 0U);
-    EXPECT_FALSE(without->busy());
-    const auto with = make("test.good");
-    EXPECT_FALSE(with->run({}, {}, {}));
-    EXPECT_FALSE(with->activate());
 }
 
 } // namespace

@@ -3,7 +3,7 @@
 
 #include "core/result.hpp"
 #include "host/generator/generator.hpp"
-#include "host/run/player.hpp"
+#include "host/run/request.hpp"
 
 #include <tessera/generator.h>
 

@@ -1,4 +1,4 @@
-#include "host/generator/input_views.hpp"
+#include "host/run/input_views.hpp"
 
 #include "core/tensor.hpp"
 

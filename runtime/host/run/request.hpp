@@ -1,0 +1,30 @@
+// What is asked of a generator, apart from its parameter values.
+#pragma once
+
+#include "assets/image_file.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+// A picture for a slot: 4 channels for RGBA8, 1 for MASK8. For F32 the values are in `numbers` and
+// the image has their sizes but no pixels.
+struct RequestInput {
+    std::string key;
+    Image image;
+    std::vector<float> numbers = {}; // (height, width, channels)
+};
+
+struct PlayRequest {
+    std::uint64_t seed = 0;
+    std::uint32_t first_image = 0; // image i has the random stream first_image + i
+    std::uint32_t image_count = 1;
+    std::uint32_t preview_every = 0;  // steps between pictures; 0: the final one only
+    std::uint32_t step_budget_us = 0; // in the config's place; 0: as it says
+    std::vector<RequestInput> inputs = {};
+    std::uint64_t tag = 0; // the caller's: comes back in every frame and event of the job
+};
+
+} // namespace tessera

@@ -16,7 +16,8 @@ struct Record {
     const char *name = nullptr;
     std::uint32_t thread = 0;
     std::uint64_t started_ns = 0;
-    std::uint64_t ended_ns = 0;
+    std::uint64_t ended_ns = 0; // 0: a value, not a span
+    std::uint64_t value = 0;
 };
 
 struct ThreadName {
@@ -44,8 +45,20 @@ std::uint32_t this_thread() {
     return number;
 }
 
+void keep(const Record &record) {
+    Trace &trace = the_trace();
+    if (!trace.on.load(std::memory_order_acquire)) return;
+    const std::uint64_t slot = trace.next.fetch_add(1, std::memory_order_relaxed);
+    trace.records[slot % trace.records.size()] = record;
+}
+
 std::string event_text(const Record &record, std::uint64_t zero_ns) {
     const auto microseconds = [](std::uint64_t ns) { return static_cast<double>(ns) / 1000; };
+    if (record.ended_ns == 0) {
+        return fmt::format(
+            R"({{"name":"{}","ph":"C","pid":1,"tid":{},"ts":{:.3f},"args":{{"value":{}}}}})",
+            record.name, record.thread, microseconds(record.started_ns - zero_ns), record.value);
+    }
     return fmt::format(R"({{"name":"{}","ph":"X","pid":1,"tid":{},"ts":{:.3f},"dur":{:.3f}}})",
                        record.name, record.thread, microseconds(record.started_ns - zero_ns),
                        microseconds(record.ended_ns - record.started_ns));
@@ -79,11 +92,11 @@ Span::Span(const char *name) : name_(is_on() ? name : nullptr) {
 
 Span::~Span() {
     if (name_ == nullptr) return;
-    Trace &trace = the_trace();
-    if (!trace.on.load(std::memory_order_acquire)) return;
-    const std::uint64_t slot = trace.next.fetch_add(1, std::memory_order_relaxed);
-    trace.records[slot % trace.records.size()] = {name_, this_thread(), started_ns_,
-                                                  values::monotonic_ns()};
+    keep({name_, this_thread(), started_ns_, values::monotonic_ns(), 0});
+}
+
+void count(const char *name, std::uint64_t value) {
+    if (is_on()) keep({name, this_thread(), values::monotonic_ns(), 0, value});
 }
 
 std::string to_json() {

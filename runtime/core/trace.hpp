@@ -9,8 +9,8 @@
 
 namespace tessera::trace {
 
-// Begins a trace that keeps the newest `capacity` spans; those of an earlier trace are forgotten.
-// [main], while no other thread is inside a span.
+// Begins a trace that keeps the newest `capacity` spans and values; those of an earlier trace are
+// forgotten. [main], while no other thread is inside a span.
 void start(std::size_t capacity = std::size_t{1} << 18);
 // Ends it; what was recorded stays until `start`.
 void stop();
@@ -32,8 +32,11 @@ class Span {
     std::uint64_t started_ns_ = 0;
 };
 
-// What was recorded, as JSON in the trace event format ("X" events, microseconds). [main], while no
-// span ends elsewhere.
+// A value at this moment, drawn as a curve. `name` is a literal.
+void count(const char *name, std::uint64_t value);
+
+// What was recorded, as JSON in the trace event format ("X" events, microseconds; "C" events,
+// values). [main], while no span ends elsewhere.
 [[nodiscard]] std::string to_json();
 
 } // namespace tessera::trace

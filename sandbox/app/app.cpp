@@ -124,7 +124,7 @@ Result<void> App::open_graphics() {
         return made;
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
     if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
-    recorded_ = std::make_unique<RecordingTarget>(*ring_);
+    recorded_ = std::make_unique<RecordingTarget>(*ring_, PlayControl::kBytes);
     material_ =
         std::make_unique<MaterialWorker>(*instance_, options_.device, PlanCache::default_folder());
     return rescale(scale_);
@@ -154,6 +154,7 @@ Result<void> App::open_player() {
     config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
     config.free_multiprocessors = options_.free_multiprocessors;
     config.frames = recorded_.get();
+    config.store = &recorded_->store();
     config.restart_on_change = false; // PlayControl decides that
     config.host = Host::create({.program = "tessera-sandbox",
                                 .plugin_dirs = options_.plugin_dirs,
@@ -309,19 +310,30 @@ std::shared_ptr<const Image> App::picture_of(const RunRecord &run, const RunStep
     return painter.paint(run, step, panel_.latents, step.picture->width, step.picture->height);
 }
 
+// All that is looked at of a recorded step is on the host. The colours of latents are those of the
+// run's last step.
+bool App::fetch(const RunRecord &run, const RunStep &step) {
+    const bool is_there = control_->fetch(run.job, step.step);
+    const RunStep *const last = run.last_picture();
+    if (!panel_.show_latents || !run.ended || last == nullptr) return is_there;
+    return control_->fetch(run.job, last->step) && is_there;
+}
+
 // Live, the pane takes what the generator publishes; else what was recorded of the step that the
 // editor wants.
 Result<void> App::choose_picture() {
     if (canvas_->is_on()) return choose_canvas();
     const RunRecord *const run = editor_->run();
     const RunStep *const step = editor_->step();
-    const bool has_record = step != nullptr && step->picture != nullptr;
+    const bool has_record = step != nullptr && step->has_picture();
     const bool maps = has_record && panel_.material.is_active();
     const bool live = editor_->is_live() && !panel_.show_latents && !maps;
     // Back to the live run: first what the pane missed of it.
     const bool catches_up = live && shows_record_ && has_record;
     if (live && !catches_up) {
         pane_->follow(ring_->current());
+    } else if (has_record && !fetch(*run, *step)) {
+        return choose_pinned_picture(); // what was shown stays until it is read
     } else if (maps) {
         if (auto chosen = choose_map(*run, *step); !chosen) return chosen;
     } else if (has_record) {
@@ -365,7 +377,9 @@ Result<void> App::choose_map(const RunRecord &run, const RunStep &step) {
 bool App::has_wanted_map() {
     const RunRecord *const run = editor_->run();
     const RunStep *const step = editor_->step();
-    if (!panel_.material.is_active() || step == nullptr || step->picture == nullptr) return true;
+    if (step == nullptr || !step->has_picture()) return true;
+    if (!fetch(*run, *step)) return false;
+    if (!panel_.material.is_active()) return true;
     material_->want(wanted_map(*run, *step));
     return !material_->busy();
 }
@@ -377,7 +391,7 @@ void App::export_shown(const std::filesystem::path &folder) {
 Result<void> App::choose_pinned_picture() {
     const RunRecord *const run = editor_->pinned();
     const RunStep *const step = editor_->pinned_step();
-    if (step == nullptr) return {};
+    if (step == nullptr || !editor_->fetch_pinned()) return {};
     return beside_->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
 }
 

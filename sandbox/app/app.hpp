@@ -82,7 +82,7 @@ class App {
     // What the panel's Export does, to another folder; material() tells how it went.
     void export_shown(const std::filesystem::path &folder);
     [[nodiscard]] const MaterialWorker &material() const { return *material_; }
-    // The map that the panel asks for is there, or could not be made.
+    // What is shown was read, and the map that the panel asks for is there, or could not be made.
     [[nodiscard]] bool has_wanted_map();
     // The picture that the view shows; nullptr: none, or no longer kept.
     [[nodiscard]] std::shared_ptr<const Image> shown_picture() const;
@@ -122,6 +122,7 @@ class App {
     [[nodiscard]] Scene scene();
     void note_frame_time(std::uint64_t start_us);
     Result<void> choose_picture();
+    [[nodiscard]] bool fetch(const RunRecord &run, const RunStep &step);
     Result<void> choose_pinned_picture();
     Result<void> choose_canvas();
     Result<void> choose_map(const RunRecord &run, const RunStep &step);

@@ -12,9 +12,9 @@
 namespace tessera {
 namespace {
 
-void draw_latents(const PanelContext &context, const Latents *latents) {
+void draw_latents(const PanelContext &context, std::uint32_t channels) {
     PanelState &state = *context.state;
-    ImGui::BeginDisabled(latents == nullptr);
+    ImGui::BeginDisabled(channels == 0);
     ImGui::Checkbox("Latents", &state.show_latents);
     panel_tooltip("The numbers that the generator makes, in the picture's place: each latent cell "
                   "is one colour (L)");
@@ -29,8 +29,8 @@ void draw_latents(const PanelContext &context, const Latents *latents) {
     state.latents.principal = principal == 1;
     if (!state.latents.principal) {
         ImGui::SetNextItemWidth(-1);
-        const int last = latents != nullptr ? static_cast<int>(latents->channels) - 1 : 0;
-        ImGui::SliderInt3("##channels", state.latents.channels.data(), 0, std::max(last, 0), "%d",
+        const int last = std::max(static_cast<int>(channels) - 1, 0);
+        ImGui::SliderInt3("##channels", state.latents.channels.data(), 0, last, "%d",
                           ImGuiSliderFlags_AlwaysClamp);
         panel_tooltip("The channels that are red, green and blue");
     }
@@ -150,7 +150,7 @@ void draw_inspect_section(const PanelContext &context) {
     if (!panel_fold("Inspect", true)) return;
     ImGui::PushID("inspect");
     const RunStep *const step = context.editor->step();
-    draw_latents(context, step != nullptr ? step->latents.get() : nullptr);
+    draw_latents(context, step != nullptr ? step->latent_channels() : 0);
     draw_pin(context);
     ImGui::PopID();
 }

@@ -73,8 +73,8 @@ void draw_options(const PanelContext &context) {
     const MaterialOptions initial;
     if (panel.map == MaterialMap::kLatents) {
         const RunStep *const step = context.editor->step();
-        const bool has_latents = step != nullptr && step->latents != nullptr;
-        const int last = has_latents ? static_cast<int>(step->latents->channels) - 1 : 0;
+        const bool has_latents = step != nullptr && step->has_latents();
+        const int last = has_latents ? static_cast<int>(step->latent_channels()) - 1 : 0;
         panel_label("Channel", false);
         ImGui::TableNextColumn();
         ImGui::SetNextItemWidth(-1);
@@ -112,9 +112,12 @@ void draw_export(const PanelContext &context) {
     panel_tooltip("The folder that the maps are written to; it is made when it is not there");
     ImGui::SameLine();
     const RunStep *const step = context.editor->step();
-    const bool ready = step != nullptr && step->picture != nullptr && panel.folder[0] != '\0';
+    const bool ready = step != nullptr && step->has_picture() && panel.folder[0] != '\0';
     ImGui::BeginDisabled(!ready);
-    if ((ImGui::Button("Export") || entered) && ready) {
+    if ((ImGui::Button("Export") || entered) && ready) panel.exports = true;
+    // With the first frame in which the picture is on the host.
+    if (panel.exports && ready && context.control->fetch(context.editor->run()->job, step->step)) {
+        panel.exports = false;
         export_material(context, std::filesystem::path(panel.folder.data()));
     }
     ImGui::EndDisabled();

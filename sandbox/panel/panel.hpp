@@ -36,6 +36,7 @@ struct MaterialPanel {
     MaterialOptions options;
     int channel = 0;                          // of the latents whose spectrum is shown
     std::array<char, 512> folder{"material"}; // to export to, as typed
+    bool exports = false;                     // once the picture is on the host
 
     // The view shows something else than the picture as it is.
     [[nodiscard]] bool is_active() const {

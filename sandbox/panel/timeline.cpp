@@ -53,7 +53,7 @@ void draw_bars(ImDrawList &list, const Track &track, const RunRecord &run, std::
     float highest = 0;
     for (const RunStep &step : run.steps) highest = std::max(highest, share_of_changed(step));
     for (const RunStep &step : run.steps) {
-        if (step.picture == nullptr || step.step == 0) continue;
+        if (!step.has_picture() || step.step == 0) continue;
         const float share = highest > 0 ? share_of_changed(step) / highest : 1;
         const float height = std::max(3.0F, std::round((track.high.y - track.low.y) * share));
         const float gap = width > 6 ? 2.0F : 1.0F;

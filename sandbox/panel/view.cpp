@@ -15,8 +15,12 @@ void draw_seam(const PanelContext &context) {
     const RunRecord *const run = context.editor->run();
     const RunStep *const step = context.editor->step();
     PanelState &state = *context.state;
-    const bool finished =
-        step != nullptr && step->picture != nullptr && run->ended && step == run->last_picture();
+    // One that is on a device is read for this only where seams are looked at.
+    const bool is_last = step != nullptr && run->ended && step == run->last_picture();
+    if (is_last && context.look->tiles > 1) {
+        static_cast<void>(context.control->fetch(run->job, step->step));
+    }
+    const bool finished = is_last && step->picture != nullptr;
     if (finished && state.seam_picture != step->picture) {
         state.seam_picture = step->picture;
         state.seam = wrap_seam(*step->picture);

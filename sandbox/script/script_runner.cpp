@@ -219,9 +219,10 @@ Result<void> ScriptRunner::change_material(App &app, const ScriptAction &action)
 Result<ScriptRunner::Progress> ScriptRunner::export_maps(App &app, const ScriptAction &action) {
     if (frames_waited_ == 0) {
         const RunStep *const step = app.editor().step();
-        if (step == nullptr || step->picture == nullptr) {
+        if (step == nullptr || !step->has_picture()) {
             return make_error(Status::kFailed, "there is no picture yet");
         }
+        if (!app.control().fetch(app.editor().run()->job, step->step)) return Progress::kWait;
         failures_before_ = app.material().exports_failed();
         app.export_shown(action.text);
         return Progress::kWait;
@@ -277,7 +278,7 @@ Result<void> ScriptRunner::show_step(App &app, const ScriptAction &action) {
     const RunRecord *const run = editor.run();
     const RunStep *const step =
         run != nullptr ? run->find(static_cast<std::uint32_t>(action.count)) : nullptr;
-    if (step == nullptr || step->picture == nullptr) {
+    if (step == nullptr || !step->has_picture()) {
         return make_error(Status::kNotFound, "step {} of the shown run is not recorded",
                           action.count);
     }

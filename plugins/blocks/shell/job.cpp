@@ -23,7 +23,6 @@ ModelJob::ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> 
         spec_.deadline->expect_picture(flops);
     }
     const TokenGrid &grid = spec_.grid;
-    latents_.resize(static_cast<std::size_t>(grid.tokens() * grid.token_width()));
     if (compute_.memory() != TESSERA_MEMORY_HOST) {
         rgba_ = compute_.allocate({grid.height(), grid.width(), 4}, TESSERA_DTYPE_U8);
     }
@@ -145,12 +144,10 @@ void ModelJob::emit_picture() {
         compute_.to_rgba8(picture, rgba_);
         compute_.download(rgba_, frame.tensor);
     }
-    const sdk::View latents = sdk::host_view(
-        latents_.data(), {grid.latent_height(), grid.latent_width(), grid.latent_channels});
-    compute_.download(pictures_->latents(), latents);
-    compute_.synchronize();
+    // Who reads either of them on the host waits for the device; on a device nobody has to.
+    if (frame.tensor.memory == TESSERA_MEMORY_HOST) compute_.synchronize();
     sink_.emit(frame, progress(image_));
-    sink_.features(TESSERA_FEATURE_LATENTS, latents, progress(image_));
+    sink_.features(TESSERA_FEATURE_LATENTS, pictures_->latents(), progress(image_));
 }
 
 void ModelJob::emit_cells() {

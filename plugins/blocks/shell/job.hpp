@@ -8,7 +8,6 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
 namespace tessera::blocks {
 
@@ -53,7 +52,6 @@ class ModelJob {
     std::unique_ptr<Run> run_;
     std::unique_ptr<Pictures> pictures_;
     sdk::Tensor rgba_; // (H, W, 4) U8, where frames may be on another memory than the device
-    std::vector<float> latents_;
 
     Phase phase_ = Phase::kEncode;
     int unit_ = 0;                  // of pictures_

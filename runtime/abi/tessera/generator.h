@@ -81,7 +81,9 @@ enum {
     TESSERA_EVENT_PROGRESS = 1, /* step of total_steps is done; `name` may say which phase follows */
     TESSERA_EVENT_IMAGE = 2,    /* `tensor` is the acquired frame, complete (or enqueued on compute) */
     TESSERA_EVENT_CELLS = 3,    /* `tensor` (rows, columns) U8 on the host: CELL values of each token */
-    TESSERA_EVENT_FEATURES = 4  /* `tensor` is the tap called `name` */
+    /* `tensor` is the tap called `name`, complete on the host, or in the compute's memory and complete
+     * or enqueued there. */
+    TESSERA_EVENT_FEATURES = 4
 };
 enum {
     TESSERA_EVENT_FINAL = 1u << 0 /* this image will not be replaced */

@@ -13,7 +13,6 @@ namespace tessera::cuda {
 
 namespace {
 
-
 // Bytes of a host tensor in row-major order, any strides; `gather` false: back into the tensor.
 void walk_host(const tessera_tensor &tensor, std::byte *dense, bool gather) {
     const std::size_t element = dtype_size(tensor.dtype);

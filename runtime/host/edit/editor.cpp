@@ -20,7 +20,7 @@ constexpr std::size_t kMaxStates = 500;
 const RunStep *nearest(const RunRecord &run, std::uint32_t step) {
     const RunStep *best = nullptr;
     for (const RunStep &candidate : run.steps) {
-        if (candidate.picture == nullptr) continue;
+        if (!candidate.has_picture()) continue;
         const auto distance = [step](const RunStep &s) {
             return s.step > step ? s.step - step : step - s.step;
         };
@@ -63,6 +63,10 @@ void Editor::update(std::uint64_t now_us) {
         show_live();
     }
     if (cursor_ && control_.history().find(cursor_->job) == nullptr) show_live(); // no longer kept
+    // The next run is given what is shown: it is read before it is asked for.
+    if (const RunStep *const kept = marks_.empty() ? nullptr : step()) {
+        static_cast<void>(control_.fetch(run()->job, kept->step));
+    }
     if (!replaying_ || now_us < next_replay_us_) return;
     const RunRecord *const shown = run();
     if (shown == nullptr || shown->steps.empty()) {
@@ -89,6 +93,12 @@ const RunStep *Editor::step() const {
 
 void Editor::pin() {
     if (const RunRecord *const shown = run()) pinned_ = *shown;
+}
+
+bool Editor::fetch_pinned() {
+    const RunStep *const wanted = pinned_step();
+    if (wanted == nullptr) return false;
+    return pinned_->steps[static_cast<std::size_t>(wanted - pinned_->steps.data())].fetch();
 }
 
 const RunStep *Editor::pinned_step() const {
@@ -142,8 +152,8 @@ void Editor::move(int steps) {
         do {
             if (forth ? at + 1 == end : at == begin) break;
             at += forth ? 1 : -1;
-        } while (at->picture == nullptr);
-        if (at->picture != nullptr) to = at;
+        } while (!at->has_picture());
+        if (at->has_picture()) to = at;
     }
     const bool at_end = to == shown->last_picture();
     if (at_end && shown->job == control_.job()) {
@@ -205,14 +215,14 @@ std::size_t Editor::wanted_count() const {
 
 // What the next run is given: with marks, the tokens of what is shown. A run that is restarted
 // before it is done keeps what it was given.
-PlayInputs Editor::next_inputs() {
+std::optional<PlayInputs> Editor::next_inputs() {
     if (given_) {
         base_.reset();
         return *std::exchange(given_, std::nullopt);
     }
     if (marks_.empty() || !can_mark()) {
         base_.reset();
-        return {};
+        return PlayInputs{};
     }
     const bool restarts = is_live() && base_ && !control_.settled();
     if (!restarts) {
@@ -223,7 +233,9 @@ PlayInputs Editor::next_inputs() {
     }
     const RunRecord *const from = base_ ? control_.history().find(base_->job) : nullptr;
     const RunStep *const kept = from != nullptr ? nearest(*from, base_->step) : nullptr;
-    return kept != nullptr ? inputs_from(*from, *kept) : PlayInputs{};
+    if (kept == nullptr) return PlayInputs{};
+    if (!control_.fetch(from->job, kept->step)) return std::nullopt;
+    return inputs_from(*from, *kept);
 }
 
 PlayInputs Editor::inputs_from(const RunRecord &run, const RunStep &step) const {

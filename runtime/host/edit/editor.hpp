@@ -48,6 +48,7 @@ class Editor {
     [[nodiscard]] const RunRecord *pinned() const { return pinned_ ? &*pinned_ : nullptr; }
     // As far into its run as `step` is into the shown one; nullptr when nothing is pinned.
     [[nodiscard]] const RunStep *pinned_step() const;
+    [[nodiscard]] bool fetch_pinned(); // that step, as RunHistory::fetch
 
     // ---- a token to watch, where the generator has a parameter for it; -1: none
     [[nodiscard]] bool can_watch() const { return watch_param() != nullptr && can_mark(); }
@@ -100,7 +101,7 @@ class Editor {
     [[nodiscard]] const InputSlot *slot(std::string_view key) const;
     [[nodiscard]] const InputSlot *mask_slot() const;
     [[nodiscard]] const Param *watch_param() const;
-    [[nodiscard]] PlayInputs next_inputs();
+    [[nodiscard]] std::optional<PlayInputs> next_inputs();
     [[nodiscard]] PlayInputs inputs_from(const RunRecord &run, const RunStep &step) const;
     [[nodiscard]] bool is_complete(std::uint64_t job) const;
     void remember(std::uint64_t job);

@@ -4,11 +4,7 @@
 #include <utility>
 
 namespace tessera {
-namespace {
-
-constexpr std::size_t kHistoryBytes = std::size_t{256} << 20; // a thousand pictures of 256 x 256
-
-} // namespace
+namespace {} // namespace
 
 // splitmix64 (Steele, Lea and Flood 2014), folded to six digits.
 std::uint64_t next_seed(std::uint64_t seed) {
@@ -20,7 +16,7 @@ std::uint64_t next_seed(std::uint64_t seed) {
 
 PlayControl::PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
                          std::function<std::uint64_t()> now_us, const PlayOptions &initial)
-    : options(initial), player_(std::move(player)), recorded_(recorded), history_(kHistoryBytes),
+    : options(initial), player_(std::move(player)), recorded_(recorded), history_(kBytes),
       now_us_(std::move(now_us)), state_(player_->state()) {}
 
 void PlayControl::submit() {
@@ -29,27 +25,31 @@ void PlayControl::submit() {
         played_ = true;
         return guest_->play();
     }
+    problem_.clear();
+    played_ = true;
+    auto given = inputs ? inputs() : PlayInputs{};
+    waits_for_inputs_ = !given.has_value();
+    if (waits_for_inputs_) return;
     RunRecord run;
     run.seed = options.seed;
     run.values = player_->params().to_json();
-    PlayInputs given = inputs ? inputs() : PlayInputs{};
-    run.keeps_pixels = given.keeps_pixels;
+    run.keeps_pixels = given->keeps_pixels;
     job_ = player_->submit(
         {.seed = options.seed,
          .preview_every = 1,
          .step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms),
-         .inputs = std::move(given.list)});
+         .inputs = std::move(given->list),
+         .on_device = true});
     run.job = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
     waiting_for_picture_ = true;
-    played_ = true;
-    problem_.clear();
 }
 
 void PlayControl::set_guest(PlayGuest *guest) {
     if (guest == guest_) return;
     guest_ = guest;
+    waits_for_inputs_ = false;
     player_->cancel();
 }
 
@@ -67,6 +67,7 @@ void PlayControl::restart() { submit(); }
 
 void PlayControl::cancel() {
     options.loop = false;
+    waits_for_inputs_ = false;
     if (player_->busy()) cancelled_us_ = now_us_();
     player_->cancel();
 }
@@ -83,7 +84,7 @@ void PlayControl::set_seed(std::uint64_t seed) {
 }
 
 void PlayControl::play_changed() {
-    if (player_->busy() || (options.live && played_)) submit();
+    if (busy() || (options.live && played_)) submit();
 }
 
 void PlayControl::take_change(const Result<bool> &changed) {
@@ -199,6 +200,7 @@ void PlayControl::update() {
             guest_->note(event);
         }
     }
+    if (waits_for_inputs_) submit();
 }
 
 } // namespace tessera

@@ -56,6 +56,9 @@ class PlayGuest {
 
 class PlayControl {
   public:
+    // Of what is kept of runs: a thousand pictures of 256 x 256.
+    static constexpr std::size_t kBytes = std::size_t{256} << 20;
+
     // The player must not restart on its own. `recorded` is where its pictures pass, and outlives
     // this; `now_us` is a monotonic clock.
     PlayControl(std::unique_ptr<Player> player, RecordingTarget &recorded,
@@ -93,17 +96,23 @@ class PlayControl {
     void update();
 
     // ---- state
-    std::function<PlayInputs()> inputs; // asked before every run; empty: none
-    PlayOptions options;                // plain switches: the panel may flip them
+    // Asked before every run; empty: none. nullopt: they are being read, and the run begins with a
+    // later update.
+    std::function<std::optional<PlayInputs>()> inputs;
+    PlayOptions options; // plain switches: the panel may flip them
     [[nodiscard]] const Player &player() const { return *player_; }
     [[nodiscard]] const PlayerState &state() const { return state_; }
     [[nodiscard]] const PlayStats &stats() const { return stats_; }
-    [[nodiscard]] bool busy() const { return player_->busy(); }
+    [[nodiscard]] bool busy() const { return player_->busy() || waits_for_inputs_; }
     // Of the run that was asked for last; 0: none yet.
     [[nodiscard]] std::uint64_t job() const { return job_; }
     // That run is over, and all its news were taken.
-    [[nodiscard]] bool settled() const { return settled_job_ == job_; }
+    [[nodiscard]] bool settled() const { return settled_job_ == job_ && !waits_for_inputs_; }
     [[nodiscard]] const RunHistory &history() const { return history_; }
+    // As RunHistory::fetch.
+    [[nodiscard]] bool fetch(std::uint64_t job, std::uint32_t step) {
+        return history_.fetch(job, step);
+    }
     // The last thing that went wrong; empty when the last job went well.
     [[nodiscard]] const std::string &problem() const { return problem_; }
 
@@ -126,6 +135,7 @@ class PlayControl {
     std::optional<std::uint64_t> cancelled_us_; // asked for, and not done yet
     PlayGuest *guest_ = nullptr;
     bool waiting_for_picture_ = false;
+    bool waits_for_inputs_ = false; // a run that was asked for
     bool played_ = false;
 };
 

@@ -1,8 +1,5 @@
 #include "host/edit/recording_target.hpp"
 
-#include "core/log.hpp"
-#include "core/tensor.hpp"
-
 #include <cstring>
 #include <iterator>
 #include <utility>
@@ -10,7 +7,7 @@
 namespace tessera {
 namespace {
 
-// (height, width, 4) U8 with any row stride.
+// (height, width, 4) U8 of the host's, with any row stride.
 Image copy_of(const tessera_tensor &frame) {
     Image image{static_cast<std::uint32_t>(frame.shape[1]),
                 static_cast<std::uint32_t>(frame.shape[0]),
@@ -21,26 +18,6 @@ Image copy_of(const tessera_tensor &frame) {
     const auto *from = static_cast<const std::uint8_t *>(frame.data);
     for (std::uint32_t y = 0; y < image.height; ++y, from += frame.stride[0]) {
         std::memcpy(image.pixels.data() + y * row_bytes, from, row_bytes);
-    }
-    return image;
-}
-
-// The same of a frame in the compute's memory. The wait is short: a job that emits a picture has
-// waited for the work before it already.
-Result<Image> downloaded(const tessera_compute &compute, const tessera_tensor &frame) {
-    Image image{static_cast<std::uint32_t>(frame.shape[1]),
-                static_cast<std::uint32_t>(frame.shape[0]),
-                4,
-                {}};
-    image.pixels.resize(std::size_t{image.width} * image.height * 4);
-    const auto host = make_view(image.pixels.data(), TESSERA_DTYPE_U8,
-                                {image.height, image.width, image.channels});
-    if (!host) return host.error();
-    (void)log::take_last_error();
-    compute.download(&compute, &frame, &*host);
-    if (const tessera_status status = compute.synchronize(&compute); status != TESSERA_OK) {
-        return make_error(static_cast<Status>(status), "a picture's download: {}",
-                          log::take_last_error());
     }
     return image;
 }
@@ -56,28 +33,41 @@ Result<tessera_tensor> RecordingTarget::acquire(std::uint32_t width, std::uint32
     return next_.acquire(width, height);
 }
 
+Result<RecordedPicture> RecordingTarget::record(const tessera_tensor &frame,
+                                                const FrameInfo &info) {
+    RecordedPicture picture{info};
+    if (frame.memory != TESSERA_MEMORY_HOST) {
+        if (info.tag != kNotShown) picture.kept = store_.keep(frame);
+        if (picture.kept != nullptr || compute_ == nullptr) return picture;
+        const auto bytes = read_tensor(*compute_, frame);
+        if (!bytes) return bytes.error();
+        tessera_tensor read = frame;
+        read.data = const_cast<std::byte *>(bytes->data());
+        read.stride[0] = frame.shape[1] * 4;
+        picture.image = std::make_shared<const Image>(copy_of(read));
+        return picture;
+    }
+    picture.image = std::make_shared<const Image>(copy_of(frame));
+    return picture;
+}
+
 Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameInfo &info) {
-    std::shared_ptr<const Image> image;
     // Before it is published: after that the memory is the view's.
-    if (frame.memory == TESSERA_MEMORY_HOST) {
-        image = std::make_shared<const Image>(copy_of(frame));
-    } else if (compute_ != nullptr) {
-        auto made = downloaded(*compute_, frame);
-        if (!made) {
-            next_.abandon(frame);
-            return made.error();
-        }
-        image = std::make_shared<const Image>(std::move(*made));
+    auto picture = record(frame, info);
+    if (!picture) {
+        next_.abandon(frame);
+        return picture.error();
     }
     if (info.tag != kNotShown) {
         if (auto published = next_.publish(frame, info); !published) return published;
     } else {
         next_.abandon(frame);
     }
-    if (image == nullptr) return {};
+    if (picture->image == nullptr && picture->kept == nullptr)
+        return {}; // of a device that has gone
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= kMaxWaiting) waiting_.pop_front();
-    waiting_.push_back({info, std::move(image)});
+    waiting_.push_back(std::move(*picture));
     return {};
 }
 

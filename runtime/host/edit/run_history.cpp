@@ -17,7 +17,55 @@ auto position(auto &steps, std::uint32_t step) {
         [](const RunStep &entry, std::uint32_t wanted) { return entry.step < wanted; });
 }
 
+template <class Bytes>
+std::shared_ptr<const Latents> latents_of(const std::vector<std::int64_t> &shape,
+                                          const Bytes &bytes) {
+    auto latents = std::make_shared<Latents>();
+    latents->height = static_cast<std::uint32_t>(shape[0]);
+    latents->width = static_cast<std::uint32_t>(shape[1]);
+    latents->channels = static_cast<std::uint32_t>(shape[2]);
+    latents->values.resize(bytes.size() / sizeof(float));
+    std::memcpy(latents->values.data(), bytes.data(), latents->values.size() * sizeof(float));
+    return latents;
+}
+
+std::shared_ptr<const Image> picture_of(const KeptTensor &kept,
+                                        const std::vector<std::byte> &bytes) {
+    auto image = std::make_shared<Image>();
+    image->height = static_cast<std::uint32_t>(kept.shape()[0]);
+    image->width = static_cast<std::uint32_t>(kept.shape()[1]);
+    image->channels = static_cast<std::uint32_t>(kept.shape()[2]);
+    image->pixels.resize(bytes.size());
+    std::memcpy(image->pixels.data(), bytes.data(), bytes.size());
+    return image;
+}
+
+// What was read of a kept tensor; asks for it when nothing was.
+KeptTensor::Bytes wanted_bytes(const std::shared_ptr<const KeptTensor> &kept) {
+    if (kept == nullptr) return nullptr;
+    auto bytes = kept->bytes();
+    if (bytes == nullptr) kept->want();
+    return bytes;
+}
+
 } // namespace
+
+std::uint32_t RunStep::latent_channels() const {
+    if (latents != nullptr) return latents->channels;
+    return kept_latents != nullptr ? static_cast<std::uint32_t>(kept_latents->shape()[2]) : 0;
+}
+
+bool RunStep::fetch() {
+    if (const auto bytes = wanted_bytes(kept_picture)) {
+        picture = picture_of(*kept_picture, *bytes);
+        kept_picture.reset();
+    }
+    if (const auto bytes = wanted_bytes(kept_latents)) {
+        latents = latents_of(kept_latents->shape(), *bytes);
+        kept_latents.reset();
+    }
+    return kept_picture == nullptr && kept_latents == nullptr;
+}
 
 const RunStep *RunRecord::find(std::uint32_t step) const {
     const auto at = position(steps, step);
@@ -26,7 +74,7 @@ const RunStep *RunRecord::find(std::uint32_t step) const {
 
 const RunStep *RunRecord::last_picture() const {
     const auto at = std::find_if(steps.rbegin(), steps.rend(),
-                                 [](const RunStep &step) { return step.picture != nullptr; });
+                                 [](const RunStep &step) { return step.has_picture(); });
     return at != steps.rend() ? &*at : nullptr;
 }
 
@@ -34,6 +82,8 @@ std::size_t RunHistory::bytes_of(const RunStep &step) {
     std::size_t bytes = sizeof step + step.cells.size();
     if (step.picture) bytes += step.picture->pixels.size();
     if (step.latents) bytes += step.latents->values.size() * sizeof(float);
+    if (step.kept_picture) bytes += step.kept_picture->size_bytes();
+    if (step.kept_latents) bytes += step.kept_latents->size_bytes();
     return bytes;
 }
 
@@ -61,7 +111,8 @@ RunRecord *RunHistory::record_of(std::uint64_t job) { return const_cast<RunRecor
 RunStep *RunHistory::step_of(RunRecord &run, std::uint32_t step) {
     auto at = position(run.steps, step);
     if (at == run.steps.end() || at->step != step) {
-        at = run.steps.insert(at, RunStep{step, nullptr, {}, nullptr});
+        at = run.steps.insert(at, RunStep{});
+        at->step = step;
         bytes_ += bytes_of(*at);
     }
     return &*at;
@@ -88,15 +139,10 @@ void RunHistory::note_cells(RunRecord &run, const PlayerEvent &event) {
 
 void RunHistory::note_latents(RunRecord &run, const PlayerEvent &event) {
     if (event.shape.size() != 3 || event.dtype != TESSERA_DTYPE_F32) return;
-    auto latents = std::make_shared<Latents>();
-    latents->height = static_cast<std::uint32_t>(event.shape[0]);
-    latents->width = static_cast<std::uint32_t>(event.shape[1]);
-    latents->channels = static_cast<std::uint32_t>(event.shape[2]);
-    latents->values.resize(event.bytes.size() / sizeof(float));
-    std::memcpy(latents->values.data(), event.bytes.data(), latents->values.size() * sizeof(float));
     RunStep &step = *step_of(run, event.step);
     bytes_ -= bytes_of(step);
-    step.latents = std::move(latents);
+    step.kept_latents = event.kept;
+    step.latents = event.kept == nullptr ? latents_of(event.shape, event.bytes) : nullptr;
     bytes_ += bytes_of(step);
 }
 
@@ -138,6 +184,17 @@ void RunHistory::note(const PlayerEvent &event) {
     shrink();
 }
 
+bool RunHistory::fetch(std::uint64_t job, std::uint32_t step) {
+    RunRecord *const run = record_of(job);
+    if (run == nullptr) return false;
+    const auto at = position(run->steps, step);
+    if (at == run->steps.end() || at->step != step) return false;
+    bytes_ -= bytes_of(*at);
+    const bool is_there = at->fetch();
+    bytes_ += bytes_of(*at);
+    return is_there;
+}
+
 void RunHistory::add(const RecordedPicture &picture) {
     RunRecord *const run = record_of(picture.info.job);
     if (run == nullptr || picture.info.image != 0) return;
@@ -145,6 +202,7 @@ void RunHistory::add(const RecordedPicture &picture) {
     RunStep &step = *step_of(*run, picture.info.step);
     bytes_ -= bytes_of(step);
     step.picture = picture.image;
+    step.kept_picture = picture.kept;
     bytes_ += bytes_of(step);
     shrink();
 }

@@ -32,9 +32,17 @@ struct TokenChain {
 
 struct RunStep {
     std::uint32_t step = 0;
-    std::shared_ptr<const Image> picture; // nullptr: none was made at this step
+    std::shared_ptr<const Image> picture; // nullptr: none was made at this step, or none was read
     std::vector<std::uint8_t> cells;      // (rows, columns) TESSERA_CELL_*; empty: not told
     std::shared_ptr<const Latents> latents;
+    std::shared_ptr<const KeptTensor> kept_picture = nullptr; // on a device, until it is read
+    std::shared_ptr<const KeptTensor> kept_latents = nullptr;
+
+    [[nodiscard]] bool has_picture() const { return picture != nullptr || kept_picture != nullptr; }
+    [[nodiscard]] bool has_latents() const { return latents != nullptr || kept_latents != nullptr; }
+    [[nodiscard]] std::uint32_t latent_channels() const; // 0: there are no latents
+    // Whether all of the step is on the host. Asks for what is not, and takes what was read.
+    [[nodiscard]] bool fetch();
 };
 
 struct RunRecord {
@@ -69,6 +77,11 @@ class RunHistory {
     // the first, are ignored.
     void note(const PlayerEvent &event);
     void add(const RecordedPicture &picture);
+
+    // A step's pixels and latents are to be looked at: true when they are there, as they always are
+    // for what was made on the host. Else they are asked for, and come with a later call. False for
+    // what is not kept.
+    [[nodiscard]] bool fetch(std::uint64_t job, std::uint32_t step);
 
     [[nodiscard]] const RunRecord *find(std::uint64_t job) const;
     [[nodiscard]] const std::deque<RunRecord> &runs() const { return runs_; } // oldest first

@@ -1,7 +1,9 @@
 #include "host/run/device.hpp"
 
 #include "core/log.hpp"
+#include "core/tensor.hpp"
 
+#include <type_traits>
 #include <utility>
 
 namespace tessera {
@@ -15,7 +17,10 @@ Result<std::unique_ptr<Device>> Device::open(const std::string &backend, std::ui
                                              std::shared_ptr<const tessera_compute> given) {
     std::unique_ptr<Device> device(new Device(threads));
     device->given_ = std::move(given);
-    if (device->given_ != nullptr) return device;
+    if (device->given_ != nullptr) {
+        device->count_downloads(*device->given_);
+        return device;
+    }
     ComputeOptions options;
     options.pool = &device->threads_;
     options.free_multiprocessors = free_multiprocessors;
@@ -25,11 +30,21 @@ Result<std::unique_ptr<Device>> Device::open(const std::string &backend, std::ui
     auto opened = Compute::open(backend.empty() ? "best" : backend, options);
     if (!opened) return opened.error();
     device->opened_.emplace(std::move(*opened));
+    device->count_downloads(*device->opened_->table());
     return device;
 }
 
-const tessera_compute &Device::compute() const {
-    return given_ != nullptr ? *given_ : *opened_->table();
+// Functions of a table find their state through `compute_data`, so a copy of the table serves them.
+void Device::count_downloads(const tessera_compute &inner) {
+    counted_ = {inner, &inner, &downloaded_bytes_};
+    if (inner.info == nullptr || inner.info->memory == TESSERA_MEMORY_HOST) return;
+    counted_.table.download = [](const tessera_compute *compute, const tessera_tensor *source,
+                                 const tessera_tensor *host_out) {
+        static_assert(std::is_standard_layout_v<Counted>); // the table is its first member
+        const auto &counted = *reinterpret_cast<const Counted *>(compute);
+        *counted.bytes += static_cast<std::uint64_t>(size_bytes(*source).value_or(0));
+        counted.inner->download(counted.inner, source, host_out);
+    };
 }
 
 std::string Device::description() const {

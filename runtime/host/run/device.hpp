@@ -8,6 +8,7 @@
 
 #include <tessera/compute.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,9 +27,16 @@ class Device {
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
 
-    [[nodiscard]] const tessera_compute &compute() const;
+    [[nodiscard]] const tessera_compute &compute() const { return counted_.table; }
+    [[nodiscard]] tessera_memory memory() const {
+        return compute().info != nullptr ? compute().info->memory : TESSERA_MEMORY_HOST;
+    }
     [[nodiscard]] ThreadPool &threads() { return threads_; }
     [[nodiscard]] std::string description() const;
+
+    // [any] Bytes that `download` brought from a device's own memory to the host so far, whoever
+    // asked for them.
+    [[nodiscard]] std::uint64_t downloaded_bytes() const { return downloaded_bytes_; }
 
     // Round a job's `step`, which may not allocate.
     void set_stepping(bool stepping);
@@ -38,9 +46,19 @@ class Device {
   private:
     explicit Device(std::uint32_t threads);
 
+    // The compute's table, but for `download`, which counts.
+    struct Counted {
+        tessera_compute table;
+        const tessera_compute *inner;
+        std::atomic<std::uint64_t> *bytes;
+    };
+    void count_downloads(const tessera_compute &inner);
+
     ThreadPool threads_;
     std::optional<Compute> opened_;                // checked in Debug builds
     std::shared_ptr<const tessera_compute> given_; // instead of it
+    std::atomic<std::uint64_t> downloaded_bytes_{0};
+    Counted counted_{};
 };
 
 } // namespace tessera

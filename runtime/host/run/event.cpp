@@ -57,6 +57,7 @@ PlayerEvent copy_event(const tessera_event &from, std::uint64_t job, std::uint64
     const tessera_tensor &tensor = *from.tensor;
     event.dtype = tensor.dtype;
     event.shape.assign(tensor.shape, tensor.shape + tensor.rank);
+    if (tensor.memory != TESSERA_MEMORY_HOST) return event;
     const auto *const data = static_cast<const std::byte *>(tensor.data);
     const auto size = static_cast<std::size_t>(*size_bytes(tensor));
     if (is_contiguous(tensor)) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "core/result.hpp"
+#include "host/run/device_store.hpp"
 
 #include <tessera/generator.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,7 +20,7 @@ struct PlayerEvent {
         kProgress,  // step of total_steps is done
         kImage,     // the frame target has a new picture (of `image`)
         kCells,     // bytes: (rows, columns) U8, TESSERA_CELL_*
-        kFeatures,  // bytes: the tap called `name`, contiguous
+        kFeatures,  // bytes, or `kept` instead: the tap called `name`, contiguous
         kFinished,  // the job is complete
         kCancelled, // the job ended early: cancel, restart or a new submit
         kFailed,    // see `error`; the player lives on
@@ -34,6 +36,7 @@ struct PlayerEvent {
     tessera_dtype dtype = TESSERA_DTYPE_NONE;
     std::vector<std::int64_t> shape;
     std::vector<std::byte> bytes;
+    std::shared_ptr<const KeptTensor> kept; // on the device that made it
     Error error;
 
     // Nothing follows of this job.
@@ -42,7 +45,8 @@ struct PlayerEvent {
     }
 };
 
-// An event that JobSink has checked, with what it points to copied.
+// An event that JobSink has checked, with what it points to copied, but for a tensor that is not on
+// the host.
 [[nodiscard]] PlayerEvent copy_event(const tessera_event &from, std::uint64_t job,
                                      std::uint64_t tag);
 

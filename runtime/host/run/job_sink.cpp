@@ -25,16 +25,19 @@ bool is_same_view(const tessera_tensor &a, const tessera_tensor &b) {
     return std::equal(a.stride, a.stride + a.rank, b.stride);
 }
 
-// A tensor that the host is going to read.
-Result<void> check_host_tensor(const tessera_tensor &tensor) {
+// A tensor that the host is going to read, in its own memory or in `device`'s.
+Result<void> check_tensor(const tessera_tensor &tensor,
+                          tessera_memory device = TESSERA_MEMORY_HOST) {
     const auto bytes = size_bytes(tensor);
     if (tensor.data == nullptr || !bytes || *bytes == 0 || *bytes > kMaxFeatureBytes) {
         return make_error(Status::kInvalidArgument, "{} of {} at {}; expected 1 to {} bytes",
                           shape_text(tensor), dtype_name(tensor.dtype),
                           static_cast<const void *>(tensor.data), kMaxFeatureBytes);
     }
-    if (tensor.memory != TESSERA_MEMORY_HOST || tensor.layout != TESSERA_LAYOUT_STRIDED) {
-        return make_error(Status::kInvalidArgument, "a tensor that is not plain host memory");
+    const bool within_reach = tensor.memory == TESSERA_MEMORY_HOST || tensor.memory == device;
+    if (!within_reach || tensor.layout != TESSERA_LAYOUT_STRIDED) {
+        return make_error(Status::kInvalidArgument, "a tensor that is not plain {} memory",
+                          device == TESSERA_MEMORY_HOST ? "host" : "host or device");
     }
     return {};
 }
@@ -126,13 +129,13 @@ Result<void> JobSink::check_event(const tessera_event &event) const {
                               "cells {} of {}; expected (rows, columns) of u8", shape_text(cells),
                               dtype_name(cells.dtype));
         }
-        return check_host_tensor(cells);
+        return check_tensor(cells);
     }
     if (event.type == TESSERA_EVENT_FEATURES) {
         if (event.name == nullptr || *event.name == '\0') {
             return make_error(Status::kInvalidArgument, "features without a name");
         }
-        return check_host_tensor(*event.tensor);
+        return check_tensor(*event.tensor, config_.memory);
     }
     return {};
 }
@@ -175,6 +178,7 @@ tessera_status JobSink::emit(const tessera_event *event) {
     try {
         auto done = check_event(local);
         if (done && local.type == TESSERA_EVENT_IMAGE) done = publish(local);
+        if (done && config_.on_event) done = config_.on_event(local);
         if (!done) {
             return keep_fault(make_error(done.error().status, "emit: {}", done.error().message));
         }
@@ -182,7 +186,6 @@ tessera_status JobSink::emit(const tessera_event *event) {
             last_step_ = local.step;
             ++progress_count_;
         }
-        if (config_.on_event) config_.on_event(local);
         return TESSERA_OK;
     } catch (const std::exception &exception) {
         return keep_fault(make_error(Status::kOutOfMemory, "emit: {}", exception.what()));

@@ -19,11 +19,12 @@ struct JobSinkConfig {
     std::string generator;         // id, for messages
     FrameTarget *frames = nullptr; // not nullptr
     std::uint32_t image_count = 1;
-    std::uint64_t job = 0; // number, for FrameInfo
-    std::uint64_t tag = 0; // of the request, likewise
-    // Sees every event that passed the checks, after a frame was published. Tensors are on the
-    // host, strided, valid during the call. May be empty.
-    std::function<void(const tessera_event &)> on_event;
+    std::uint64_t job = 0;                       // number, for FrameInfo
+    std::uint64_t tag = 0;                       // of the request, likewise
+    tessera_memory memory = TESSERA_MEMORY_HOST; // of the compute: features may lie there
+    // Sees every event that passed the checks, after a frame was published. Tensors are strided and
+    // valid during the call. An error fails the job. May be empty.
+    std::function<Result<void>(const tessera_event &)> on_event;
     std::function<bool()> should_stop; // may be empty
 };
 

@@ -1,5 +1,6 @@
 #include "host/run/player.hpp"
 
+#include "core/log.hpp"
 #include "core/trace.hpp"
 #include "host/run/thread_priority.hpp"
 
@@ -31,15 +32,23 @@ PlayerEvent end_of(const SessionJob &job, PlayerEvent::Type type) {
 } // namespace
 
 Result<std::unique_ptr<Player>> Player::create(PlayerConfig config) {
-    const bool restart_on_change = config.restart_on_change;
-    auto session = Session::create(std::move(config));
+    auto session = Session::create(static_cast<const SessionConfig &>(config));
     if (!session) return session.error();
-    std::unique_ptr<Player> player(new Player(std::move(*session), restart_on_change));
+    std::unique_ptr<Player> player(new Player(std::move(*session), config));
     if (auto started = player->start(); !started) return started.error();
     return player;
 }
 
 Result<void> Player::start() {
+    if (store_ != nullptr) {
+        store_->set_wake([this] {
+            {
+                const std::lock_guard lock(mutex_);
+                reads_ = true;
+            }
+            wake_.notify_all();
+        });
+    }
     // The standard library reports a lack of threads by throwing.
     try {
         thread_ = std::thread([this, values = params().snapshot()] { work(values); });
@@ -50,6 +59,7 @@ Result<void> Player::start() {
 }
 
 Player::~Player() {
+    if (store_ != nullptr) store_->set_wake({});
     {
         const std::lock_guard lock(mutex_);
         quit_ = true;
@@ -173,8 +183,16 @@ void Player::work(const ParamSnapshot &values) {
         push(std::move(event));
     }
     while (true) {
-        wake_.wait(lock, [&] { return quit_ || pending_; });
+        wake_.wait(lock, [&] { return quit_ || pending_ || reads_; });
         if (quit_) break;
+        if (std::exchange(reads_, false) && !pending_) { // a job serves between its steps
+            lock.unlock();
+            if (auto served = session_->serve(); !served) {
+                log::warning("player", "{}", served.error().message);
+            }
+            lock.lock();
+            continue;
+        }
         const SessionJob job = std::move(*pending_);
         pending_.reset();
         running_ = true;

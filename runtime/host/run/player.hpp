@@ -97,8 +97,9 @@ class Player {
     [[nodiscard]] std::vector<PlayerEvent> take_events();
 
   private:
-    Player(std::unique_ptr<Session> session, bool restart_on_change)
-        : session_(std::move(session)), restart_on_change_(restart_on_change) {}
+    Player(std::unique_ptr<Session> session, const PlayerConfig &config)
+        : session_(std::move(session)), store_(config.store),
+          restart_on_change_(config.restart_on_change) {}
     Result<void> start();
     void values_changed();
 
@@ -116,6 +117,7 @@ class Player {
     void note_progress(const PlayerEvent &event, std::uint64_t now);
 
     std::unique_ptr<Session> session_; // values and descriptions: control thread; the rest: its own
+    DeviceStore *store_;               // may be nullptr
     bool restart_on_change_;
     std::optional<PlayRequest> last_request_;
 
@@ -127,6 +129,7 @@ class Player {
     std::condition_variable wake_;
     std::condition_variable idle_;
     std::optional<SessionJob> pending_;
+    bool reads_ = false; // something of the store is wanted
     bool running_ = false;
     PlayerState state_;
     std::deque<PlayerEvent> events_;

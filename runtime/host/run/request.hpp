@@ -25,6 +25,8 @@ struct PlayRequest {
     std::uint32_t step_budget_us = 0; // in the config's place; 0: as it says
     std::vector<RequestInput> inputs = {};
     std::uint64_t tag = 0; // the caller's: comes back in every frame and event of the job
+    // Latents that lie on a device may stay there, see SessionConfig::store.
+    bool on_device = false;
 };
 
 } // namespace tessera

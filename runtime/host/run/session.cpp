@@ -1,9 +1,12 @@
 #include "host/run/session.hpp"
 
+#include "core/trace.hpp"
 #include "host/plugin/scan.hpp"
 #include "host/plugin/services.hpp"
 #include "host/run/input_views.hpp"
 #include "host/run/job.hpp"
+
+#include <tessera/ext/features.h>
 
 #include <algorithm>
 #include <exception>
@@ -92,12 +95,14 @@ Result<void> Session::open_device() {
                                config_.compute);
     if (!device) return device.error();
     device_ = std::move(*device);
+    if (config_.store != nullptr) config_.store->use_device(&device_->compute());
     config_.frames->use_device(&device_->compute());
     return {};
 }
 
 void Session::close_device() {
     if (device_ == nullptr) return;
+    if (config_.store != nullptr) config_.store->use_device(nullptr);
     config_.frames->use_device(nullptr);
     device_.reset();
 }
@@ -131,6 +136,7 @@ Result<void> Session::activate_generator(const ParamSnapshot &values,
     if (callbacks.on_event) {
         sink_config.on_event = [&](const tessera_event &event) {
             if (event.type == TESSERA_EVENT_PROGRESS) callbacks.on_event(copy_event(event, 0, 0));
+            return Result<void>();
         };
     }
     JobSink sink(std::move(sink_config));
@@ -188,6 +194,33 @@ Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &ca
     }
 }
 
+Result<void> Session::serve() {
+    return config_.store != nullptr ? config_.store->serve() : Result<void>();
+}
+
+// A tensor of the device stays there where that is wanted and there is room.
+Result<void> Session::take_event(const tessera_event &event, const SessionJob &job,
+                                 const SessionCallbacks &callbacks) {
+    if (event.type == TESSERA_EVENT_IMAGE) {
+        trace::count("bytes from device to host", device_->downloaded_bytes());
+    }
+    if (!callbacks.on_event) return {};
+    PlayerEvent copied = copy_event(event, job.number, job.request.tag);
+    if (event.type == TESSERA_EVENT_FEATURES && event.tensor->memory != TESSERA_MEMORY_HOST) {
+        const bool may_stay = job.request.on_device && copied.name == TESSERA_FEATURE_LATENTS;
+        if (config_.store != nullptr && may_stay) {
+            copied.kept = config_.store->keep(*event.tensor);
+        }
+        if (copied.kept == nullptr) {
+            auto bytes = read_tensor(device_->compute(), *event.tensor);
+            if (!bytes) return bytes.error();
+            copied.bytes = std::move(*bytes);
+        }
+    }
+    callbacks.on_event(std::move(copied));
+    return {};
+}
+
 Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbacks &callbacks) {
     const std::uint64_t started = now_us();
     auto inputs = view_inputs(job.request, *generator_);
@@ -203,6 +236,7 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
     sink.image_count = request.image_count;
     sink.job = job.number;
     sink.tag = job.request.tag;
+    sink.memory = device_->memory();
     sink.should_stop = callbacks.should_stop;
     sink.on_event = [&](const tessera_event &event) {
         if (event.step > last_step) {
@@ -212,9 +246,7 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
             step_started = now;
         }
         report.total_steps = std::max(report.total_steps, event.total_steps);
-        if (callbacks.on_event) {
-            callbacks.on_event(copy_event(event, job.number, job.request.tag));
-        }
+        return take_event(event, job, callbacks);
     };
 
     const WorkerScope worker(*config_.host, &device_->threads());
@@ -235,6 +267,7 @@ Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbac
         device_->set_stepping(false);
         ++report.call_count;
         if (callbacks.on_call) callbacks.on_call(now_us() - called);
+        if (auto served = serve(); !served) more = served.error();
     }
     const std::uint64_t ended = now_us();
     if (run) run->reset(); // `end`

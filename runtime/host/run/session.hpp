@@ -17,6 +17,7 @@
 #include "host/generator/params.hpp"
 #include "host/generator/slots.hpp"
 #include "host/run/device.hpp"
+#include "host/run/device_store.hpp"
 #include "host/run/event.hpp"
 #include "host/run/memory_frames.hpp"
 #include "host/run/request.hpp"
@@ -46,6 +47,9 @@ struct SessionConfig {
     // Of a GPU, left to what draws: see ComputeOptions (compute/registry.hpp).
     std::uint32_t free_multiprocessors = 0;
     FrameTarget *frames = nullptr; // where pictures go; outlives the session; nullptr: dropped
+    // Where tensors stay that lie on a device; outlives the session. nullptr: features are read as
+    // they come.
+    DeviceStore *store = nullptr;
     // How long a step may take before `should_stop` is asked; 0: one unit.
     std::uint32_t step_budget_us = 4000;
 
@@ -123,6 +127,8 @@ class Session {
     // Activates if need be, then runs a job to its end. Stopped: status kCancelled.
     [[nodiscard]] Result<RunReport> run(const SessionJob &job, const SessionCallbacks &callbacks);
     void deactivate();
+    // Reads what is wanted of the store; `run` does so between steps.
+    [[nodiscard]] Result<void> serve();
     [[nodiscard]] bool is_active() const { return generator_->is_active(); }
     [[nodiscard]] std::string device() const; // for people; empty until it is open
     [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; } // of the last one
@@ -133,6 +139,8 @@ class Session {
     void close_device();
     [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
     Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
+    Result<void> take_event(const tessera_event &event, const SessionJob &job,
+                            const SessionCallbacks &callbacks);
     Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks);
 
     SessionConfig config_;

@@ -56,6 +56,24 @@ TEST(Trace, KeepsSpansWithTheirThreadsAndTimes) {
     EXPECT_EQ(names, (std::vector<std::string>{"main", "other"}));
 }
 
+TEST(Trace, KeepsValuesNextToSpans) {
+    trace::start();
+    trace::count("bytes", 7);
+    { const trace::Span span("work"); }
+    trace::count("bytes", 1'000'000'000'000);
+    trace::stop();
+    trace::count("bytes", 9); // off: nothing
+    std::vector<std::uint64_t> values;
+    const Json all = Json::parse(trace::to_json());
+    for (const Json &event : all.at("traceEvents")) {
+        if (event.at("ph") != "C") continue;
+        EXPECT_EQ(event.at("name"), "bytes");
+        values.push_back(event.at("args").at("value"));
+    }
+    EXPECT_EQ(values, (std::vector<std::uint64_t>{7, 1'000'000'000'000}));
+    EXPECT_EQ(spans().size(), 1U);
+}
+
 TEST(Trace, KeepsTheNewestWhenThereAreTooMany) {
     trace::start(4);
     for (int i = 0; i < 10; ++i) const trace::Span span("old");

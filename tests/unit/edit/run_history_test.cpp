@@ -143,7 +143,7 @@ TEST(RecordingTarget, CopiesWhatItPassesOn) {
         static_cast<std::uint8_t *>(frame.data)[0] = 77; // the view's from now on
         return {};
     });
-    RecordingTarget target(next);
+    RecordingTarget target(next, 0);
     const auto abandoned = target.acquire(4, 4);
     ASSERT_TRUE(abandoned.ok());
     target.abandon(*abandoned);

@@ -53,7 +53,7 @@ TEST_P(BadLibraries, AreRefusedWithAReasonAndUnloaded) {
 INSTANTIATE_TEST_SUITE_P(
     All, BadLibraries,
     testing::Values(BadLibrary{"not_a_plugin", "not a Tessera plugin"},
-                    BadLibrary{"entry_wrong_abi", "built for ABI 0.8; this program has 0.2"},
+                    BadLibrary{"entry_wrong_abi", "built for ABI 0.9; this program has 0.2"},
                     BadLibrary{"entry_null_in_entry", "entry lacks a function"},
                     BadLibrary{"entry_init_fails", "init: unsupported: the license has expired"},
                     BadLibrary{"entry_no_factory", "has no tessera.generator-factory/1"},

@@ -27,7 +27,7 @@ TEST(Scan, ListsGeneratorsAndWhatIsWrongWithOthers) {
     });
     ASSERT_NE(bad, entries.end());
     EXPECT_FALSE(bad->usable());
-    EXPECT_THAT(bad->error.message, HasSubstr("ABI 0.8"));
+    EXPECT_THAT(bad->error.message, HasSubstr("ABI 0.9"));
 }
 
 TEST(Scan, FindsById) {
@@ -43,7 +43,7 @@ TEST(Scan, AnUnknownIdSaysWhereItLookedAndWhyOthersAreNoGood) {
     ASSERT_FALSE(found);
     EXPECT_EQ(found.error().status, Status::kNotFound);
     EXPECT_THAT(found.error().message, HasSubstr("org.nowhere"));
-    EXPECT_THAT(found.error().message, HasSubstr("ABI 0.8"));
+    EXPECT_THAT(found.error().message, HasSubstr("ABI 0.9"));
 }
 
 TEST(Scan, ALibraryWithSeveralGeneratorsNeedsAnId) {

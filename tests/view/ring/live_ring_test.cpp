@@ -102,9 +102,9 @@ class DeviceFrames : public FrameTarget {
     int abandoned = 0;
 };
 
-TEST(RecordingTargetTest, DownloadsPicturesOfADevice) {
+TEST(RecordingTargetTest, WithoutRoomThereItReadsPicturesOfADevice) {
     DeviceFrames frames;
-    RecordingTarget recorded(frames);
+    RecordingTarget recorded(frames, 0);
     NamedCompute compute("cuda");
     recorded.use_device(&compute.table);
     publish_frame(recorded, 6, 4, {.step = 2, .job = 1},

@@ -16,7 +16,9 @@ extern "C" {
 #define TESSERA_EXT_FEATURES "tessera.features/1"
 
 /* Agreed names. */
-#define TESSERA_FEATURE_LATENTS "latents" /* (height, width, channels) F32 on the host */
+/* (height, width, channels) F32, best left in the compute's memory: a host that only shows pictures
+ * never reads them. */
+#define TESSERA_FEATURE_LATENTS "latents"
 /* (bytes) U8 on the host: parameters as a JSON object, keys and values as in a preset, without a zero
  * at the end. A job that had a choice (a deadline to keep) sends it once, with its last picture: a
  * request with these values makes the same picture again. */

@@ -1,5 +1,5 @@
 // An endless plane of one material, made a window at a time by any generator that takes back its
-// own latents beside a mask. Every window, and so every tile, is a pure function of the seed, the
+// own latents next to a mask. Every window, and so every tile, is a pure function of the seed, the
 // parameter values and its place, whatever was made before it; tiles that were evicted come back
 // with the same bytes. (Values that read a clock, such as a deadline, are the exception.)
 // Makes nothing itself and never waits: it says what to make next, as requests for a Player, and

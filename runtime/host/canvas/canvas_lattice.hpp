@@ -11,7 +11,7 @@
 //
 // Free windows know nothing of each other, so they share a theme, the picture that the seed makes
 // alone: a sketch is a window round some of the theme's tokens, its anchors, which the free window
-// then makes anew. So all have the look of the theme, and none of its tokens.
+// then makes again. So all have the look of the theme, and none of its tokens.
 //
 // A window depends on finished windows of earlier passes and on nothing else, so it is the same
 // whatever was made before it. Pictures are decoded from windows of their own, g tokens apart, and

@@ -327,7 +327,7 @@ Result<void> Editor::start_from(const Image &image) {
     PlayInputs given;
     given.keeps_pixels = true;
     given.list.push_back({TESSERA_INPUT_IMAGE, std::move(*fitted)});
-    if (const InputSlot *const mask = slot(TESSERA_INPUT_MASK)) { // nothing is made anew
+    if (const InputSlot *const mask = slot(TESSERA_INPUT_MASK)) { // nothing is made again
         const bool in_cells = mask->cell_columns > 0 && mask->cell_rows > 0;
         Image keep{
             in_cells ? mask->cell_columns : width, in_cells ? mask->cell_rows : height, 1, {}};

@@ -53,7 +53,7 @@ class Editor {
     // ---- a token to watch, where the generator has a parameter for it; -1: none
     [[nodiscard]] bool can_watch() const { return watch_param() != nullptr && can_mark(); }
     [[nodiscard]] std::int64_t watched() const;
-    void watch(std::int64_t token); // the run starts anew, and is the same
+    void watch(std::int64_t token); // the run starts again, and is the same
 
     // ---- marks: with any, runs keep the other tokens of what is shown
     Tool tool = Tool::kHand; // plain switches: the panel may flip them

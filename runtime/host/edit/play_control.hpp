@@ -38,7 +38,7 @@ struct PlayStats {
     std::uint64_t pictures = 0;
 };
 
-// What a run is given beside seed and values.
+// What a run is given next to seed and values.
 struct PlayInputs {
     std::vector<RequestInput> list;
     bool keeps_pixels = false; // of a picture in the list, as it is
@@ -73,7 +73,7 @@ class PlayControl {
     // The next seed of the sequence, and play.
     void roll();
     void set_seed(std::uint64_t seed);
-    // Conformed to the description. A running job starts anew; with live on, an idle player plays.
+    // Conformed to the description. A running job starts again; with live on, an idle player plays.
     void set_value(std::uint32_t id, double value);
     void set_text(std::string_view key, std::string_view text); // as Params::set_text
     void reset_value(std::uint32_t id);
@@ -81,7 +81,7 @@ class PlayControl {
 
     // Takes them over for the next run; starts none.
     void adopt(std::uint64_t seed, const std::string &values_json);
-    // Values and seed as a preset and back; a running job starts anew.
+    // Values and seed as a preset and back; a running job starts again.
     [[nodiscard]] Preset preset() const;
     void apply(const Preset &preset);
     // Shows what went wrong outside a run.

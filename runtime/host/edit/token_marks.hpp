@@ -1,4 +1,4 @@
-// Which tokens the user wants anew and which stay. Arithmetic on a grid only.
+// Which tokens the user wants made again and which stay. Arithmetic on a grid only.
 #pragma once
 
 #include "core/point.hpp"

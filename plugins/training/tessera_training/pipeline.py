@@ -56,8 +56,7 @@ class Run:
         """The packed images, written first if they are missing or were packed with other settings."""
         path = self.dir / "pack.safetensors"
         if self.rank == 0:
-            known = safetensors_io.load_metadata(path).get("settings") if path.exists() else None
-            if known != self.config.data.fingerprint():
+            if safetensors_io.settings_of(path) != self.config.data.fingerprint():
                 pack(self.config.data, path)
         self._wait()
         return ImagePack(path, self.config.data)
@@ -86,7 +85,9 @@ class Run:
     def latents(self) -> LatentPack:
         """The encoded images, written first if they are missing or older than the tokenizer."""
         path, source = self.dir / "latents.safetensors", self.dir / "tokenizer.checkpoint.pt"
-        if self.rank == 0 and (not path.exists() or path.stat().st_mtime < source.stat().st_mtime):
+        source = source if source.exists() else checkpoint.previous(source)
+        if self.rank == 0 and (safetensors_io.settings_of(path) is None
+                               or path.stat().st_mtime < source.stat().st_mtime):
             images = self.pack()
             ids = images.ids("train")
             if self.config.generator.tileable_only:

@@ -65,6 +65,9 @@ def save(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] 
             for name, tensor in tensors.items():
                 converts = dtype is not None and tensor.is_floating_point()
                 file.write(_raw(_converted(name, tensor, types[name]) if converts else tensor))
+            file.flush()
+            with contextlib.suppress(OSError):  # some network shares cannot
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -94,7 +97,7 @@ def _header(path: Path) -> tuple[dict, int]:
             if size < 8 or length > _MAX_HEADER or not looks_like_one(path):
                 raise UserError(f"{path}: not a safetensors file but {file_kind.describe(path)}")
             if length > size - 8:
-                raise UserError(f"{path}: cut off (its header has {length} bytes, the file {size}); download it again")
+                raise UserError(f"{path}: cut off (its header has {length} bytes, the file {size})")
             header = json.loads(file.read(length), object_pairs_hook=_without_repeats)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
@@ -170,8 +173,19 @@ def _checked(path: Path, name: str, entry: object, size: int) -> tuple[torch.dty
     if begin > end or end - begin != math.prod(shape) * torch.empty(0, dtype=dtype).element_size():
         raise UserError(f"{path}: tensor '{name}' of shape {shape} does not fit its bytes {begin}..{end}")
     if end > size:
-        raise UserError(f"{path}: tensor '{name}' ends at byte {end} of {size}; the file is cut off, download it again")
+        raise UserError(f"{path}: tensor '{name}' ends at byte {end} of {size}; the file is cut off")
     return dtype, shape, begin, end
+
+
+def settings_of(path: Path) -> str | None:
+    """The metadata entry `settings` of a whole file; None, said aloud where it is damaged, when there is none."""
+    if not path.exists():
+        return None
+    try:
+        return load(path, mapped=True)[1].get("settings", "")
+    except UserError as error:
+        print(f"{error}; it is made again", flush=True)
+        return None
 
 
 def load_any(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

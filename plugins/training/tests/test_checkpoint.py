@@ -148,6 +148,9 @@ def test_stages_read_the_checkpoint_before(tiny_config: Config, tmp_path: Path) 
     path = Path(config.run_dir) / "tokenizer.checkpoint.pt"
     path.write_bytes(path.read_bytes()[:500])
     assert Run(config).tokenizer() is not None
+    damaged = Path(config.run_dir) / "pack.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    assert len(Run(config).pack().labels) == 10
     other = dataclasses.replace(config, tokenizer=dataclasses.replace(config.tokenizer, latent_channels=5))
     with pytest.raises(UserError, match="configuration has changed.*`--restart`"):
         Run(other).tokenizer()

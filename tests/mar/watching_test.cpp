@@ -17,8 +17,11 @@
 
 #include <nlohmann/json.hpp>
 
-namespace tessera::blocks {
+namespace tessera {
 namespace {
+
+using blocks::mar_file;
+using blocks::TemporaryDirectory;
 
 constexpr std::uint64_t kSeed = 5;
 
@@ -206,4 +209,4 @@ TEST_F(Watching, WhatIsHeldIsReadBeforeTheDeviceGoes) {
 }
 
 } // namespace
-} // namespace tessera::blocks
+} // namespace tessera

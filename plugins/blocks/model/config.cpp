@@ -233,6 +233,24 @@ std::vector<std::int64_t> Config::integers(const std::string &key, std::int64_t 
     return result;
 }
 
+std::vector<double> Config::numbers(const std::string &key, double min, double max) const {
+    const auto *list = std::get_if<std::vector<double>>(&at(key));
+    if (list == nullptr) reject(key, "is not a list of numbers");
+    for (const double item : *list) {
+        if (!(item >= min && item <= max)) {
+            reject(key, "holds " + std::to_string(item) + ", " +
+                            range_text(std::to_string(min), std::to_string(max)));
+        }
+    }
+    return *list;
+}
+
+std::vector<std::string> Config::texts(const std::string &key) const {
+    const auto *list = std::get_if<std::vector<std::string>>(&at(key));
+    if (list == nullptr) reject(key, "is not a list of texts");
+    return *list;
+}
+
 std::vector<std::string> parse_text_list(const std::string &text, const std::string &source) {
     return ConfigReader::texts(text, source);
 }

@@ -139,6 +139,34 @@ sdk::Tensor WeightLoader::table(const std::string &name, sdk::Shape file_shape, 
     return tensor;
 }
 
+std::vector<float> WeightLoader::numbers(const std::string &name, sdk::Shape shape) {
+    const auto view = take(name, {shape.begin(), shape.size()});
+    if (!view) return {};
+    std::vector<float> values = to_float(*view);
+    weights_.discard(name);
+    return values;
+}
+
+Linear WeightLoader::depthwise(const std::string &prefix, std::int64_t channels,
+                               std::int64_t kernel) {
+    Linear layer;
+    const std::vector<float> values = numbers(prefix + ".weight", {channels, 1, kernel, kernel});
+    if (!values.empty()) {
+        std::vector<float> turned(values.size());
+        const std::int64_t taps = kernel * kernel;
+        for (std::int64_t c = 0; c < channels; ++c) {
+            for (std::int64_t tap = 0; tap < taps; ++tap) {
+                turned[static_cast<std::size_t>(tap * channels + c)] =
+                    values[static_cast<std::size_t>(c * taps + tap)];
+            }
+        }
+        layer.weight =
+            compute_.to_device(sdk::host_view(turned.data(), {kernel, kernel, channels}));
+    }
+    layer.bias = vector(prefix + ".bias", {channels});
+    return layer;
+}
+
 Linear WeightLoader::linear(const std::string &prefix, std::int64_t out, std::int64_t in,
                             tessera_dtype precision, bool bias) {
     Linear layer;

@@ -51,6 +51,8 @@ class WeightLoader {
     // The same with leading ones dropped: (1, rows, width) in the file, (rows, width) here.
     [[nodiscard]] sdk::Tensor table(const std::string &name, sdk::Shape file_shape,
                                     sdk::Shape shape);
+    // A tensor as float32 on the host; empty while checking.
+    [[nodiscard]] std::vector<float> numbers(const std::string &name, sdk::Shape shape);
     // `prefix`.weight (out, in) packed in `precision`, and `prefix`.bias (out) when `bias` is set.
     [[nodiscard]] Linear linear(const std::string &prefix, std::int64_t out, std::int64_t in,
                                 tessera_dtype precision, bool bias = true);
@@ -61,6 +63,10 @@ class WeightLoader {
     // `prefix`.weight (out, in, kernel, kernel) and `prefix`.bias (out).
     [[nodiscard]] Linear conv(const std::string &prefix, std::int64_t out, std::int64_t in,
                               std::int64_t kernel, tessera_dtype precision);
+    // One kernel a channel: `prefix`.weight (channels, 1, kernel, kernel), which lies on the device
+    // as (kernel, kernel, channels) in float32, and `prefix`.bias (channels).
+    [[nodiscard]] Linear depthwise(const std::string &prefix, std::int64_t channels,
+                                   std::int64_t kernel);
 
     // A 1x1 convolution, `prefix`.weight (out, in, 1, 1), as a linear layer over pixels.
     [[nodiscard]] Linear pointwise(const std::string &prefix, std::int64_t out, std::int64_t in,

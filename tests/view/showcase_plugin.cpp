@@ -176,11 +176,11 @@ struct Showcase {
     Showcase() {
         constexpr std::uint32_t kSize = sizeof(tessera_input_slot);
         slots.push_back({kSize, TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_IMAGE, "Image", "Kept.",
-                         kSide, kSide, kCells, kCells});
+                         kSide, kSide, kCells, kCells, 0, 0});
         slots.push_back({kSize, TESSERA_INPUT_TYPE_MASK8, TESSERA_INPUT_MASK, "Mask", "Painted.",
-                         kSide, kSide, kCells, kCells});
+                         kSide, kSide, kCells, kCells, 0, 0});
         slots.push_back({kSize, TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "Latents", "Kept.",
-                         kCells, kCells, kCells, kCells});
+                         kCells, kCells, kCells, kCells, 0, 0});
         taps.push_back(
             {sizeof(tessera_feature), 3, TESSERA_FEATURE_LATENTS, "", {kCells, kCells, 3, 0}});
         taps.push_back({sizeof(tessera_feature), 2, TESSERA_FEATURE_CHAIN, "", {0, 3, 0, 0}});

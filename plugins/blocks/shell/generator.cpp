@@ -149,7 +149,7 @@ void ModelGenerator::describe_inputs() {
         inputs_.push_back({sizeof(tessera_input_slot), type, key, name, help,
                            static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height),
                            static_cast<std::uint32_t>(grid.columns),
-                           static_cast<std::uint32_t>(grid.rows)});
+                           static_cast<std::uint32_t>(grid.rows), 0, 0});
     };
     add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_IMAGE, "Image", "What the kept part is taken from.",
         grid.width(), grid.height());

@@ -72,8 +72,9 @@ Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
         return unsuited(fmt::format("its mask is {} x {} pixels, expected a square of {} tokens",
                                     mask->width, mask->height, side));
     }
-    const bool fits = tap->shape.size() == 3 && tap->shape[0] == latents->height &&
-                      tap->shape[1] == latents->width && tap->shape[2] > 0 &&
+    const auto same = [](std::int64_t side, std::uint32_t of) { return side == 0 || side == of; };
+    const bool fits = tap->shape.size() == 3 && same(tap->shape[0], latents->height) &&
+                      same(tap->shape[1], latents->width) && tap->shape[2] > 0 &&
                       tap->shape[2] <= kMaxImageSide;
     if (!fits || latents->width != latents->height || latents->width == 0 ||
         latents->width % side != 0 || latents->width > kMaxImageSide) {

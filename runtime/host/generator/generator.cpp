@@ -33,8 +33,15 @@ std::string_view state_name(Generator::State state) {
 Result<InputSlot> read_slot(const tessera_input_slot *from) {
     if (from == nullptr) return make_error(Status::kInvalidArgument, "is NULL");
     const tessera_input_slot local = read_growable(from);
-    InputSlot slot{local.type,  copy_text(local.key), copy_text(local.name), copy_text(local.help),
-                   local.width, local.height,         local.cell_columns,    local.cell_rows};
+    InputSlot slot{local.type,
+                   copy_text(local.key),
+                   copy_text(local.name),
+                   copy_text(local.help),
+                   local.width,
+                   local.height,
+                   local.cell_columns,
+                   local.cell_rows,
+                   (local.flags & TESSERA_INPUT_FOLLOWS_SIZE) != 0};
     if (slot.key.empty()) return make_error(Status::kInvalidArgument, "has no key");
     if (slot.type < TESSERA_INPUT_TYPE_RGBA8 || slot.type > TESSERA_INPUT_TYPE_F32) {
         return make_error(Status::kInvalidArgument, "('{}') has the unknown type {}", slot.key,

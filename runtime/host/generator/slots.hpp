@@ -19,6 +19,7 @@ struct InputSlot {
     std::uint32_t height = 0;
     std::uint32_t cell_columns = 0; // of the token grid; 0: none
     std::uint32_t cell_rows = 0;
+    bool follows_size = false; // TESSERA_INPUT_FOLLOWS_SIZE
 };
 
 // A feature tap (tessera.features/1).

@@ -33,6 +33,7 @@ Result<void> check_storage(const RequestInput &input, const InputSlot &slot) {
 
 Result<void> check_size(const RequestInput &input, const InputSlot &slot) {
     const Image &image = input.image;
+    if (slot.follows_size) return {}; // the generator knows its request's size
     const bool fits_pixels = (slot.width == 0 || slot.width == image.width) &&
                              (slot.height == 0 || slot.height == image.height);
     const bool has_cells = is_mask(slot) && slot.cell_columns != 0;

@@ -235,6 +235,8 @@ static void describe(struct instance *self) {
                              SIZE,
                              SIZE,
                              0,
+                             0,
+                             0,
                              0};
     self->slots[1] = (tessera_input_slot){sizeof(tessera_input_slot),
                                           TESSERA_INPUT_TYPE_MASK8,
@@ -244,7 +246,9 @@ static void describe(struct instance *self) {
                                           SIZE,
                                           SIZE,
                                           CELLS,
-                                          CELLS};
+                                          CELLS,
+                                          0,
+                                          0};
     self->slots[2] = (tessera_input_slot){sizeof(tessera_input_slot),
                                           TESSERA_INPUT_TYPE_F32,
                                           TESSERA_INPUT_LATENTS,
@@ -253,7 +257,9 @@ static void describe(struct instance *self) {
                                           2,
                                           2,
                                           CELLS,
-                                          CELLS};
+                                          CELLS,
+                                          0,
+                                          0};
     self->tap = (tessera_feature){sizeof(tessera_feature),
                                   1,
                                   self->fault == TAP_NO_NAME ? NULL : TESSERA_FEATURE_LATENTS,

@@ -33,6 +33,16 @@ enum {
     TESSERA_INPUT_TYPE_F32 = 3    /* (height, width, channels) F32 on the host */
 };
 
+/* Flags of a slot. since 0.2 */
+enum {
+    /* The sizes below are those at the initial values of the parameters with the keys "width" and
+     * "height", in pixels; with other values they change in proportion. The generator checks inputs
+     * against the values of the request. */
+    TESSERA_INPUT_FOLLOWS_SIZE = 1u << 0
+};
+#define TESSERA_KEY_WIDTH "width"
+#define TESSERA_KEY_HEIGHT "height"
+
 /* One slot. Growable. since 0.1 */
 typedef struct tessera_input_slot {
     uint32_t           struct_size;
@@ -44,6 +54,8 @@ typedef struct tessera_input_slot {
     uint32_t           height;
     uint32_t           cell_columns; /* of the token grid; 0: the generator has none */
     uint32_t           cell_rows;
+    uint32_t           flags; /* since 0.2 */
+    uint32_t           reserved;
 } tessera_input_slot;
 
 /* Function table. since 0.1 Slots are constant from `init` to `destroy`. */

@@ -178,6 +178,9 @@ ParsedOptions parse_options(int argc, const char *const *argv) {
             ->type_name("IMAGE");
     init->needs(mask);
     mask->needs(init);
+    app.add_option("--style", options.style_image,
+                   "Image whose colours and grain are taken, by generators that can")
+        ->type_name("IMAGE");
     app.add_flag("--list", options.list, "Plugins, their parameters, and models; then leave");
     add_value_options(app, options);
     add_device_options(app, options);

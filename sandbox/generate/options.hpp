@@ -33,6 +33,7 @@ struct GenerateOptions {
 
     std::filesystem::path init_image;
     std::filesystem::path mask_image;
+    std::filesystem::path style_image;
 
     std::filesystem::path output; // PNG or folder
     std::filesystem::path contact_sheet;

@@ -30,7 +30,8 @@ using values::monotonic_us;
 
 constexpr std::uint32_t kSheetGap = 4; // pixels
 constexpr std::string_view kClassKey = "class";
-constexpr std::string_view kNoClass = "none"; // label of a generator's unconditional choice
+constexpr std::string_view kStyleKey = "style"; // of an input
+constexpr std::string_view kNoClass = "none";   // label of a generator's unconditional choice
 
 // One setting of the parameters to run, with the name its files get.
 struct Variant {
@@ -53,6 +54,7 @@ class Run {
     Result<void> load();
     Result<void> set_values();
     Result<void> load_inputs();
+    Result<void> take_size(const Image &image);
     Result<void> list_variants();
     Result<void> generate_all();
     Result<void> generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count);
@@ -161,13 +163,40 @@ Result<void> Run::list_variants() {
 }
 
 Result<void> Run::load_inputs() {
+    if (!options_.style_image.empty()) {
+        auto style = read_image(options_.style_image, 4);
+        if (!style) return style.error();
+        inputs_.push_back({std::string(kStyleKey), std::move(*style)});
+    }
     if (options_.init_image.empty()) return {};
     auto image = read_image(options_.init_image, 4);
     if (!image) return image.error();
     auto mask = read_image(options_.mask_image, 1);
     if (!mask) return mask.error();
+    if (auto sized = take_size(*image); !sized) return sized;
     inputs_.push_back({TESSERA_INPUT_IMAGE, std::move(*image)});
     inputs_.push_back({TESSERA_INPUT_MASK, std::move(*mask)});
+    return {};
+}
+
+// A given picture decides the size, where it is a parameter and was not set.
+Result<void> Run::take_size(const Image &image) {
+    const auto &slots = session_->inputs();
+    const bool follows = std::any_of(slots.begin(), slots.end(), [](const InputSlot &slot) {
+        return slot.key == TESSERA_INPUT_IMAGE && slot.follows_size;
+    });
+    if (!follows) return {};
+    for (const auto &[key, side] :
+         {std::pair<std::string_view, std::uint32_t>(TESSERA_KEY_WIDTH, image.width),
+          {TESSERA_KEY_HEIGHT, image.height}}) {
+        const auto &set = options_.values;
+        const bool was_set = std::any_of(set.begin(), set.end(),
+                                         [&key](const auto &value) { return value.first == key; });
+        if (was_set) continue;
+        if (auto taken = session_->params().set_text(key, std::to_string(side)); !taken) {
+            return taken.error();
+        }
+    }
     return {};
 }
 

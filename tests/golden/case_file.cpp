@@ -69,8 +69,10 @@ Values<std::int64_t> CaseFile::integers(const std::string &name) const {
         convert<std::int64_t>(view, values.data);
     } else if (view.dtype == TESSERA_DTYPE_U8) {
         convert<std::uint8_t>(view, values.data);
+    } else if (view.dtype == TESSERA_DTYPE_I32) {
+        convert<std::int32_t>(view, values.data);
     } else {
-        fail(path() + ": tensor '" + name + "' is not of type I64 or U8");
+        fail(path() + ": tensor '" + name + "' is not of type I64, I32 or U8");
     }
     return values;
 }

@@ -47,7 +47,7 @@ class CaseFile {
     // These throw MissingStage when there is no such tensor, Failure when it is of another type.
     [[nodiscard]] Values<float> floats(const std::string &name) const;          // F32 or F64
     [[nodiscard]] Values<double> doubles(const std::string &name) const;        // F32 or F64
-    [[nodiscard]] Values<std::int64_t> integers(const std::string &name) const; // I64 or U8
+    [[nodiscard]] Values<std::int64_t> integers(const std::string &name) const; // I64, I32, U8
     [[nodiscard]] Values<double> numbers(const std::string &name) const; // any of these types
     [[nodiscard]] std::string text(const char *key) const;
     [[nodiscard]] blocks::Config object(const char *key) const;

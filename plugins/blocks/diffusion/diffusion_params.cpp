@@ -193,7 +193,11 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
                     "Seconds an image may take; 0 is any. When time runs short, first denoising "
                     "steps and then steps are left out; the report says which settings make "
                     "the same picture again."},
-      hurry_(hurry_params()) {}
+      hurry_(hurry_params()) {
+    if (scope == DiffusionScope::kLevels) { // one chain of few steps makes the whole picture
+        integrator_.initial = place_of(Integrator::kDpm2m, kIntegratorNames);
+    }
+}
 
 // "100" and "ddim25" become a number and a spacing that people can change; anything else is offered
 // as the model's own list.

@@ -1,0 +1,239 @@
+// The texture generator as a plugin: its parameters and inputs, on the shell for generators.
+#include "texture/picture_style.hpp"
+#include "texture/pictures.hpp"
+
+#include "blocks/shell/generator.hpp"
+
+#include <tessera/ext/features.h>
+#include <tessera/ext/inputs.h>
+
+#include <numbers>
+#include <string_view>
+
+namespace tessera::texture {
+namespace {
+
+constexpr const char *kPicture = "Picture";
+constexpr const char *kStyleGroup = "Style";
+constexpr std::int64_t kSmallest = 64; // pixels along a side
+constexpr std::int64_t kLargest = 1024;
+constexpr std::int64_t kUsual = 256;
+constexpr int kMostSets = 256;
+
+sdk::IntParam side_param(std::uint32_t id, const char *key, const char *name) {
+    return {.id = id,
+            .key = key,
+            .name = name,
+            .group = kPicture,
+            .unit = "px",
+            .min = kSmallest,
+            .max = kLargest,
+            .initial = kUsual,
+            .step = blocks::kWaveletCell,
+            .help = "Of the picture. It repeats without a seam at any size."};
+}
+
+sdk::FloatParam slider(std::uint32_t id, const char *key, const char *name, double min, double max,
+                       double initial, const char *help) {
+    return {.id = id,
+            .key = key,
+            .name = name,
+            .group = kStyleGroup,
+            .min = min,
+            .max = max,
+            .initial = initial,
+            .help = help};
+}
+
+class Texture final : public blocks::ModelGenerator {
+  public:
+    static constexpr sdk::Info kInfo{
+        .id = "org.tessera.texture",
+        .name = "Texture",
+        .vendor = "Tessera",
+        .version = "0.1.0",
+        .description = "Joint denoising of all wavelet tokens of a seamless texture"};
+
+    Texture(sdk::Host host, const char *model)
+        : ModelGenerator(host, model, kInfo.name,
+                         {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false}) {}
+
+  private:
+    blocks::ModelInfo describe(const blocks::Config &config) override;
+    void load(blocks::WeightLoader &loader, tessera_dtype precision) override;
+    void unload() override;
+    std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
+                                          blocks::RunSpec spec) override;
+    void add_params(sdk::ParamList &params) override;
+    void add_slots(sdk::InputList &inputs, sdk::FeatureList &features) override;
+    [[nodiscard]] blocks::TokenGrid grid(const sdk::Request &request) const override;
+    void load_codec(const sdk::Activation &, sdk::Sink) override {}
+    [[nodiscard]] std::int64_t image_channels() const override { return 3; }
+    std::unique_ptr<blocks::Pictures>
+    make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
+                  std::optional<blocks::Completion> completion) override;
+
+    void read_defaults();
+    [[nodiscard]] blocks::TokenGrid grid_of(std::int64_t width, std::int64_t height) const;
+    [[nodiscard]] double checked(const sdk::Request &request, const sdk::FloatParam &param) const;
+
+    TextureConfig config_;
+    std::unique_ptr<TextureModel> model_;
+    std::unique_ptr<blocks::Wavelet> wavelet_;
+
+    sdk::IntParam width_ = side_param(100, "width", "Width");
+    sdk::IntParam height_ = side_param(101, "height", "Height");
+    sdk::IntParam sets_{.id = 102,
+                        .key = "sets",
+                        .name = "Sets",
+                        .group = "Sampling",
+                        .min = 1,
+                        .max = kMostSets,
+                        .initial = 1,
+                        .flags = TESSERA_PARAM_ADVANCED,
+                        .help = "In how many sets the tokens are made, each knowing those before "
+                                "it. One makes all of them together; each takes as long."};
+    sdk::FloatParam variation_ =
+        slider(103, "variation", "Variation", 0.0, 1.0, 0.35,
+               "How far styles stray from those of real pictures that the seed chooses among.");
+    sdk::FloatParam brightness_ = slider(104, "brightness", "Brightness", -1.0, 1.0, 0.0,
+                                         "Added to the mean: 1 is half the way from black to "
+                                         "white. Not where part of a picture is kept.");
+    sdk::FloatParam contrast_ =
+        slider(105, "contrast", "Contrast", 0.1, 4.0, 1.0, "Of light and dark, coarse and fine.");
+    sdk::FloatParam grain_ =
+        slider(106, "grain", "Grain", 0.1, 4.0, 1.0, "Contrast of the finer structures only.");
+    sdk::FloatParam saturation_ =
+        slider(107, "saturation", "Saturation", 0.0, 3.0, 1.0, "0 is grey.");
+    sdk::FloatParam direction_ =
+        slider(108, "direction", "Direction", 0.0, 1.0, 0.0,
+               "1 exchanges what runs along and what runs across; 0.5 is in between.");
+    sdk::FloatParam hue_ =
+        slider(109, "hue", "Hue", -180.0, 180.0, 0.0, "Turns all colours, by so many degrees.");
+};
+
+blocks::TokenGrid Texture::grid_of(std::int64_t width, std::int64_t height) const {
+    blocks::TokenGrid grid;
+    grid.rows = height / blocks::kWaveletCell;
+    grid.columns = width / blocks::kWaveletCell;
+    grid.latent_channels = kTokenWidth;
+    grid.latent_stride = blocks::kWaveletCell;
+    return grid;
+}
+
+blocks::ModelInfo Texture::describe(const blocks::Config &config) {
+    config_ = TextureConfig::read(config);
+    read_defaults();
+    blocks::ModelInfo info;
+    info.grid = grid_of(width_.initial, height_.initial);
+    info.classes = config_.classes;
+    return info;
+}
+
+void Texture::load(blocks::WeightLoader &loader, tessera_dtype precision) {
+    wavelet_ = std::make_unique<blocks::Wavelet>(compute());
+    model_ = std::make_unique<TextureModel>(loader.run(
+        [&](blocks::WeightLoader &l) { return TextureModel::load(config_, l, precision); }));
+}
+
+void Texture::unload() {
+    model_.reset();
+    wavelet_.reset();
+}
+
+// Those of its own parameters; every value is optional.
+void Texture::read_defaults() {
+    const std::optional<std::string> text = weights().metadata("defaults");
+    if (!text) return;
+    const auto defaults = blocks::Config::parse(*text, weights().path() + ": defaults");
+    if (defaults.has("jitter")) {
+        variation_.initial = defaults.number("jitter", variation_.min, variation_.max);
+    }
+    for (sdk::IntParam *side : {&width_, &height_}) {
+        if (!defaults.has(side->key)) continue;
+        side->initial = defaults.integer(side->key, side->min, side->max);
+        if (side->initial % blocks::kWaveletCell != 0) {
+            defaults.reject(side->key, "is no multiple of " + std::to_string(blocks::kWaveletCell));
+        }
+    }
+}
+
+void Texture::add_params(sdk::ParamList &params) {
+    for (const sdk::IntParam *param : {&width_, &height_, &sets_}) params.add(*param);
+    for (const sdk::FloatParam *param :
+         {&variation_, &brightness_, &contrast_, &grain_, &saturation_, &hue_, &direction_}) {
+        params.add(*param);
+    }
+}
+
+void Texture::add_slots(sdk::InputList &inputs, sdk::FeatureList &features) {
+    for (tessera_input_slot &slot : inputs) slot.flags = TESSERA_INPUT_FOLLOWS_SIZE;
+    for (tessera_feature &tap : features) {
+        if (std::string_view(tap.name) == TESSERA_FEATURE_LATENTS) tap.shape[0] = tap.shape[1] = 0;
+    }
+    inputs.push_back({sizeof(tessera_input_slot), TESSERA_INPUT_TYPE_RGBA8, kStyleInput, "Style",
+                      "A picture whose colours and grain are taken, not its content.", 0, 0, 0, 0,
+                      0, 0});
+}
+
+blocks::TokenGrid Texture::grid(const sdk::Request &request) const {
+    const std::int64_t width = request[width_], height = request[height_];
+    for (const auto &[key, side] : {std::pair("width", width), std::pair("height", height)}) {
+        if (side >= kSmallest && side <= kLargest && side % blocks::kWaveletCell == 0) continue;
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           std::string(key) + " " + std::to_string(side) + ", expected " +
+                               std::to_string(kSmallest) + " to " + std::to_string(kLargest) +
+                               " in steps of " + std::to_string(blocks::kWaveletCell));
+    }
+    return grid_of(width, height);
+}
+
+double Texture::checked(const sdk::Request &request, const sdk::FloatParam &param) const {
+    const double value = request[param];
+    if (value >= param.min && value <= param.max) return value;
+    throw sdk::Failure(sdk::Status::kInvalidArgument,
+                       std::string(param.key) + " " + std::to_string(value) + ", expected " +
+                           std::to_string(param.min) + " to " + std::to_string(param.max));
+}
+
+std::unique_ptr<blocks::Run> Texture::make_run(const sdk::Request &request, blocks::RunSpec spec) {
+    TextureSettings settings;
+    settings.sets = request[sets_];
+    if (settings.sets < 1) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           "sets " + std::to_string(settings.sets) + ", expected at least 1");
+    }
+    settings.jitter = checked(request, variation_);
+    settings.moves = {.brightness = checked(request, brightness_),
+                      .contrast = checked(request, contrast_),
+                      .grain = checked(request, grain_),
+                      .saturation = checked(request, saturation_),
+                      .direction = checked(request, direction_)};
+    if (const auto style = read_style(request, compute(), *wavelet_)) {
+        settings.styles.push_back(*style);
+    }
+    return std::make_unique<TextureRun>(compute(), *model_, std::move(spec), std::move(settings));
+}
+
+std::unique_ptr<blocks::Pictures>
+Texture::make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
+                       std::optional<blocks::Completion> completion) {
+    const Grid grid{spec.grid.rows, spec.grid.columns};
+    // A given picture has the colours that it has.
+    const bool has_picture = completion && completion->latents.empty();
+    const double hue = has_picture ? 0.0 : checked(request, hue_) * std::numbers::pi / 180.0;
+    std::vector<float> given;
+    if (completion && !completion->latents.empty()) {
+        given = std::move(completion->latents);
+    } else if (completion) {
+        given = tokens_of_picture(*completion, grid, compute(), *wavelet_, model_->bank,
+                                  spec.labels.front());
+    }
+    return std::make_unique<TexturePictures>(compute(), *wavelet_, grid, hue, std::move(completion),
+                                             std::move(given));
+}
+
+} // namespace
+} // namespace tessera::texture
+
+TESSERA_PLUGIN(tessera::texture::Texture)

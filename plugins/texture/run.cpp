@@ -1,0 +1,348 @@
+// Noise level by noise level.
+#include "texture/run.hpp"
+
+#include <tessera/generator.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera::texture {
+namespace {
+
+constexpr double kSolveFlops = 100.0; // of a number, on one thread
+
+SolverSettings solver_settings(const blocks::RunSpec &spec) {
+    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, spec.diffusion.temperature};
+}
+
+// Class embedding of a label, -1: none.
+const float *class_row(const TextureModel &model, std::int64_t label) {
+    const std::int64_t row = label < 0 ? model.config.classes : label;
+    return model.classes.data() + row * model.config.condition;
+}
+
+} // namespace
+
+TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, blocks::RunSpec spec,
+                       TextureSettings settings)
+    : compute_(compute), model_(model), spec_(std::move(spec)),
+      settings_(std::move(settings)), grid_{spec_.grid.rows, spec_.grid.columns},
+      solver_settings_(solver_settings(spec_)), times_(run_times(spec_.steps)) {
+    if (spec_.known.empty()) spec_.known.assign(static_cast<std::size_t>(count()), 0);
+    const auto unknown =
+        static_cast<int>(std::count(spec_.known.begin(), spec_.known.end(), std::uint8_t{0}));
+    sets_ = blocks::cosine_plan(settings_.sets, unknown);
+    const auto images = static_cast<std::int64_t>(spec_.labels.size());
+    tokens_ = compute_.allocate({images, count(), kTokenWidth});
+    compute_.fill(0.0F, tokens_);
+    shown_.resize(static_cast<std::size_t>(count() * kTokenWidth));
+    for (std::int64_t i = 0; i < images; ++i) {
+        const auto stream = spec_.first_image + static_cast<std::uint32_t>(i);
+        images_.push_back(
+            {Solver(model_, solver_settings_, count()),
+             {},
+             blocks::random_order(spec_.seed, stream, static_cast<int>(count()), spec_.known),
+             spec_.known,
+             std::vector<float>(static_cast<std::size_t>(count() * kTokenNumbers)),
+             {}});
+        for (const std::uint8_t known : spec_.known) {
+            images_.back().cells.push_back(known != 0 ? TESSERA_CELL_GIVEN : TESSERA_CELL_UNKNOWN);
+        }
+    }
+    if (unknown == 0) return;
+    const bool guided = std::any_of(times_.begin(), times_.end() - 1, [&](const double &time) {
+        return is_guided(static_cast<int>(&time - times_.data()));
+    });
+    trunk_ = std::make_unique<Trunk>(compute_, model_, grid_, images, guided);
+    const std::int64_t batch = guided ? 2 * images : images;
+    noise_ = compute_.allocate({count(), kTokenNumbers});
+    noise_host_.resize(static_cast<std::size_t>(count() * kTokenNumbers));
+    noise_index_.resize(static_cast<std::size_t>(2 * count()));
+    input_host_.resize(static_cast<std::size_t>(batch * count() * (kTokenNumbers + 1)));
+    output_host_.resize(static_cast<std::size_t>(2 * count() * kTokenNumbers));
+    if (spec_.watched >= 0) {
+        chain_.resize(static_cast<std::size_t>((spec_.steps + 1) * kTokenWidth));
+    }
+    const bool any_known =
+        std::any_of(spec_.known.begin(), spec_.known.end(), [](auto known) { return known != 0; });
+    if (!any_known) start(); // else `give` does
+}
+
+int TextureRun::step_count() const { return static_cast<int>(sets_.size()) * spec_.steps; }
+
+bool TextureRun::is_guided(int level) const {
+    const double time = times_[static_cast<std::size_t>(level)];
+    return spec_.diffusion.guidance != 1.0 && time >= spec_.diffusion.guidance_low &&
+           time <= spec_.diffusion.guidance_high;
+}
+
+// ---- before the first level ---------------------------------------------------------------------
+
+// The style of given tokens is the mean of theirs: they may come from several pictures.
+void TextureRun::give(const sdk::View &tokens) {
+    compute_.download(sdk::reshape(tokens, {count(), kTokenWidth}),
+                      sdk::host_view(shown_.data(), {count(), kTokenWidth}));
+    compute_.synchronize();
+    std::array<double, blocks::kStyleNumbers> sum{};
+    double known = 0;
+    for (std::int64_t token = 0; token < count(); ++token) {
+        if (spec_.known[static_cast<std::size_t>(token)] == 0) continue;
+        const float *from = shown_.data() + token * kTokenWidth;
+        for (Image &image : images_) {
+            std::copy_n(from, kTokenNumbers, image.values.data() + token * kTokenNumbers);
+        }
+        for (std::size_t i = 0; i < sum.size(); ++i) {
+            sum[i] += static_cast<double>(from[kTokenNumbers + static_cast<std::int64_t>(i)]);
+        }
+        ++known;
+    }
+    blocks::Style style{};
+    for (std::size_t i = 0; i < sum.size() && known > 0; ++i) {
+        style[i] = static_cast<float>(sum[i] / known);
+    }
+    given_style_ = known > 0;
+    for (Image &image : images_) image.style = style;
+    start();
+}
+
+void TextureRun::draw_styles() {
+    for (std::size_t i = 0; i < images_.size() && !given_style_; ++i) {
+        blocks::Style style{};
+        if (!settings_.styles.empty()) {
+            style = settings_.styles[std::min(i, settings_.styles.size() - 1)];
+        } else {
+            const auto stream = spec_.first_image + static_cast<std::uint32_t>(i);
+            const auto draw = [&](std::int64_t label) {
+                return model_.bank.draw(label, settings_.jitter, spec_.seed, stream, 0);
+            };
+            style = draw(spec_.labels[i]);
+            const blocks::Style other = spec_.mix.weight > 0.0F ? draw(spec_.mix.label) : style;
+            for (std::size_t k = 0; k < style.size(); ++k) {
+                style[k] += spec_.mix.weight * (other[k] - style[k]);
+            }
+            style = model_.bank.raw(style);
+        }
+        images_[i].style = blocks::moved(style, settings_.moves);
+    }
+}
+
+void TextureRun::set_conditions() {
+    const TextureConfig &c = model_.config;
+    const auto images = static_cast<std::int64_t>(images_.size());
+    style_rows_.clear();
+    for (const Image &image : images_) {
+        const blocks::Style standard = model_.bank.standard(image.style);
+        style_rows_.insert(style_rows_.end(), standard.begin(), standard.end());
+    }
+    const sdk::Tensor rows =
+        compute_.to_device(sdk::host_view(style_rows_.data(), {images, blocks::kStyleNumbers}));
+    const sdk::Tensor hidden = compute_.allocate({images, c.condition});
+    const sdk::Tensor style = compute_.allocate({images, c.condition});
+    compute_.linear(rows, model_.style[0].weight,
+                    {model_.style[0].bias.optional(), TESSERA_ACTIVATION_SILU}, hidden);
+    compute_.linear(hidden, model_.style[1].weight, {model_.style[1].bias.optional()}, style);
+    std::vector<float> who(static_cast<std::size_t>((images + 1) * c.condition));
+    compute_.download(style, sdk::host_view(who.data(), {images, c.condition}));
+    compute_.synchronize();
+    const float weight = spec_.mix.weight;
+    for (std::int64_t image = 0; image < images; ++image) {
+        const float *first = class_row(model_, spec_.labels[static_cast<std::size_t>(image)]);
+        const float *second = class_row(model_, spec_.mix.label);
+        float *row = who.data() + image * c.condition;
+        for (std::int64_t i = 0; i < c.condition; ++i) {
+            row[i] += first[i] + weight * (second[i] - first[i]);
+        }
+    }
+    const float *none = class_row(model_, -1);
+    for (std::int64_t i = 0; i < c.condition; ++i) {
+        who[static_cast<std::size_t>(images * c.condition + i)] =
+            none[i] + model_.no_style[static_cast<std::size_t>(i)];
+    }
+    trunk_->set_conditions(who, std::span(times_).first(times_.size() - 1));
+}
+
+void TextureRun::start() {
+    started_ = true;
+    draw_styles();
+    if (trunk_ == nullptr) {
+        for (std::size_t i = 0; i < images_.size(); ++i) show(i);
+        return;
+    }
+    set_conditions();
+    start_set();
+}
+
+// ---- levels -------------------------------------------------------------------------------------
+
+// Every set and every step of the solver has noise of its own: positions behind those of the
+// tokens.
+void TextureRun::draw_noise(std::size_t image, std::uint32_t stream, std::uint32_t first_draw) {
+    const auto tokens = static_cast<std::int32_t>(count());
+    const auto set = static_cast<std::int32_t>(step_ / spec_.steps);
+    for (std::int32_t token = 0; token < tokens; ++token) {
+        const auto row = static_cast<std::size_t>(2 * token);
+        noise_index_[row] = static_cast<std::int32_t>(spec_.first_image + image);
+        noise_index_[row + 1] = token + set * tokens;
+    }
+    const sdk::View index = sdk::host_view(noise_index_.data(), {count(), 2});
+    tessera_random random{};
+    random.stream = stream;
+    random.seed = spec_.seed;
+    random.first_draw = first_draw;
+    random.index = &index;
+    compute_.normal(random, noise_);
+    compute_.download(noise_, sdk::host_view(noise_host_.data(), {count(), kTokenNumbers}));
+    compute_.synchronize();
+}
+
+void TextureRun::start_set() {
+    const auto set = static_cast<std::size_t>(step_ / spec_.steps);
+    for (std::size_t i = 0; i < images_.size(); ++i) {
+        Image &image = images_[i];
+        const sdk::View recorded = spec_.recorded ? spec_.recorded(step_).initial : sdk::View{};
+        if (recorded.data != nullptr) {
+            compute_.download(
+                sdk::reshape(
+                    sdk::slice(recorded, 0, static_cast<std::int64_t>(i) * count(), count()),
+                    {count(), kTokenNumbers}),
+                sdk::host_view(noise_host_.data(), {count(), kTokenNumbers}));
+            compute_.synchronize();
+        } else {
+            draw_noise(i, TESSERA_STREAM_INITIAL_NOISE, 0);
+        }
+        image.solver.start(noise_host_, image.known, image.values);
+        for (int k = sets_[set].first; k < sets_[set].unknown_before; ++k) {
+            image.cells[static_cast<std::size_t>(image.order[static_cast<std::size_t>(k)])] =
+                TESSERA_CELL_CHANGED;
+        }
+    }
+    const bool watched_is_known = spec_.watched < 0 || spec_.watched >= count() ||
+                                  images_[0].known[static_cast<std::size_t>(spec_.watched)] != 0;
+    if (!watched_is_known) chain_rows_ = 0;
+    watch(images_[0].solver.tokens());
+    start_pass();
+}
+
+void TextureRun::start_pass() {
+    const int level = step_ % spec_.steps;
+    const bool guided = is_guided(level);
+    const std::int64_t images = static_cast<std::int64_t>(images_.size());
+    const std::int64_t entries = guided ? 2 * images : images;
+    float *to = input_host_.data();
+    for (std::int64_t entry = 0; entry < entries; ++entry) {
+        const Image &image = images_[static_cast<std::size_t>(entry % images)];
+        const float *from = image.solver.tokens().data();
+        for (std::int64_t token = 0; token < count(); ++token) {
+            to = std::copy_n(from + token * kTokenNumbers, kTokenNumbers, to);
+            *to++ = image.known[static_cast<std::size_t>(token)] != 0 ? 1.0F : 0.0F;
+        }
+    }
+    compute_.upload(
+        sdk::host_view(input_host_.data(), {entries, grid_.rows, grid_.columns, kTokenNumbers + 1}),
+        sdk::slice(trunk_->input(), 0, 0, entries));
+    trunk_->start(level, guided);
+    unit_ = 0;
+}
+
+double TextureRun::next_flops() const {
+    if (is_done() || trunk_ == nullptr) return 0.0;
+    if (unit_ < trunk_->size()) return trunk_->flops(unit_);
+    return kSolveFlops * static_cast<double>(count() * kTokenNumbers);
+}
+
+// The units of the pass, then the solver of each picture.
+bool TextureRun::run_unit() {
+    if (is_done()) return false;
+    if (unit_ < trunk_->size()) {
+        trunk_->run(unit_++);
+        return false;
+    }
+    const auto image = static_cast<std::size_t>(unit_++ - trunk_->size());
+    solve(image);
+    show(image);
+    if (image + 1 < images_.size()) return false;
+    finish_level();
+    return true;
+}
+
+void TextureRun::solve(std::size_t image) {
+    const int level = step_ % spec_.steps;
+    const auto images = static_cast<std::int64_t>(images_.size());
+    const auto entry = static_cast<std::int64_t>(image);
+    const auto size = static_cast<std::size_t>(count() * kTokenNumbers);
+    const auto read = [&](std::int64_t from, std::size_t to) {
+        compute_.download(
+            sdk::reshape(sdk::slice(trunk_->output(), 0, from, 1), {count(), kTokenNumbers}),
+            sdk::host_view(output_host_.data() + to, {count(), kTokenNumbers}));
+    };
+    read(entry, 0);
+    Verdict verdict;
+    verdict.given = std::span<const float>(output_host_).first(size);
+    verdict.given_gain = trunk_->gain(entry);
+    verdict.guidance = spec_.diffusion.guidance;
+    if (is_guided(level)) {
+        read(images + entry, size);
+        verdict.free = std::span<const float>(output_host_).subspan(size, size);
+        verdict.free_gain = trunk_->gain(images + entry);
+    }
+    compute_.synchronize();
+    std::span<const float> noise;
+    if (solver_settings_.has_noise() && level + 1 < spec_.steps) {
+        draw_noise(image, TESSERA_STREAM_STEP_NOISE,
+                   static_cast<std::uint32_t>(level * kTokenNumbers / 4));
+        noise = noise_host_;
+    }
+    images_[image].solver.advance(level, verdict, noise);
+    if (image == 0) watch(images_[0].solver.tokens());
+}
+
+void TextureRun::finish_level() {
+    ++step_;
+    if (step_ % spec_.steps != 0) return start_pass();
+    for (Image &image : images_) finish_set(image);
+    if (!is_done()) start_set();
+}
+
+// The tokens of the set become known; the last set's stay marked as what changed.
+void TextureRun::finish_set(Image &image) {
+    const blocks::UnmaskStep &set = sets_[static_cast<std::size_t>(step_ / spec_.steps - 1)];
+    for (int k = set.first; k < set.unknown_before; ++k) {
+        const auto token = static_cast<std::size_t>(image.order[static_cast<std::size_t>(k)]);
+        image.known[token] = 1;
+        if (!is_done()) image.cells[token] = TESSERA_CELL_KNOWN;
+        std::copy_n(image.solver.tokens().data() + token * kTokenNumbers, kTokenNumbers,
+                    image.values.data() + token * kTokenNumbers);
+    }
+}
+
+// What a picture takes its tokens to be at this level.
+void TextureRun::show(std::size_t image) {
+    const Image &from = images_[image];
+    const float *tokens = trunk_ == nullptr ? from.values.data() : from.solver.clean().data();
+    float *to = shown_.data();
+    for (std::int64_t token = 0; token < count(); ++token) {
+        to = std::copy_n(tokens + token * kTokenNumbers, kTokenNumbers, to);
+        to = std::copy(from.style.begin(), from.style.end(), to);
+    }
+    compute_.upload(sdk::host_view(shown_.data(), {1, count(), kTokenWidth}),
+                    sdk::slice(tokens_, 0, static_cast<std::int64_t>(image), 1));
+}
+
+void TextureRun::watch(std::span<const float> tokens) {
+    if (spec_.watched < 0 || spec_.watched >= count()) return;
+    if (images_[0].known[static_cast<std::size_t>(spec_.watched)] != 0) return;
+    float *row = chain_.data() + chain_rows_++ * kTokenWidth;
+    std::copy_n(tokens.data() + spec_.watched * kTokenNumbers, kTokenNumbers, row);
+    std::copy(images_[0].style.begin(), images_[0].style.end(), row + kTokenNumbers);
+}
+
+std::span<const std::uint8_t> TextureRun::cells(int image) const {
+    return images_[static_cast<std::size_t>(image)].cells;
+}
+
+sdk::View TextureRun::watched_chain() const {
+    if (chain_rows_ < 2) return {};
+    return sdk::host_view(chain_.data(), {chain_rows_, kTokenWidth});
+}
+
+} // namespace tessera::texture

@@ -1,0 +1,99 @@
+// The tokens of a few pictures, noise level by noise level: a pass of the trunk, then the solver.
+// All unknown tokens are made together; with several sets, those that are not of the set are thrown
+// away again and made once more, knowing it.
+//
+// A token of a run is 195 numbers: 96 without style, then the raw style of its picture, so that
+// tokens are all that a picture is made from.
+#pragma once
+
+#include "blocks/sequence/order.hpp"
+#include "blocks/shell/run.hpp"
+#include "texture/solver.hpp"
+#include "texture/trunk.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace tessera::texture {
+
+inline constexpr std::int64_t kTokenWidth = kTokenNumbers + blocks::kStyleNumbers;
+
+// What the run's own parameters say.
+struct TextureSettings {
+    int sets = 1;
+    double jitter = 0.0; // of drawn styles
+    blocks::StyleMoves moves;
+    // Raw: one for all pictures, or one each. Empty: drawn. Given tokens have their own instead.
+    std::vector<blocks::Style> styles;
+};
+
+class TextureRun final : public blocks::Run {
+  public:
+    TextureRun(const sdk::Compute &compute, const TextureModel &model, blocks::RunSpec spec,
+               TextureSettings settings);
+
+    void give(const sdk::View &tokens) override;
+
+    // A step is a noise level of a set.
+    [[nodiscard]] int step_count() const override;
+    [[nodiscard]] int steps_done() const override { return step_; }
+    [[nodiscard]] double next_flops() const override;
+    bool run_unit() override;
+
+    [[nodiscard]] const sdk::View &tokens() const override { return tokens_.view(); }
+    [[nodiscard]] std::span<const std::uint8_t> cells(int image) const override;
+    [[nodiscard]] sdk::View watched_chain() const override;
+
+  private:
+    // A picture on its way.
+    struct Image {
+        Solver solver;
+        blocks::Style style; // raw, as sliders have moved it
+        std::vector<std::int32_t> order;
+        std::vector<std::uint8_t> known; // before the set under way
+        std::vector<float> values;       // (tokens, 96) of known ones
+        std::vector<std::uint8_t> cells;
+    };
+
+    void draw_styles();
+    void start();
+    void set_conditions();
+    void start_set();
+    void start_pass();
+    void solve(std::size_t image);
+    void finish_level();
+    void finish_set(Image &image);
+    void show(std::size_t image);
+    void watch(std::span<const float> tokens);
+    void draw_noise(std::size_t image, std::uint32_t stream, std::uint32_t first_draw);
+    [[nodiscard]] bool is_guided(int level) const;
+    [[nodiscard]] std::int64_t count() const { return grid_.tokens(); }
+
+    sdk::Compute compute_;
+    const TextureModel &model_;
+    blocks::RunSpec spec_;
+    TextureSettings settings_;
+    Grid grid_;
+    SolverSettings solver_settings_;
+    std::vector<double> times_;
+    std::vector<blocks::UnmaskStep> sets_;
+    std::unique_ptr<Trunk> trunk_; // NULL: everything is known
+    std::vector<Image> images_;
+    std::vector<float> style_rows_; // (images, 99), standardised
+    sdk::Tensor tokens_;            // (images, S, 195)
+    sdk::Tensor noise_;             // (S, 96)
+
+    std::vector<std::int32_t> noise_index_; // (S, 2)
+    std::vector<float> noise_host_;         // (S, 96)
+    std::vector<float> input_host_;         // (batch, S, 97)
+    std::vector<float> output_host_;        // (2, S, 96): of one picture
+    std::vector<float> shown_;              // (S, 195)
+    std::vector<float> chain_;              // (steps + 1, 195) of the watched token
+    std::int64_t chain_rows_ = 0;
+    bool started_ = false;
+    bool given_style_ = false;
+    int step_ = 0;
+    int unit_ = 0;
+};
+
+} // namespace tessera::texture

@@ -1,0 +1,151 @@
+// DPM-Solver++ with a noise level per level of the wavelet.
+#include "texture/solver.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace tessera::texture {
+namespace {
+
+// Where runs begin and end: at 0 and 1 the ratio of token to noise has no logarithm.
+constexpr double kFirstTime = 0.996;
+constexpr double kLastTime = 0.004;
+
+} // namespace
+
+NoiseLevel noise_level(const TextureConfig &config, double time) {
+    NoiseLevel level{};
+    const double at = std::clamp(time, 1e-4, 1.0 - 1e-4);
+    for (std::int64_t i = 0; i < kTokenNumbers; ++i) {
+        const double shift =
+            config.shifts[static_cast<std::size_t>(blocks::wavelet_place(i).level)];
+        // alpha / sigma, whose squared logarithm is the log-SNR.
+        const double ratio = shift / std::tan(std::numbers::pi / 2 * at);
+        const auto n = static_cast<std::size_t>(i);
+        level.alpha[n] = ratio / std::sqrt(1.0 + ratio * ratio);
+        level.sigma[n] = 1.0 / std::sqrt(1.0 + ratio * ratio);
+    }
+    return level;
+}
+
+std::vector<double> run_times(int steps) {
+    std::vector<double> times;
+    for (int k = 0; k <= steps; ++k) {
+        times.push_back(std::clamp(1.0 - static_cast<double>(k) / steps, kLastTime, kFirstTime));
+    }
+    return times;
+}
+
+// x' = sigma'/sigma e^(-eta h) x + alpha' (1 - e^(-(1 + eta) h)) D + sigma' sqrt(1 - e^(-2 eta h))
+// z with h what ln(alpha / sigma) grows by and D the clean tokens, at second order as they would be
+// in the middle of the step.
+Solver::Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens)
+    : model_(model), temperature_(static_cast<float>(settings.temperature)) {
+    const std::vector<double> times = run_times(settings.steps);
+    const bool ancestral = settings.integrator == blocks::Integrator::kAncestral;
+    const double eta = ancestral ? 1.0 : settings.eta;
+    const bool second_order = settings.integrator == blocks::Integrator::kDpm2m;
+    std::array<double, kTokenNumbers> last{}; // h of the step before
+    for (int k = 0; k < settings.steps; ++k) {
+        const NoiseLevel from = noise_level(model.config, times[static_cast<std::size_t>(k)]);
+        const NoiseLevel to = noise_level(model.config, times[static_cast<std::size_t>(k) + 1]);
+        auto &made = steps_.emplace_back();
+        for (std::size_t i = 0; i < made.size(); ++i) {
+            const double h =
+                std::log(to.alpha[i] / to.sigma[i]) - std::log(from.alpha[i] / from.sigma[i]);
+            made[i].alpha = static_cast<float>(from.alpha[i]);
+            made[i].sigma = static_cast<float>(from.sigma[i]);
+            made[i].keep = static_cast<float>(to.sigma[i] / from.sigma[i] * std::exp(-eta * h));
+            made[i].take = static_cast<float>(-to.alpha[i] * std::expm1(-(1.0 + eta) * h));
+            made[i].look_back =
+                k > 0 && second_order ? static_cast<float>(h / (2.0 * last[i])) : 0.0F;
+            made[i].noise = static_cast<float>(settings.temperature * to.sigma[i] *
+                                               std::sqrt(-std::expm1(-2.0 * eta * h)));
+            last[i] = h;
+        }
+    }
+    x_.resize(static_cast<std::size_t>(tokens * kTokenNumbers));
+    clean_.resize(x_.size());
+    before_.resize(x_.size());
+}
+
+void Solver::start(std::span<const float> noise, std::span<const std::uint8_t> known,
+                   std::span<const float> values) {
+    known_ = known;
+    values_ = values;
+    whole_ = std::none_of(known.begin(), known.end(), [](auto k) { return k != 0; });
+    for (std::size_t i = 0; i < x_.size(); ++i) {
+        const bool is_known = !whole_ && known[i / kTokenNumbers] != 0;
+        x_[i] = is_known ? values[i] : noise[i] * temperature_;
+        clean_[i] = is_known ? values[i] : 0.0F;
+    }
+}
+
+void Solver::predict(const Coefficients *at, const Verdict &verdict) {
+    const auto guidance = static_cast<float>(verdict.guidance);
+    const bool guided = !verdict.free.empty();
+    for (std::size_t token = 0; token < x_.size(); token += kTokenNumbers) {
+        const float *x = x_.data() + token;
+        const float *given = verdict.given.data() + token;
+        const float *free = guided ? verdict.free.data() + token : nullptr;
+        float *clean = clean_.data() + token;
+        for (std::size_t i = 0; i < kTokenNumbers; ++i) {
+            float v = given[i] + verdict.given_gain[i] * x[i];
+            if (guided) {
+                const float bare = free[i] + verdict.free_gain[i] * x[i];
+                v = bare + guidance * (v - bare);
+            }
+            clean[i] = at[i].alpha * x[i] - at[i].sigma * v;
+        }
+    }
+}
+
+// Strong guidance stays in range: no group of a whole picture deviates by more than 1, no number is
+// larger than any that was ever seen, and none is not a number.
+void Solver::tame() {
+    std::array<float, kTokenNumbers> scale{};
+    scale.fill(1.0F);
+    if (whole_) {
+        const auto energy = blocks::group_energy(clean_);
+        for (std::size_t i = 0; i < scale.size(); ++i) {
+            const double of_group =
+                energy[static_cast<std::size_t>(blocks::style_group(static_cast<std::int64_t>(i)))];
+            if (of_group > 1.0) scale[i] = static_cast<float>(1.0 / std::sqrt(of_group));
+        }
+    }
+    for (std::size_t token = 0; token < clean_.size(); token += kTokenNumbers) {
+        for (std::size_t i = 0; i < kTokenNumbers; ++i) {
+            const float value = clean_[token + i] * scale[i];
+            const float limit = model_.limit[i];
+            clean_[token + i] = value >= limit    ? limit
+                                : value <= -limit ? -limit
+                                : value == value  ? value
+                                                  : 0.0F;
+        }
+    }
+}
+
+void Solver::advance(int k, const Verdict &verdict, std::span<const float> noise) {
+    const auto &at = steps_[static_cast<std::size_t>(k)];
+    clean_.swap(before_);
+    predict(at.data(), verdict);
+    tame();
+    const bool last = k + 1 == static_cast<int>(steps_.size());
+    for (std::size_t token = 0; token < x_.size(); token += kTokenNumbers) {
+        float *x = x_.data() + token;
+        float *clean = clean_.data() + token;
+        if (!whole_ && known_[token / kTokenNumbers] != 0) {
+            std::copy_n(values_.data() + token, kTokenNumbers, clean);
+            continue;
+        }
+        const float *before = before_.data() + token;
+        for (std::size_t i = 0; i < kTokenNumbers; ++i) {
+            const float direction = clean[i] + at[i].look_back * (clean[i] - before[i]);
+            x[i] = last ? clean[i] : at[i].keep * x[i] + at[i].take * direction;
+            if (!last && !noise.empty()) x[i] += at[i].noise * noise[token + i];
+        }
+    }
+}
+
+} // namespace tessera::texture

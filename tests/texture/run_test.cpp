@@ -1,0 +1,244 @@
+// Runs of the texture model: the same bytes however it is run, known tokens, bounds.
+#include "tests/texture/test_model.hpp"
+
+#include <tessera/generator.h>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace tessera::texture {
+namespace {
+
+const std::string kWeights = data_path("weights.safetensors");
+
+// Tokens (S, 195) of a made-up picture: noise, in one style of the model.
+std::vector<float> made_up(const TextureModel &model, Grid grid, unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    const blocks::Style style = model.bank.raw(model.bank.draw(0, 0.1, seed, 0, 0));
+    std::vector<float> tokens;
+    for (std::int64_t token = 0; token < grid.tokens(); ++token) {
+        for (std::int64_t i = 0; i < kTokenNumbers; ++i) tokens.push_back(normal(random));
+        tokens.insert(tokens.end(), style.begin(), style.end());
+    }
+    return tokens;
+}
+
+std::vector<std::uint8_t> box_hole(Grid grid) {
+    std::vector<std::uint8_t> known(static_cast<std::size_t>(grid.tokens()), 1);
+    for (std::int64_t y = 1; y < 4; ++y) {
+        for (std::int64_t x = 2; x < 4; ++x)
+            known[static_cast<std::size_t>(y * grid.columns + x)] = 0;
+    }
+    return known;
+}
+
+TEST(TextureRun, APictureIsTheSameAloneAndAmongOthersOnAnyNumberOfThreads) {
+    const TestDevice one(1), three(3);
+    RunRequest request;
+    request.labels = {0, 2, -1};
+    request.first_image = 4;
+    const std::vector<float> together = run_tokens(three, load_model(three, kWeights), request);
+    const TextureModel model = load_model(one, kWeights);
+    const auto size = static_cast<std::ptrdiff_t>(together.size() / 3);
+    for (std::ptrdiff_t i = 0; i < 3; ++i) {
+        RunRequest alone = request;
+        alone.labels = {request.labels[static_cast<std::size_t>(i)]};
+        alone.first_image += static_cast<std::uint32_t>(i);
+        const std::vector<float> made = run_tokens(one, model, alone);
+        EXPECT_TRUE(std::equal(made.begin(), made.end(), together.begin() + i * size)) << i;
+    }
+    EXPECT_FALSE(std::equal(together.begin(), together.begin() + size, together.begin() + size));
+}
+
+TEST(TextureRun, AnotherSeedAndAnotherClassAreOthers) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    const std::vector<float> first = run_tokens(device, model, request);
+    EXPECT_EQ(run_tokens(device, model, request), first);
+    request.seed = 8;
+    EXPECT_NE(run_tokens(device, model, request), first);
+    request.seed = 7;
+    request.labels = {2};
+    EXPECT_NE(run_tokens(device, model, request), first);
+}
+
+TEST(TextureRun, KnownTokensStayAsTheyAreAndDecideTheStyle) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.labels = {0, 1};
+    request.known = box_hole(request.grid);
+    request.given = made_up(model, request.grid, 3);
+    for (const int sets : {1, 3}) {
+        request.settings.sets = sets;
+        const std::vector<float> made = run_tokens(device, model, request);
+        for (std::size_t i = 0; i < made.size(); ++i) {
+            const std::size_t place = i % request.given.size();
+            const bool style = place % kTokenWidth >= kTokenNumbers;
+            if (style) {
+                ASSERT_NEAR(made[i], request.given[place], 1e-6);
+            } else if (request.known[place / kTokenWidth] != 0) {
+                ASSERT_EQ(made[i], request.given[place]);
+            } else {
+                ASSERT_NE(made[i], request.given[place]);
+            }
+        }
+    }
+}
+
+TEST(TextureRun, WhatIsInTheHoleIsNotReadAndWhatIsKnownIs) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.known = box_hole(request.grid);
+    request.given = made_up(model, request.grid, 3);
+    const std::vector<float> made = run_tokens(device, model, request);
+    RunRequest other = request;
+    for (std::size_t i = 0; i < other.given.size(); ++i) {
+        if (other.known[i / kTokenWidth] == 0) other.given[i] = 1e3F;
+    }
+    EXPECT_EQ(run_tokens(device, model, other), made);
+    other = request;
+    other.given[0] += 2.0F; // the first token is known and next to the hole
+    const std::vector<float> changed = run_tokens(device, model, other);
+    const auto in_hole = static_cast<std::ptrdiff_t>((request.grid.columns + 2) * kTokenWidth);
+    EXPECT_FALSE(std::equal(made.begin() + in_hole, made.begin() + in_hole + kTokenNumbers,
+                            changed.begin() + in_hole));
+}
+
+TEST(TextureRun, NothingToMakeIsDoneAtOnce) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.known.assign(static_cast<std::size_t>(request.grid.tokens()), 1);
+    request.given = made_up(model, request.grid, 5);
+    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    EXPECT_EQ(run.step_count(), 0);
+    const std::vector<float> made = finish(device, run, request);
+    for (std::size_t i = 0; i < made.size(); ++i) ASSERT_NEAR(made[i], request.given[i], 1e-6);
+}
+
+// Whatever is asked for, tokens stay within what the model has seen, and none is not a number.
+TEST(TextureRun, StaysInRangeAtAnyGuidanceTemperatureAndIntegrator) {
+    const TestDevice device(2);
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.grid = {5, 7};
+    for (const auto integrator :
+         {blocks::Integrator::kAncestral, blocks::Integrator::kDdim, blocks::Integrator::kDpm2m}) {
+        for (const double guidance : {1.0, 20.0}) {
+            for (const double temperature : {0.0, 1.0, 2.0}) {
+                request.integrator = integrator;
+                request.guidance = guidance;
+                request.temperature = temperature;
+                const std::vector<float> made = run_tokens(device, model, request);
+                for (std::size_t i = 0; i < made.size(); ++i) {
+                    const std::size_t number = i % kTokenWidth;
+                    if (number >= kTokenNumbers) continue;
+                    ASSERT_LE(std::abs(made[i]), model.limit[number]) << i;
+                }
+                const std::vector<float> picture = picture_of(device, made, request.grid);
+                ASSERT_TRUE(std::all_of(picture.begin(), picture.end(),
+                                        [](float v) { return std::isfinite(v); }));
+            }
+        }
+    }
+}
+
+TEST(TextureRun, NoiseOfTheStepsIsOfTheTemperatureAndTheSeed) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.integrator = blocks::Integrator::kDdim;
+    const std::vector<float> still = run_tokens(device, model, request);
+    request.eta = 1.0;
+    const std::vector<float> noisy = run_tokens(device, model, request);
+    EXPECT_NE(noisy, still);
+    EXPECT_EQ(run_tokens(device, model, request), noisy);
+    request.integrator = blocks::Integrator::kAncestral; // is ddim with all of the noise
+    request.eta = 0.0;
+    EXPECT_EQ(run_tokens(device, model, request), noisy);
+}
+
+TEST(TextureRun, CellsTellWhichSetIsWhich) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.settings.sets = 4;
+    request.known = box_hole(request.grid);
+    request.given = made_up(model, request.grid, 3);
+    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    const sdk::Tensor given = device.compute.to_device(
+        sdk::host_view(request.given.data(), {1, request.grid.tokens(), kTokenWidth}));
+    run.give(given);
+    EXPECT_EQ(run.step_count(), 4 * request.steps);
+    std::int64_t made = 0;
+    while (!run.is_done()) {
+        while (!run.run_unit()) {
+        }
+        const auto cells = run.cells(0);
+        std::int64_t now = 0;
+        for (std::size_t i = 0; i < cells.size(); ++i) {
+            EXPECT_EQ(cells[i] == TESSERA_CELL_GIVEN, request.known[i] != 0);
+            now += cells[i] == TESSERA_CELL_KNOWN || cells[i] == TESSERA_CELL_CHANGED ? 1 : 0;
+        }
+        EXPECT_GE(now, made);
+        made = now;
+    }
+    EXPECT_EQ(made, std::count(request.known.begin(), request.known.end(), std::uint8_t{0}));
+}
+
+TEST(TextureRun, TheWatchedTokenIsKeptLevelByLevel) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.watched = 11;
+    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    const std::vector<float> tokens = finish(device, run, request);
+    const sdk::View chain = run.watched_chain();
+    ASSERT_EQ(chain.shape[0], request.steps + 1);
+    ASSERT_EQ(chain.shape[1], kTokenWidth);
+    const auto *last = static_cast<const float *>(chain.data) + request.steps * kTokenWidth;
+    EXPECT_TRUE(std::equal(last, last + kTokenWidth, tokens.begin() + 11 * kTokenWidth));
+}
+
+TEST(TextureRun, MixingGoesFromOneClassToTheOther) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    RunRequest request;
+    request.labels = {0};
+    const std::vector<float> first = run_tokens(device, model, request);
+    request.mix = {2, 0.0F};
+    EXPECT_EQ(run_tokens(device, model, request), first);
+    request.mix = {2, 0.5F};
+    const std::vector<float> half = run_tokens(device, model, request);
+    EXPECT_NE(half, first);
+    request.mix = {2, 1.0F};
+    const std::vector<float> whole = run_tokens(device, model, request);
+    request.labels = {2};
+    request.mix = {};
+    const std::vector<float> second = run_tokens(device, model, request);
+    for (std::size_t i = 0; i < whole.size(); ++i) ASSERT_NEAR(whole[i], second[i], 1e-3);
+}
+
+TEST(TextureWindows, EveryTokenIsMadeOnceAndSeenInItsOwnWindow) {
+    for (const std::int64_t side : {3, 16, 17, 24, 31, 32, 33, 48, 128}) {
+        for (const std::int64_t offset : {0, 5, 27}) {
+            const AxisWindows made = axis_windows(side, 16, offset);
+            ASSERT_EQ(static_cast<std::int64_t>(made.rows.size()), made.count * made.length);
+            for (std::int64_t token = 0; token < side; ++token) {
+                const auto t = static_cast<std::size_t>(token);
+                const std::int64_t at = made.owner[t] * made.length + made.place[t];
+                EXPECT_EQ(made.rows[static_cast<std::size_t>(at)], token);
+            }
+        }
+    }
+}
+
+} // namespace
+} // namespace tessera::texture

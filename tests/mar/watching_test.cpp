@@ -114,7 +114,8 @@ class Watching : public testing::Test {
 // Values of the counter, at every picture.
 std::vector<std::uint64_t> counted(const std::string &trace) {
     std::vector<std::uint64_t> values;
-    for (const auto &event : nlohmann::json::parse(trace)["traceEvents"]) {
+    const nlohmann::json json = nlohmann::json::parse(trace);
+    for (const auto &event : json["traceEvents"]) {
         if (event["ph"] == "C" && event["name"] == "bytes from device to host") {
             values.push_back(event["args"]["value"].get<std::uint64_t>());
         }

@@ -71,12 +71,8 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
         [&]() -> Result<> {
             if (Result<> allowed = state.not_stepping(); !allowed) return allowed;
             if (Result<> given = sized_network(network, out_chain); !given) return given;
-            if (Result<> fits = operands::denoise_network(network); !fits) return fits;
-            if (max_rows == 0 || max_steps == 0) {
-                return make_error(Status::kInvalidArgument,
-                                  "{} rows and {} steps; expected at least 1 each", max_rows,
-                                  max_steps);
-            }
+            if (Result<> fits = operands::denoise_network(network, max_rows, max_steps); !fits)
+                return fits;
             return packed_layers(state, operations::copy_options(network));
         },
         [&] {

@@ -35,7 +35,8 @@ struct Rows {
 [[nodiscard]] Result<> finite_step(const tessera_reverse_step &step);
 
 // ext/compute_denoise.h. `token_width` and the others are read off the network's weights.
-[[nodiscard]] Result<> denoise_network(const tessera_denoise_network *network);
+[[nodiscard]] Result<> denoise_network(const tessera_denoise_network *network,
+                                       std::uint32_t max_rows, std::uint32_t max_steps);
 [[nodiscard]] Result<> denoise_set(const tessera_denoise_network &network,
                                    const tessera_denoise_set *set, std::uint32_t max_rows,
                                    std::uint32_t max_steps, std::uint32_t guided);

@@ -99,8 +99,13 @@ Result<> finite_options(const tessera_denoise_set &set) {
 
 } // namespace
 
-Result<> denoise_network(const tessera_denoise_network *network) {
+Result<> denoise_network(const tessera_denoise_network *network, std::uint32_t max_rows,
+                         std::uint32_t max_steps) {
     if (network == nullptr) return invalid("network is NULL");
+    if (max_rows == 0 || max_steps == 0) {
+        return invalid("room for {} rows and {} steps; expected at least 1 of each", max_rows,
+                       max_steps);
+    }
     const tessera_denoise_network given = operations::copy_options(network);
     if (!(given.epsilon >= 0.0F) || !std::isfinite(given.epsilon)) {
         return invalid("epsilon is {}; expected a finite number of at least 0", given.epsilon);

@@ -46,6 +46,19 @@ template <class Device>
 
 // ---- operations ----
 
+// Runs kernel(device) when no earlier failure sticks and rule() holds; else that is reported.
+template <class Device, class Rule, class Kernel>
+void operate(const tessera_compute *compute, const char *operation, Rule &&rule, Kernel &&kernel) {
+    const typename Device::Range range(operation);
+    auto &device = device_of<Device>(compute);
+    if (device.failed()) return;
+    device.make_current();
+    if (const Result<> fits = rule(); fits)
+        kernel(device);
+    else
+        device.report(fits.error().status, fmt::format("{}: {}", operation, fits.error().message));
+}
+
 // An argument as the kernel gets it; options are a copy.
 template <class A, operations::Role kRole, class P = operations::Parameter<A, kRole>>
 [[nodiscard]] std::conditional_t<operations::kIsOptions<A>, std::remove_cvref_t<P>, P>
@@ -65,32 +78,31 @@ template <class Device, class Operation, class Table, class... A, std::size_t...
 struct Operate<Device, Operation, void (*Table::*)(const tessera_compute *, A...),
                std::index_sequence<I...>> {
     static void entry(const tessera_compute *compute, A... arguments) {
-        const typename Device::Range range(Operation::kName);
-        auto &device = device_of<Device>(compute);
-        if (device.failed()) return;
-        device.make_current();
-        if (const Result<> fits = Operation::kRule(arguments...); !fits) {
-            device.report(fits.error().status,
-                          fmt::format("{}: {}", Operation::kName, fits.error().message));
-            return;
-        }
-        Operation::kernel(
-            device, kernel_argument<A, operations::role_of<Operation, A...>(I)>(arguments)...);
+        operate<Device>(
+            compute, Operation::kName, [&] { return Operation::kRule(arguments...); },
+            [&](Device &device) {
+                Operation::kernel(
+                    device,
+                    kernel_argument<A, operations::role_of<Operation, A...>(I)>(arguments)...);
+            });
     }
 };
 
 // ---- memory and weights ----
 
-// The status of `made`, whose failure is logged; a success goes into *out.
+template <class Device>
+tessera_status refused(const char *function, const Error &error) {
+    log::error(Device::kSource, "{}: {}", function, error.message);
+    return static_cast<tessera_status>(error.status);
+}
+
+// The status of `made`; a success goes into *out.
 template <class Device>
 tessera_status answer(const char *function, const Result<tessera_tensor> &made,
                       tessera_tensor *out) {
-    if (made) {
-        *out = *made;
-        return TESSERA_OK;
-    }
-    log::error(Device::kSource, "{}: {}", function, made.error().message);
-    return static_cast<tessera_status>(made.error().status);
+    if (!made) return refused<Device>(function, made.error());
+    *out = *made;
+    return TESSERA_OK;
 }
 
 template <class Device>

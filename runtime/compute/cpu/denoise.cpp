@@ -8,8 +8,7 @@
 #include "compute/cpu/random.hpp"
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
-#include "compute/table.hpp"
-#include "core/log.hpp"
+#include "compute/table_denoise.hpp"
 
 #include <tessera/ext/compute_denoise.h>
 
@@ -72,18 +71,18 @@ void product(const GemmKernels &gemm, Region &region, const GemmCall &call) {
 }
 
 } // namespace
-} // namespace tessera::cpu
 
-using namespace tessera;      // NOLINT(google-build-using-namespace)
-using namespace tessera::cpu; // the chain's name is the contract's, and global
-
-struct tessera_denoise_chain {
-    static Result<std::unique_ptr<tessera_denoise_chain>>
-    create(Cpu &cpu, const tessera_denoise_network &network, std::uint32_t max_rows,
-           std::uint32_t max_steps, bool guided);
-    ~tessera_denoise_chain() {
+class DenoiseChain {
+  public:
+    static Result<std::unique_ptr<DenoiseChain>> create(Cpu &cpu,
+                                                        const tessera_denoise_network &network,
+                                                        std::uint32_t max_rows,
+                                                        std::uint32_t max_steps, bool guided);
+    ~DenoiseChain() {
         for (void *memory : memory_) free_aligned(memory);
     }
+    DenoiseChain(const DenoiseChain &) = delete;
+    DenoiseChain &operator=(const DenoiseChain &) = delete;
 
     void begin(const tessera_denoise_set &set);
     void advance(std::int64_t first_step, std::int64_t count, const tessera_tensor &x,
@@ -101,7 +100,7 @@ struct tessera_denoise_chain {
         bool guided = false; // those steps have unconditional rows
     };
 
-    explicit tessera_denoise_chain(Cpu &cpu)
+    explicit DenoiseChain(Cpu &cpu)
         : cpu_(cpu), gemm_(cpu.kernels().gemm), norm_(cpu.kernels().norm),
           elementwise_(cpu.kernels().elementwise) {}
 
@@ -153,7 +152,6 @@ struct tessera_denoise_chain {
     std::int64_t width_ = 0, token_width_ = 0, condition_width_ = 0, modulation_width_ = 0;
     Layer input_, condition_, final_ada_, final_;
     std::vector<Block> blocks_;
-    tessera_denoise_network network_{};
     std::uint32_t max_rows_ = 0, max_steps_ = 0;
     bool guided_ = false;
     bool ada_bf16_ = false;
@@ -163,8 +161,6 @@ struct tessera_denoise_chain {
     std::vector<tessera_denoise_memory> step_memory_; // empty: no step keeps anything
     std::vector<float> guidances_;                    // of the steps; empty: set_.guidance
     std::vector<tessera_denoise_clean> cleans_;       // of the steps; empty: nothing is bounded
-    std::uint32_t next_step_ = 0;
-    bool begun_ = false;
     Group current_; // whose modulations are in modulation_
 
     std::vector<void *> memory_;
@@ -184,13 +180,13 @@ struct tessera_denoise_chain {
 
 // ---- creation ----
 
-Result<Layer> tessera_denoise_chain::layer(const tessera_denoise_linear &linear) const {
+Result<Layer> DenoiseChain::layer(const tessera_denoise_linear &linear) const {
     const auto matrix = packed_matrix(cpu_, *linear.weight);
     if (!matrix) return matrix.error();
     return Layer{*matrix, data_of(*linear.bias), gemm_takes_bf16(gemm_, *matrix)};
 }
 
-Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &network) {
+Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
     const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
         const auto made = layer(from);
         if (!made) return made.error();
@@ -224,7 +220,7 @@ Result<> tessera_denoise_chain::take_network(const tessera_denoise_network &netw
 }
 
 template <class T>
-bool tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
+bool DenoiseChain::allocate(T *&memory, std::int64_t count) {
     const auto bytes = static_cast<std::size_t>(count) * sizeof(T);
     memory_.push_back(nullptr); // may throw, so before there is something to lose
     memory = static_cast<T *>(allocate_aligned(bytes));
@@ -234,14 +230,13 @@ bool tessera_denoise_chain::allocate(T *&memory, std::int64_t count) {
     return true;
 }
 
-bool tessera_denoise_chain::allocate(Rows &rows, std::int64_t count, std::int64_t width,
-                                     bool bf16) {
+bool DenoiseChain::allocate(Rows &rows, std::int64_t count, std::int64_t width, bool bf16) {
     rows.stride = padded_stride(width);
     return allocate(rows.f32, count * rows.stride) &&
            (!bf16 || allocate(rows.bf16, count * rows.stride));
 }
 
-Result<> tessera_denoise_chain::allocate_all() {
+Result<> DenoiseChain::allocate_all() {
     const std::int64_t factor = guided_ ? 2 : 1;
     const std::int64_t all_rows = max_rows_ * factor;
     const std::int64_t group_rows = std::min<std::int64_t>(all_rows, std::max(kChunkRows, factor));
@@ -279,11 +274,11 @@ Result<> tessera_denoise_chain::allocate_all() {
     return {};
 }
 
-Result<std::unique_ptr<tessera_denoise_chain>>
-tessera_denoise_chain::create(Cpu &cpu, const tessera_denoise_network &network,
-                              std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
-    std::unique_ptr<tessera_denoise_chain> chain(new tessera_denoise_chain(cpu));
-    chain->network_ = network;
+Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cpu &cpu,
+                                                           const tessera_denoise_network &network,
+                                                           std::uint32_t max_rows,
+                                                           std::uint32_t max_steps, bool guided) {
+    std::unique_ptr<DenoiseChain> chain(new DenoiseChain(cpu));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
     chain->guided_ = guided;
@@ -294,8 +289,8 @@ tessera_denoise_chain::create(Cpu &cpu, const tessera_denoise_network &network,
 
 // ---- parts of a step ----
 
-GemmCall tessera_denoise_chain::call(const Layer &layer, const Rows &a, std::int64_t rows,
-                                     float *out, std::int64_t out_stride) const {
+GemmCall DenoiseChain::call(const Layer &layer, const Rows &a, std::int64_t rows, float *out,
+                            std::int64_t out_stride) const {
     GemmCall call{};
     call.weight = layer.weight;
     a.feed(call, layer);
@@ -306,12 +301,12 @@ GemmCall tessera_denoise_chain::call(const Layer &layer, const Rows &a, std::int
     return call;
 }
 
-void tessera_denoise_chain::to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const {
+void DenoiseChain::to_bf16(const Rows &rows, std::int64_t r, std::int64_t width) const {
     gemm_.to_bf16(rows.f32 + r * rows.stride, width, rows.bf16 + r * rows.stride);
 }
 
 // The steps from `step` on that fit a chunk, all guided or none, at most up to `end`.
-void tessera_denoise_chain::open_chunk(Group &group, std::int64_t step, std::int64_t end) const {
+void DenoiseChain::open_chunk(Group &group, std::int64_t step, std::int64_t end) const {
     group.guided = is_guided(step);
     const std::int64_t most = std::max<std::int64_t>(1, kChunkRows / network_rows(group));
     group.begin = step;
@@ -323,7 +318,7 @@ void tessera_denoise_chain::open_chunk(Group &group, std::int64_t step, std::int
 
 // silu(time + cond_embed) for all steps and rows of the chunk, then all adaLN layers as one loop:
 // row (step, r) of modulation_ is [shift, scale, gate] of every block, [shift, scale] of the end.
-void tessera_denoise_chain::modulations(Region &region, const Group &group) {
+void DenoiseChain::modulations(Region &region, const Group &group) {
     const std::int64_t rows = network_rows(group);
     const std::int64_t count = (group.end - group.begin) * rows;
     for_rows(region, count, [&](std::int64_t i) {
@@ -350,7 +345,7 @@ void tessera_denoise_chain::modulations(Region &region, const Group &group) {
 }
 
 // h = input(x) for the group's tokens. The unconditional rows are copies, made by the first norm.
-void tessera_denoise_chain::input(Region &region, const Group &group, const tessera_tensor &x) {
+void DenoiseChain::input(Region &region, const Group &group, const tessera_tensor &x) {
     const std::int64_t x_stride = operands::as_rows(x)->stride;
     float *from = data_of(x) + group.first * x_stride;
     Rows rows{from, nullptr, x_stride};
@@ -364,9 +359,9 @@ void tessera_denoise_chain::input(Region &region, const Group &group, const tess
 }
 
 // normal = LN(h) (1 + scale) + shift, with [shift, scale] at `modulation` of each row.
-void tessera_denoise_chain::normalise(Region &region, const Group &group, const float *modulation,
-                                      const float *gamma, const float *beta, const Layer &next,
-                                      bool first_block) {
+void DenoiseChain::normalise(Region &region, const Group &group, const float *modulation,
+                             const float *gamma, const float *beta, const Layer &next,
+                             bool first_block) {
     for_rows(region, network_rows(group), [&](std::int64_t r) {
         float *h = hidden_ + r * stride_;
         const bool copies = first_block && r >= group.count;
@@ -380,8 +375,8 @@ void tessera_denoise_chain::normalise(Region &region, const Group &group, const 
     });
 }
 
-void tessera_denoise_chain::run_step(Region &region, const Group &group, std::int64_t step,
-                                     const tessera_tensor &x, const tessera_tensor *model_out) {
+void DenoiseChain::run_step(Region &region, const Group &group, std::int64_t step,
+                            const tessera_tensor &x, const tessera_tensor *model_out) {
     const std::int64_t rows = network_rows(group);
     const float *modulation = modulation_ + (step - group.begin) * rows * modulation_stride_;
     input(region, group, x);
@@ -409,9 +404,9 @@ void tessera_denoise_chain::run_step(Region &region, const Group &group, std::in
 }
 
 // Guidance on the value half, noise, and the reverse step of token r of the group.
-void tessera_denoise_chain::finish_row(std::int64_t r, const Group &group, std::int64_t step,
-                                       const tessera_tensor &x, const tessera_tensor *model_out,
-                                       float *noise) {
+void DenoiseChain::finish_row(std::int64_t r, const Group &group, std::int64_t step,
+                              const tessera_tensor &x, const tessera_tensor *model_out,
+                              float *noise) {
     const std::int64_t token = group.first + r;
     float *value = output_ + r * output_stride_;
     if (group.guided) {
@@ -458,8 +453,8 @@ void tessera_denoise_chain::bound_row(std::int64_t step, const float *x, float *
 
 // x of one token in place. What one step keeps and what the next reads lie in two halves that
 // change places at every step.
-void tessera_denoise_chain::reverse_row(std::int64_t token, std::int64_t step, float *x,
-                                        const float *model, const float *noise) {
+void DenoiseChain::reverse_row(std::int64_t token, std::int64_t step, float *x, const float *model,
+                               const float *noise) {
     const auto s = static_cast<std::size_t>(step);
     const std::int64_t stride = padded_stride(token_width_);
     const float *before = kept_ + ((step + 1) % 2 * max_rows_ + token) * stride;
@@ -477,12 +472,7 @@ void tessera_denoise_chain::reverse_row(std::int64_t token, std::int64_t step, f
 
 // ---- a set ----
 
-void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
-    begun_ = false;
-    if (!accepted(cpu_, "denoise begin",
-                  operands::denoise_set(network_, &given, max_rows_, max_steps_, guided_))) {
-        return;
-    }
+void DenoiseChain::begin(const tessera_denoise_set &given) {
     set_ = {.rows = given.rows,
             .step_count = given.step_count,
             .guided = given.guided != 0,
@@ -502,9 +492,7 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
     }
     cleans_.clear();
     if (given.clean) cleans_.assign(given.clean, given.clean + given.step_count);
-    next_step_ = 0;
     current_ = {};
-    begun_ = true;
 
     const std::int64_t rows = set_.guided ? 2 * set_.rows : set_.rows;
     const std::int64_t from_stride = operands::as_rows(*given.condition)->stride;
@@ -524,18 +512,8 @@ void tessera_denoise_chain::begin(const tessera_denoise_set &given) {
 
 // Groups one after the other, each through all steps. The threads decide alike from `plan`, their
 // own copy; only after the region does the chain remember which modulations it holds.
-void tessera_denoise_chain::advance(std::int64_t first_step, std::int64_t count,
-                                    const tessera_tensor &x, const tessera_tensor *model_out) {
-    if (!begun_) {
-        return cpu_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
-    }
-    if (!accepted(cpu_, "denoise advance",
-                  operands::denoise_advance(network_, static_cast<std::uint32_t>(set_.rows),
-                                            static_cast<std::uint32_t>(set_.step_count), next_step_,
-                                            static_cast<std::uint32_t>(first_step),
-                                            static_cast<std::uint32_t>(count), &x, model_out))) {
-        return;
-    }
+void DenoiseChain::advance(std::int64_t first_step, std::int64_t count, const tessera_tensor &x,
+                           const tessera_tensor *model_out) {
     const std::int64_t end_step = first_step + count;
     const bool single = set_.rows <= group_size();
     Group last;
@@ -556,61 +534,8 @@ void tessera_denoise_chain::advance(std::int64_t first_step, std::int64_t count,
         if (region.thread_index() == 0) last = group;
     });
     current_ = single ? last : Group{};
-    next_step_ = static_cast<std::uint32_t>(end_step);
 }
 
-// ---- the table ----
-
-namespace tessera::cpu {
-namespace {
-
-Cpu &device_of(const tessera_compute *compute) { return table::device_of<Cpu>(compute); }
-
-tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
-                      std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
-                      tessera_denoise_chain **out) {
-    *out = nullptr;
-    const auto check = operands::denoise_network(network);
-    auto chain =
-        check ? tessera_denoise_chain::create(device_of(compute), operations::copy_options(network),
-                                              max_rows, max_steps, guided != 0)
-              : Result<std::unique_ptr<tessera_denoise_chain>>(check.error());
-    if (!chain) {
-        log::error("compute.cpu", "denoise create: {}", chain.error().message);
-        return static_cast<tessera_status>(chain.error().status);
-    }
-    *out = chain->release();
-    return TESSERA_OK;
-}
-
-void destroy(const tessera_compute *, tessera_denoise_chain *chain) { delete chain; }
-
-void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
-           const tessera_denoise_set *set) {
-    Cpu &cpu = device_of(compute);
-    if (cpu.failed()) return;
-    if (!chain || !set) {
-        return cpu.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
-    }
-    chain->begin(operations::copy_options(set));
-}
-
-void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
-             std::uint32_t count, const tessera_tensor *x, const tessera_tensor *model_out) {
-    Cpu &cpu = device_of(compute);
-    if (cpu.failed()) return;
-    if (!chain || !x) {
-        return cpu.fail(Status::kInvalidArgument, "denoise advance: chain or x is NULL");
-    }
-    chain->advance(first_step, count, *x, model_out);
-}
-
-} // namespace
-
-const void *denoise_extension() {
-    static constexpr tessera_ext_compute_denoise kTable{
-        .create = create, .destroy = destroy, .begin = begin, .advance = advance};
-    return &kTable;
-}
+const void *denoise_extension() { return &table::DenoiseTable<Cpu, DenoiseChain>::kTable; }
 
 } // namespace tessera::cpu

@@ -12,13 +12,6 @@
 
 namespace tessera::cpu {
 
-// Reports a failed check of an operation's operands; true when there is none.
-inline bool accepted(Cpu &cpu, const char *operation, const Result<> &check) {
-    if (check) return true;
-    cpu.fail(check.error().status, "{}: {}", operation, check.error().message);
-    return false;
-}
-
 [[nodiscard]] inline std::int64_t row_width(const tessera_tensor &tensor) {
     return tensor.rank == 0 ? 1 : tensor.shape[tensor.rank - 1];
 }

@@ -268,13 +268,6 @@ class Cuda {
     Products products_;
 };
 
-// Reports a failed check of an operation's operands; true when there is none.
-inline bool accepted(Cuda &cuda, const char *operation, const Result<> &check) {
-    if (check) return true;
-    cuda.fail(check.error().status, "{}: {}", operation, check.error().message);
-    return false;
-}
-
 [[nodiscard]] inline float *data_of(const tessera_tensor &tensor) {
     return static_cast<float *>(tensor.data);
 }

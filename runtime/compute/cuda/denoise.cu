@@ -14,7 +14,7 @@
 #include "compute/cuda/linear.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/operands.hpp"
-#include "compute/table.hpp"
+#include "compute/table_denoise.hpp"
 
 #include <algorithm>
 #include <map>
@@ -85,7 +85,6 @@ class DenoiseChain {
     [[nodiscard]] std::uint32_t run_persistent(std::uint32_t left);
 
     Cuda &cuda_;
-    tessera_denoise_network network_{};
     std::vector<Block> blocks_;
     Layer input_, condition_, final_ada_, final_;
     float epsilon_ = 0;
@@ -94,7 +93,6 @@ class DenoiseChain {
     bool guided_ = false;
 
     // The set.
-    bool begun_ = false;
     bool guided_set_ = false;
     std::vector<bool> guided_steps_;
     std::int64_t rows_ = 0;
@@ -149,7 +147,6 @@ Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
         to = *made;
         return {};
     };
-    network_ = network;
     epsilon_ = network.epsilon;
     TESSERA_TRY(take(input_, network.input));
     TESSERA_TRY(take(condition_, network.condition));
@@ -265,11 +262,6 @@ Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cuda &cuda,
                                                            const tessera_denoise_network &network,
                                                            std::uint32_t max_rows,
                                                            std::uint32_t max_steps, bool guided) {
-    if (max_rows == 0 || max_steps == 0) {
-        return make_error(Status::kInvalidArgument,
-                          "room for {} rows and {} steps; expected at least 1 of each", max_rows,
-                          max_steps);
-    }
     std::unique_ptr<DenoiseChain> chain(new DenoiseChain(cuda));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
@@ -336,12 +328,6 @@ void DenoiseChain::upload_steps(const tessera_denoise_set &set) {
 }
 
 void DenoiseChain::begin(const tessera_denoise_set &set) {
-    const Range range("denoise: begin");
-    begun_ = false;
-    if (!accepted(cuda_, "denoise begin",
-                  operands::denoise_set(network_, &set, max_rows_, max_steps_, guided_ ? 1 : 0))) {
-        return;
-    }
     rows_ = set.rows;
     step_count_ = set.step_count;
     guided_set_ = set.guided != 0;
@@ -369,7 +355,6 @@ void DenoiseChain::begin(const tessera_denoise_set &set) {
     narrow_rows(cuda_, data_of(*set.condition), operands::as_rows(*set.condition)->stride, rows,
                 condition_width_, condition_in_);
     multiply(condition_, condition_in_, rows, condition_out_, sums_stride_);
-    begun_ = !cuda_.failed();
 }
 
 // Modulations for the steps from `step` on that fit, all guided or none.
@@ -455,16 +440,6 @@ std::uint32_t DenoiseChain::run_persistent(std::uint32_t left) {
 
 void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
                            const tessera_tensor *model_out) {
-    const Range range("denoise: advance");
-    if (!begun_) {
-        return cuda_.fail(Status::kInvalidArgument, "denoise advance: no set was begun");
-    }
-    if (!accepted(cuda_, "denoise advance",
-                  operands::denoise_advance(network_, static_cast<std::uint32_t>(rows_),
-                                            step_count_, next_step_, first_step, count, &x,
-                                            model_out))) {
-        return;
-    }
     const std::int64_t x_stride = operands::as_rows(x)->stride;
     if (x.data != x_ || x_stride != x_stride_) {
         set_x(cuda_, state_, data_of(x), x_stride);
@@ -489,67 +464,6 @@ void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const 
     copy_strided(cuda_, made, *model_out);
 }
 
-// ---- the table ----
-
-namespace {
-
-Cuda &device_of(const tessera_compute *compute) { return table::device_of<Cuda>(compute); }
-
-DenoiseChain *chain_of(tessera_denoise_chain *chain) {
-    return reinterpret_cast<DenoiseChain *>(chain);
-}
-
-tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
-                      std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
-                      tessera_denoise_chain **out) {
-    *out = nullptr;
-    Cuda &cuda = device_of(compute);
-    cuda.make_current();
-    const auto check = operands::denoise_network(network);
-    auto chain = check ? DenoiseChain::create(cuda, operations::copy_options(network), max_rows,
-                                              max_steps, guided != 0)
-                       : Result<std::unique_ptr<DenoiseChain>>(check.error());
-    if (!chain) {
-        log::error("compute.cuda", "denoise create: {}", chain.error().message);
-        return static_cast<tessera_status>(chain.error().status);
-    }
-    *out = reinterpret_cast<tessera_denoise_chain *>(chain->release());
-    return TESSERA_OK;
-}
-
-void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
-    device_of(compute).make_current();
-    delete chain_of(chain);
-}
-
-void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
-           const tessera_denoise_set *set) {
-    Cuda &cuda = device_of(compute);
-    if (cuda.failed()) return;
-    if (!chain || !set) {
-        return cuda.fail(Status::kInvalidArgument, "denoise begin: chain or set is NULL");
-    }
-    cuda.make_current();
-    chain_of(chain)->begin(operations::copy_options(set));
-}
-
-void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
-             std::uint32_t count, const tessera_tensor *x, const tessera_tensor *model_out) {
-    Cuda &cuda = device_of(compute);
-    if (cuda.failed()) return;
-    if (!chain || !x) {
-        return cuda.fail(Status::kInvalidArgument, "denoise advance: chain or x is NULL");
-    }
-    cuda.make_current();
-    chain_of(chain)->advance(first_step, count, *x, model_out);
-}
-
-} // namespace
-
-const void *denoise_extension() {
-    static constexpr tessera_ext_compute_denoise kTable{
-        .create = create, .destroy = destroy, .begin = begin, .advance = advance};
-    return &kTable;
-}
+const void *denoise_extension() { return &table::DenoiseTable<Cuda, DenoiseChain>::kTable; }
 
 } // namespace tessera::cuda

@@ -2,7 +2,7 @@
 
 #include "compute/checked.hpp"
 #include "compute/cpu/cpu_compute.hpp"
-#include "compute/cuda_module.hpp"
+#include "compute/backend_loader.hpp"
 
 #include <optional>
 #include <utility>

@@ -438,7 +438,7 @@ void DenoiseChain::finish_row(std::int64_t r, const Group &group, std::int64_t s
 }
 
 // Moves predictions to where the clean estimate lies in its range.
-void tessera_denoise_chain::bound_row(std::int64_t step, const float *x, float *model) const {
+void DenoiseChain::bound_row(std::int64_t step, const float *x, float *model) const {
     if (cleans_.empty()) return;
     const tessera_denoise_clean &clean = cleans_[static_cast<std::size_t>(step)];
     if (!(clean.low < clean.high) || clean.model_scale == 0) return;

@@ -1,4 +1,4 @@
-#include "compute/cuda_module.hpp"
+#include "compute/backend_loader.hpp"
 
 #include "compute/cuda/module.hpp"
 #include "core/log.hpp"

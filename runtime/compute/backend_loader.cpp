@@ -1,11 +1,10 @@
 #include "compute/backend_loader.hpp"
 
-#include "compute/cuda/module.hpp"
+#include "compute/backend_module.hpp"
 #include "core/log.hpp"
 #include "core/program.hpp"
 
-#include <tessera/version.h>
-
+#include <cctype>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <filesystem>
@@ -16,22 +15,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// TESSERA_CUDA_MODULE, or the file beside the folder of plugins, in the build tree and installed.
-Result<fs::path> module_file() {
-    if (const char *given = std::getenv("TESSERA_CUDA_MODULE"); given != nullptr && *given != 0) {
+std::string in_capitals(std::string text) {
+    for (char &c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return text;
+}
+
+// TESSERA_NAME_MODULE, or the file next to the folder of plugins, in the build tree and installed.
+Result<fs::path> module_file(const std::string &name) {
+    const std::string variable = "TESSERA_" + in_capitals(name) + "_MODULE";
+    if (const char *given = std::getenv(variable.c_str()); given != nullptr && *given != 0) {
         if (fs::exists(given)) return fs::path(given);
-        return make_error(Status::kUnsupported, "TESSERA_CUDA_MODULE is {}, which does not exist",
-                          given);
+        return make_error(Status::kUnsupported, "{} is {}, which does not exist", variable, given);
     }
+    const std::string file = "tessera_" + name + ".so";
     std::error_code ignored;
     const fs::path program = program_folder();
     for (const char *folder : {"../lib/tessera", "../" TESSERA_LIBDIR "/tessera"}) {
-        const fs::path file = program / folder / cuda::kModuleFile;
-        if (fs::exists(file, ignored)) return file;
+        if (fs::exists(program / folder / file, ignored)) return program / folder / file;
     }
     return make_error(Status::kUnsupported,
-                      "this build has no CUDA backend (its module {} is not beside the plugins)",
-                      cuda::kModuleFile);
+                      "this build has no {} backend (its module {} is not next to the plugins)",
+                      in_capitals(name), file);
 }
 
 void write_log(std::int32_t level, const char *source, const char *message) {
@@ -42,8 +46,8 @@ void write_log(std::int32_t level, const char *source, const char *message) {
 // context that lives on must stay.
 class Module {
   public:
-    static Result<Module> load() {
-        const auto file = module_file();
+    static Result<Module> load(const std::string &name) {
+        const auto file = module_file(name);
         if (!file) return file.error();
         Module module(dlopen(file->c_str(), RTLD_NOW | RTLD_LOCAL));
         if (module.library_ == nullptr) {
@@ -51,12 +55,10 @@ class Module {
             return make_error(Status::kUnsupported, "{} cannot be loaded: {}", file->string(),
                               why != nullptr ? why : "unknown reason");
         }
-        auto *const entry =
-            reinterpret_cast<cuda::ModuleEntry *>(dlsym(module.library_, cuda::kModuleEntry));
+        auto *const entry = reinterpret_cast<ModuleEntry *>(dlsym(module.library_, kModuleEntry));
         module.table_ = entry != nullptr ? entry() : nullptr;
-        if (module.table_ == nullptr || module.table_->struct_size != sizeof(cuda::ModuleTable) ||
-            module.table_->abi_version != TESSERA_ABI_VERSION ||
-            module.table_->options_size != sizeof(cuda::ModuleOptions)) {
+        if (module.table_ == nullptr || module.table_->struct_size != sizeof(BackendModule) ||
+            module.table_->abi_version != TESSERA_ABI_VERSION) {
             return make_error(Status::kUnsupported,
                               "{} is of another version; expected the module of this build",
                               file->string());
@@ -72,34 +74,32 @@ class Module {
         if (library_ != nullptr) dlclose(library_);
     }
 
-    [[nodiscard]] const cuda::ModuleTable &table() const { return *table_; }
+    [[nodiscard]] const BackendModule &table() const { return *table_; }
     void keep() { library_ = nullptr; }
 
   private:
     explicit Module(void *library) : library_(library) {}
 
     void *library_;
-    const cuda::ModuleTable *table_ = nullptr;
+    const BackendModule *table_ = nullptr;
 };
 
 } // namespace
 
-std::string missing_cuda() {
-    const auto module = Module::load();
+std::string missing_module(const std::string &name) {
+    const auto module = Module::load(name);
     if (!module) return module.error().message;
-    cuda::ModuleMessage reason{};
+    ModuleMessage reason{};
     return module->table().probe(&reason) == TESSERA_OK ? std::string() : reason.text;
 }
 
-Result<OpenedCompute> open_cuda_compute(const ComputeOptions &options) {
-    auto module = Module::load();
+Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings) {
+    auto module = Module::load(name);
     if (!module) return module.error();
-    cuda::ModuleMessage message{};
+    ModuleMessage message{};
     tessera_status status = TESSERA_OK;
-    const cuda::ModuleOptions wanted{.free_multiprocessors = options.free_multiprocessors,
-                                     .denoise_steps = options.denoise_steps,
-                                     .denoise_graphs = options.denoise_graphs};
-    const tessera_compute *compute = module->table().open(&wanted, &status, &message);
+    const tessera_compute *compute =
+        module->table().open(settings.data(), settings.size(), &status, &message);
     if (compute == nullptr) return make_error(static_cast<Status>(status), "{}", message.text);
     module->keep();
     return OpenedCompute(compute, module->table().close);

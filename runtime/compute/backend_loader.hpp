@@ -1,16 +1,17 @@
-// The CUDA backend as programs see it: a module that is loaded when somebody asks for it, so that
-// one build runs everywhere and says in one line why CUDA is not available.
+// Backends that are libraries of their own (backend_module.hpp), as the registry sees them: by
+// name.
 #pragma once
 
+#include "compute/backend_settings.hpp"
 #include "compute/registry.hpp"
 
 #include <string>
 
 namespace tessera {
 
-// Empty when a CUDA compute can be opened here, else why not and what would help.
-[[nodiscard]] std::string missing_cuda();
-// The first usable device.
-[[nodiscard]] Result<OpenedCompute> open_cuda_compute(const ComputeOptions &);
+// Empty when the backend can be opened here, else why not and what would help.
+[[nodiscard]] std::string missing_module(const std::string &name);
+// A compute on its first usable device.
+[[nodiscard]] Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings);
 
 } // namespace tessera

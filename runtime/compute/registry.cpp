@@ -1,9 +1,10 @@
 #include "compute/registry.hpp"
 
+#include "compute/backend_loader.hpp"
 #include "compute/checked.hpp"
 #include "compute/cpu/cpu_compute.hpp"
-#include "compute/backend_loader.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -12,15 +13,58 @@ namespace {
 
 struct Backend {
     const char *name;
-    std::string (*missing)(); // empty when it is available on this machine
-    Result<OpenedCompute> (*open)(const ComputeOptions &options);
+    Result<OpenedCompute> (*open)(const ComputeOptions &options, BackendSettings settings);
+
+    // Empty when it is available on this machine.
+    [[nodiscard]] std::string missing() const {
+        return open != nullptr ? std::string() : missing_module(name);
+    }
 };
 
-// Every backend, best first. A new one is a folder and a line here.
+// Every backend, best first; without a function it is a module. A new one is a folder and a line
+// here.
 constexpr Backend kBackends[] = {
-    {"cuda", missing_cuda, open_cuda_compute},
-    {"cpu", [] { return std::string(); }, cpu::open_cpu_compute},
+    {"cuda", nullptr},
+    {"cpu", cpu::open_cpu_compute},
 };
+
+// "name:key=value,key=value"
+struct Choice {
+    std::string name;
+    std::vector<std::pair<std::string, std::string>> options;
+};
+
+Result<Choice> parse(std::string_view text) {
+    const std::size_t colon = text.find(':');
+    Choice choice{std::string(text.substr(0, colon)), {}};
+    std::string_view rest = colon == text.npos ? std::string_view() : text.substr(colon + 1);
+    while (!rest.empty()) {
+        const std::string_view pair = rest.substr(0, rest.find(','));
+        rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+        const std::size_t equals = pair.find('=');
+        if (equals == pair.npos || equals == 0) {
+            return make_error(Status::kInvalidArgument,
+                              "compute backend \"{}\": option \"{}\"; expected key=value", text,
+                              pair);
+        }
+        choice.options.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+    }
+    return choice;
+}
+
+Result<const Backend *> find_backend(const std::string &name) {
+    std::string known = "\"best\"";
+    for (const Backend &backend : kBackends) {
+        known += fmt::format(", \"{}\"", backend.name);
+        if (name != backend.name && name != "best") continue;
+        const std::string missing = backend.missing();
+        if (missing.empty()) return &backend;
+        if (name == "best") continue;
+        return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name, missing);
+    }
+    return make_error(Status::kNotFound, "compute backend \"{}\" is unknown; expected one of {}",
+                      name, known);
+}
 
 } // namespace
 
@@ -53,23 +97,31 @@ std::vector<ComputeBackend> compute_backends() {
     return backends;
 }
 
-Result<Compute> Compute::open(std::string_view name, const ComputeOptions &options) {
-    std::string known = "\"best\"";
-    for (const Backend &backend : kBackends) {
-        known += fmt::format(", \"{}\"", backend.name);
-        if (name != backend.name && name != "best") continue;
-        if (const std::string missing = backend.missing(); !missing.empty()) {
-            if (name == "best") continue;
-            return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name, missing);
-        }
-        auto opened = backend.open(options);
-        if (!opened) return opened.error();
-        auto parts = std::make_unique<Parts>(std::move(*opened));
-        if (options.checked) parts->checked.emplace(*parts->opened);
-        return Compute(std::move(parts));
+Result<> Compute::find(std::string_view text) {
+    const auto choice = parse(text);
+    if (!choice) return choice.error();
+    const auto backend = find_backend(choice->name);
+    return backend ? Result<>() : Result<>(backend.error());
+}
+
+Result<Compute> Compute::open(std::string_view text, const ComputeOptions &options) {
+    const auto choice = parse(text);
+    if (!choice) return choice.error();
+    const auto backend = find_backend(choice->name);
+    if (!backend) return backend.error();
+    std::vector<BackendSetting> settings;
+    for (const auto &[key, value] : choice->options)
+        settings.push_back({key.c_str(), value.c_str()});
+    const auto open = (*backend)->open;
+    auto opened =
+        open != nullptr ? open(options, settings) : open_module((*backend)->name, settings);
+    if (!opened) {
+        return make_error(opened.error().status, "compute backend \"{}\": {}", (*backend)->name,
+                          opened.error().message);
     }
-    return make_error(Status::kNotFound, "compute backend \"{}\" is unknown; expected one of {}",
-                      name, known);
+    auto parts = std::make_unique<Parts>(std::move(*opened));
+    if (options.checked) parts->checked.emplace(*parts->opened);
+    return Compute(std::move(parts));
 }
 
 } // namespace tessera

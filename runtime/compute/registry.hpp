@@ -1,5 +1,10 @@
-// The list of backends, and how a program gets one: by name, or "best".
-// It does not decide which device a user wants; programs pass their choice.
+// The list of backends, and how a program gets one: by name, or "best", with options of that
+// backend after a colon, as one text that programs pass on from their user:
+//
+//   "best"   "cpu:isa=avx2"   "cuda:free_multiprocessors=2,denoise_steps=4"
+//
+// isa=NAME (cpu): the instruction set, for tests; see cpu/dispatch.hpp. Those of cuda are in
+// cuda/cuda.hpp. A backend refuses options that it does not know.
 #pragma once
 
 #include "core/result.hpp"
@@ -21,16 +26,6 @@ struct ComputeOptions {
     unsigned threads = 0;
     // Threads to share with others; must outlive the compute. NULL: its own.
     ThreadPool *pool = nullptr;
-    // Instruction set of the CPU backend, for tests: "avx2", "generic", ...; empty: the best.
-    std::string isa = {};
-    // CUDA: multiprocessors that the persistent denoise kernel leaves to others, such as a window
-    // that draws; less than the device has. Other kernels take what is free: they end within about
-    // a millisecond and give way to streams of a higher priority.
-    std::uint32_t free_multiprocessors = 0;
-    // CUDA, for tests and benchmarks: steps of one launch of the persistent denoise kernel (0: as
-    // many as take about a millisecond), or CUDA graphs in place of that kernel.
-    std::uint32_t denoise_steps = 0;
-    bool denoise_graphs = false;
     // Wrap the table in checks (checked.hpp): every operand, ownership, allocation while stepping.
     bool checked = false;
 };
@@ -41,8 +36,10 @@ using OpenedCompute = std::unique_ptr<const tessera_compute, void (*)(const tess
 // Owns a table of operations and what is behind it. Move-only.
 class Compute {
   public:
-    // `backend`: a name of compute_backends(), or "best": the first that is not missing.
+    // `backend`: a name of compute_backends(), or "best": the first that is not missing; options.
     static Result<Compute> open(std::string_view backend, const ComputeOptions &options = {});
+    // Why `open` would not find that backend here; it looks at no option.
+    static Result<> find(std::string_view backend);
 
     Compute(Compute &&) noexcept;
     Compute &operator=(Compute &&) noexcept;

@@ -3,7 +3,8 @@
 // device's kernel runs; a function that returns a status reports its own failures.
 //
 // A device, for instance `cpu::Cpu`, has:
-//   kSource                         in front of its log lines, "compute.cpu"
+//   kBackend, kSource               its name, and what is in front of its log lines ("compute.cpu")
+//   kMemory, description()          where its tensors live; what it is, for people
 //   Range(const char *operation)    a named range for tracing, as long as the object lives
 //   make_current()                  before anything else is asked of it, on the calling thread
 //   failed(), report(status, message), take_status()    the sticky error
@@ -25,11 +26,11 @@ namespace tessera::table {
 // A table and the device behind it: what compute_data of the table points to.
 template <class Device>
 struct Opened {
-    Opened(const tessera_compute &entries, std::unique_ptr<Device> given, const char *backend)
+    Opened(const tessera_compute &entries, std::unique_ptr<Device> given)
         : table(entries),
           device(std::move(given)), info{.struct_size = sizeof(tessera_compute_info),
                                          .memory = Device::kMemory,
-                                         .backend = backend,
+                                         .backend = Device::kBackend,
                                          .device = device->description().c_str()} {
         table.info = &info;
         table.compute_data = this;
@@ -169,10 +170,10 @@ constexpr tessera_compute make_table() {
     return table;
 }
 
-// `backend` is the name people ask for. Until `close`.
+// The table of a device, until `close`.
 template <class Device>
-[[nodiscard]] const tessera_compute *open(std::unique_ptr<Device> device, const char *backend) {
-    return &(new Opened<Device>(make_table<Device>(), std::move(device), backend))->table;
+[[nodiscard]] const tessera_compute *open(std::unique_ptr<Device> device) {
+    return &(new Opened<Device>(make_table<Device>(), std::move(device)))->table;
 }
 
 template <class Device>

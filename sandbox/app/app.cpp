@@ -49,19 +49,6 @@ float pixels_per_unit() {
     return pixels > 0 ? pixels : 1;
 }
 
-// A backend that was asked for by name must be there; the player would only say so later.
-Result<void> check_backend(const std::string &name) {
-    if (name.empty() || name == "best") return {};
-    std::string known = "best";
-    for (const ComputeBackend &backend : compute_backends()) {
-        known += fmt::format(", {}", backend.name);
-        if (name != backend.name) continue;
-        if (*backend.missing == '\0') return {};
-        return make_error(Status::kUnsupported, "backend '{}': {}", name, backend.missing);
-    }
-    return make_error(Status::kNotFound, "backend '{}': expected one of {}", name, known);
-}
-
 } // namespace
 
 App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps) {}
@@ -145,14 +132,15 @@ Result<void> App::rescale(float scale) {
 }
 
 Result<void> App::open_player() {
-    if (auto checked = check_backend(options_.backend); !checked) return checked;
+    // A backend that was asked for must be there; the player would only say so later.
+    if (auto found = Compute::find(options_.backend.empty() ? "best" : options_.backend); !found)
+        return found;
     PlayerConfig config;
     config.plugin = options_.plugin;
     config.model = options_.model;
     config.backend = options_.backend;
     config.precision = options_.precision;
     config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
-    config.free_multiprocessors = options_.free_multiprocessors;
     config.frames = recorded_.get();
     config.store = &recorded_->store();
     config.restart_on_change = false; // PlayControl decides that

@@ -35,7 +35,6 @@ struct AppOptions {
     std::string backend;
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0; // 0: as many as leave the window smooth
-    std::uint32_t free_multiprocessors = 0;
     std::vector<std::filesystem::path> plugin_dirs;
     std::vector<std::filesystem::path> model_dirs;
     std::vector<std::pair<std::string, std::string>> values; // key, text

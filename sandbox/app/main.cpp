@@ -23,10 +23,9 @@ struct ProgramOptions {
 void describe(CLI::App &cli, AppOptions &options, ProgramOptions &program) {
     cli.add_option("--model", options.model, "Model: a bundled name or a path; default: materials");
     cli.add_option("--plugin", options.plugin, "Generator: an id or the path of a library");
-    cli.add_option("--backend", options.backend, "Compute backend; the best one by default");
+    cli.add_option("--backend", options.backend,
+                   "Compute backend, NAME or NAME:OPTION=VALUE,...; the best one by default");
     cli.add_option("--threads", options.threads, "Compute threads; 0: chosen for a smooth window");
-    cli.add_option("--free-multiprocessors", options.free_multiprocessors,
-                   "Multiprocessors of a GPU that long kernels leave to the window");
     cli.add_flag("--exact", program.exact, "float32 throughout");
     cli.add_option("--plugin-dir", options.plugin_dirs, "More folders to look for plugins in");
     cli.add_option("--model-dir", options.model_dirs, "More folders to look for models in");

@@ -84,14 +84,10 @@ void add_value_options(CLI::App &app, GenerateOptions &options) {
 
 void add_device_options(CLI::App &app, GenerateOptions &options) {
     app.add_option("--backend", options.backend, "Device to compute on; default: the best there is")
-        ->type_name("NAME")
+        ->type_name("NAME[:OPTION=VALUE,...]")
         ->group("Device");
     app.add_option("--threads", options.threads, "Threads to compute on; 0: one per core")
         ->check(CLI::Range(0U, kMaxThreads))
-        ->type_name("N")
-        ->group("Device");
-    app.add_option("--free-multiprocessors", options.free_multiprocessors,
-                   "Multiprocessors of a GPU that long kernels leave to others, such as a window")
         ->type_name("N")
         ->group("Device");
     app.add_option_function<std::string>(

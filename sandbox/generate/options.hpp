@@ -20,7 +20,6 @@ struct GenerateOptions {
     std::string backend;
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0; // 0: one per core
-    std::uint32_t free_multiprocessors = 0;
 
     std::uint64_t seed = 0;
     bool has_seed = false; // else a preset's counts

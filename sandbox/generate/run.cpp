@@ -108,7 +108,6 @@ Result<void> Run::load() {
     config.backend = options_.backend;
     config.precision = options_.precision;
     config.threads = options_.threads;
-    config.free_multiprocessors = options_.free_multiprocessors;
     config.frames = &frames_;
     config.step_budget_us = 100'000; // nobody waits for a step here; this is how often ^C is seen
     config.host = host_;

@@ -147,8 +147,7 @@ void bench_group_norm(const tessera_compute &compute, const Options &options, st
 }
 
 int run(const Options &options) {
-    const auto opened = Compute::open(
-        "cpu", {.threads = options.threads, .pool = nullptr, .isa = "", .checked = false});
+    const auto opened = Compute::open("cpu", {.threads = options.threads});
     if (!opened) {
         fmt::print(stderr, "{}\n", opened.error().message);
         return 1;

@@ -31,8 +31,6 @@ struct Options {
     std::string backend = "cuda";
     std::string shape = "base";
     std::string precision = "bf16";
-    std::string denoise = "auto";
-    std::uint32_t free_multiprocessors = 0;
     int batch = 1;
     int steps = 64;
     int denoise_steps = 100;
@@ -238,10 +236,7 @@ class Bench {
 };
 
 int run(const Options &options, const std::string &directory) {
-    ComputeOptions compute_options;
-    compute_options.denoise_graphs = options.denoise == "graphs";
-    compute_options.free_multiprocessors = options.free_multiprocessors;
-    auto opened = Compute::open(options.backend, compute_options);
+    auto opened = Compute::open(options.backend);
     if (!opened) {
         std::fprintf(stderr, "bench_cuda: %s\n", opened.error().message.c_str());
         return 77;
@@ -286,12 +281,6 @@ int main(int argc, char **argv) {
         ->capture_default_str();
     app.add_option("--precision", options.precision)
         ->check(CLI::IsMember({"bf16", "f32"}))
-        ->capture_default_str();
-    app.add_option("--denoise", options.denoise, "auto: the persistent kernel where it works")
-        ->check(CLI::IsMember({"auto", "graphs"}))
-        ->capture_default_str();
-    app.add_option("--free-multiprocessors", options.free_multiprocessors,
-                   "Multiprocessors that the persistent kernel leaves free")
         ->capture_default_str();
     app.add_option("--batch", options.batch)->check(CLI::Range(1, 64))->capture_default_str();
     app.add_option("--steps", options.steps)->check(CLI::Range(1, 256))->capture_default_str();

@@ -126,8 +126,8 @@ class Device {
     static Compute open(const Options &options, unsigned threads) {
         ComputeOptions wanted;
         wanted.threads = threads;
-        wanted.isa = options.isa;
-        auto compute = Compute::open("cpu", wanted);
+        auto compute =
+            Compute::open(options.isa.empty() ? "cpu" : "cpu:isa=" + options.isa, wanted);
         if (!compute) {
             std::fprintf(stderr, "bench_ops: %s\n", compute.error().message.c_str());
             std::exit(1);

@@ -103,7 +103,7 @@ else
   # The denoiser as graphs, beside the persistent kernel above: which of the two wins where.
   for shape in base large; do
     for batch in 1 8; do
-      within 60 "$build/bin/bench_cuda" --shape "$shape" --batch "$batch" --denoise graphs ||
+      within 60 "$build/bin/bench_cuda" --shape "$shape" --batch "$batch" --backend cuda:denoise_graphs=1 ||
         skip "bench_cuda $shape batch $batch graphs"
     done
   done

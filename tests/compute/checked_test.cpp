@@ -27,8 +27,7 @@ class CheckedTest : public ::testing::Test {
         log::set_sink([this](log::Level level, std::string_view, std::string_view message) {
             if (level == log::Level::kError) errors_ += std::string(message) + "\n";
         });
-        auto opened =
-            Compute::open("cpu", {.threads = 1, .pool = nullptr, .isa = "", .checked = false});
+        auto opened = Compute::open("cpu", {.threads = 1});
         ASSERT_TRUE(opened) << opened.error().message;
         inner_.emplace(std::move(*opened));
         checked_.emplace(*inner_->table());

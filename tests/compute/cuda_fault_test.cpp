@@ -204,9 +204,9 @@ struct Outcome {
     std::uint64_t persistent = 0; // of them
 };
 
-Outcome run_with(const ComputeOptions &options, std::uint32_t steps = 10) {
+Outcome run_with(const std::string &backend, std::uint32_t steps = 10) {
     Outcome outcome;
-    auto compute = Compute::open("cuda", options);
+    auto compute = Compute::open(backend);
     if (!compute) {
         outcome.status = static_cast<tessera_status>(compute.error().status);
         return outcome;
@@ -219,7 +219,7 @@ Outcome run_with(const ComputeOptions &options, std::uint32_t steps = 10) {
 }
 
 tessera_status run_once(std::vector<float> &result) {
-    const Outcome outcome = run_with({});
+    const Outcome outcome = run_with("cuda");
     result = outcome.result;
     return outcome.status;
 }
@@ -299,9 +299,7 @@ class CudaDenoise : public ::testing::Test {
     void SetUp() override {
         setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
         log::set_sink({});
-        ComputeOptions options;
-        options.denoise_graphs = true;
-        graphs_ = run_with(options);
+        graphs_ = run_with("cuda:denoise_graphs=1");
         ASSERT_EQ(graphs_.status, TESSERA_OK);
         ASSERT_EQ(graphs_.persistent, 0U);
     }
@@ -309,27 +307,22 @@ class CudaDenoise : public ::testing::Test {
 };
 
 TEST_F(CudaDenoise, BothWaysAgreeAndGiveTheSameBytesAgain) {
-    const Outcome persistent = run_with({});
+    const Outcome persistent = run_with("cuda");
     EXPECT_EQ(persistent.status, TESSERA_OK);
     EXPECT_EQ(persistent.persistent, 1U);
     EXPECT_THAT(persistent.result, AllNear(graphs_.result, kRounding));
-    EXPECT_EQ(run_with({}).result, persistent.result);
-    ComputeOptions options;
-    options.denoise_steps = 3;
-    const Outcome shorter = run_with(options);
+    EXPECT_EQ(run_with("cuda").result, persistent.result);
+    const Outcome shorter = run_with("cuda:denoise_steps=3");
     EXPECT_EQ(shorter.persistent, 4U);
     EXPECT_EQ(shorter.result, persistent.result);
 }
 
 TEST_F(CudaDenoise, LeavesMultiprocessorsFree) {
-    const Outcome all = run_with({});
-    ComputeOptions options;
-    options.free_multiprocessors = 2;
-    const Outcome one = run_with(options);
+    const Outcome all = run_with("cuda");
+    const Outcome one = run_with("cuda:free_multiprocessors=2");
     EXPECT_EQ(one.persistent, 1U);
     EXPECT_EQ(one.result, all.result);
-    options.free_multiprocessors = 3;
-    const auto compute = Compute::open("cuda", options);
+    const auto compute = Compute::open("cuda:free_multiprocessors=3");
     ASSERT_FALSE(compute);
     EXPECT_EQ(compute.error().status, Status::kInvalidArgument);
     EXPECT_THAT(compute.error().message,
@@ -339,7 +332,7 @@ TEST_F(CudaDenoise, LeavesMultiprocessorsFree) {
 TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
     const Double cuda;
     cuda.cooperative(false);
-    const Outcome without = run_with({});
+    const Outcome without = run_with("cuda");
     cuda.cooperative(true);
     EXPECT_EQ(without.status, TESSERA_OK);
     EXPECT_EQ(without.persistent, 0U);
@@ -350,15 +343,14 @@ TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
 TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
     constexpr int kTooLarge = 720;
     const Double cuda;
-    ComputeOptions options;
-    options.denoise_steps = 4;
+    const std::string four = "cuda:denoise_steps=4";
     const long before = cuda.calls();
-    ASSERT_EQ(run_with(options).persistent, 3U);
+    ASSERT_EQ(run_with(four).persistent, 3U);
     const long calls = cuda.calls() - before;
     std::vector<std::uint64_t> ran; // on the persistent kernel, before one was refused
     for (long call = 0; call < calls; ++call) {
         cuda.fail(call, kTooLarge);
-        const Outcome outcome = run_with(options);
+        const Outcome outcome = run_with(four);
         cuda.fail(-1, 0);
         if (outcome.status != TESSERA_OK || outcome.persistent == 3) continue;
         ran.push_back(outcome.persistent);
@@ -371,7 +363,7 @@ TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
 TEST_F(CudaDenoise, LaunchesAreThoseOfThePlan) {
     const cuda::DenoiseSize size{kWidth, 1};
     for (const std::uint32_t steps : {1U, 10U, 300U}) // 300: modulations of two chunks
-        EXPECT_EQ(run_with({}, steps).launches, cuda::persistent_launches(size, kRows, steps));
+        EXPECT_EQ(run_with("cuda", steps).launches, cuda::persistent_launches(size, kRows, steps));
 }
 
 // An image of MAR-B: 256 tokens in 64 sets by the cosine schedule, guided, 100 steps each.

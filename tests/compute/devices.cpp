@@ -2,20 +2,15 @@
 
 #include "compute/cpu/dispatch.hpp"
 
-#include <algorithm>
-#include <cctype>
-
 namespace tessera::testing {
 
 namespace {
 
-Compute open_device(const DeviceConfig &config, unsigned threads) {
+Compute open_device(const std::string &backend, unsigned threads) {
     ComputeOptions options;
     options.threads = threads;
-    options.isa = config.isa;
-    options.denoise_graphs = config.denoise_graphs;
     options.checked = true;
-    auto opened = Compute::open(config.backend, options);
+    auto opened = Compute::open(backend, options);
     EXPECT_TRUE(opened) << opened.error().message;
     return std::move(*opened);
 }
@@ -27,11 +22,12 @@ std::vector<DeviceConfig> device_configs() {
     for (const ComputeBackend &backend : compute_backends()) {
         if (*backend.missing != '\0') continue;
         if (std::string_view(backend.name) != "cpu") {
-            configs.push_back({backend.name, ""});
+            configs.push_back({backend.name, backend.name});
             continue;
         }
         for (const cpu::Level &level : cpu::levels()) {
-            if (level.available()) configs.push_back({backend.name, level.name});
+            const std::string isa = level.name;
+            if (level.available()) configs.push_back({"cpu_" + isa, "cpu:isa=" + isa});
         }
     }
     return configs;
@@ -39,19 +35,11 @@ std::vector<DeviceConfig> device_configs() {
 
 std::vector<DeviceConfig> denoise_device_configs() {
     std::vector<DeviceConfig> configs = device_configs();
-    if (configs.front().backend == "cuda") configs.push_back({"cuda", "", true});
+    if (configs.front().name == "cuda") configs.push_back({"cuda_graphs", "cuda:denoise_graphs=1"});
     return configs;
 }
 
-std::string config_name(const DeviceConfig &config) {
-    std::string name = config.isa.empty() ? config.backend : config.backend + "_" + config.isa;
-    if (config.denoise_graphs) name += "_graphs";
-    std::replace_if(
-        name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
-    return name;
-}
-
-void DeviceTest::SetUp() { compute_.push_back(open_device(GetParam(), 2)); }
+void DeviceTest::SetUp() { compute_.push_back(open_device(GetParam().backend, 2)); }
 
 void DeviceTest::TearDown() {
     for (const Compute &compute : compute_)
@@ -59,7 +47,7 @@ void DeviceTest::TearDown() {
 }
 
 const tessera_compute &DeviceTest::device_with_threads(unsigned threads) {
-    compute_.push_back(open_device(GetParam(), threads));
+    compute_.push_back(open_device(GetParam().backend, threads));
     return *compute_.back().table();
 }
 

@@ -12,15 +12,13 @@
 namespace tessera::testing {
 
 struct DeviceConfig {
-    std::string backend;
-    std::string isa;             // empty: the best, or the backend has none
-    bool denoise_graphs = false; // of backend cuda: not the persistent denoise kernel
+    std::string name;    // in the names of tests
+    std::string backend; // as Compute::open takes it
 };
 
 std::vector<DeviceConfig> device_configs();
 // And cuda once more, with denoise chains as graphs.
 std::vector<DeviceConfig> denoise_device_configs();
-std::string config_name(const DeviceConfig &config); // for test names
 
 // A test over one device; fails when the device reports an error that the test did not ask for.
 class DeviceTest : public ::testing::TestWithParam<DeviceConfig> {
@@ -40,8 +38,7 @@ class DeviceTest : public ::testing::TestWithParam<DeviceConfig> {
 #define TESSERA_ON_ALL_DEVICES(suite)                                                              \
     TESSERA_ON_DEVICES(suite, ::tessera::testing::device_configs())
 #define TESSERA_ON_DEVICES(suite, configs)                                                         \
-    INSTANTIATE_TEST_SUITE_P(                                                                      \
-        Devices, suite, ::testing::ValuesIn(configs),                                              \
-        [](const auto &instance) { return ::tessera::testing::config_name(instance.param); })
+    INSTANTIATE_TEST_SUITE_P(Devices, suite, ::testing::ValuesIn(configs),                         \
+                             [](const auto &instance) { return instance.param.name; })
 
 } // namespace tessera::testing

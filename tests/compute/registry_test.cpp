@@ -1,4 +1,5 @@
 // How programs get a backend: names, "best", instruction sets, and what they are told otherwise.
+#include "compute/backend_settings.hpp"
 #include "compute/cpu/dispatch.hpp"
 #include "compute/registry.hpp"
 #include "core/tensor.hpp"
@@ -58,22 +59,65 @@ TEST(Registry, ThreadsAndSharedPools) {
 }
 
 TEST(Registry, UnknownInstructionSetListsTheKnownOnes) {
-    ComputeOptions options;
-    options.isa = "z80";
-    const auto compute = Compute::open("cpu", options);
+    const auto compute = Compute::open("cpu:isa=z80");
     ASSERT_FALSE(compute.ok());
     EXPECT_EQ(compute.error().status, Status::kInvalidArgument);
     EXPECT_THAT(compute.error().message, HasSubstr("\"z80\""));
     EXPECT_THAT(compute.error().message, HasSubstr("generic"));
 }
 
+TEST(Registry, OptionsOfABackendFollowItsName) {
+    EXPECT_TRUE(Compute::find("cpu:isa=generic").ok());
+    const auto generic = Compute::open("cpu:isa=generic");
+    ASSERT_TRUE(generic.ok()) << generic.error().message;
+    EXPECT_THAT((*generic).table()->info->device, HasSubstr("generic"));
+
+    const auto refused = [](std::string_view text, Status status, const char *part) {
+        const auto compute = Compute::open(text);
+        ASSERT_FALSE(compute.ok()) << text;
+        EXPECT_EQ(compute.error().status, status) << text;
+        EXPECT_THAT(compute.error().message, HasSubstr(part));
+    };
+    refused("cpu:threads=2", Status::kInvalidArgument,
+            "compute backend \"cpu\": no option \"threads\"; expected one of isa");
+    refused("cpu:isa", Status::kInvalidArgument, "option \"isa\"; expected key=value");
+    refused("cpu:isa=generic,=3", Status::kInvalidArgument, "option \"=3\"");
+    refused("abacus:isa=generic", Status::kNotFound, "\"abacus\"");
+}
+
+TEST(Registry, SettingsAreReadAsTheirKind) {
+    std::uint32_t number = 7;
+    bool flag = false;
+    std::string text;
+    const auto read = [&](std::initializer_list<BackendSetting> given) {
+        return read_settings({given.begin(), given.size()},
+                             {{"number", &number}, {"flag", &flag}, {"text", &text}});
+    };
+    EXPECT_TRUE(read({}).ok());
+    EXPECT_EQ(number, 7U);
+    EXPECT_TRUE(read({{"number", "12"}, {"flag", "1"}, {"text", "a b"}}).ok());
+    EXPECT_EQ(number, 12U);
+    EXPECT_TRUE(flag);
+    EXPECT_EQ(text, "a b");
+    for (const BackendSetting &wrong : {BackendSetting{"number", "-1"},
+                                        {"number", ""},
+                                        {"number", "3x"},
+                                        {"number", "4294967296"},
+                                        {"flag", "2"},
+                                        {"flag", "yes"}}) {
+        const auto result = read({wrong});
+        ASSERT_FALSE(result.ok()) << wrong.value;
+        EXPECT_THAT(result.error().message, HasSubstr(wrong.key));
+        EXPECT_THAT(result.error().message, HasSubstr(std::string("\"") + wrong.value + "\""));
+    }
+    EXPECT_EQ(number, 12U);
+}
+
 // Every level of the build, also those that only other machines run: they show as skipped.
 class LevelTest : public ::testing::TestWithParam<cpu::Level> {};
 
 TEST_P(LevelTest, MultipliesSmallMatrices) {
-    ComputeOptions options;
-    options.isa = GetParam().name;
-    const auto opened = Compute::open("cpu", options);
+    const auto opened = Compute::open(std::string("cpu:isa=") + GetParam().name);
     if (!GetParam().available()) {
         ASSERT_FALSE(opened.ok());
         EXPECT_EQ(opened.error().status, Status::kUnsupported);

@@ -27,6 +27,7 @@ void free_aligned(void *memory);
 
 class Cpu {
   public:
+    static constexpr const char *kBackend = "cpu";
     static constexpr const char *kSource = "compute.cpu";
     static constexpr tessera_memory kMemory = TESSERA_MEMORY_HOST;
     struct Range { // nobody watches

@@ -46,12 +46,6 @@ tessera_tensor dense_like(const tessera_tensor &tensor, void *data) {
 
 // ---- start and end ----
 
-Result<std::unique_ptr<Cuda>> Cuda::create(int device, const ModuleOptions &options) {
-    std::unique_ptr<Cuda> cuda(new Cuda(device, options));
-    if (const auto opened = cuda->open(); !opened) return opened.error();
-    return Result<std::unique_ptr<Cuda>>(std::move(cuda));
-}
-
 Result<> Cuda::open() {
     int least = 0;
     int greatest = 0;

@@ -4,9 +4,9 @@
 // It does not own tensors: those belong to callers.
 #pragma once
 
+#include "compute/backend_settings.hpp"
 #include "compute/cuda/host_tables.hpp"
 #include "compute/cuda/indices.cuh"
-#include "compute/cuda/module.hpp"
 #include "compute/cuda/products.hpp"
 #include "compute/cuda/range.hpp"
 #include "core/log.hpp"
@@ -58,19 +58,34 @@ class Recording {
     ~Recording() = default;
 };
 
+// As they are called after "cuda:".
+struct CudaOptions {
+    // Multiprocessors that the persistent denoise kernel leaves to others, such as a window that
+    // draws; less than the device has. Other kernels take what is free: they end within about a
+    // millisecond and give way to streams of a higher priority.
+    std::uint32_t free_multiprocessors = 0;
+    // For tests and benchmarks: steps of one launch of the persistent denoise kernel (0: as many as
+    // take about a millisecond), or CUDA graphs in place of that kernel.
+    std::uint32_t denoise_steps = 0;
+    bool denoise_graphs = false;
+};
+
 class Cuda {
   public:
+    static constexpr const char *kBackend = "cuda";
     static constexpr const char *kSource = "compute.cuda";
     static constexpr tessera_memory kMemory = TESSERA_MEMORY_CUDA;
     using Range = cuda::Range;
 
-    static Result<std::unique_ptr<Cuda>> create(int device, const ModuleOptions &options);
+    // Whether there is a device of a supported kind; the first one, opened (module.cu).
+    static Result<> usable();
+    static Result<std::unique_ptr<Cuda>> create(BackendSettings settings);
     ~Cuda();
     Cuda(const Cuda &) = delete;
     Cuda &operator=(const Cuda &) = delete;
 
     [[nodiscard]] cudaStream_t stream() const { return stream_; }
-    [[nodiscard]] const ModuleOptions &options() const { return options_; }
+    [[nodiscard]] const CudaOptions &options() const { return options_; }
     [[nodiscard]] const std::string &description() const { return description_; }
     // What get_extension answers; NULL: no such extension.
     [[nodiscard]] const void *extension(std::string_view id) const;
@@ -220,7 +235,7 @@ class Cuda {
         std::size_t size_bytes = 0;
     };
 
-    Cuda(int device, const ModuleOptions &options) : device_(device), options_(options) {}
+    Cuda(int device, const CudaOptions &options) : device_(device), options_(options) {}
     Result<> open();
     template <class... Parameters>
     cudaError_t want_shared(void (*kernel)(Parameters...), std::size_t bytes) {
@@ -244,7 +259,7 @@ class Cuda {
     void report_bad_index();
 
     int device_;
-    ModuleOptions options_;
+    CudaOptions options_;
     unsigned multiprocessors_ = 0;
     bool cooperative_ = false;     // cooperative launches, and products of bf16 by tensor cores
     std::size_t shared_limit_ = 0; // bytes of a block

@@ -5,7 +5,7 @@
 // - the persistent kernel (denoise_persistent.cuh), where the blocks' products are bf16, the device
 //   has cooperative launches and tensor cores for bf16 (capability 8.0), and a tile of rows fits
 //   into shared memory. Never by the number of rows: their bits must not depend on it.
-// - else, or with ComputeOptions::denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
+// - else, or with the option denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
 //   is 26 launches in them; the host launches 16 graphs for 100 steps (12 of 8 steps, 4 of one), so
 //   1,024 for 64 sets, and 12 to 21 kernels and products beside them for a set.
 #include "compute/cuda/denoise_kernels.cuh"

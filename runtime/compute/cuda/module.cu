@@ -1,24 +1,12 @@
-// The entry of the CUDA backend's module: which device, and the table over it.
-#include "compute/cuda/module.hpp"
+// The CUDA backend as a module: which device it takes, and its options.
+#include "compute/backend_module.hpp"
 #include "compute/cuda/ops.hpp"
-#include "compute/table.hpp"
-
-#include <tessera/version.h>
-
-#include <algorithm>
-#include <cstring>
 
 namespace tessera::cuda {
 namespace {
 
 constexpr int kOldestMajor = 7; // compute capability 7.5
 constexpr int kOldestMinor = 5;
-
-void write_message(ModuleMessage *message, const std::string &text) {
-    const std::size_t length = std::min(text.size(), sizeof message->text - 1);
-    std::memcpy(message->text, text.data(), length);
-    message->text[length] = 0;
-}
 
 std::string version_text(int version) {
     return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
@@ -68,50 +56,31 @@ Result<int> usable_device() {
     return make_error(Status::kUnsupported, "{}", refused);
 }
 
-// Written once, before anything else of the module runs.
-void (*program_log)(std::int32_t, const char *, const char *) = nullptr;
-
-void set_log(void (*write)(std::int32_t, const char *, const char *)) {
-    program_log = write;
-    log::set_sink([](log::Level level, std::string_view source, std::string_view message) {
-        program_log(static_cast<std::int32_t>(level), std::string(source).c_str(),
-                    std::string(message).c_str());
-    });
-}
-
-tessera_status probe(ModuleMessage *reason) {
-    const auto device = usable_device();
-    if (device) return TESSERA_OK;
-    write_message(reason, device.error().message);
-    return static_cast<tessera_status>(device.error().status);
-}
-
-const tessera_compute *open(const ModuleOptions *options, tessera_status *status,
-                            ModuleMessage *message) {
-    const auto device = usable_device();
-    auto cuda =
-        device ? Cuda::create(*device, *options) : Result<std::unique_ptr<Cuda>>(device.error());
-    if (!cuda) {
-        *status = static_cast<tessera_status>(cuda.error().status);
-        write_message(message, cuda.error().message);
-        return nullptr;
-    }
-    *status = TESSERA_OK;
-    return table::open(std::move(*cuda), "cuda");
-}
-
-constexpr ModuleTable kModule = {.struct_size = sizeof(ModuleTable),
-                                 .abi_version = TESSERA_ABI_VERSION,
-                                 .options_size = sizeof(ModuleOptions),
-                                 .set_log = set_log,
-                                 .probe = probe,
-                                 .open = open,
-                                 .close = table::close<Cuda>};
-
 } // namespace
+
+Result<> Cuda::usable() {
+    const auto device = usable_device();
+    return device ? Result<>() : Result<>(device.error());
+}
+
+Result<std::unique_ptr<Cuda>> Cuda::create(BackendSettings settings) {
+    CudaOptions options;
+    const auto read =
+        read_settings(settings, {{"free_multiprocessors", &options.free_multiprocessors},
+                                 {"denoise_steps", &options.denoise_steps},
+                                 {"denoise_graphs", &options.denoise_graphs}});
+    if (!read) return read.error();
+    const auto device = usable_device();
+    if (!device) return device.error();
+    std::unique_ptr<Cuda> cuda(new Cuda(*device, options));
+    if (const auto opened = cuda->open(); !opened) return opened.error();
+    return Result<std::unique_ptr<Cuda>>(std::move(cuda));
+}
+
 } // namespace tessera::cuda
 
-extern "C" __attribute__((visibility("default"))) const tessera::cuda::ModuleTable *
-tessera_cuda_module() {
-    return &tessera::cuda::kModule;
+extern "C" __attribute__((visibility("default"))) const tessera::BackendModule *
+tessera_backend_module() {
+    static constexpr tessera::BackendModule kModule = tessera::make_module<tessera::cuda::Cuda>();
+    return &kModule;
 }

@@ -13,7 +13,6 @@ Device::Device(std::uint32_t threads) : threads_({.threads = threads}) {}
 Device::~Device() = default;
 
 Result<std::unique_ptr<Device>> Device::open(const std::string &backend, std::uint32_t threads,
-                                             std::uint32_t free_multiprocessors,
                                              std::shared_ptr<const tessera_compute> given) {
     std::unique_ptr<Device> device(new Device(threads));
     device->given_ = std::move(given);
@@ -23,7 +22,6 @@ Result<std::unique_ptr<Device>> Device::open(const std::string &backend, std::ui
     }
     ComputeOptions options;
     options.pool = &device->threads_;
-    options.free_multiprocessors = free_multiprocessors;
 #ifndef NDEBUG
     options.checked = true;
 #endif

@@ -18,10 +18,10 @@ namespace tessera {
 
 class Device {
   public:
-    // Opens `backend` (empty: the best there is) on `threads` threads (0: one per core), with
-    // `free_multiprocessors` as in ComputeOptions, unless `given` is set, which is used instead.
+    // Opens `backend` (empty: the best there is) on `threads` threads (0: one per core), unless
+    // `given` is set, which is used instead.
     [[nodiscard]] static Result<std::unique_ptr<Device>>
-    open(const std::string &backend, std::uint32_t threads, std::uint32_t free_multiprocessors,
+    open(const std::string &backend, std::uint32_t threads,
          std::shared_ptr<const tessera_compute> given);
     ~Device();
     Device(const Device &) = delete;

@@ -91,8 +91,7 @@ std::string Session::device() const { return device_ != nullptr ? device_->descr
 
 Result<void> Session::open_device() {
     if (device_ != nullptr) return {};
-    auto device = Device::open(config_.backend, config_.threads, config_.free_multiprocessors,
-                               config_.compute);
+    auto device = Device::open(config_.backend, config_.threads, config_.compute);
     if (!device) return device.error();
     device_ = std::move(*device);
     if (config_.store != nullptr) config_.store->use_device(&device_->compute());

@@ -41,11 +41,9 @@ struct SessionConfig {
     // metadata names under "generator", else kDefaultPlugin.
     std::string plugin;
     std::string model;   // path or bundled name ("materials"); empty: none
-    std::string backend; // name in the compute registry; empty: the best there is
+    std::string backend; // as in compute/registry.hpp; empty: the best there is
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0; // for computing; 0: one per core
-    // Of a GPU, left to what draws: see ComputeOptions (compute/registry.hpp).
-    std::uint32_t free_multiprocessors = 0;
     FrameTarget *frames = nullptr; // where pictures go; outlives the session; nullptr: dropped
     // Where tensors stay that lie on a device; outlives the session. nullptr: features are read as
     // they come.

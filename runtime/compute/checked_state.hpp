@@ -5,7 +5,7 @@
 #include "core/result.hpp"
 
 #include <tessera/compute.h>
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
 
 #include <atomic>

@@ -7,7 +7,7 @@
 #include "core/result.hpp"
 
 #include <tessera/compute.h>
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cstdint>
 #include <optional>
@@ -34,7 +34,7 @@ struct Rows {
 // No coefficient is infinite or NaN.
 [[nodiscard]] Result<> finite_step(const tessera_reverse_step &step);
 
-// ext/compute_denoise.h. `token_width` and the others are read off the network's weights.
+// ext/draft/mlp_denoiser.h. `token_width` and the others are read off the network's weights.
 [[nodiscard]] Result<> denoise_network(const tessera_denoise_network *network,
                                        std::uint32_t max_rows, std::uint32_t max_steps);
 [[nodiscard]] Result<> denoise_set(const tessera_denoise_network &network,

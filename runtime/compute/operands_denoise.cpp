@@ -1,4 +1,4 @@
-// Operand checks of ext/compute_denoise.h.
+// Operand checks of ext/draft/mlp_denoiser.h.
 #include "compute/operands.hpp"
 
 #include "core/tensor.hpp"

@@ -1,4 +1,4 @@
-// The table of ext/compute_denoise.h over the chains of a device, as table.hpp makes that of
+// The table of ext/draft/mlp_denoiser.h over the chains of a device, as table.hpp makes that of
 // compute.h over its kernels: sticky error, tracing, rules, and which step is next, once.
 //
 // A chain, for instance `cpu::DenoiseChain`, has:
@@ -9,7 +9,7 @@
 
 #include "compute/table.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <memory>
 

@@ -10,7 +10,7 @@
 #include "onednn_products.hpp"
 #endif
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <algorithm>
 #include <chrono>

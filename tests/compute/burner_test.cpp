@@ -5,7 +5,7 @@
 
 #include "compute/registry.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <gtest/gtest.h>
 

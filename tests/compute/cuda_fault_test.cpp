@@ -7,7 +7,7 @@
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/cuda.h>
 
 #include <gmock/gmock.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <tessera/compute.h>
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <array>
 #include <cstdint>
@@ -155,7 +155,7 @@ struct Choice {
 std::vector<Choice> choose(const Array &x, const tessera_choice &options, std::uint64_t seed,
                            std::uint32_t stream, std::uint32_t draw, const Indices &index);
 
-// The network of ext/compute_denoise.h.
+// The network of ext/draft/mlp_denoiser.h.
 struct DenoiseLinear {
     Array weight, bias;
 };

@@ -1,4 +1,4 @@
-// The denoise chain of ext/compute_denoise.h out of the operations of reference.hpp.
+// The denoise chain of ext/draft/mlp_denoiser.h out of the operations of reference.hpp.
 #include "reference.hpp"
 
 #include <algorithm>

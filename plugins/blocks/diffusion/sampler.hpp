@@ -2,7 +2,7 @@
 // `tessera_denoise_memory` for the solver that looks back).
 #pragma once
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include "blocks/diffusion/noise_schedule.hpp"
 

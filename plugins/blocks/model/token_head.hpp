@@ -1,5 +1,5 @@
 // The diffusion MLP that samples one token vector from one condition (arXiv 2406.11838,
-// section 3.2; the network is written out in <tessera/ext/compute_denoise.h>), and chains of its
+// section 3.2; the network is written out in <tessera/ext/draft/mlp_denoiser.h>), and chains of its
 // reverse steps.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include "blocks/model/transformer_block.hpp"
 #include "blocks/model/weight_loader.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <memory>
 #include <span>

@@ -3,7 +3,7 @@
 #include "compute/cpu/ops.hpp"
 #include "core/log.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
 
 #include <cstdlib>

@@ -10,7 +10,7 @@
 #include "compute/operands.hpp"
 #include "compute/table_denoise.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cstring>
 #include <memory>

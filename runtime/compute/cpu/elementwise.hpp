@@ -1,7 +1,7 @@
 // Element-by-element operations: the per-level loops over one contiguous row.
 #pragma once
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cstdint>
 

@@ -2,7 +2,7 @@
 
 #include "compute/cuda/ops.hpp"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
 #include <tessera/values/half.hpp>
 

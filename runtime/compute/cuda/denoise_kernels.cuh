@@ -7,7 +7,7 @@
 #include "compute/cuda/cuda.hpp"
 #include "compute/cuda/random.cuh"
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cuda_bf16.h>
 

@@ -1,7 +1,7 @@
 // The arithmetic of guidance and of a reverse step, for the operations and the denoise chain.
 #pragma once
 
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cuda_runtime.h>
 

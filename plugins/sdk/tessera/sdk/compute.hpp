@@ -4,7 +4,7 @@
 #pragma once
 
 #include <tessera/compute.h>
-#include <tessera/ext/compute_denoise.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
 #include <tessera/sdk/tensor.hpp>
 

@@ -99,7 +99,7 @@ const void *checked_extension(const tessera_compute *compute, const char *id) {
     if (std::strcmp(id, TESSERA_EXT_COMPUTE_GRAPH) == 0)
         return CheckedState::of(compute).inner_graph != nullptr ? checked_graph() : nullptr;
     // Tables of other extensions would be called with this compute, which they do not know.
-    if (std::strcmp(id, TESSERA_EXT_COMPUTE_DENOISE) != 0) return nullptr;
+    if (std::strcmp(id, TESSERA_EXT_MLP_DENOISER) != 0) return nullptr;
     return CheckedState::of(compute).inner_denoise != nullptr ? checked_denoise() : nullptr;
 }
 
@@ -171,8 +171,8 @@ const Extension *extension_of(const tessera_compute &wrapped, const char *id) {
 } // namespace
 
 CheckedState::CheckedState(const tessera_compute &wrapped)
-    : inner(wrapped), inner_denoise(extension_of<tessera_ext_compute_denoise>(
-                          wrapped, TESSERA_EXT_COMPUTE_DENOISE)),
+    : inner(wrapped),
+      inner_denoise(extension_of<tessera_ext_mlp_denoiser>(wrapped, TESSERA_EXT_MLP_DENOISER)),
       inner_graph(extension_of<tessera_ext_compute_graph>(wrapped, TESSERA_EXT_COMPUTE_GRAPH)) {
     table.info = wrapped.info;
     table.compute_data = this;

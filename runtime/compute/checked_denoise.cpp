@@ -9,10 +9,10 @@ namespace tessera {
 
 namespace {
 
-// What stands behind the opaque tessera_denoise_chain that the wrapper gives out.
+// What stands behind the opaque tessera_mlp_denoiser_chain that the wrapper gives out.
 struct CheckedChain {
-    tessera_denoise_chain *inner;
-    tessera_denoise_network network;
+    tessera_mlp_denoiser_chain *inner;
+    tessera_mlp_denoiser_network network;
     std::uint32_t max_rows;
     std::uint32_t max_steps;
     std::uint32_t guided;
@@ -21,7 +21,7 @@ struct CheckedChain {
     std::uint32_t next_step = 0;
 };
 
-CheckedChain *checked_chain(tessera_denoise_chain *chain) {
+CheckedChain *checked_chain(tessera_mlp_denoiser_chain *chain) {
     return reinterpret_cast<CheckedChain *>(chain);
 }
 
@@ -32,7 +32,7 @@ Result<> known_chain(const CheckedState &state, const void *chain) {
                       "the chain is not one of this compute, or is destroyed already");
 }
 
-Result<> sized_network(const tessera_denoise_network *network, const void *out_chain) {
+Result<> sized_network(const tessera_mlp_denoiser_network *network, const void *out_chain) {
     if (network == nullptr || out_chain == nullptr) {
         return make_error(Status::kInvalidArgument, "{} is NULL",
                           network == nullptr ? "network" : "out_chain");
@@ -40,8 +40,8 @@ Result<> sized_network(const tessera_denoise_network *network, const void *out_c
     return sized(network);
 }
 
-Result<> packed_layers(const CheckedState &state, const tessera_denoise_network &network) {
-    const auto packed = [&](const tessera_denoise_linear &layer) -> Result<> {
+Result<> packed_layers(const CheckedState &state, const tessera_mlp_denoiser_network &network) {
+    const auto packed = [&](const tessera_mlp_denoiser_linear &layer) -> Result<> {
         if (Result<> known = state.packed_for("pack_linear", *layer.weight); !known) return known;
         return state.placed({{operations::read("bias"), layer.bias}});
     };
@@ -50,7 +50,7 @@ Result<> packed_layers(const CheckedState &state, const tessera_denoise_network 
         if (Result<> known = packed(*layer); !known) return known;
     }
     for (std::uint32_t i = 0; i < network.block_count; ++i) {
-        const tessera_denoise_block &block = network.blocks[i];
+        const tessera_mlp_denoiser_block &block = network.blocks[i];
         if (Result<> here = state.placed(
                 {{operations::read("gamma"), block.gamma}, {operations::read("beta"), block.beta}});
             !here)
@@ -62,9 +62,9 @@ Result<> packed_layers(const CheckedState &state, const tessera_denoise_network 
     return {};
 }
 
-tessera_status create(const tessera_compute *compute, const tessera_denoise_network *network,
+tessera_status create(const tessera_compute *compute, const tessera_mlp_denoiser_network *network,
                       std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided,
-                      tessera_denoise_chain **out_chain) {
+                      tessera_mlp_denoiser_chain **out_chain) {
     CheckedState &state = CheckedState::of(compute);
     return state.answer(
         "denoise create",
@@ -76,19 +76,19 @@ tessera_status create(const tessera_compute *compute, const tessera_denoise_netw
             return packed_layers(state, operations::copy_options(network));
         },
         [&] {
-            tessera_denoise_chain *inner = nullptr;
+            tessera_mlp_denoiser_chain *inner = nullptr;
             const tessera_status status = state.inner_denoise->create(
                 &state.inner, network, max_rows, max_steps, guided, &inner);
             if (status != TESSERA_OK) return status;
             auto chain = std::make_unique<CheckedChain>(CheckedChain{
                 inner, operations::copy_options(network), max_rows, max_steps, guided});
             state.remember(chain.get(), "chain", fmt::format("of {} rows", max_rows));
-            *out_chain = reinterpret_cast<tessera_denoise_chain *>(chain.release());
+            *out_chain = reinterpret_cast<tessera_mlp_denoiser_chain *>(chain.release());
             return status;
         });
 }
 
-void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
+void destroy(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain) {
     if (chain == nullptr) return;
     CheckedState &state = CheckedState::of(compute);
     state.answer(
@@ -103,8 +103,8 @@ void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
         });
 }
 
-void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
-           const tessera_denoise_set *set) {
+void begin(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain,
+           const tessera_mlp_denoiser_set *set) {
     CheckedState &state = CheckedState::of(compute);
     state.run(
         "denoise begin",
@@ -116,14 +116,14 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
                                                       own.guided);
                 !fits)
                 return fits;
-            const tessera_denoise_set copied = operations::copy_options(set);
+            const tessera_mlp_denoiser_set copied = operations::copy_options(set);
             return state.placed({{operations::read("condition"), copied.condition},
                                  {operations::read("time"), copied.time},
                                  {operations::optional("noise"), copied.noise}});
         },
         [&] {
             CheckedChain &own = *checked_chain(chain);
-            const tessera_denoise_set copied = operations::copy_options(set);
+            const tessera_mlp_denoiser_set copied = operations::copy_options(set);
             own.rows = copied.rows;
             own.step_count = copied.step_count;
             own.next_step = 0;
@@ -131,8 +131,9 @@ void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
         });
 }
 
-void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::uint32_t first_step,
-             std::uint32_t count, const tessera_tensor *x, const tessera_tensor *model_out) {
+void advance(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain,
+             std::uint32_t first_step, std::uint32_t count, const tessera_tensor *x,
+             const tessera_tensor *model_out) {
     CheckedState &state = CheckedState::of(compute);
     state.run(
         "denoise advance",
@@ -158,8 +159,8 @@ void advance(const tessera_compute *compute, tessera_denoise_chain *chain, std::
 
 } // namespace
 
-const tessera_ext_compute_denoise *checked_denoise() {
-    static constexpr tessera_ext_compute_denoise kTable{create, destroy, begin, advance};
+const tessera_ext_mlp_denoiser *checked_denoise() {
+    static constexpr tessera_ext_mlp_denoiser kTable{create, destroy, begin, advance};
     return &kTable;
 }
 

@@ -5,8 +5,8 @@
 #include "core/result.hpp"
 
 #include <tessera/compute.h>
-#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <atomic>
 #include <initializer_list>
@@ -70,7 +70,7 @@ class CheckedState {
     };
 
     const tessera_compute &inner;
-    const tessera_ext_compute_denoise *inner_denoise;
+    const tessera_ext_mlp_denoiser *inner_denoise;
     const tessera_ext_compute_graph *inner_graph;
     tessera_compute table{};
     std::atomic<bool> stepping{false};
@@ -115,7 +115,7 @@ inline Result<> all_of(std::initializer_list<Result<>> checks) {
 
 // Fills in the operations of the table (checked_operations.cpp) and the denoise extension's.
 void set_checked_operations(tessera_compute &table);
-[[nodiscard]] const tessera_ext_compute_denoise *checked_denoise();
+[[nodiscard]] const tessera_ext_mlp_denoiser *checked_denoise();
 [[nodiscard]] const tessera_ext_compute_graph *checked_graph();
 
 } // namespace tessera

@@ -35,14 +35,15 @@ struct Rows {
 [[nodiscard]] Result<> finite_step(const tessera_reverse_step &step);
 
 // ext/draft/mlp_denoiser.h. `token_width` and the others are read off the network's weights.
-[[nodiscard]] Result<> denoise_network(const tessera_denoise_network *network,
+[[nodiscard]] Result<> denoise_network(const tessera_mlp_denoiser_network *network,
                                        std::uint32_t max_rows, std::uint32_t max_steps);
-[[nodiscard]] Result<> denoise_set(const tessera_denoise_network &network,
-                                   const tessera_denoise_set *set, std::uint32_t max_rows,
+[[nodiscard]] Result<> denoise_set(const tessera_mlp_denoiser_network &network,
+                                   const tessera_mlp_denoiser_set *set, std::uint32_t max_rows,
                                    std::uint32_t max_steps, std::uint32_t guided);
-[[nodiscard]] Result<> denoise_advance(const tessera_denoise_network &network, std::uint32_t rows,
-                                       std::uint32_t step_count, std::uint32_t next_step,
-                                       std::uint32_t first_step, std::uint32_t count,
-                                       const tessera_tensor *x, const tessera_tensor *model_out);
+[[nodiscard]] Result<> denoise_advance(const tessera_mlp_denoiser_network &network,
+                                       std::uint32_t rows, std::uint32_t step_count,
+                                       std::uint32_t next_step, std::uint32_t first_step,
+                                       std::uint32_t count, const tessera_tensor *x,
+                                       const tessera_tensor *model_out);
 
 } // namespace tessera::operands

@@ -30,7 +30,7 @@ Result<> exact(const char *name, const tessera_tensor *tensor, std::int64_t rows
 }
 
 // A packed weight (out, in) with its bias (out); 0 for what is not known yet.
-Result<> layer(const char *name, const tessera_denoise_linear &linear, std::int64_t out,
+Result<> layer(const char *name, const tessera_mlp_denoiser_linear &linear, std::int64_t out,
                std::int64_t in) {
     if (linear.weight == nullptr) return invalid("{}: weight is NULL", name);
     const tessera_tensor &weight = *linear.weight;
@@ -47,7 +47,8 @@ Result<> layer(const char *name, const tessera_denoise_linear &linear, std::int6
     return {};
 }
 
-Result<> block_layers(const tessera_denoise_block &block, std::uint32_t index, std::int64_t width) {
+Result<> block_layers(const tessera_mlp_denoiser_block &block, std::uint32_t index,
+                      std::int64_t width) {
     const auto check = [&]() -> Result<> {
         TESSERA_TRY(exact("gamma", block.gamma, 0, width));
         TESSERA_TRY(exact("beta", block.beta, 0, width));
@@ -62,10 +63,10 @@ Result<> block_layers(const tessera_denoise_block &block, std::uint32_t index, s
 }
 
 // The optional numbers of each step.
-Result<> finite_options(const tessera_denoise_set &set) {
+Result<> finite_options(const tessera_mlp_denoiser_set &set) {
     for (std::uint32_t i = 0; i < set.step_count; ++i) {
         if (set.memory != nullptr) {
-            const tessera_denoise_memory &memory = set.memory[i];
+            const tessera_mlp_denoiser_memory &memory = set.memory[i];
             for (const auto &[name, value] :
                  {std::pair("kept_scale", memory.kept_scale), std::pair("keep_x", memory.keep_x),
                   std::pair("keep_model", memory.keep_model)}) {
@@ -75,7 +76,7 @@ Result<> finite_options(const tessera_denoise_set &set) {
             }
         }
         if (set.clean != nullptr) {
-            const tessera_denoise_clean &clean = set.clean[i];
+            const tessera_mlp_denoiser_clean &clean = set.clean[i];
             for (const auto &[name, value] :
                  {std::pair("x_scale", clean.x_scale), std::pair("model_scale", clean.model_scale),
                   std::pair("low", clean.low), std::pair("high", clean.high)}) {
@@ -99,14 +100,14 @@ Result<> finite_options(const tessera_denoise_set &set) {
 
 } // namespace
 
-Result<> denoise_network(const tessera_denoise_network *network, std::uint32_t max_rows,
+Result<> denoise_network(const tessera_mlp_denoiser_network *network, std::uint32_t max_rows,
                          std::uint32_t max_steps) {
     if (network == nullptr) return invalid("network is NULL");
     if (max_rows == 0 || max_steps == 0) {
         return invalid("room for {} rows and {} steps; expected at least 1 of each", max_rows,
                        max_steps);
     }
-    const tessera_denoise_network given = operations::copy_options(network);
+    const tessera_mlp_denoiser_network given = operations::copy_options(network);
     if (!(given.epsilon >= 0.0F) || !std::isfinite(given.epsilon)) {
         return invalid("epsilon is {}; expected a finite number of at least 0", given.epsilon);
     }
@@ -125,10 +126,11 @@ Result<> denoise_network(const tessera_denoise_network *network, std::uint32_t m
     return {};
 }
 
-Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoise_set *set,
-                     std::uint32_t max_rows, std::uint32_t max_steps, std::uint32_t guided) {
+Result<> denoise_set(const tessera_mlp_denoiser_network &network,
+                     const tessera_mlp_denoiser_set *set, std::uint32_t max_rows,
+                     std::uint32_t max_steps, std::uint32_t guided) {
     if (set == nullptr) return invalid("set is NULL");
-    const tessera_denoise_set given = operations::copy_options(set);
+    const tessera_mlp_denoiser_set given = operations::copy_options(set);
     if (given.rows == 0 || given.rows > max_rows) {
         return invalid("{} rows; expected 1 to the chain's {}", given.rows, max_rows);
     }
@@ -174,7 +176,7 @@ Result<> denoise_set(const tessera_denoise_network &network, const tessera_denoi
     return {};
 }
 
-Result<> denoise_advance(const tessera_denoise_network &network, std::uint32_t rows,
+Result<> denoise_advance(const tessera_mlp_denoiser_network &network, std::uint32_t rows,
                          std::uint32_t step_count, std::uint32_t next_step,
                          std::uint32_t first_step, std::uint32_t count, const tessera_tensor *x,
                          const tessera_tensor *model_out) {

@@ -17,26 +17,26 @@ namespace tessera::table {
 
 template <class Device, class Chain>
 struct DenoiseTable {
-    // What the opaque tessera_denoise_chain is.
+    // What the opaque tessera_mlp_denoiser_chain is.
     struct Opened {
         std::unique_ptr<Chain> chain;
-        tessera_denoise_network network;
+        tessera_mlp_denoiser_network network;
         std::uint32_t max_rows, max_steps, guided;
         std::uint32_t rows = 0; // of the set under way; 0: none
         std::uint32_t step_count = 0, next_step = 0;
     };
-    static Opened &opened(tessera_denoise_chain *chain) {
+    static Opened &opened(tessera_mlp_denoiser_chain *chain) {
         return *reinterpret_cast<Opened *>(chain);
     }
-    static Result<> given(const tessera_denoise_chain *chain) {
+    static Result<> given(const tessera_mlp_denoiser_chain *chain) {
         if (chain != nullptr) return {};
         return make_error(Status::kInvalidArgument, "chain is NULL");
     }
 
     static tessera_status create(const tessera_compute *compute,
-                                 const tessera_denoise_network *network, std::uint32_t max_rows,
-                                 std::uint32_t max_steps, std::uint32_t guided,
-                                 tessera_denoise_chain **out) {
+                                 const tessera_mlp_denoiser_network *network,
+                                 std::uint32_t max_rows, std::uint32_t max_steps,
+                                 std::uint32_t guided, tessera_mlp_denoiser_chain **out) {
         const typename Device::Range range("denoise create");
         auto &device = device_of<Device>(compute);
         device.make_current();
@@ -46,19 +46,19 @@ struct DenoiseTable {
                                           max_steps, guided != 0)
                           : Result<std::unique_ptr<Chain>>(fits.error());
         if (!chain) return refused<Device>("denoise create", chain.error());
-        *out = reinterpret_cast<tessera_denoise_chain *>(new Opened{
+        *out = reinterpret_cast<tessera_mlp_denoiser_chain *>(new Opened{
             std::move(*chain), operations::copy_options(network), max_rows, max_steps, guided});
         return TESSERA_OK;
     }
 
-    static void destroy(const tessera_compute *compute, tessera_denoise_chain *chain) {
+    static void destroy(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain) {
         if (chain == nullptr) return;
         device_of<Device>(compute).make_current();
         delete &opened(chain);
     }
 
-    static void begin(const tessera_compute *compute, tessera_denoise_chain *chain,
-                      const tessera_denoise_set *set) {
+    static void begin(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain,
+                      const tessera_mlp_denoiser_set *set) {
         operate<Device>(
             compute, "denoise begin",
             [&]() -> Result<> {
@@ -70,7 +70,7 @@ struct DenoiseTable {
             },
             [&](Device &device) {
                 Opened &own = opened(chain);
-                const tessera_denoise_set begun = operations::copy_options(set);
+                const tessera_mlp_denoiser_set begun = operations::copy_options(set);
                 own.chain->begin(begun);
                 if (device.failed()) return;
                 own.rows = begun.rows;
@@ -80,7 +80,7 @@ struct DenoiseTable {
     }
 
     // After a failure on the way the chain begins again.
-    static void advance(const tessera_compute *compute, tessera_denoise_chain *chain,
+    static void advance(const tessera_compute *compute, tessera_mlp_denoiser_chain *chain,
                         std::uint32_t first_step, std::uint32_t count, const tessera_tensor *x,
                         const tessera_tensor *model_out) {
         operate<Device>(
@@ -99,7 +99,7 @@ struct DenoiseTable {
             });
     }
 
-    static constexpr tessera_ext_compute_denoise kTable{create, destroy, begin, advance};
+    static constexpr tessera_ext_mlp_denoiser kTable{create, destroy, begin, advance};
 };
 
 } // namespace tessera::table

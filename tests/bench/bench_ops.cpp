@@ -246,14 +246,14 @@ class DenoiseCase {
     DenoiseCase(const Options &options, unsigned threads, tessera_dtype precision,
                 std::uint32_t rows)
         : device_(options, threads), precision_(precision), rows_(rows),
-          chains_(*static_cast<const tessera_ext_compute_denoise *>(
-              device_.table().get_extension(&device_.table(), TESSERA_EXT_COMPUTE_DENOISE))) {
+          chains_(*static_cast<const tessera_ext_mlp_denoiser *>(
+              device_.table().get_extension(&device_.table(), TESSERA_EXT_MLP_DENOISER))) {
         for (std::int64_t i = 0; i < kBlocks; ++i) {
             blocks_.push_back({device_.tensor({kWidth}), device_.tensor({kWidth}),
                                layer(kWidth, kWidth), layer(kWidth, kWidth),
                                layer(3 * kWidth, kWidth)});
         }
-        tessera_denoise_network network{};
+        tessera_mlp_denoiser_network network{};
         network.struct_size = sizeof network;
         network.block_count = static_cast<std::uint32_t>(kBlocks);
         network.epsilon = 1e-6F;
@@ -277,7 +277,7 @@ class DenoiseCase {
 
     // A whole set: kSteps steps.
     void run() {
-        tessera_denoise_set set{};
+        tessera_mlp_denoiser_set set{};
         set.struct_size = sizeof set;
         set.rows = rows_;
         set.step_count = kSteps;
@@ -293,16 +293,16 @@ class DenoiseCase {
     }
 
   private:
-    tessera_denoise_linear layer(std::int64_t out, std::int64_t in) {
+    tessera_mlp_denoiser_linear layer(std::int64_t out, std::int64_t in) {
         return {device_.weight(out, in, precision_), device_.tensor({out})};
     }
 
     Device device_;
     tessera_dtype precision_;
     std::uint32_t rows_;
-    const tessera_ext_compute_denoise &chains_;
-    tessera_denoise_chain *chain_ = nullptr;
-    std::vector<tessera_denoise_block> blocks_;
+    const tessera_ext_mlp_denoiser &chains_;
+    tessera_mlp_denoiser_chain *chain_ = nullptr;
+    std::vector<tessera_mlp_denoiser_block> blocks_;
     const tessera_tensor *condition_ = nullptr, *time_ = nullptr, *noise_ = nullptr, *x_ = nullptr;
     std::vector<tessera_reverse_step> steps_;
 };

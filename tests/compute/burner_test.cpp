@@ -142,13 +142,13 @@ class Network {
                     .final = layer(2 * token_width, width),
                     .blocks = blocks_.data()};
     }
-    [[nodiscard]] const tessera_denoise_network *view() const { return &network_; }
+    [[nodiscard]] const tessera_mlp_denoiser_network *view() const { return &network_; }
 
   private:
     const tessera_tensor *vector(std::int64_t width) {
         return tensors_.emplace_back(compute_, random_array({width}, ++seed_, 0.2, 0.5)).view();
     }
-    tessera_denoise_linear layer(std::int64_t out, std::int64_t in) {
+    tessera_mlp_denoiser_linear layer(std::int64_t out, std::int64_t in) {
         const double scale = 0.5 / std::sqrt(static_cast<double>(in));
         const tessera_dtype precision = ++seed_ % 2 == 0 ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16;
         weights_.emplace_back(compute_, random_array({out, in}, seed_, scale), precision);
@@ -159,17 +159,17 @@ class Network {
     std::uint64_t seed_ = 0;
     std::deque<DeviceTensor> tensors_;
     std::deque<PackedWeight> weights_;
-    std::vector<tessera_denoise_block> blocks_;
-    tessera_denoise_network network_{};
+    std::vector<tessera_mlp_denoiser_block> blocks_;
+    tessera_mlp_denoiser_network network_{};
 };
 
 Array denoise(const tessera_compute &compute, std::uint32_t rows, std::int64_t width) {
     constexpr std::int64_t kTokenWidth = 16;
     constexpr std::uint32_t kSteps = 12;
-    const auto &chains = *static_cast<const tessera_ext_compute_denoise *>(
-        compute.get_extension(&compute, TESSERA_EXT_COMPUTE_DENOISE));
+    const auto &chains = *static_cast<const tessera_ext_mlp_denoiser *>(
+        compute.get_extension(&compute, TESSERA_EXT_MLP_DENOISER));
     const Network network(compute, kTokenWidth, width, 3);
-    tessera_denoise_chain *chain = nullptr;
+    tessera_mlp_denoiser_chain *chain = nullptr;
     EXPECT_EQ(chains.create(&compute, network.view(), rows, kSteps, 1, &chain), TESSERA_OK);
     const DeviceTensor condition(compute, random_array({2 * rows, width}, 100));
     const DeviceTensor time(compute, random_array({kSteps, width}, 101));
@@ -187,7 +187,7 @@ Array denoise(const tessera_compute &compute, std::uint32_t rows, std::int64_t w
                                 .reserved = 0,
                                 .index = index.view()};
     const std::vector<tessera_reverse_step> steps(kSteps, {0.98F, -0.1F, -3.0F, 0.5F, 0.9F});
-    tessera_denoise_set set{};
+    tessera_mlp_denoiser_set set{};
     set.struct_size = sizeof set;
     set.rows = rows;
     set.step_count = kSteps;

@@ -433,7 +433,7 @@ TEST_F(CheckedTest, TwoThreadsAtOnceAreNoticed) {
 TEST_F(CheckedTest, OtherExtensionsAreHidden) {
     EXPECT_EQ(compute().get_extension(&compute(), "tessera.cuda/1"), nullptr);
     EXPECT_EQ(compute().get_extension(&compute(), nullptr), nullptr);
-    EXPECT_NE(compute().get_extension(&compute(), TESSERA_EXT_COMPUTE_DENOISE), nullptr);
+    EXPECT_NE(compute().get_extension(&compute(), TESSERA_EXT_MLP_DENOISER), nullptr);
 }
 
 // A network of one block and what a chain over it needs.
@@ -463,33 +463,33 @@ struct SmallChain {
         set.steps = steps;
         set.noise = noise.view();
     }
-    static tessera_denoise_linear layer(const PackedWeight &weight, const DeviceTensor &bias) {
+    static tessera_mlp_denoiser_linear layer(const PackedWeight &weight, const DeviceTensor &bias) {
         return {weight.view(), bias.view()};
     }
     static constexpr tessera_dtype kF32 = TESSERA_DTYPE_F32;
     DeviceTensor vector, double_vector, triple_vector;
     PackedWeight square, to_two, to_three;
     DeviceTensor rows, time, noise, model_out;
-    tessera_denoise_block block{};
-    tessera_denoise_network network{};
+    tessera_mlp_denoiser_block block{};
+    tessera_mlp_denoiser_network network{};
     tessera_reverse_step steps[3] = {{1, 0.1F, -1, 0, 1}, {1, 0.1F, -1, 0, 1}, {1, 0.1F, -1, 0, 0}};
-    tessera_denoise_set set{};
+    tessera_mlp_denoiser_set set{};
 };
 
 TEST_F(CheckedTest, ChainsAreChecked) {
     const tessera_compute *c = &compute();
-    const auto *denoise = static_cast<const tessera_ext_compute_denoise *>(
-        c->get_extension(c, TESSERA_EXT_COMPUTE_DENOISE));
+    const auto *denoise = static_cast<const tessera_ext_mlp_denoiser *>(
+        c->get_extension(c, TESSERA_EXT_MLP_DENOISER));
     ASSERT_NE(denoise, nullptr);
     SmallChain small(compute());
     const DeviceTensor x(compute(), random_array({2, 8}, 7));
-    tessera_denoise_chain *chain = nullptr;
+    tessera_mlp_denoiser_chain *chain = nullptr;
 
-    tessera_denoise_network wrong = small.network;
+    tessera_mlp_denoiser_network wrong = small.network;
     wrong.final_ada = SmallChain::layer(small.square, small.vector);
     expect_error([&] { (void)denoise->create(c, &wrong, 2, 3, 0, &chain); },
                  {"denoise create", "final_ada", "(8, 8)", "(16, 8)"});
-    tessera_denoise_block wrong_block = small.block;
+    tessera_mlp_denoiser_block wrong_block = small.block;
     wrong_block.gamma = small.double_vector.view();
     wrong = small.network;
     wrong.blocks = &wrong_block;
@@ -503,13 +503,13 @@ TEST_F(CheckedTest, ChainsAreChecked) {
     ASSERT_EQ(denoise->create(c, &small.network, 2, 3, 0, &chain), TESSERA_OK);
     expect_error([&] { denoise->advance(c, chain, 0, 1, x.view(), nullptr); },
                  {"denoise advance", "before begin"});
-    tessera_denoise_set too_long = small.set;
+    tessera_mlp_denoiser_set too_long = small.set;
     too_long.step_count = 4;
     expect_error([&] { denoise->begin(c, chain, &too_long); }, {"denoise begin", "4 steps"});
-    tessera_denoise_set guided = small.set;
+    tessera_mlp_denoiser_set guided = small.set;
     guided.guided = 1;
     expect_error([&] { denoise->begin(c, chain, &guided); }, {"denoise begin", "guid"});
-    tessera_denoise_set no_noise = small.set;
+    tessera_mlp_denoiser_set no_noise = small.set;
     no_noise.noise = nullptr;
     expect_error([&] { denoise->begin(c, chain, &no_noise); }, {"denoise begin", "noise"});
 

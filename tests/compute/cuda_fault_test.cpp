@@ -7,8 +7,8 @@
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 
-#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/cuda.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -94,9 +94,9 @@ class Run {
     [[nodiscard]] std::uint64_t launches() const { return launches_; }
 
   private:
-    [[nodiscard]] const tessera_ext_compute_denoise &denoise() const {
-        return *static_cast<const tessera_ext_compute_denoise *>(
-            compute_.get_extension(&compute_, TESSERA_EXT_COMPUTE_DENOISE));
+    [[nodiscard]] const tessera_ext_mlp_denoiser &denoise() const {
+        return *static_cast<const tessera_ext_mlp_denoiser *>(
+            compute_.get_extension(&compute_, TESSERA_EXT_MLP_DENOISER));
     }
     tessera_status allocate(std::initializer_list<std::int64_t> shape, const tessera_tensor **out) {
         tessera_tensor tensor = tensor_of(shape);
@@ -132,11 +132,11 @@ class Run {
         return compute_.synchronize(&compute_);
     }
     tessera_status layer(std::int64_t out_width, std::int64_t in_width,
-                         tessera_denoise_linear *to) {
+                         tessera_mlp_denoiser_linear *to) {
         const tessera_status status = pack(out_width, in_width, TESSERA_DTYPE_BF16, &to->weight);
         return status == TESSERA_OK ? allocate({out_width}, &to->bias) : status;
     }
-    tessera_status block(tessera_denoise_block *to) {
+    tessera_status block(tessera_mlp_denoiser_block *to) {
         tessera_status status = allocate({kWidth}, &to->gamma);
         if (status == TESSERA_OK) status = allocate({kWidth}, &to->beta);
         if (status == TESSERA_OK) status = layer(kWidth, kWidth, &to->mlp_in);
@@ -145,8 +145,8 @@ class Run {
         return status;
     }
     tessera_status chain(std::uint32_t step_count) {
-        tessera_denoise_block only{};
-        tessera_denoise_network network{};
+        tessera_mlp_denoiser_block only{};
+        tessera_mlp_denoiser_network network{};
         network.blocks = &only;
         network.block_count = 1;
         network.struct_size = sizeof network;
@@ -171,7 +171,7 @@ class Run {
         tessera_random random{};
         random.struct_size = sizeof random;
         random.index = positions.view();
-        tessera_denoise_set set{};
+        tessera_mlp_denoiser_set set{};
         set.struct_size = sizeof set;
         set.rows = 4;
         set.step_count = step_count;
@@ -193,7 +193,7 @@ class Run {
     const tessera_compute &compute_;
     std::uint64_t launches_ = 0;
     std::deque<tessera_tensor> tensors_;
-    tessera_denoise_chain *chain_ = nullptr;
+    tessera_mlp_denoiser_chain *chain_ = nullptr;
     const tessera_tensor *x_ = nullptr;
 };
 

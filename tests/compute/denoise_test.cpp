@@ -87,13 +87,13 @@ class DeviceNetwork {
         network_.blocks = blocks_.data();
         network_.block_count = static_cast<std::uint32_t>(blocks_.size());
     }
-    [[nodiscard]] const tessera_denoise_network *view() const { return &network_; }
+    [[nodiscard]] const tessera_mlp_denoiser_network *view() const { return &network_; }
 
   private:
     const tessera_tensor *vector(const Array &values) {
         return tensors_.emplace_back(compute_, values).view();
     }
-    tessera_denoise_linear layer(const reference::DenoiseLinear &given, bool exact = false) {
+    tessera_mlp_denoiser_linear layer(const reference::DenoiseLinear &given, bool exact = false) {
         const tessera_dtype precision = exact ? TESSERA_DTYPE_F32 : precision_;
         return {weights_.emplace_back(compute_, given.weight, precision).view(),
                 vector(given.bias)};
@@ -103,8 +103,8 @@ class DeviceNetwork {
     tessera_dtype precision_;
     std::deque<DeviceTensor> tensors_;
     std::deque<PackedWeight> weights_;
-    std::vector<tessera_denoise_block> blocks_;
-    tessera_denoise_network network_{};
+    std::vector<tessera_mlp_denoiser_block> blocks_;
+    tessera_mlp_denoiser_network network_{};
 };
 
 struct ChainRun {
@@ -113,20 +113,20 @@ struct ChainRun {
     bool exact_ends = false;
 };
 
-const tessera_ext_compute_denoise *denoise_of(const tessera_compute &compute) {
-    return static_cast<const tessera_ext_compute_denoise *>(
-        compute.get_extension(&compute, TESSERA_EXT_COMPUTE_DENOISE));
+const tessera_ext_mlp_denoiser *denoise_of(const tessera_compute &compute) {
+    return static_cast<const tessera_ext_mlp_denoiser *>(
+        compute.get_extension(&compute, TESSERA_EXT_MLP_DENOISER));
 }
 
 reference::DenoiseResult run_chain(const tessera_compute &compute, const ChainCase &c,
                                    const reference::DenoiseNetwork &given,
                                    const reference::DenoiseSet &set, tessera_dtype precision,
                                    const Array &start, const ChainRun &run = {}) {
-    const tessera_ext_compute_denoise &denoise = *denoise_of(compute);
+    const tessera_ext_mlp_denoiser &denoise = *denoise_of(compute);
     const DeviceNetwork network(compute, given, precision, run.exact_ends);
     const auto rows = static_cast<std::uint32_t>(c.rows);
     const auto steps = static_cast<std::uint32_t>(c.steps);
-    tessera_denoise_chain *chain = nullptr;
+    tessera_mlp_denoiser_chain *chain = nullptr;
     EXPECT_EQ(denoise.create(&compute, network.view(), std::max(run.room_rows, rows), steps + 2,
                              c.guided ? 1 : 0, &chain),
               TESSERA_OK);
@@ -135,7 +135,7 @@ reference::DenoiseResult run_chain(const tessera_compute &compute, const ChainCa
     const DeviceTensor noise(compute, set.noise);
     const DeviceTensor x(compute, start);
     const DeviceTensor model_out(compute, Shape{c.rows, 2 * c.token_width});
-    tessera_denoise_set begun{};
+    tessera_mlp_denoiser_set begun{};
     begun.struct_size = sizeof begun;
     begun.rows = rows;
     begun.step_count = steps;
@@ -357,11 +357,11 @@ TEST_P(DenoiseTest, RefusesNumbersThatNoStepCanHave) {
     const DeviceTensor condition(device(), given.condition);
     const DeviceTensor time(device(), given.time);
     const DeviceTensor noise(device(), given.noise);
-    tessera_denoise_chain *chain = nullptr;
+    tessera_mlp_denoiser_chain *chain = nullptr;
     ASSERT_EQ(denoise_of(device())->create(&device(), network.view(), 2, 3, 0, &chain), TESSERA_OK);
-    const auto begin = [&](const std::vector<tessera_denoise_memory> &memory,
+    const auto begin = [&](const std::vector<tessera_mlp_denoiser_memory> &memory,
                            const std::vector<float> &guidance) {
-        tessera_denoise_set set{};
+        tessera_mlp_denoiser_set set{};
         set.struct_size = sizeof set;
         set.rows = 2;
         set.step_count = 3;

@@ -180,8 +180,8 @@ struct DenoiseSet {
     Array time;      // (steps, width)
     std::vector<tessera_reverse_step> steps;
     Array noise;                                // (steps, rows, token width)
-    std::vector<tessera_denoise_memory> memory; // of the steps; empty: none looks back
-    std::vector<tessera_denoise_clean> clean;   // of the steps; empty: nothing is bounded
+    std::vector<tessera_mlp_denoiser_memory> memory; // of the steps; empty: none looks back
+    std::vector<tessera_mlp_denoiser_clean> clean;   // of the steps; empty: nothing is bounded
     std::vector<double> step_guidance;          // in place of guidance; 1: conditional rows alone
 };
 struct DenoiseResult {

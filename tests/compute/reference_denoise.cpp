@@ -37,7 +37,7 @@ Array rows_twice(const Array &x) {
 }
 
 // Adds what the step before left to x, and leaves what this one has for the next.
-void look_back(const tessera_denoise_memory &memory, const Array &before, const Array &model,
+void look_back(const tessera_mlp_denoiser_memory &memory, const Array &before, const Array &model,
                Array &kept, Array &x) {
     for (std::int64_t row = 0; row < x.rows(); ++row) {
         for (std::int64_t i = 0; i < x.width(); ++i) {
@@ -49,7 +49,7 @@ void look_back(const tessera_denoise_memory &memory, const Array &before, const 
 }
 
 // Moves predictions to where the clean estimate lies in its range.
-void bound(const tessera_denoise_clean &clean, const Array &x, Array &model) {
+void bound(const tessera_mlp_denoiser_clean &clean, const Array &x, Array &model) {
     if (clean.low >= clean.high || clean.model_scale == 0.0F) return;
     for (std::int64_t row = 0; row < x.rows(); ++row) {
         for (std::int64_t i = 0; i < x.width(); ++i) {

@@ -26,7 +26,7 @@ static_assert(offsetof(tessera_value, as) == 8);
 static_assert(sizeof(tessera_input) == 96);
 static_assert(sizeof(tessera_entry) == 32);
 static_assert(sizeof(tessera_reverse_step) == 20);
-static_assert(sizeof(tessera_denoise_clean) == 16);
+static_assert(sizeof(tessera_mlp_denoiser_clean) == 16);
 
 // Growable structs: struct_size is first.
 template <class T>
@@ -50,8 +50,8 @@ static_assert(begins_with_size<tessera_choice>());
 static_assert(begins_with_size<tessera_reverse>());
 static_assert(begins_with_size<tessera_compute_info>());
 static_assert(begins_with_size<tessera_ext_cuda>());
-static_assert(begins_with_size<tessera_denoise_network>());
-static_assert(begins_with_size<tessera_denoise_set>());
+static_assert(begins_with_size<tessera_mlp_denoiser_network>());
+static_assert(begins_with_size<tessera_mlp_denoiser_set>());
 
 TEST(Abi, FirstFieldOfTheEntryIsItsVersion) {
     // Whatever else changes between versions, a host can always read this before calling anything.

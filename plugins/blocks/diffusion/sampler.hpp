@@ -1,5 +1,5 @@
 // Reverse diffusion steps as coefficients of compute's one formula (`tessera_reverse_step`, and
-// `tessera_denoise_memory` for the solver that looks back).
+// `tessera_mlp_denoiser_memory` for the solver that looks back).
 #pragma once
 
 #include <tessera/ext/draft/mlp_denoiser.h>
@@ -32,7 +32,7 @@ inline constexpr std::pair<Integrator, const char *> kIntegratorNames[] = {
 // All steps of one chain in running order, from the noisiest time down to 0 and then to x0.
 struct ReverseSteps {
     std::vector<tessera_reverse_step> steps;
-    std::vector<tessera_denoise_memory> memory; // empty: no step looks back
+    std::vector<tessera_mlp_denoiser_memory> memory; // empty: no step looks back
 };
 
 // Ancestral step at index i with a learned variance (interpolation between the two posterior

@@ -13,7 +13,7 @@ void apply(const sdk::Compute &compute, const Linear &layer, const sdk::View &x,
     compute.linear(x, layer.weight, {.bias = layer.bias.optional(), .activation = activation}, out);
 }
 
-tessera_denoise_linear fused_linear(const Linear &layer) {
+tessera_mlp_denoiser_linear fused_linear(const Linear &layer) {
     return {&layer.weight.view(), &layer.bias.view()};
 }
 
@@ -75,7 +75,7 @@ DenoiseChain::DenoiseChain(const sdk::Compute &compute, const TokenHead &head,
                            std::int64_t max_rows, std::int64_t max_steps, bool guided, Path path)
     : compute_(compute), head_(head), guided_(guided) {
     if (path == Path::kBest) {
-        fused_ = compute_.extension<tessera_ext_compute_denoise>(TESSERA_EXT_COMPUTE_DENOISE);
+        fused_ = compute_.extension<tessera_ext_mlp_denoiser>(TESSERA_EXT_MLP_DENOISER);
     }
     if (fused_ != nullptr) {
         create_fused(max_rows, max_steps);
@@ -134,7 +134,7 @@ void DenoiseChain::begin(const DenoiseSet &set, std::int64_t rows) {
         base_begin();
         return;
     }
-    tessera_denoise_set fused{};
+    tessera_mlp_denoiser_set fused{};
     fused.struct_size = sizeof fused;
     fused.rows = static_cast<std::uint32_t>(rows);
     fused.step_count = static_cast<std::uint32_t>(set.steps.size());
@@ -226,7 +226,7 @@ void DenoiseChain::base_step(std::int64_t step, const sdk::View &x, const sdk::V
     if (model_out != nullptr) compute_.copy(model, *model_out);
     if (memory_.empty()) return base_reverse(step, x, model);
 
-    const tessera_denoise_memory &memory = memory_[static_cast<std::size_t>(step)];
+    const tessera_mlp_denoiser_memory &memory = memory_[static_cast<std::size_t>(step)];
     compute_.reverse_step(x, model, nullptr, {memory.keep_x, memory.keep_model, 0.0f, 0.0f, 0.0f},
                           cut(kept_[step % 2], rows_));
     base_reverse(step, x, model);

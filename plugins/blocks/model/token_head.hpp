@@ -72,7 +72,7 @@ struct DenoiseSet {
         condition{};  // (rows, D), or (2 rows, D): conditional, then unconditional, when guided
     sdk::View time{}; // (steps, width), in running order
     std::span<const tessera_reverse_step> steps;
-    std::span<const tessera_denoise_memory> memory; // of the steps; empty: none looks back
+    std::span<const tessera_mlp_denoiser_memory> memory; // of the steps; empty: none looks back
     float guidance = 1.0f;
     std::span<const float> step_guidance; // in its place; 1: no unconditional rows. Empty: none
     const sdk::View *noise = nullptr;     // (steps, rows, d); NULL: drawn by `random`
@@ -114,10 +114,10 @@ class DenoiseChain {
     const TokenHead &head_;
     bool guided_;
 
-    const tessera_ext_compute_denoise *fused_ = nullptr;
-    std::vector<tessera_denoise_block> fused_blocks_;
-    tessera_denoise_network network_{};
-    tessera_denoise_chain *chain_ = nullptr;
+    const tessera_ext_mlp_denoiser *fused_ = nullptr;
+    std::vector<tessera_mlp_denoiser_block> fused_blocks_;
+    tessera_mlp_denoiser_network network_{};
+    tessera_mlp_denoiser_chain *chain_ = nullptr;
 
     // Base operations: n is rows, or 2 rows when guided. Flat buffers, cut to the set's rows.
     sdk::Tensor condition_embed_; // (n, width)
@@ -134,7 +134,7 @@ class DenoiseChain {
 
     DenoiseSet set_;
     std::vector<tessera_reverse_step> steps_;
-    std::vector<tessera_denoise_memory> memory_;
+    std::vector<tessera_mlp_denoiser_memory> memory_;
     std::vector<float> guidances_;
     std::int64_t rows_ = 0;
 };

@@ -209,8 +209,8 @@ struct tessera_compute {
     const tessera_compute_info *info;
     void                       *compute_data;
 
-    /* "tessera.compute-denoise/1", "tessera.compute-graph/1", "tessera.cuda/1"; NULL when this device does
-     * not have it. */
+    /* "tessera.compute-graph/1", "tessera.cuda/1", "tessera.mlp-denoiser.draft/1"; NULL when this
+     * device does not have it. */
     const void *(*get_extension)(const tessera_compute *compute, const char *id);
 
     /* ---- memory ---------------------------------------------------------------------------- */

@@ -3,8 +3,8 @@
 #include "compute/cpu/ops.hpp"
 #include "core/log.hpp"
 
-#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -92,7 +92,7 @@ Result<tessera_tensor> Cpu::allocate(const tessera_tensor &wanted) {
 }
 
 const void *Cpu::extension(std::string_view id) {
-    if (id == TESSERA_EXT_COMPUTE_DENOISE) return denoise_extension();
+    if (id == TESSERA_EXT_MLP_DENOISER) return denoise_extension();
     return id == TESSERA_EXT_COMPUTE_GRAPH ? graph_extension() : nullptr;
 }
 

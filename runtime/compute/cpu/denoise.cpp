@@ -1,4 +1,4 @@
-// "tessera.compute-denoise/1": the diffusion head of MAR as one parallel region per call.
+// "tessera.mlp-denoiser.draft/1": the diffusion head of MAR as one parallel region per call.
 //
 // What does not depend on the noisy token is taken out of the loop: the condition embedding once
 // per set, and the modulations of several steps in one product before those steps run. Tokens are
@@ -75,7 +75,7 @@ void product(const GemmKernels &gemm, Region &region, const GemmCall &call) {
 class DenoiseChain {
   public:
     static Result<std::unique_ptr<DenoiseChain>> create(Cpu &cpu,
-                                                        const tessera_denoise_network &network,
+                                                        const tessera_mlp_denoiser_network &network,
                                                         std::uint32_t max_rows,
                                                         std::uint32_t max_steps, bool guided);
     ~DenoiseChain() {
@@ -84,7 +84,7 @@ class DenoiseChain {
     DenoiseChain(const DenoiseChain &) = delete;
     DenoiseChain &operator=(const DenoiseChain &) = delete;
 
-    void begin(const tessera_denoise_set &set);
+    void begin(const tessera_mlp_denoiser_set &set);
     void advance(std::int64_t first_step, std::int64_t count, const tessera_tensor &x,
                  const tessera_tensor *model_out);
 
@@ -104,8 +104,8 @@ class DenoiseChain {
         : cpu_(cpu), gemm_(cpu.kernels().gemm), norm_(cpu.kernels().norm),
           elementwise_(cpu.kernels().elementwise) {}
 
-    Result<Layer> layer(const tessera_denoise_linear &linear) const;
-    Result<> take_network(const tessera_denoise_network &network);
+    Result<Layer> layer(const tessera_mlp_denoiser_linear &linear) const;
+    Result<> take_network(const tessera_mlp_denoiser_network &network);
     Result<> allocate_all();
     template <class T>
     bool allocate(T *&memory, std::int64_t count);
@@ -158,9 +158,9 @@ class DenoiseChain {
 
     Set set_;
     std::vector<tessera_reverse_step> steps_;
-    std::vector<tessera_denoise_memory> step_memory_; // empty: no step keeps anything
+    std::vector<tessera_mlp_denoiser_memory> step_memory_; // empty: no step keeps anything
     std::vector<float> guidances_;                    // of the steps; empty: set_.guidance
-    std::vector<tessera_denoise_clean> cleans_;       // of the steps; empty: nothing is bounded
+    std::vector<tessera_mlp_denoiser_clean> cleans_;  // of the steps; empty: nothing is bounded
     Group current_; // whose modulations are in modulation_
 
     std::vector<void *> memory_;
@@ -180,14 +180,14 @@ class DenoiseChain {
 
 // ---- creation ----
 
-Result<Layer> DenoiseChain::layer(const tessera_denoise_linear &linear) const {
+Result<Layer> DenoiseChain::layer(const tessera_mlp_denoiser_linear &linear) const {
     const auto matrix = packed_matrix(cpu_, *linear.weight);
     if (!matrix) return matrix.error();
     return Layer{*matrix, data_of(*linear.bias), gemm_takes_bf16(gemm_, *matrix)};
 }
 
-Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
-    const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
+Result<> DenoiseChain::take_network(const tessera_mlp_denoiser_network &network) {
+    const auto take = [this](Layer &to, const tessera_mlp_denoiser_linear &from) -> Result<> {
         const auto made = layer(from);
         if (!made) return made.error();
         to = *made;
@@ -202,7 +202,7 @@ Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
     }
     ada_bf16_ = final_ada_.takes_bf16;
     for (std::uint32_t i = 0; i < network.block_count; ++i) {
-        const tessera_denoise_block &from = network.blocks[i];
+        const tessera_mlp_denoiser_block &from = network.blocks[i];
         Block block{data_of(*from.gamma), data_of(*from.beta), {}, {}, {}};
         for (const auto &[to, linear] : {std::pair{&block.mlp_in, &from.mlp_in},
                                          {&block.mlp_out, &from.mlp_out},
@@ -274,10 +274,9 @@ Result<> DenoiseChain::allocate_all() {
     return {};
 }
 
-Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cpu &cpu,
-                                                           const tessera_denoise_network &network,
-                                                           std::uint32_t max_rows,
-                                                           std::uint32_t max_steps, bool guided) {
+Result<std::unique_ptr<DenoiseChain>>
+DenoiseChain::create(Cpu &cpu, const tessera_mlp_denoiser_network &network, std::uint32_t max_rows,
+                     std::uint32_t max_steps, bool guided) {
     std::unique_ptr<DenoiseChain> chain(new DenoiseChain(cpu));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
@@ -440,7 +439,7 @@ void DenoiseChain::finish_row(std::int64_t r, const Group &group, std::int64_t s
 // Moves predictions to where the clean estimate lies in its range.
 void DenoiseChain::bound_row(std::int64_t step, const float *x, float *model) const {
     if (cleans_.empty()) return;
-    const tessera_denoise_clean &clean = cleans_[static_cast<std::size_t>(step)];
+    const tessera_mlp_denoiser_clean &clean = cleans_[static_cast<std::size_t>(step)];
     if (!(clean.low < clean.high) || clean.model_scale == 0) return;
     for (std::int64_t i = 0; i < token_width_; ++i) {
         const float of_x = clean.x_scale * x[i];
@@ -460,7 +459,7 @@ void DenoiseChain::reverse_row(std::int64_t token, std::int64_t step, float *x, 
     const float *before = kept_ + ((step + 1) % 2 * max_rows_ + token) * stride;
     if (!step_memory_.empty()) {
         float *after = kept_ + (step % 2 * max_rows_ + token) * stride;
-        const tessera_denoise_memory &memory = step_memory_[s];
+        const tessera_mlp_denoiser_memory &memory = step_memory_[s];
         for (std::int64_t i = 0; i < token_width_; ++i) {
             after[i] = memory.keep_x * x[i] + memory.keep_model * model[i];
         }
@@ -472,7 +471,7 @@ void DenoiseChain::reverse_row(std::int64_t token, std::int64_t step, float *x, 
 
 // ---- a set ----
 
-void DenoiseChain::begin(const tessera_denoise_set &given) {
+void DenoiseChain::begin(const tessera_mlp_denoiser_set &given) {
     set_ = {.rows = given.rows,
             .step_count = given.step_count,
             .guided = given.guided != 0,

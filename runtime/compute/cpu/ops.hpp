@@ -22,7 +22,7 @@ TESSERA_PACKS(TESSERA_PACKER)
 Result<PackedMatrix> packed_matrix(const Cpu &cpu, const tessera_tensor &packed);
 
 // ---- extensions: denoise.cpp ----
-// "tessera.compute-denoise/1"
+// "tessera.mlp-denoiser.draft/1"
 const void *denoise_extension();
 // "tessera.compute-graph/1": graph.cpp
 const void *graph_extension();

@@ -107,7 +107,7 @@ Cuda::~Cuda() {
 }
 
 const void *Cuda::extension(std::string_view id) const {
-    if (id == TESSERA_EXT_COMPUTE_DENOISE) return denoise_extension();
+    if (id == TESSERA_EXT_MLP_DENOISER) return denoise_extension();
     if (id == TESSERA_EXT_COMPUTE_GRAPH) return graph_extension();
     if (id == TESSERA_EXT_CUDA) return &extension_;
     return nullptr;

@@ -1,6 +1,6 @@
-// "tessera.compute-denoise/1": the diffusion head of MAR. The condition embedding is made once per
-// set and the modulations of many steps in one product per layer; then the steps run, a few in one
-// unit of about a millisecond, in one of two ways that agree within the rounding of bf16:
+// "tessera.mlp-denoiser.draft/1": the diffusion head of MAR. The condition embedding is made once
+// per set and the modulations of many steps in one product per layer; then the steps run, a few in
+// one unit of about a millisecond, in one of two ways that agree within the rounding of bf16:
 //
 // - the persistent kernel (denoise_persistent.cuh), where the blocks' products are bf16, the device
 //   has cooperative launches and tensor cores for bf16 (capability 8.0), and a tile of rows fits
@@ -33,18 +33,18 @@ struct Layer {
 
 } // namespace
 
-// What a tessera_denoise_chain of this backend points to.
+// What a tessera_mlp_denoiser_chain of this backend points to.
 class DenoiseChain {
   public:
     static Result<std::unique_ptr<DenoiseChain>> create(Cuda &cuda,
-                                                        const tessera_denoise_network &network,
+                                                        const tessera_mlp_denoiser_network &network,
                                                         std::uint32_t max_rows,
                                                         std::uint32_t max_steps, bool guided);
     ~DenoiseChain();
     DenoiseChain(const DenoiseChain &) = delete;
     DenoiseChain &operator=(const DenoiseChain &) = delete;
 
-    void begin(const tessera_denoise_set &set);
+    void begin(const tessera_mlp_denoiser_set &set);
     void advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
                  const tessera_tensor *model_out);
 
@@ -57,8 +57,8 @@ class DenoiseChain {
     using GraphKey = std::tuple<std::int64_t, std::int64_t, std::int32_t>;
 
     explicit DenoiseChain(Cuda &cuda) : cuda_(cuda) {}
-    Result<> take_network(const tessera_denoise_network &network);
-    Result<Layer> layer(const tessera_denoise_linear &linear) const;
+    Result<> take_network(const tessera_mlp_denoiser_network &network);
+    Result<Layer> layer(const tessera_mlp_denoiser_linear &linear) const;
     Result<> allocate_all();
     Result<> plan_persistent();
     template <class T>
@@ -73,7 +73,7 @@ class DenoiseChain {
     }
     [[nodiscard]] NormLayer norm_layer(std::size_t block) const;
     [[nodiscard]] StepShape shape(std::int64_t network_rows, std::int32_t offset) const;
-    void upload_steps(const tessera_denoise_set &set);
+    void upload_steps(const tessera_mlp_denoiser_set &set);
     void multiply(const Layer &layer, const Feed &from, std::int64_t rows, float *out,
                   std::int64_t out_stride);
     void open_chunk(std::uint32_t step);
@@ -130,7 +130,7 @@ class DenoiseChain {
 
 // ---- creation ----
 
-Result<Layer> DenoiseChain::layer(const tessera_denoise_linear &linear) const {
+Result<Layer> DenoiseChain::layer(const tessera_mlp_denoiser_linear &linear) const {
     const PackedWeight *weight = cuda_.find(*linear.weight);
     if (weight == nullptr) {
         return make_error(Status::kInvalidArgument,
@@ -140,8 +140,8 @@ Result<Layer> DenoiseChain::layer(const tessera_denoise_linear &linear) const {
     return Layer{*weight, data_of(*linear.bias)};
 }
 
-Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
-    const auto take = [this](Layer &to, const tessera_denoise_linear &from) -> Result<> {
+Result<> DenoiseChain::take_network(const tessera_mlp_denoiser_network &network) {
+    const auto take = [this](Layer &to, const tessera_mlp_denoiser_linear &from) -> Result<> {
         const auto made = layer(from);
         if (!made) return made.error();
         to = *made;
@@ -153,7 +153,7 @@ Result<> DenoiseChain::take_network(const tessera_denoise_network &network) {
     TESSERA_TRY(take(final_ada_, network.final_ada));
     TESSERA_TRY(take(final_, network.final));
     for (std::uint32_t i = 0; i < network.block_count; ++i) {
-        const tessera_denoise_block &from = network.blocks[i];
+        const tessera_mlp_denoiser_block &from = network.blocks[i];
         Block block{data_of(*from.gamma), data_of(*from.beta), {}, {}, {}};
         TESSERA_TRY(take(block.mlp_in, from.mlp_in));
         TESSERA_TRY(take(block.mlp_out, from.mlp_out));
@@ -258,10 +258,9 @@ Result<> DenoiseChain::plan_persistent() {
     return {};
 }
 
-Result<std::unique_ptr<DenoiseChain>> DenoiseChain::create(Cuda &cuda,
-                                                           const tessera_denoise_network &network,
-                                                           std::uint32_t max_rows,
-                                                           std::uint32_t max_steps, bool guided) {
+Result<std::unique_ptr<DenoiseChain>>
+DenoiseChain::create(Cuda &cuda, const tessera_mlp_denoiser_network &network,
+                     std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
     std::unique_ptr<DenoiseChain> chain(new DenoiseChain(cuda));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
@@ -314,20 +313,20 @@ StepShape DenoiseChain::shape(std::int64_t network_rows, std::int32_t offset) co
 
 // ---- a set ----
 
-void DenoiseChain::upload_steps(const tessera_denoise_set &set) {
+void DenoiseChain::upload_steps(const tessera_mlp_denoiser_set &set) {
     entries_.clear();
     guided_steps_.clear();
     for (std::uint32_t i = 0; i < set.step_count; ++i) {
         const float guidance = set.step_guidance != nullptr ? set.step_guidance[i] : set.guidance;
         entries_.push_back(
-            {set.steps[i], set.memory != nullptr ? set.memory[i] : tessera_denoise_memory{},
-             set.clean != nullptr ? set.clean[i] : tessera_denoise_clean{}, guidance});
+            {set.steps[i], set.memory != nullptr ? set.memory[i] : tessera_mlp_denoiser_memory{},
+             set.clean != nullptr ? set.clean[i] : tessera_mlp_denoiser_clean{}, guidance});
         guided_steps_.push_back(set.step_guidance == nullptr || guidance != 1.0F);
     }
     cuda_.copy_in(entries_.data(), entries_.size() * sizeof(StepEntry), steps_);
 }
 
-void DenoiseChain::begin(const tessera_denoise_set &set) {
+void DenoiseChain::begin(const tessera_mlp_denoiser_set &set) {
     rows_ = set.rows;
     step_count_ = set.step_count;
     guided_set_ = set.guided != 0;

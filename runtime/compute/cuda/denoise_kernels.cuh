@@ -28,8 +28,8 @@ struct Feed {
 
 struct StepEntry {
     tessera_reverse_step coefficients;
-    tessera_denoise_memory memory;
-    tessera_denoise_clean clean;
+    tessera_mlp_denoiser_memory memory;
+    tessera_mlp_denoiser_clean clean;
     float guidance;
 };
 

@@ -23,7 +23,7 @@ TESSERA_PACKS(TESSERA_PACKER)
 void copy_strided(Cuda &cuda, const tessera_tensor &from, const tessera_tensor &to);
 
 // ---- extensions: denoise.cu ----
-// "tessera.compute-denoise/1"
+// "tessera.mlp-denoiser.draft/1"
 const void *denoise_extension();
 // "tessera.compute-graph/1": graph.cu
 const void *graph_extension();

@@ -13,7 +13,7 @@ namespace tessera::cuda {
 
 // The prediction, moved to where the clean estimate lies in its range. Not a number stays one.
 [[nodiscard]] __device__ inline float bounded(float x, float model,
-                                              const tessera_denoise_clean &clean) {
+                                              const tessera_mlp_denoiser_clean &clean) {
     if (!(clean.low < clean.high) || clean.model_scale == 0.0F) return model;
     const float of_x = clean.x_scale * x;
     const float estimate = of_x + clean.model_scale * model;

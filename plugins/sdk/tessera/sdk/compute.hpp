@@ -4,8 +4,8 @@
 #pragma once
 
 #include <tessera/compute.h>
-#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/sdk/tensor.hpp>
 
 #include <cmath>

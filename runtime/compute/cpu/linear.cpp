@@ -37,6 +37,17 @@ void read_floats(const std::byte *from, tessera_dtype dtype, std::int64_t stride
     }
 }
 
+// A row of activations into element `at` of a copy, which is bf16 or float32.
+void copy_row(const GemmKernels &gemm, const float *row, std::int64_t width, bool to_bf16,
+              std::byte *copy, std::int64_t at) {
+    if (to_bf16) {
+        gemm.to_bf16(row, width, reinterpret_cast<std::uint16_t *>(copy) + at);
+    } else {
+        std::memcpy(reinterpret_cast<float *>(copy) + at, row,
+                    static_cast<std::size_t>(width) * sizeof(float));
+    }
+}
+
 } // namespace
 
 Result<tessera_tensor> pack_linear(Cpu &cpu, const tessera_tensor &weight,
@@ -144,16 +155,8 @@ void linear(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &weight,
         const std::int64_t blocks = copies ? (rows->count + kRowsOfPiece - 1) / kRowsOfPiece : 0;
         region.for_each(blocks, [&](std::int64_t block) {
             const std::int64_t end = std::min(rows->count, (block + 1) * kRowsOfPiece);
-            for (std::int64_t r = block * kRowsOfPiece; r < end; ++r) {
-                const float *row = from + r * rows->stride;
-                if (to_bf16) {
-                    gemm.to_bf16(row, rows->width,
-                                 reinterpret_cast<std::uint16_t *>(copy) + r * stride);
-                } else {
-                    std::memcpy(reinterpret_cast<float *>(copy) + r * stride, row,
-                                static_cast<std::size_t>(rows->width) * sizeof(float));
-                }
-            }
+            for (std::int64_t r = block * kRowsOfPiece; r < end; ++r)
+                copy_row(gemm, from + r * rows->stride, rows->width, to_bf16, copy, r * stride);
         });
         region.for_each(gemm_pieces(gemm, call),
                         [&](std::int64_t piece) { run_piece(gemm, call, piece); });

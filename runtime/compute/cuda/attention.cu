@@ -91,6 +91,36 @@ struct Running {
     }
 };
 
+// The queries of a block, scaled; zeros beyond the last one.
+__device__ void load_queries(const Call &call, std::int64_t image, std::int64_t head,
+                             std::int64_t first_query, float *queries) {
+    for (std::int64_t i = threadIdx.x; i < kQueries * call.width; i += kThreads) {
+        const std::int64_t query = first_query + i / call.width;
+        queries[i] = query < call.queries
+                         ? call.query.at(image, query, head)[i % call.width] * call.scale
+                         : 0.0F;
+    }
+}
+
+// The rows of a warp, kOwn from `first_query` on.
+template <int Columns>
+__device__ void write_outputs(const Call &call, std::int64_t image, std::int64_t head,
+                              std::int64_t first_query, const Running<Columns> *running) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    for (int q = 0; q < kOwn; ++q) {
+        const std::int64_t query = first_query + q;
+        if (query >= call.queries) break;
+        const float sum = running[q].sum;
+        for (int c = 0; c < Columns; ++c) {
+            const std::int64_t column = lane + c * static_cast<int>(kWarp);
+            if (column >= call.width) break;
+            // A query that sees no key gets zeros; a sum of zero there is exact.
+            call.out.at(image, query, head)[column] =
+                sum == 0.0F ? 0.0F : running[q].values[c] / sum;
+        }
+    }
+}
+
 // Shared memory: queries (kQueries, width), a tile of keys or values (kKeys, width + 1).
 template <int Columns>
 __global__ void attend(Call call) {
@@ -102,12 +132,7 @@ __global__ void attend(Call call) {
     const std::int64_t first_query = static_cast<std::int64_t>(blockIdx.x) * kQueries;
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     const int first_own = static_cast<int>(threadIdx.x / kWarp) * kOwn;
-    for (std::int64_t i = threadIdx.x; i < kQueries * call.width; i += kThreads) {
-        const std::int64_t query = first_query + i / call.width;
-        queries[i] = query < call.queries
-                         ? call.query.at(image, query, head)[i % call.width] * call.scale
-                         : 0.0F;
-    }
+    load_queries(call, image, head, first_query, queries);
     Running<Columns> running[kOwn];
     for (std::int64_t first_key = 0; first_key < call.keys; first_key += kKeys) {
         bool visible[kOwn];
@@ -147,18 +172,7 @@ __global__ void attend(Call call) {
             }
         }
     }
-    for (int q = 0; q < kOwn; ++q) {
-        const std::int64_t query = first_query + first_own + q;
-        if (query >= call.queries) break;
-        const float sum = running[q].sum;
-        for (int c = 0; c < Columns; ++c) {
-            const std::int64_t column = lane + c * static_cast<int>(kWarp);
-            if (column >= call.width) break;
-            // A query that sees no key gets zeros; a sum of zero there is exact.
-            call.out.at(image, query, head)[column] =
-                sum == 0.0F ? 0.0F : running[q].values[c] / sum;
-        }
-    }
+    write_outputs(call, image, head, first_query + first_own, running);
 }
 
 template <int Columns>

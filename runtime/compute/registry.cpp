@@ -119,8 +119,12 @@ Result<Compute> Compute::open(std::string_view text, const ComputeOptions &optio
         return make_error(opened.error().status, "compute backend \"{}\": {}", (*backend)->name,
                           opened.error().message);
     }
-    auto parts = std::make_unique<Parts>(std::move(*opened));
-    if (options.checked) parts->checked.emplace(*parts->opened);
+    return adopt(std::move(*opened), options.checked);
+}
+
+Compute Compute::adopt(OpenedCompute opened, bool checked) {
+    auto parts = std::make_unique<Parts>(std::move(opened));
+    if (checked) parts->checked.emplace(*parts->opened);
     return Compute(std::move(parts));
 }
 

@@ -38,6 +38,8 @@ class Compute {
   public:
     // `backend`: a name of compute_backends(), or "best": the first that is not missing; options.
     static Result<Compute> open(std::string_view backend, const ComputeOptions &options = {});
+    // Round a table that the caller opened by itself, such as a device of a test.
+    static Compute adopt(OpenedCompute opened, bool checked = false);
     // Why `open` would not find that backend here; it looks at no option.
     static Result<> find(std::string_view backend);
 

@@ -1,12 +1,17 @@
 #include "devices.hpp"
 
+#include "reference_device.hpp"
+
 #include "compute/cpu/dispatch.hpp"
 
 namespace tessera::testing {
 
 namespace {
 
+const std::string kReference = "reference";
+
 Compute open_device(const std::string &backend, unsigned threads) {
+    if (backend == kReference) return Compute::adopt(reference::open_reference_compute(), true);
     ComputeOptions options;
     options.threads = threads;
     options.checked = true;
@@ -17,7 +22,7 @@ Compute open_device(const std::string &backend, unsigned threads) {
 
 } // namespace
 
-std::vector<DeviceConfig> device_configs() {
+std::vector<DeviceConfig> backend_configs() {
     std::vector<DeviceConfig> configs;
     for (const ComputeBackend &backend : compute_backends()) {
         if (*backend.missing != '\0') continue;
@@ -33,8 +38,14 @@ std::vector<DeviceConfig> device_configs() {
     return configs;
 }
 
+std::vector<DeviceConfig> device_configs() {
+    std::vector<DeviceConfig> configs = backend_configs();
+    configs.push_back({kReference, kReference});
+    return configs;
+}
+
 std::vector<DeviceConfig> denoise_device_configs() {
-    std::vector<DeviceConfig> configs = device_configs();
+    std::vector<DeviceConfig> configs = backend_configs();
     if (configs.front().name == "cuda") configs.push_back({"cuda_graphs", "cuda:denoise_graphs=1"});
     return configs;
 }

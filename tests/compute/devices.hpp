@@ -1,5 +1,5 @@
 // The devices that every operation test runs on: all backends of the build, all instruction set
-// levels of this machine, always behind the checked table.
+// levels of this machine, and the reference as one more backend; always behind the checked table.
 #pragma once
 
 #include "compute/registry.hpp"
@@ -17,6 +17,8 @@ struct DeviceConfig {
 };
 
 std::vector<DeviceConfig> device_configs();
+// Those that have extensions: without the reference.
+std::vector<DeviceConfig> backend_configs();
 // And cuda once more, with denoise chains as graphs.
 std::vector<DeviceConfig> denoise_device_configs();
 

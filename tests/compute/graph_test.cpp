@@ -24,7 +24,7 @@ class GraphTest : public DeviceTest {
             const_cast<std::function<void()> *>(&calls), out);
     }
 };
-TESSERA_ON_ALL_DEVICES(GraphTest);
+TESSERA_ON_DEVICES(GraphTest, backend_configs());
 
 // A small network with all that a graph has to keep: ranks and indices of the host, scratch memory
 // (bf16 products), indices of the device.

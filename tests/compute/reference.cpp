@@ -137,6 +137,7 @@ Product attention(const Array &query, const Array &key, const Array &value,
         for (double &w : weight) total += (w = std::exp(w - largest));
         for (std::int64_t d = 0; d < width; ++d) {
             for (std::int64_t j = 0; j < keys; ++j) {
+                if (weight[static_cast<size_t>(j)] == 0) continue; // 0 times anything
                 const double term = weight[static_cast<size_t>(j)] / total * value.at(b, j, h, d);
                 result.value.at(b, i, h, d) += term;
                 result.magnitude.at(b, i, h, d) += std::abs(term);

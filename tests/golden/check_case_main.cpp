@@ -29,8 +29,9 @@ struct Options {
 int run(const Options &options) {
     tessera::ComputeOptions compute_options;
     compute_options.threads = options.threads;
-    compute_options.isa = options.isa;
-    auto compute = tessera::Compute::open(options.backend, compute_options);
+    auto compute = tessera::Compute::open(
+        options.isa.empty() ? options.backend : options.backend + ":isa=" + options.isa,
+        compute_options);
     if (!compute) {
         std::fprintf(stderr, "tessera-check-case: %s\n", compute.error().message.c_str());
         return kBadInput;

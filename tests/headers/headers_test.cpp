@@ -70,8 +70,7 @@ TEST(Abi, TheUmbrellaHasEveryHeaderButDrafts) {
     int count = 0;
     for (const auto &entry : fs::recursive_directory_iterator(abi)) {
         const std::string name = fs::relative(entry.path(), abi).string();
-        const bool draft = name.starts_with("tessera/ext/draft/") ||
-                           name == "tessera/ext/draft/mlp_denoiser.h"; // which is to become one
+        const bool draft = name.starts_with("tessera/ext/draft/");
         if (entry.path().extension() != ".h" || draft || name == "tessera/tessera.h") continue;
         EXPECT_NE(umbrella.find("#include <" + name + ">"), std::string::npos) << name;
         ++count;

@@ -2,8 +2,8 @@
 
 #include "compute/cuda/ops.hpp"
 
-#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/values/half.hpp>
 
 #include <algorithm>

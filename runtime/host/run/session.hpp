@@ -43,7 +43,7 @@ struct SessionConfig {
     std::string model;   // path or bundled name ("materials"); empty: none
     std::string backend; // as in compute/registry.hpp; empty: the best there is
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
-    std::uint32_t threads = 0; // for computing; 0: one per core
+    std::uint32_t threads = 0;     // for computing; 0: one per core
     FrameTarget *frames = nullptr; // where pictures go; outlives the session; nullptr: dropped
     // Where tensors stay that lie on a device; outlives the session. nullptr: features are read as
     // they come.

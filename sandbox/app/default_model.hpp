@@ -8,9 +8,10 @@
 
 namespace tessera {
 
-// The bundled one for the default plugin; none for a plugin that was named and is another.
+// The bundled one of a plugin; none for a plugin that was named and has none.
 inline std::string default_model(std::string_view plugin) {
-    return plugin.empty() || plugin == kDefaultPlugin ? "materials" : "";
+    if (plugin.empty() || plugin == "org.tessera.texture") return "materials";
+    return plugin == kDefaultPlugin ? "materials_mar" : "";
 }
 
 } // namespace tessera

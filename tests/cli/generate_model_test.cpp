@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const fs::path kModel = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials";
+const fs::path kModel = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar";
 
 class GenerateModel : public testing::Test {
   protected:

@@ -38,7 +38,10 @@ class IndexReader : public nlohmann::json_sax<nlohmann::json> {
     bool binary(binary_t & /*value*/) override { return value("binary data"); }
 
     bool string(string_t &text) override {
-        if (depth_ == 2 && member_ == "metadata") index.metadata[key_] = std::move(text);
+        if (depth_ == 2 && member_ == "metadata") {
+            index.metadata[key_] = std::move(text);
+            return true;
+        }
         if (!in_map()) return depth_ > 0 || fail("it is a text, not an object");
         if (!is_plain_name(text)) {
             return fail(fmt::format("the shard of {} is {}; expected the name of a file next to "

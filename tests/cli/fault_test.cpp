@@ -39,9 +39,10 @@ FaultyRun run_with(const std::string &fault) {
                            {"TESSERA_FAULT", fault},
                            {"TESSERA_FAULT_REPORT", (reports.path() / "report").string()}};
     FaultyRun run;
-    run.outcome = test::run_program(
-        TESSERA_GENERATE,
-        {"-m", kModel.string(), "--steps", "1", "--threads", "2", "-o", "out.png"}, options);
+    run.outcome = test::run_program(TESSERA_GENERATE,
+                                    {"--plugin", "org.tessera.mar", "-m", kModel.string(),
+                                     "--steps", "1", "--threads", "2", "-o", "out.png"},
+                                    options);
     std::istringstream report(test::read_text(reports.path() / "report"));
     std::string name;
     for (long count = 0; report >> name >> count;) run.counts[name] = count;

@@ -23,6 +23,7 @@ class TexturePlugin : public testing::Test {
   protected:
     void open(const std::string &model = data_path("weights.safetensors"), unsigned threads = 1,
               std::uint32_t budget_us = 0) {
+        session_.reset(); // before what it draws into
         frames_ =
             std::make_unique<MemoryFrames>([this](const tessera_tensor &frame, const FrameInfo &) {
                 Image image{static_cast<std::uint32_t>(frame.shape[1]),

@@ -1,6 +1,6 @@
 #include "assets/image_file.hpp"
 
-#include "assets/jpeg.hpp"
+#include "assets/image/jpeg.hpp"
 #include "assets/mapped_file.hpp"
 #include "assets/output_file.hpp"
 

@@ -1,4 +1,4 @@
-#include "assets/jpeg.hpp"
+#include "assets/image/jpeg.hpp"
 
 #include <turbojpeg.h>
 

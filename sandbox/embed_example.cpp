@@ -230,7 +230,7 @@ Result<void> play(VulkanDevice &device, const std::string &model, const std::str
     image.pixels.resize(std::size_t{image.width} * image.height * 4);
     std::memcpy(image.pixels.data(), texture->pixels.bytes.data(), image.pixels.size());
     std::printf("%d pictures, the last one of %u x %u\n", pictures, image.width, image.height);
-    return write_png(output, image);
+    return write_image(output, image);
 }
 
 Result<void> embed(Engine &engine, bool validation, const std::string &model,

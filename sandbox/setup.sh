@@ -6,7 +6,8 @@ packages_build=(
   libvulkan-dev libvulkan-volk-dev mesa-vulkan-drivers
   libglfw3-dev libimgui-dev libstb-dev libglm-dev fonts-dejavu-core
   libvkfft-dev glslang-dev glslang-tools spirv-tools
-  libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libturbojpeg0-dev
+  libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg62-turbo-dev
+  libwebp-dev liblcms2-dev libexif-dev libxxhash-dev
 )
 packages_test=(
   libgtest-dev libgmock-dev libdnnl-dev vulkan-validationlayers xvfb xauth

@@ -1,89 +1,93 @@
 #include "assets/image_resize.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
+
+#include <stb/stb_image_resize.h>
 
 namespace tessera {
 namespace {
 
-// Which source pixels a target pixel covers along one axis.
-struct Cover {
-    std::uint32_t first = 0;
-    std::vector<float> weights; // sum 1
+Result<void> check(const Image &image, std::uint32_t channels, std::uint32_t width,
+                   std::uint32_t height) {
+    const bool has_pixels =
+        image.channels == channels && image.width > 0 && image.height > 0 &&
+        image.pixels.size() == std::size_t{image.width} * image.height * channels;
+    if (has_pixels && width > 0 && height > 0 && width <= kMaxImageSide &&
+        height <= kMaxImageSide) {
+        return {};
+    }
+    return make_error(
+        Status::kInvalidArgument,
+        "picture of {} x {} with {} channels for {} x {} pixels; expected {} channels "
+        "and sizes from 1 to {}",
+        image.width, image.height, image.channels, width, height, channels, kMaxImageSide);
+}
+
+// The part of the source, in fractions of its sides.
+struct Part {
+    double left = 0;
+    double top = 0;
+    double right = 1;
+    double bottom = 1;
 };
 
-// Targets of `size` pixels over [begin, begin + length) of the source. Where that enlarges, a
-// target covers one source pixel's width round its centre: linear interpolation.
-std::vector<Cover> covers(std::uint32_t size, double begin, double length, std::uint32_t source) {
-    std::vector<Cover> all(size);
-    const double step = length / size;
-    const double half = std::max(step, 1.0) / 2;
-    for (std::uint32_t i = 0; i < size; ++i) {
-        const double centre = begin + (i + 0.5) * step;
-        const double low = std::max(centre - half, 0.0);
-        const double high = std::min(centre + half, static_cast<double>(source));
-        all[i].first = static_cast<std::uint32_t>(low);
-        for (std::uint32_t p = all[i].first; p < source && p < high; ++p) {
-            const double part = std::min(high, p + 1.0) - std::max(low, static_cast<double>(p));
-            all[i].weights.push_back(static_cast<float>(part / (high - low)));
-        }
+// Areas where that reduces, straight lines between pixels where it enlarges.
+Result<Image> resize(const Image &image, const Part &part, std::uint32_t width,
+                     std::uint32_t height, stbir_colorspace space) {
+    Image out{width, height, image.channels, {}};
+    out.pixels.resize(std::size_t{width} * height * image.channels);
+    const auto filter = [](double source, std::uint32_t target) {
+        return source > target ? STBIR_FILTER_BOX : STBIR_FILTER_TRIANGLE;
+    };
+    const int channels = static_cast<int>(image.channels);
+    const int done = stbir_resize_region(
+        image.pixels.data(), static_cast<int>(image.width), static_cast<int>(image.height), 0,
+        out.pixels.data(), static_cast<int>(width), static_cast<int>(height), 0, STBIR_TYPE_UINT8,
+        channels, channels == 4 ? 3 : STBIR_ALPHA_CHANNEL_NONE, 0, STBIR_EDGE_CLAMP,
+        STBIR_EDGE_CLAMP, filter((part.right - part.left) * image.width, width),
+        filter((part.bottom - part.top) * image.height, height), space, nullptr,
+        static_cast<float>(part.left), static_cast<float>(part.top), static_cast<float>(part.right),
+        static_cast<float>(part.bottom));
+    if (done == 0) {
+        return make_error(Status::kOutOfMemory, "no memory to make {} x {} pixels of {} x {}",
+                          width, height, image.width, image.height);
     }
-    return all;
-}
-
-// IEC 61966-2-1.
-float decode(float encoded) {
-    return encoded <= 0.04045F ? encoded / 12.92F : std::pow((encoded + 0.055F) / 1.055F, 2.4F);
-}
-float encode(float light) {
-    return light <= 0.0031308F ? light * 12.92F : 1.055F * std::pow(light, 1 / 2.4F) - 0.055F;
-}
-
-std::uint8_t to_byte(float value) {
-    return static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0F, 1.0F) * 255));
+    return out;
 }
 
 } // namespace
 
 Result<Image> fit_image(const Image &image, std::uint32_t width, std::uint32_t height) {
-    if (image.channels != 4 || image.width == 0 || image.height == 0 || width == 0 || height == 0 ||
-        width > kMaxImageSide || height > kMaxImageSide) {
-        return make_error(Status::kInvalidArgument,
-                          "picture of {} x {} with {} channels for {} x {} pixels: expected RGBA "
-                          "and sizes from 1 to {}",
-                          image.width, image.height, image.channels, width, height, kMaxImageSide);
-    }
+    if (auto checked = check(image, 4, width, height); !checked) return checked.error();
+    if (image.width == width && image.height == height) return image;
     const double scale = std::min(static_cast<double>(image.width) / width,
                                   static_cast<double>(image.height) / height);
-    const auto columns =
-        covers(width, (image.width - scale * width) / 2, scale * width, image.width);
-    const auto rows =
-        covers(height, (image.height - scale * height) / 2, scale * height, image.height);
-    std::array<float, 256> light{};
-    for (std::size_t i = 0; i < light.size(); ++i) light[i] = decode(static_cast<float>(i) / 255);
+    const double across = scale * width / image.width;
+    const double down = scale * height / image.height;
+    return resize(image, {(1 - across) / 2, (1 - down) / 2, (1 + across) / 2, (1 + down) / 2},
+                  width, height, STBIR_COLORSPACE_SRGB);
+}
 
-    Image fitted{width, height, 4, std::vector<std::uint8_t>(std::size_t{width} * height * 4)};
-    std::uint8_t *out = fitted.pixels.data();
-    for (const Cover &row : rows) {
-        for (const Cover &column : columns) {
-            std::array<float, 4> sum{};
-            for (std::size_t y = 0; y < row.weights.size(); ++y) {
-                const std::uint8_t *in =
-                    image.pixels.data() +
-                    ((row.first + y) * image.width + column.first) * std::size_t{4};
-                for (const float weight : column.weights) {
-                    const float part = weight * row.weights[y];
-                    for (int c = 0; c < 3; ++c) sum[c] += part * light[in[c]];
-                    sum[3] += part * static_cast<float>(in[3]) / 255;
-                    in += 4;
-                }
-            }
-            for (int c = 0; c < 3; ++c) *out++ = to_byte(encode(sum[c]));
-            *out++ = to_byte(sum[3]);
+Result<Image> resize_mask(const Image &mask, std::uint32_t width, std::uint32_t height) {
+    if (auto checked = check(mask, 1, width, height); !checked) return checked.error();
+    auto resized = resize(mask, {}, width, height, STBIR_COLORSPACE_LINEAR);
+    if (!resized) return resized.error();
+    for (std::uint8_t &value : resized->pixels) value = value >= 128 ? 255 : 0;
+    return resized;
+}
+
+bool lay_over_black(Image &rgba) {
+    bool changed = false;
+    for (std::size_t i = 0; rgba.channels == 4 && i + 3 < rgba.pixels.size(); i += 4) {
+        std::uint8_t *const pixel = rgba.pixels.data() + i;
+        if (pixel[3] == 255) continue;
+        for (int c = 0; c < 3; ++c) {
+            pixel[c] = static_cast<std::uint8_t>((pixel[c] * pixel[3] + 127) / 255);
         }
+        pixel[3] = 255;
+        changed = true;
     }
-    return fitted;
+    return changed;
 }
 
 } // namespace tessera

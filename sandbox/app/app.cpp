@@ -530,7 +530,7 @@ Result<void> App::take_screenshot_when_due() {
     screenshot_taken_ = true;
     auto image = capture_window();
     if (!image) return image.error();
-    if (auto written = write_png(options_.screenshot, *image); !written) return written;
+    if (auto written = write_image(options_.screenshot, *image); !written) return written;
     if (options_.exit_after_screenshot) finished_ = true;
     return {};
 }

@@ -1,5 +1,6 @@
 #include "sandbox/generate/run.hpp"
 
+#include "assets/contact_sheet.hpp"
 #include "assets/image_seam.hpp"
 #include "assets/output_file.hpp"
 #include "host/generator/preset.hpp"
@@ -208,7 +209,7 @@ Result<void> Run::take_frame(const tessera_tensor &frame, const FrameInfo &info)
     record_.width = image.width;
     record_.height = image.height;
     if (output_->has_frames()) {
-        auto written = write_png(output_->frame_path_of(name_of(info.image), info.step), image);
+        auto written = write_image(output_->frame_path_of(name_of(info.image), info.step), image);
         if (!written) return written;
     }
     newest_[info.image] = std::move(image);
@@ -249,7 +250,7 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
     JobRecord job{variant.label, first, count, {}, {}, std::move(*report), std::move(values_)};
     for (std::uint32_t i = 0; i < count; ++i) {
         const auto path = output_->path_of(name_of(i));
-        auto written = write_png(path, newest_[i]);
+        auto written = write_image(path, newest_[i]);
         if (!written) return written;
         if (record_.first_image_us == 0) record_.first_image_us = monotonic_us() - started_us_;
         job.files.push_back(path.string());
@@ -297,7 +298,7 @@ Result<void> Run::write_sheet() {
         static_cast<std::uint32_t>(std::ceil(std::sqrt(static_cast<double>(sheet_.size()))));
     auto sheet = contact_sheet(sheet_, columns, kSheetGap);
     if (!sheet) return sheet.error();
-    return write_png(options_.contact_sheet, *sheet);
+    return write_image(options_.contact_sheet, *sheet);
 }
 
 Result<void> Run::write_report() {

@@ -62,7 +62,7 @@ Result<void> write_heights(const std::filesystem::path &path, const MaterialMaps
     std::transform(maps.heights.begin(), maps.heights.end(), values.begin(), [](float height) {
         return static_cast<std::uint16_t>(std::lround(std::clamp(height, 0.0F, 1.0F) * 65535));
     });
-    return write_png16(path, maps.width, maps.height, values);
+    return write_image16(path, maps.width, maps.height, values);
 }
 
 // A square of 2 x 2 that faces +z. The picture's top left corner is (-1, 1); y is up, as in the
@@ -174,18 +174,18 @@ Result<std::vector<std::string>> export_material(const std::filesystem::path &fo
     };
     Image normals = rgb(maps, maps.normals);
     if (options.maps.normals_y_down) {
-        auto written = write_png(path_of("normal_directx.png"), normals);
+        auto written = write_image(path_of("normal_directx.png"), normals);
         if (!written) return written.error();
         normals = upside_down(std::move(normals));
     }
     const Square square = make_square();
     const std::array<Result<void>, 8> all{
-        write_png(path_of("albedo.png"), rgb(maps, maps.colour)),
-        write_png(path_of("normal.png"), normals),
+        write_image(path_of("albedo.png"), rgb(maps, maps.colour)),
+        write_image(path_of("normal.png"), normals),
         write_heights(path_of("height.png"), maps),
-        write_png(path_of("roughness.png"), grey(maps, maps.roughness)),
-        write_png(path_of("ao.png"), grey(maps, maps.occlusion)),
-        write_png(path_of("orm.png"), orm(maps, options.metallic)),
+        write_image(path_of("roughness.png"), grey(maps, maps.roughness)),
+        write_image(path_of("ao.png"), grey(maps, maps.occlusion)),
+        write_image(path_of("orm.png"), orm(maps, options.metallic)),
         write_file(path_of("material.bin"), std::as_bytes(std::span(&square, 1))),
         write_file(path_of("material.gltf"), gltf(name))};
     for (const Result<void> &written : all) {

@@ -64,7 +64,7 @@ Result<void> ScriptRunner::record(App &app) {
     recorded_ = now;
     auto image = app.capture_window();
     if (!image) return image.error();
-    return write_png(record_folder_ / fmt::format("{:04}.png", ++record_count_), *image);
+    return write_image(record_folder_ / fmt::format("{:04}.png", ++record_count_), *image);
 }
 
 Result<void> ScriptRunner::before_frame(App &app) {
@@ -302,11 +302,11 @@ Result<void> ScriptRunner::save(App &app, const ScriptAction &action) {
     if (action.kind == ScriptAction::Kind::kSaveView) {
         auto image = app.capture_window();
         if (!image) return image.error();
-        return write_png(action.text, *image);
+        return write_image(action.text, *image);
     }
     const auto image = app.shown_picture();
     if (image == nullptr) return make_error(Status::kFailed, "there is no picture yet");
-    return write_png(action.text, *image);
+    return write_image(action.text, *image);
 }
 
 // A frame with the key down, a frame without.

@@ -78,7 +78,7 @@ TEST_F(GenerateModel, FillsTheMaskedPart) {
     for (std::size_t i = 0; i < mask.pixels.size(); ++i) {
         mask.pixels[i] = i % mask.width < mask.width / 2 ? 255 : 0; // the left half is made anew
     }
-    ASSERT_TRUE(write_png(folder_.path() / "mask.png", mask));
+    ASSERT_TRUE(write_image(folder_.path() / "mask.png", mask));
     const auto filled = run({"-m", kModel.string(), "--class", "grass", "--steps", "4", "--init",
                              "whole.png", "--mask", "mask.png", "-o", "filled.png"});
     ASSERT_EQ(filled.exit_code, 0) << filled.err;

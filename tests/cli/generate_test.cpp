@@ -136,8 +136,8 @@ TEST_F(Generate, PresetsKeepWhatWasUsed) {
 }
 
 TEST_F(Generate, ImagesAndMasksReachTheGenerator) {
-    ASSERT_TRUE(write_png(at("image.png"), {8, 8, 3, std::vector<std::uint8_t>(192, 90)}));
-    ASSERT_TRUE(write_png(at("mask.png"), {8, 8, 1, std::vector<std::uint8_t>(64, 255)}));
+    ASSERT_TRUE(write_image(at("image.png"), {8, 8, 3, std::vector<std::uint8_t>(192, 90)}));
+    ASSERT_TRUE(write_image(at("mask.png"), {8, 8, 1, std::vector<std::uint8_t>(64, 255)}));
     ASSERT_EQ(run_good({"--init", "image.png", "--mask", "mask.png"}).exit_code, 0);
     EXPECT_EQ(image("tessera.png").pixels[2], 255);
 }
@@ -272,8 +272,8 @@ TEST_F(Generate, ModelsThatAreNoModels) {
 
 TEST_F(Generate, PicturesThatCannotBeRead) {
     (void)folder_.write("text.png", "this is no picture");
-    ASSERT_TRUE(write_png(at("mask.png"), {8, 8, 1, std::vector<std::uint8_t>(64, 255)}));
-    ASSERT_TRUE(write_png(at("small.png"), {4, 8, 3, std::vector<std::uint8_t>(96)}));
+    ASSERT_TRUE(write_image(at("mask.png"), {8, 8, 1, std::vector<std::uint8_t>(64, 255)}));
+    ASSERT_TRUE(write_image(at("small.png"), {4, 8, 3, std::vector<std::uint8_t>(96)}));
     expect_failure(run_good({"--init", "text.png", "--mask", "mask.png"}), kFailure,
                    "neither a PNG nor a JPEG");
     expect_failure(run_good({"--init", "missing.png", "--mask", "mask.png"}), kFailure,

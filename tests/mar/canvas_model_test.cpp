@@ -1,5 +1,6 @@
 // The endless canvas on the bundled model: tiles are the same in any order, and windows meet
 // without a seam. The planes it looks at are saved beside the test.
+#include "assets/contact_sheet.hpp"
 #include "host/canvas/canvas.hpp"
 #include "host/run/memory_frames.hpp"
 #include "host/run/session.hpp"
@@ -177,7 +178,7 @@ TEST_F(CanvasModelTest, WindowsAndTilesMeetWithoutASeam) {
         canvas_->reset(3);
         const Image image = plane(4, 4); // more than a pitch along each side
         ASSERT_EQ(image.width, 4 * canvas_->tile_pixels());
-        ASSERT_TRUE(write_png(folder / (std::string(material) + ".png"), image));
+        ASSERT_TRUE(write_image(folder / (std::string(material) + ".png"), image));
         add_steps(image, canvas_->lattice(), steps);
     }
     const double windows = steps.between_windows.mean() / steps.in_windows.mean();

@@ -1,4 +1,5 @@
 // Pictures in and out.
+#include "assets/contact_sheet.hpp"
 #include "assets/image_file.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
@@ -42,7 +43,7 @@ TEST(ImageFile, PngGoesThereAndBack) {
     for (const std::uint32_t channels : {1U, 3U, 4U}) {
         const Image image = make_image(17, 9, channels);
         const auto path = folder.path() / "a.png";
-        ASSERT_TRUE(write_png(path, image));
+        ASSERT_TRUE(write_image(path, image));
         const auto read = read_image(path, channels);
         ASSERT_TRUE(read) << read.error().message;
         EXPECT_EQ(read->width, 17U);
@@ -54,7 +55,7 @@ TEST(ImageFile, PngGoesThereAndBack) {
 TEST(ImageFile, ConvertsChannels) {
     const test::TemporaryFolder folder;
     const auto path = folder.path() / "gray.png";
-    ASSERT_TRUE(write_png(path, {2, 1, 1, {0, 200}}));
+    ASSERT_TRUE(write_image(path, {2, 1, 1, {0, 200}}));
     const auto rgba = read_image(path, 4);
     ASSERT_TRUE(rgba);
     EXPECT_EQ(rgba->pixels, (std::vector<std::uint8_t>{0, 0, 0, 255, 200, 200, 200, 255}));
@@ -85,7 +86,7 @@ TEST(ImageFile, SaysWhyAPictureCannotBeRead) {
 TEST(ImageFile, TruncatedAndOversizedPicturesAreErrors) {
     const test::TemporaryFolder folder;
     const auto path = folder.path() / "a.png";
-    ASSERT_TRUE(write_png(path, make_image(64, 64, 3)));
+    ASSERT_TRUE(write_image(path, make_image(64, 64, 3)));
     const std::string png = test::read_text(path);
     for (const std::size_t size : {8UL, 20UL, 40UL, png.size() / 2}) {
         EXPECT_FALSE(read_image(folder.write("cut.png", png.substr(0, size)), 3)) << size;
@@ -103,7 +104,7 @@ TEST(ImageFile, TruncatedAndOversizedPicturesAreErrors) {
 TEST(ImageFile, SurvivesMutations) {
     const test::TemporaryFolder folder;
     const auto path = folder.path() / "a.png";
-    ASSERT_TRUE(write_png(path, make_image(16, 16, 3)));
+    ASSERT_TRUE(write_image(path, make_image(16, 16, 3)));
     const std::string originals[] = {test::read_text(path), gray_jpeg()};
     std::mt19937 random(2);
     for (int round = 0; round < 600; ++round) {
@@ -119,10 +120,10 @@ TEST(ImageFile, SurvivesMutations) {
 TEST(ImageFile, RefusesToWriteNonsense) {
     const test::TemporaryFolder folder;
     const auto path = folder.path() / "a.png";
-    EXPECT_FALSE(write_png(path, {0, 4, 3, {}}));
-    EXPECT_FALSE(write_png(path, {4, 4, 2, std::vector<std::uint8_t>(32)}));
-    EXPECT_FALSE(write_png(path, {4, 4, 3, std::vector<std::uint8_t>(47)}));
-    EXPECT_FALSE(write_png(folder.path() / "no" / "a.png", make_image(4, 4, 3)));
+    EXPECT_FALSE(write_image(path, {0, 4, 3, {}}));
+    EXPECT_FALSE(write_image(path, {4, 4, 2, std::vector<std::uint8_t>(32)}));
+    EXPECT_FALSE(write_image(path, {4, 4, 3, std::vector<std::uint8_t>(47)}));
+    EXPECT_FALSE(write_image(folder.path() / "no" / "a.png", make_image(4, 4, 3)));
     EXPECT_FALSE(std::filesystem::exists(path));
 }
 

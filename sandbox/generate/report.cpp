@@ -44,6 +44,15 @@ Json jobs_json(const std::vector<JobRecord> &jobs) {
     return list;
 }
 
+// Choices by name: indices are for programs.
+Json values_json(const Params &params) {
+    Json values = Json::parse(params.to_json(), nullptr, false);
+    for (auto &value : values) {
+        if (value.is_object()) value = Json(value["name"]);
+    }
+    return values;
+}
+
 double mean_seam(const std::vector<JobRecord> &jobs) {
     double sum = 0;
     std::size_t count = 0;
@@ -70,7 +79,7 @@ std::string report_json(const GenerateOptions &options, const Session &session,
     report["precision"] = options.precision == TESSERA_PRECISION_EXACT ? "exact" : "default";
     report["threads"] = options.threads;
     report["seed"] = record.seed;
-    report["values"] = Json::parse(session.params().to_json(), nullptr, false);
+    report["values"] = values_json(session.params());
     report["width"] = record.width;
     report["height"] = record.height;
     report["tokens"] = record.tokens;

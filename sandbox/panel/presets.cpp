@@ -19,7 +19,9 @@ void load(const PanelContext &context, const std::string &name) {
         context.control->report(preset.error().message);
         return;
     }
-    context.control->apply(*preset);
+    if (const auto applied = context.control->apply(*preset); !applied) {
+        context.control->report(fmt::format("{}: {}", name, applied.error().message));
+    }
 }
 
 } // namespace

@@ -95,7 +95,7 @@ class RandomActions : public AppFixture {
             break;
         }
         case 4:
-            control.apply(control.preset());
+            EXPECT_TRUE(control.apply(control.preset()));
             break;
         default:
             control.play();

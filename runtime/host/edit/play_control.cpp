@@ -129,22 +129,23 @@ Preset PlayControl::preset() const {
     return {player_->info().id, player_->info().model, options.seed, player_->params().to_json()};
 }
 
-void PlayControl::apply(const Preset &preset) {
+Result<void> PlayControl::apply(const Preset &preset) {
     if (preset.plugin != player_->info().id) {
         problem_ =
             fmt::format("the preset is for '{}'; this is '{}'", preset.plugin, player_->info().id);
-        return;
+        return Error{Status::kInvalidArgument, problem_};
     }
-    options.seed = preset.seed;
     auto unused = player_->load_values(preset.values);
     if (!unused) {
         problem_ = unused.error().message;
-        return;
+        return unused.error();
     }
+    options.seed = preset.seed;
     play_changed();
-    if (unused->empty()) return;
+    if (unused->empty()) return {};
     problem_ = fmt::format("the preset sets what {} does not have: {}", player_->info().name,
                            fmt::join(*unused, ", "));
+    return {};
 }
 
 void PlayControl::note(const PlayerEvent &event) {

@@ -81,9 +81,11 @@ class PlayControl {
 
     // Takes them over for the next run; starts none.
     void adopt(std::uint64_t seed, const std::string &values_json);
-    // Values and seed as a preset and back; a running job starts again.
+    // Values and seed as a preset and back; a running job starts again. Of another generator, or
+    // with a value that cannot be used, a preset changes nothing; the error is the problem shown,
+    // too.
     [[nodiscard]] Preset preset() const;
-    void apply(const Preset &preset);
+    [[nodiscard]] Result<void> apply(const Preset &preset);
     // Shows what went wrong outside a run.
     void report(std::string problem) { problem_ = std::move(problem); }
 

@@ -1,7 +1,8 @@
 #include "host/edit/preset_shelf.hpp"
 
+#include "core/user_folders.hpp"
+
 #include <algorithm>
-#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -29,13 +30,8 @@ Result<void> check_name(const std::string &name) {
 PresetShelf::PresetShelf(std::filesystem::path folder) : folder_(std::move(folder)) { refresh(); }
 
 std::filesystem::path PresetShelf::default_folder() {
-    const auto variable = [](const char *name) {
-        const char *const text = std::getenv(name);
-        return std::filesystem::path(text != nullptr ? text : "");
-    };
-    const std::filesystem::path config = variable("XDG_CONFIG_HOME");
-    if (config.is_absolute()) return config / "tessera" / "presets";
-    return variable("HOME") / ".config" / "tessera" / "presets";
+    const std::filesystem::path config = user_config_folder();
+    return config.empty() ? config : config / "presets";
 }
 
 void PresetShelf::refresh() {
@@ -54,6 +50,10 @@ void PresetShelf::refresh() {
 
 Result<void> PresetShelf::save(const std::string &name, const Preset &preset) {
     if (auto checked = check_name(name); !checked) return checked;
+    if (folder_.empty()) {
+        return make_error(Status::kIo, "there is no folder for presets: the user has no home "
+                                       "folder; --preset-dir or XDG_CONFIG_HOME names one");
+    }
     std::error_code problem;
     std::filesystem::create_directories(folder_, problem);
     if (problem) {

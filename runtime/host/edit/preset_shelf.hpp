@@ -13,7 +13,7 @@ class PresetShelf {
   public:
     // The folder is made by the first save.
     explicit PresetShelf(std::filesystem::path folder);
-    // $XDG_CONFIG_HOME/tessera/presets, else ~/.config/tessera/presets.
+    // In user_config_folder(); empty when there is none, and then nothing can be saved.
     [[nodiscard]] static std::filesystem::path default_folder();
 
     [[nodiscard]] const std::filesystem::path &folder() const { return folder_; }

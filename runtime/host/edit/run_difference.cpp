@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string text_of(const Json &value) {
+    if (value.is_object()) return value.value("name", value.dump()); // of a choice
     return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
@@ -37,6 +38,13 @@ std::pair<std::string, std::string> difference_of(const RunRecord &a, const RunR
     const Json first = values_of(a);
     const Json second = values_of(b);
     return {describe(a, first, second), describe(b, second, first)};
+}
+
+std::optional<std::size_t> choice_of(const RunRecord &run, std::string_view key) {
+    const Json values = values_of(run);
+    const auto value = values.find(key);
+    if (value == values.end() || !value->is_object()) return std::nullopt;
+    return value->value("index", std::size_t{0});
 }
 
 } // namespace tessera

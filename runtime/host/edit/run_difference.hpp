@@ -1,9 +1,12 @@
-// In what two recorded runs differ, in words.
+// What recorded runs were made with, and in what two of them differ, in words.
 #pragma once
 
 #include "host/edit/run_history.hpp"
 
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tessera {
@@ -12,5 +15,8 @@ namespace tessera {
 // equal runs the seed alone.
 [[nodiscard]] std::pair<std::string, std::string> difference_of(const RunRecord &a,
                                                                 const RunRecord &b);
+
+// The index that a choice had in that run; nothing: it had none.
+[[nodiscard]] std::optional<std::size_t> choice_of(const RunRecord &run, std::string_view key);
 
 } // namespace tessera

@@ -9,7 +9,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <limits>
+#include <optional>
 #include <utility>
 
 namespace tessera {
@@ -136,29 +136,49 @@ std::string describe_range(const Param &param) {
     return (param.type == ParamType::kInt ? "a whole number from " : "a number from ") + range;
 }
 
-// A label, or the word for a boolean; nullopt-like NaN when the text is none of them.
-double parse_word(const Param &param, std::string_view text) {
+std::optional<double> parse_bool(std::string_view text) {
     const std::string word = lower(text);
-    if (param.type == ParamType::kBool) {
-        for (const char *yes : {"on", "true", "yes"}) {
-            if (word == yes) return 1;
-        }
-        for (const char *no : {"off", "false", "no"}) {
-            if (word == no) return 0;
-        }
+    for (const char *yes : {"on", "true", "yes"}) {
+        if (word == yes) return 1;
     }
-    for (std::size_t i = 0; i < param.labels.size(); ++i) {
-        if (lower(param.labels[i]) == word) return static_cast<double>(i);
+    for (const char *no : {"off", "false", "no"}) {
+        if (word == no) return 0;
     }
-    return std::numeric_limits<double>::quiet_NaN();
+    return std::nullopt;
 }
 
-nlohmann::json to_json_value(const Param &param, double value) {
+// Indices of the labels that the text names: those that are the text, or, when none is, those that
+// differ in case only.
+std::vector<std::size_t> find_labels(const Param &param, std::string_view text) {
+    std::vector<std::size_t> same;
+    std::vector<std::size_t> similar;
+    const std::string word = lower(text);
+    for (std::size_t i = 0; i < param.labels.size(); ++i) {
+        if (param.labels[i] == text) same.push_back(i);
+        if (lower(param.labels[i]) == word) similar.push_back(i);
+    }
+    return same.empty() ? similar : same;
+}
+
+Error ambiguous_error(const Param &param, std::string_view text,
+                      const std::vector<std::size_t> &candidates) {
+    std::string list;
+    for (const std::size_t index : candidates) {
+        list += fmt::format("{}{} ({})", list.empty() ? "" : ", ", index, param.labels[index]);
+    }
+    return make_error(Status::kInvalidArgument,
+                      "{} is '{}', which is the name of several; expected a number: {}", param.key,
+                      text, list);
+}
+
+nlohmann::ordered_json to_json_value(const Param &param, double value) {
     switch (param.type) {
     case ParamType::kBool:
         return value != 0;
-    case ParamType::kChoice:
-        return param.labels[static_cast<std::size_t>(value)];
+    case ParamType::kChoice: {
+        const auto index = static_cast<std::size_t>(value);
+        return {{"index", index}, {"name", param.labels[index]}};
+    }
     case ParamType::kInt:
         return static_cast<std::int64_t>(value);
     case ParamType::kFloat:
@@ -168,15 +188,40 @@ nlohmann::json to_json_value(const Param &param, double value) {
     return value;
 }
 
-// NaN when the JSON value is of no use for this parameter.
-double from_json_value(const Param &param, const nlohmann::json &value) {
-    if (value.is_boolean()) {
-        return param.type == ParamType::kBool ? (value.get<bool>() ? 1.0 : 0.0)
-                                              : std::numeric_limits<double>::quiet_NaN();
+Error value_error(const Param &param, std::string_view text) {
+    return make_error(Status::kInvalidArgument, "{} is '{}'; expected {}", param.key, text,
+                      describe_range(param));
+}
+
+Result<double> check_number(const Param &param, double number, std::string_view text) {
+    const bool fits = std::isfinite(number) && number >= param.min && number <= param.max &&
+                      (!is_whole_type(param.type) || number == std::floor(number));
+    if (!fits) return value_error(param, text);
+    return conform(param, number);
+}
+
+// {"index": 134, "name": "crane"}: the index where it still has this name, else the name alone,
+// should a newer model have put it elsewhere.
+Result<double> from_json_choice(const Param &param, const nlohmann::json &value) {
+    const auto index = value.find("index");
+    const auto name = value.find("name");
+    if (param.type != ParamType::kChoice || name == value.end() || !name->is_string()) {
+        return value_error(param, "{...}");
     }
-    if (value.is_number()) return value.get<double>();
-    if (value.is_string()) return parse_word(param, value.get_ref<const std::string &>());
-    return std::numeric_limits<double>::quiet_NaN();
+    const auto &label = name->get_ref<const std::string &>();
+    if (index != value.end() && index->is_number_unsigned()) {
+        const auto at = index->get<std::uint64_t>();
+        if (at < param.labels.size() && param.labels[at] == label) return static_cast<double>(at);
+    }
+    return parse_value(param, label);
+}
+
+Result<double> from_json_value(const Param &param, const nlohmann::json &value) {
+    if (value.is_boolean() && param.type == ParamType::kBool) return value.get<bool>() ? 1.0 : 0.0;
+    if (value.is_number()) return check_number(param, value.get<double>(), value.dump());
+    if (value.is_string()) return parse_value(param, value.get_ref<const std::string &>());
+    if (value.is_object()) return from_json_choice(param, value);
+    return value_error(param, value.is_array() ? "[...]" : value.dump()); // no recursion
 }
 
 } // namespace
@@ -211,20 +256,15 @@ std::string format_value(const Param &param, double value) {
 }
 
 Result<double> parse_value(const Param &param, std::string_view text) {
-    const auto fail = [&] {
-        return make_error(Status::kInvalidArgument, "{} is '{}'; expected {}", param.key, text,
-                          describe_range(param));
-    };
-    const double word = parse_word(param, text);
-    if (!std::isnan(word)) return word;
+    const auto word = param.type == ParamType::kBool ? parse_bool(text) : std::nullopt;
+    if (word) return *word;
+    const std::vector<std::size_t> labels = find_labels(param, text);
+    if (labels.size() == 1) return static_cast<double>(labels[0]);
+    if (labels.size() > 1) return ambiguous_error(param, text, labels);
     double number = 0;
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (code != std::errc() || end != text.data() + text.size() || !std::isfinite(number)) {
-        return fail();
-    }
-    if (number < param.min || number > param.max) return fail();
-    if (is_whole_type(param.type) && number != std::floor(number)) return fail();
-    return conform(param, number);
+    if (code != std::errc() || end != text.data() + text.size()) return value_error(param, text);
+    return check_number(param, number, text);
 }
 
 Result<Params> Params::read(const tessera_generator &generator) {
@@ -371,22 +411,27 @@ Result<std::vector<std::string>> Params::load_json(std::string_view text) {
         return make_error(Status::kInvalidArgument, "parameter values are not a JSON object");
     }
     std::vector<std::string> unused;
+    std::vector<double> loaded = values_; // all of them or none
+    std::vector<std::string> texts = texts_;
     for (const auto &[key, value] : object.items()) {
         const Param *const param = find(key);
-        if (param != nullptr && param->type == ParamType::kText) {
-            const bool taken =
-                value.is_string() && set_text(key, value.get_ref<const std::string &>());
-            if (!taken) unused.push_back(key);
-            continue;
-        }
-        const double number = param != nullptr ? from_json_value(*param, value)
-                                               : std::numeric_limits<double>::quiet_NaN();
-        if (std::isnan(number)) {
+        if (param == nullptr) {
             unused.push_back(key);
             continue;
         }
-        values_[index_of(*param)] = conform(*param, number);
+        const std::size_t index = index_of(*param);
+        if (param->type == ParamType::kText) {
+            if (!value.is_string()) return value_error(*param, "{...}");
+            texts[index] = value.get_ref<const std::string &>();
+            if (auto checked = check_text(*param, texts[index]); !checked) return checked.error();
+            continue;
+        }
+        const auto number = from_json_value(*param, value);
+        if (!number) return number.error();
+        loaded[index] = *number;
     }
+    values_ = std::move(loaded);
+    texts_ = std::move(texts);
     return unused;
 }
 

@@ -51,8 +51,9 @@ struct Param {
 // The value for people: "0.85", "on", "bark".
 [[nodiscard]] std::string format_value(const Param &param, double value);
 
-// Reads a number, on/off/true/false/yes/no, a label (case ignored) or a label's index. An unknown
-// label or a number outside [min, max] is an error that says what is allowed.
+// Reads a number, on/off/true/false/yes/no, a label (case ignored where that is clear) or a label's
+// index. An unknown label or a number outside [min, max] is an error that says what is allowed; of
+// a label that several have, one that lists their indices.
 [[nodiscard]] Result<double> parse_value(const Param &param, std::string_view text);
 
 // Every value at one moment, as the contract has it. Copies share their texts.
@@ -90,8 +91,9 @@ class Params {
 
     [[nodiscard]] ParamSnapshot snapshot() const;
 
-    // {"steps": 64, "class": "bark", "flip": true}; choices by label. Loading takes what it knows,
-    // conforms numbers, and returns the keys it could not use.
+    // {"steps": 64, "class": {"index": 3, "name": "bark"}, "flip": true}. Loading takes a choice
+    // also as a label or an index alone, and returns the keys that it does not know; a value that
+    // cannot be used is an error that says what is allowed, and then nothing is taken.
     [[nodiscard]] std::string to_json() const;
     Result<std::vector<std::string>> load_json(std::string_view text);
 

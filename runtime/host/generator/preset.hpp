@@ -12,7 +12,9 @@ namespace tessera {
 
 struct Preset {
     std::string plugin; // id of the generator
-    std::string model;  // as the program was given it; empty: none
+    // A bundled name, or a path, which begins at the preset's folder when it is relative; empty:
+    // none. See find_model.
+    std::string model;
     std::uint64_t seed = 0;
     std::string values = "{}"; // a JSON object, as Params::to_json gives and load_json takes
 };

@@ -69,10 +69,9 @@ PathList model_dirs(const PathList &given) {
     return existing_dirs(given, "TESSERA_MODEL_PATH", {"../share/tessera/models"});
 }
 
-Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
+Result<fs::path> find_model(std::string_view name, const PathList &dirs, const fs::path &base) {
     const fs::path wanted(name);
-    std::vector<fs::path> candidates = {wanted};
-    for (const std::string_view file : kModelFiles) candidates.push_back(wanted / file);
+    PathList candidates;
     if (wanted.is_relative()) {
         for (const fs::path &dir : dirs) {
             candidates.push_back(dir / wanted);
@@ -82,6 +81,10 @@ Result<fs::path> find_model(std::string_view name, const PathList &dirs) {
             }
         }
     }
+    PathList paths = {base / wanted};
+    for (const std::string_view file : kModelFiles) paths.push_back(base / wanted / file);
+    const bool is_name = name.find('/') == std::string_view::npos;
+    candidates.insert(is_name ? candidates.end() : candidates.begin(), paths.begin(), paths.end());
     for (const fs::path &candidate : candidates) {
         std::error_code code;
         if (!is_file(candidate)) continue;
@@ -128,6 +131,18 @@ std::vector<ModelFile> list_models(const PathList &dirs) {
     list.reserve(found.size());
     for (const auto &[name, path] : found) list.push_back({name, path});
     return list;
+}
+
+std::string model_for_preset(const fs::path &found, const fs::path &preset, const PathList &dirs) {
+    for (const ModelFile &model : list_models(dirs)) {
+        if (model.path == found) return model.name;
+    }
+    std::error_code code;
+    const auto folder =
+        fs::weakly_canonical(preset.has_parent_path() ? preset.parent_path() : ".", code);
+    const auto relative = found.lexically_relative(folder);
+    const bool is_inside = !code && !relative.empty() && *relative.begin() != "..";
+    return is_inside ? "./" + relative.string() : found.string(); // with a '/': a path, no name
 }
 
 } // namespace tessera

@@ -1,5 +1,6 @@
 // Presets: there and back, and whatever a file may hold.
 #include "host/generator/preset.hpp"
+#include "host/plugin/search.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
 #include <gmock/gmock.h>
@@ -93,6 +94,25 @@ TEST(Preset, SurvivesMutations) {
         if (preset) {
             EXPECT_FALSE(preset_to_json(*preset).empty());
         }
+    }
+}
+
+TEST(PresetModel, IsNamedSoThatItIsFoundAgain) {
+    const test::TemporaryFolder folder;
+    const std::filesystem::path root = std::filesystem::canonical(folder.path());
+    std::filesystem::create_directories(root / "models/wood");
+    std::filesystem::create_directories(root / "mine/sub");
+    const auto bundled = root / "models/wood/generator.safetensors";
+    (void)folder.write("models/wood/generator.safetensors", "x");
+    (void)folder.write("mine/sub/own.safetensors", "x");
+    const auto own = root / "mine/sub/own.safetensors";
+    const PathList dirs = {root / "models"};
+    EXPECT_EQ(model_for_preset(bundled, root / "mine/p.json", dirs), "wood");
+    EXPECT_EQ(model_for_preset(own, root / "mine/p.json", dirs), "./sub/own.safetensors");
+    EXPECT_EQ(model_for_preset(own, root / "models/p.json", dirs), own.string());
+    for (const char *preset : {"mine/p.json", "models/p.json"}) {
+        const auto path = root / preset;
+        EXPECT_EQ(*find_model(model_for_preset(own, path, dirs), dirs, path.parent_path()), own);
     }
 }
 

@@ -37,6 +37,22 @@ TEST_F(Search, FindsModelsByNameFileAndFolder) {
               root / "materials/generator.safetensors");
 }
 
+TEST_F(Search, AFileInTheWorkingFolderShadowsNoModel) {
+    const test::TemporaryFolder working;
+    (void)working.write("materials", "notes about materials");
+    (void)working.write("plain.safetensors", "mine");
+    fs::create_directory(working.path() / "sub");
+    (void)working.write("sub/own.safetensors", "mine");
+    const PathList dirs = {folder_.path()};
+    const fs::path root = fs::canonical(folder_.path());
+    const fs::path here = fs::canonical(working.path());
+    EXPECT_EQ(*find_model("materials", dirs, here), root / "materials/generator.safetensors");
+    EXPECT_EQ(*find_model("plain.safetensors", dirs, here), root / "plain.safetensors");
+    EXPECT_EQ(*find_model("./plain.safetensors", dirs, here), here / "plain.safetensors");
+    EXPECT_EQ(*find_model("sub/own.safetensors", dirs, here), here / "sub/own.safetensors");
+    EXPECT_EQ(*find_model("sub/../plain.safetensors", {}, here), here / "plain.safetensors");
+}
+
 TEST_F(Search, AMissingModelSaysWhereItLooked) {
     const auto found = find_model("marble", {folder_.path()});
     ASSERT_FALSE(found);

@@ -388,21 +388,27 @@ TEST_F(MarkTest, PresetsAreTakenOverAndForeignOnesRefused) {
     const Preset preset = app_->control().preset();
     set("colour", 0);
     app_->control().options.seed = 1;
-    app_->control().apply(preset);
+    EXPECT_TRUE(app_->control().apply(preset));
     EXPECT_EQ(app_->control().problem(), "");
     EXPECT_EQ(app_->control().options.seed, 77U);
     EXPECT_EQ(app_->control().player().params().value_of("colour", -1), 2);
     Preset foreign = preset;
     foreign.plugin = "org.example.other";
     foreign.seed = 5;
-    app_->control().apply(foreign);
+    EXPECT_FALSE(app_->control().apply(foreign));
     EXPECT_NE(app_->control().problem().find("org.example.other"), std::string::npos);
     EXPECT_EQ(app_->control().options.seed, 77U);
     Preset more = preset;
     more.values = R"({"colour": "moss", "flavour": 3})";
-    app_->control().apply(more);
+    EXPECT_TRUE(app_->control().apply(more));
     EXPECT_NE(app_->control().problem().find("flavour"), std::string::npos);
     EXPECT_EQ(app_->control().player().params().value_of("colour", -1), 1);
+    more.seed = 6;
+    more.values = R"({"colour": "gravel"})";
+    EXPECT_FALSE(app_->control().apply(more));
+    EXPECT_NE(app_->control().problem().find("colour is 'gravel'; expected one of"),
+              std::string::npos);
+    EXPECT_EQ(app_->control().options.seed, 77U) << "nothing is taken";
 }
 
 } // namespace

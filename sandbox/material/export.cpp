@@ -2,6 +2,7 @@
 
 #include "assets/image_file.hpp"
 #include "assets/output_file.hpp"
+#include "core/text.hpp"
 
 #include <tessera/version.h>
 
@@ -117,8 +118,13 @@ Json material(const std::string &name) {
             {"occlusionTexture", {{"index", 2}}}};
 }
 
+Json image(const std::string &part, const char *map) {
+    return {{"uri", fmt::format("{}_{}.png", part, map)},
+            {"name", fmt::format("{}_{}", part, map)}};
+}
+
 // Khronos, glTF 2.0: section 3.9 for the material, 3.8.4 for the sampler.
-std::string gltf(const std::string &name) {
+std::string gltf(const std::string &name, const std::string &part) {
     constexpr int kLinear = 9729;
     constexpr int kLinearMipmapLinear = 9987;
     constexpr int kRepeat = 10497;
@@ -139,7 +145,7 @@ std::string gltf(const std::string &name) {
                                      {"wrapS", kRepeat},
                                      {"wrapT", kRepeat}}});
     json["images"] =
-        Json::array({{{"uri", "albedo.png"}}, {{"uri", "normal.png"}}, {{"uri", "orm.png"}}});
+        Json::array({image(part, "albedo"), image(part, "normal"), image(part, "orm")});
     for (int i = 0; i < 3; ++i) json["textures"].push_back({{"sampler", 0}, {"source", i}});
     json["accessors"] = accessors();
     constexpr std::size_t kVertexBytes = offsetof(Square, indices);
@@ -152,7 +158,7 @@ std::string gltf(const std::string &name) {
                                         {"byteOffset", kVertexBytes},
                                         {"byteLength", sizeof(Square::indices)},
                                         {"target", 34963}}});
-    json["buffers"] = Json::array({{{"uri", "material.bin"}, {"byteLength", sizeof(Square)}}});
+    json["buffers"] = Json::array({{{"uri", part + ".bin"}, {"byteLength", sizeof(Square)}}});
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -167,27 +173,29 @@ Result<std::vector<std::string>> export_material(const std::filesystem::path &fo
         return make_error(Status::kIo, "{}: cannot make this folder: {}", folder.string(),
                           code.message());
     }
+    const std::string part = file_part(name);
     std::vector<std::string> names;
-    const auto path_of = [&](const char *file) {
-        names.emplace_back(file);
-        return folder / file;
+    const auto path_of = [&](const std::string &end) {
+        names.push_back(part + end);
+        return folder / names.back();
     };
+    constexpr PictureUse kData = PictureUse::kData;
     Image normals = rgb(maps, maps.normals);
     if (options.maps.normals_y_down) {
-        auto written = write_image(path_of("normal_directx.png"), normals);
+        auto written = write_image(path_of("_normal_directx.png"), normals, kData);
         if (!written) return written.error();
         normals = upside_down(std::move(normals));
     }
     const Square square = make_square();
     const std::array<Result<void>, 8> all{
-        write_image(path_of("albedo.png"), rgb(maps, maps.colour)),
-        write_image(path_of("normal.png"), normals),
-        write_heights(path_of("height.png"), maps),
-        write_image(path_of("roughness.png"), grey(maps, maps.roughness)),
-        write_image(path_of("ao.png"), grey(maps, maps.occlusion)),
-        write_image(path_of("orm.png"), orm(maps, options.metallic)),
-        write_file(path_of("material.bin"), std::as_bytes(std::span(&square, 1))),
-        write_file(path_of("material.gltf"), gltf(name))};
+        write_image(path_of("_albedo.png"), rgb(maps, maps.colour)),
+        write_image(path_of("_normal.png"), normals, kData),
+        write_heights(path_of("_height.png"), maps),
+        write_image(path_of("_roughness.png"), grey(maps, maps.roughness), kData),
+        write_image(path_of("_ao.png"), grey(maps, maps.occlusion), kData),
+        write_image(path_of("_orm.png"), orm(maps, options.metallic), kData),
+        write_file(path_of(".bin"), std::as_bytes(std::span(&square, 1))),
+        write_file(path_of(".gltf"), gltf(name, part))};
     for (const Result<void> &written : all) {
         if (!written) return written.error();
     }

@@ -11,12 +11,15 @@
 
 namespace tessera {
 
-// Writes into `folder`, which is made when it is not there; each file is replaced as a whole:
-//   albedo.png  normal.png (y up)  roughness.png  ao.png   8 bits
-//   height.png                                            16 bits
-//   orm.png     red occlusion, green roughness, blue metallic, as glTF packs them
-//   normal_directx.png  y down; when the settings ask for it
-//   material.gltf  material.bin  a square, tiled twice each way
+// Writes into `folder`, which is made when it is not there; each file is replaced as a whole. For
+// the name "brick" (of others see file_part in core/text.hpp):
+//   brick_albedo.png                                 colour: sRGB
+//   brick_normal.png (y up)  brick_roughness.png  brick_ao.png   data, 8 bits
+//   brick_height.png                                 data, 16 bits
+//   brick_orm.png   red occlusion, green roughness, blue metallic, as glTF packs them
+//   brick_normal_directx.png  y down; when the settings ask for it
+//   brick.gltf  brick.bin     a square, tiled twice each way
+// Materials of several names can share a folder. Data have no colour chunk.
 // Returns the files' names.
 [[nodiscard]] Result<std::vector<std::string>> export_material(const std::filesystem::path &folder,
                                                                const std::string &name,

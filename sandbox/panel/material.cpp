@@ -1,4 +1,6 @@
 // The texture as a material: which map is shown, how maps are made, and their export.
+#include "core/text.hpp"
+#include "host/edit/run_difference.hpp"
 #include "sandbox/panel/panel.hpp"
 
 #include <algorithm>
@@ -122,7 +124,18 @@ void draw_export(const PanelContext &context) {
     }
     ImGui::EndDisabled();
     panel_tooltip("Albedo, height (16 bits), normals, roughness, occlusion and ORM as PNG, and a "
-                  "glTF material with them. Files of the same names are replaced");
+                  "glTF material with them, named by class and seed. Files of the same names are "
+                  "replaced");
+}
+
+// Of the class, or of a generator without classes.
+std::string part_of(const RunRecord &run, const Player &player) {
+    const Param *const classes = player.params().find("class");
+    const auto index = choice_of(run, "class");
+    if (classes == nullptr || !index || *index >= classes->labels.size()) {
+        return file_part(player.info().name);
+    }
+    return distinct_file_parts(classes->labels)[*index];
 }
 
 } // namespace
@@ -160,7 +173,8 @@ void export_material(const PanelContext &context, const std::filesystem::path &f
     const RunRecord *const run = context.editor->run();
     const RunStep *const step = context.editor->step();
     if (run == nullptr || step == nullptr || step->picture == nullptr) return;
-    const std::string name = fmt::format("{} {}", context.control->player().info().name, run->seed);
+    const std::string name =
+        fmt::format("{}_{}", part_of(*run, context.control->player()), run->seed);
     context.material->export_to(folder, name, step->picture, context.state->material.options);
 }
 

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -45,30 +46,66 @@ TEST(MaterialExport, WritesEveryMap) {
     const test::TemporaryFolder folder;
     const auto names = export_material(folder.path() / "new", "brick", small_maps(), {});
     ASSERT_TRUE(names.ok()) << names.error().message;
-    EXPECT_THAT(*names, testing::UnorderedElementsAre("albedo.png", "normal.png", "height.png",
-                                                      "roughness.png", "ao.png", "orm.png",
-                                                      "material.bin", "material.gltf"));
+    EXPECT_THAT(*names, testing::UnorderedElementsAre("brick_albedo.png", "brick_normal.png",
+                                                      "brick_height.png", "brick_roughness.png",
+                                                      "brick_ao.png", "brick_orm.png", "brick.bin",
+                                                      "brick.gltf"));
     using Bytes = std::vector<std::uint8_t>;
     const auto at = [&](const char *name) { return folder.path() / "new" / name; };
-    EXPECT_EQ(pixels_of(at("albedo.png"), 3), (Bytes{10, 20, 30, 40, 50, 60}));
-    EXPECT_EQ(pixels_of(at("normal.png"), 3), (Bytes{128, 200, 255, 100, 128, 240}));
-    EXPECT_EQ(pixels_of(at("roughness.png"), 1), (Bytes{128, 26}));
-    EXPECT_EQ(pixels_of(at("ao.png"), 1), (Bytes{255, 204}));
-    EXPECT_EQ(pixels_of(at("orm.png"), 3), (Bytes{255, 128, 0, 204, 26, 0}));
+    EXPECT_EQ(pixels_of(at("brick_albedo.png"), 3), (Bytes{10, 20, 30, 40, 50, 60}));
+    EXPECT_EQ(pixels_of(at("brick_normal.png"), 3), (Bytes{128, 200, 255, 100, 128, 240}));
+    EXPECT_EQ(pixels_of(at("brick_roughness.png"), 1), (Bytes{128, 26}));
+    EXPECT_EQ(pixels_of(at("brick_ao.png"), 1), (Bytes{255, 204}));
+    EXPECT_EQ(pixels_of(at("brick_orm.png"), 3), (Bytes{255, 128, 0, 204, 26, 0}));
 }
 
 TEST(MaterialExport, HeightsHaveSixteenBits) {
     const test::TemporaryFolder folder;
     ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
-    png_image png{};
-    png.version = PNG_IMAGE_VERSION;
-    const std::string path = (folder.path() / "height.png").string();
-    ASSERT_NE(png_image_begin_read_from_file(&png, path.c_str()), 0) << png.message;
-    EXPECT_EQ(png.format & PNG_FORMAT_FLAG_LINEAR, PNG_FORMAT_FLAG_LINEAR) << "16 bits";
-    png.format = PNG_FORMAT_LINEAR_Y;
-    std::vector<std::uint16_t> values(2);
-    ASSERT_NE(png_image_finish_read(&png, nullptr, values.data(), 0, nullptr), 0) << png.message;
-    EXPECT_EQ(values, (std::vector<std::uint16_t>{16384, 65535}));
+    const std::string path = (folder.path() / "brick_height.png").string();
+    std::FILE *const file = std::fopen(path.c_str(), "rb");
+    ASSERT_NE(file, nullptr);
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+    png_infop info = png_create_info_struct(png);
+    png_init_io(png, file);
+    png_read_png(png, info, PNG_TRANSFORM_SWAP_ENDIAN, nullptr);
+    EXPECT_EQ(png_get_bit_depth(png, info), 16);
+    const auto *const row = reinterpret_cast<const std::uint16_t *>(png_get_rows(png, info)[0]);
+    EXPECT_THAT(std::vector<std::uint16_t>(row, row + 2), testing::ElementsAre(16384, 65535));
+    png_destroy_read_struct(&png, &info, nullptr);
+    std::fclose(file);
+}
+
+TEST(MaterialExport, DataHaveNoColourChunksAndColoursAreSrgb) {
+    const test::TemporaryFolder folder;
+    MaterialOptions options;
+    options.maps.normals_y_down = true;
+    const auto names = export_material(folder.path(), "brick", small_maps(), options);
+    ASSERT_TRUE(names.ok()) << names.error().message;
+    for (const std::string &name : *names) {
+        if (!name.ends_with(".png")) continue;
+        const std::string bytes = text_of(folder.path() / name);
+        const bool is_colour = name == "brick_albedo.png";
+        EXPECT_EQ(bytes.find("sRGB") != std::string::npos, is_colour) << name;
+        for (const char *chunk : {"gAMA", "cHRM", "iCCP"}) {
+            EXPECT_EQ(bytes.find(chunk), std::string::npos) << name << " " << chunk;
+        }
+    }
+}
+
+TEST(MaterialExport, SeveralMaterialsShareAFolder) {
+    const test::TemporaryFolder folder;
+    ASSERT_TRUE(export_material(folder.path(), "brick_7", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick_8", small_maps(), {}).ok());
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 16);
+    for (const std::string name : {"brick_7", "brick_8"}) {
+        const auto json =
+            nlohmann::json::parse(text_of(folder.path() / (name + ".gltf")), nullptr, false);
+        for (const auto &image : json["images"]) {
+            EXPECT_THAT(image["uri"].get<std::string>(), HasSubstr(name));
+            EXPECT_THAT(image["name"].get<std::string>(), HasSubstr(name));
+        }
+    }
 }
 
 TEST(MaterialExport, DirectXNormalsAreAFileMore) {
@@ -79,17 +116,18 @@ TEST(MaterialExport, DirectXNormalsAreAFileMore) {
     const auto names = export_material(folder.path(), "brick", small_maps(), options);
     ASSERT_TRUE(names.ok()) << names.error().message;
     using Bytes = std::vector<std::uint8_t>;
-    EXPECT_EQ(pixels_of(folder.path() / "normal_directx.png", 3),
+    EXPECT_EQ(pixels_of(folder.path() / "brick_normal_directx.png", 3),
               (Bytes{128, 200, 255, 100, 128, 240}));
-    EXPECT_EQ(pixels_of(folder.path() / "normal.png", 3), (Bytes{128, 55, 255, 100, 127, 240}));
-    EXPECT_EQ(pixels_of(folder.path() / "orm.png", 3), (Bytes{255, 128, 255, 204, 26, 255}));
+    EXPECT_EQ(pixels_of(folder.path() / "brick_normal.png", 3),
+              (Bytes{128, 55, 255, 100, 127, 240}));
+    EXPECT_EQ(pixels_of(folder.path() / "brick_orm.png", 3), (Bytes{255, 128, 255, 204, 26, 255}));
 }
 
 TEST(MaterialExport, TheSceneIsWholeGltf) {
     const test::TemporaryFolder folder;
     ASSERT_TRUE(export_material(folder.path(), "old \"oak\"", small_maps(), {}).ok());
     const auto json =
-        nlohmann::json::parse(text_of(folder.path() / "material.gltf"), nullptr, false);
+        nlohmann::json::parse(text_of(folder.path() / "old__oak_.gltf"), nullptr, false);
     ASSERT_TRUE(json.is_object());
     EXPECT_EQ(json["asset"]["version"], "2.0");
     EXPECT_EQ(json["materials"][0]["name"], "old \"oak\"");
@@ -104,9 +142,10 @@ TEST(MaterialExport, TheSceneIsWholeGltf) {
     const auto &material = json["materials"][0];
     const auto orm = material["occlusionTexture"]["index"].get<std::size_t>();
     EXPECT_EQ(material["pbrMetallicRoughness"]["metallicRoughnessTexture"]["index"], orm);
-    EXPECT_EQ(json["images"][json["textures"][orm]["source"].get<std::size_t>()]["uri"], "orm.png");
+    EXPECT_EQ(json["images"][json["textures"][orm]["source"].get<std::size_t>()]["uri"],
+              "old__oak__orm.png");
     // The numbers in the buffer are where the accessors say.
-    const std::string bin = text_of(folder.path() / "material.bin");
+    const std::string bin = text_of(folder.path() / "old__oak_.bin");
     EXPECT_EQ(json["buffers"][0]["byteLength"], bin.size());
     for (const auto &view : json["bufferViews"]) {
         const auto end =
@@ -151,18 +190,18 @@ TEST(MaterialExport, ErrorsNameTheFile) {
     const auto blocked = export_material(folder.path() / "taken", "brick", small_maps(), {});
     ASSERT_FALSE(blocked.ok());
     EXPECT_THAT(blocked.error().message, HasSubstr((folder.path() / "taken").string()));
-    std::filesystem::create_directories(folder.path() / "m" / "orm.png");
+    std::filesystem::create_directories(folder.path() / "m" / "brick_orm.png");
     const auto file = export_material(folder.path() / "m", "brick", small_maps(), {});
     ASSERT_FALSE(file.ok());
-    EXPECT_THAT(file.error().message, HasSubstr((folder.path() / "m" / "orm.png").string()));
+    EXPECT_THAT(file.error().message, HasSubstr((folder.path() / "m" / "brick_orm.png").string()));
 }
 
 TEST(MaterialExport, ReplacesFilesAndLeavesNoOthers) {
     const test::TemporaryFolder folder;
-    std::ofstream(folder.path() / "ao.png") << "old";
+    std::ofstream(folder.path() / "brick_ao.png") << "old";
     ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
     ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
-    EXPECT_EQ(pixels_of(folder.path() / "ao.png", 1), (std::vector<std::uint8_t>{255, 204}));
+    EXPECT_EQ(pixels_of(folder.path() / "brick_ao.png", 1), (std::vector<std::uint8_t>{255, 204}));
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 8);
 }
 

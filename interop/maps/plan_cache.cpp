@@ -1,20 +1,23 @@
 #include "interop/maps/plan_cache.hpp"
 
 #include "core/log.hpp"
+#include "core/user_folders.hpp"
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <system_error>
 
 #include <unistd.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 namespace tessera {
 namespace {
 
-constexpr std::array<char, 8> kMagic{'T', 'S', 'R', 'P', 'L', 'A', 'N', '1'};
+constexpr std::array<char, 8> kMagic{'T', 'S', 'R', 'P', 'L', 'A', 'N', '2'};
 constexpr std::uint64_t kMaxBlobBytes = std::uint64_t{64} << 20;
 
 // What a file begins with; the key and the blob follow.
@@ -25,20 +28,8 @@ struct Header {
     std::uint64_t checksum = 0; // of key and blob
 };
 
-// FNV-1a, 64 bits.
-std::uint64_t add_hash(std::uint64_t hash, std::span<const std::byte> bytes) {
-    for (const std::byte byte : bytes) {
-        hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3U;
-    }
-    return hash;
-}
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-    return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 std::uint64_t hash_of(std::string_view key, std::span<const std::byte> blob) {
-    return add_hash(add_hash(0xcbf29ce484222325U, bytes_of(key)), blob);
+    return XXH3_64bits_withSeed(blob.data(), blob.size(), XXH3_64bits(key.data(), key.size()));
 }
 
 bool write_all(const std::filesystem::path &path, const Header &header, std::string_view key,
@@ -55,13 +46,8 @@ bool write_all(const std::filesystem::path &path, const Header &header, std::str
 } // namespace
 
 std::filesystem::path PlanCache::default_folder() {
-    if (const char *cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache != '\0') {
-        return std::filesystem::path(cache) / "tessera" / "plans";
-    }
-    if (const char *home = std::getenv("HOME"); home != nullptr && *home != '\0') {
-        return std::filesystem::path(home) / ".cache" / "tessera" / "plans";
-    }
-    return {};
+    const std::filesystem::path cache = user_cache_folder();
+    return cache.empty() ? cache : cache / "plans";
 }
 
 std::filesystem::path PlanCache::path_of(std::string_view key) const {

@@ -18,7 +18,7 @@ class PlanCache {
     // Empty: nothing is kept.
     explicit PlanCache(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
-    // $XDG_CACHE_HOME/tessera/plans, else ~/.cache/tessera/plans; empty when there is neither.
+    // In user_cache_folder(); empty when there is none.
     [[nodiscard]] static std::filesystem::path default_folder();
 
     // What was kept under exactly this key; nothing when the file is damaged or of another key.

@@ -1,27 +1,21 @@
 #include "sandbox/view/scene_key.hpp"
 
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
 #include <type_traits>
 
 #include <imgui.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 namespace tessera {
 namespace {
 
-// A hash of words: multiplied by an odd number, and the upper half mixed into the lower.
 class Key {
   public:
     void add_bytes(const void *data, std::size_t size_bytes) {
-        const auto *bytes = static_cast<const std::byte *>(data);
-        while (size_bytes > 0) {
-            std::uint64_t word = 0;
-            const std::size_t count = size_bytes < sizeof word ? size_bytes : sizeof word;
-            std::memcpy(&word, bytes, count);
-            add_word(word);
-            bytes += count;
-            size_bytes -= count;
-        }
+        value_ = XXH3_64bits_withSeed(data, size_bytes, value_);
     }
     // Nothing with padding.
     template <class... Values>
@@ -32,10 +26,6 @@ class Key {
     [[nodiscard]] std::uint64_t value() const { return value_; }
 
   private:
-    void add_word(std::uint64_t word) {
-        value_ = (value_ ^ word) * 0x9E3779B97F4A7C15U;
-        value_ ^= value_ >> 32U;
-    }
     std::uint64_t value_ = 0;
 };
 

@@ -6,7 +6,6 @@
 #include "assets/image_file.hpp"
 #include "host/run/player.hpp"
 #include "interop/ring/live_ring.hpp"
-#include "sandbox/app/default_model.hpp"
 #include "vulkan/debug_label.hpp"
 #include "vulkan/memory.hpp"
 #include "vulkan/requirements.hpp"
@@ -257,7 +256,7 @@ int main(int argc, char **argv) {
         std::fprintf(stderr, "usage: %s [--validation] [MODEL] OUTPUT.png\n", argv[0]);
         return 2;
     }
-    const std::string model = argc == at + 2 ? argv[at] : tessera::default_model("");
+    const std::string model = argc == at + 2 ? argv[at] : "materials";
     tessera::Engine engine;
     const auto done = tessera::embed(engine, validation, model, argv[argc - 1]);
     if (!done) std::fprintf(stderr, "tessera-embed-example: %s\n", done.error().message.c_str());

@@ -24,7 +24,7 @@ add_library(tessera_window STATIC
   view/canvas_view.cpp view/latent_painter.cpp view/pane.cpp view/scene_key.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
-                      PUBLIC tessera_view tessera_material_files tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
+                      PUBLIC tessera_view tessera_material_files tessera_options tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
 
 add_executable(tessera-sandbox app/main.cpp)
-target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window CLI11::CLI11)
+target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window)

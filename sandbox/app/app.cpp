@@ -1,5 +1,7 @@
 #include "sandbox/app/app.hpp"
 
+#include "assets/image/picture_format.hpp"
+#include "assets/image_resize.hpp"
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 #include "core/trace.hpp"
@@ -49,6 +51,18 @@ float pixels_per_unit() {
     return pixels > 0 ? pixels : 1;
 }
 
+// Pictures that could not be written at the end are refused at the start.
+Result<void> check_names(const Script &script) {
+    for (const ScriptAction &action : script.actions) {
+        const bool saves = action.kind == ScriptAction::Kind::kSaveView ||
+                           action.kind == ScriptAction::Kind::kSaveImage;
+        if (!saves) continue;
+        const auto format = format_to_write(action.text);
+        if (!format) return script_error(script, action, format.error().message);
+    }
+    return {};
+}
+
 } // namespace
 
 App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps) {}
@@ -64,6 +78,7 @@ Result<std::unique_ptr<App>> App::create(AppOptions options) {
     if (!options.script.empty()) {
         auto loaded = load_script(options.script);
         if (!loaded) return loaded.error();
+        if (auto checked = check_names(*loaded); !checked) return checked.error();
         script.emplace(std::move(*loaded));
         options.offscreen = true;
         options.play_at_start = false;
@@ -135,6 +150,12 @@ Result<void> App::open_player() {
     // A backend that was asked for must be there; the player would only say so later.
     if (auto found = Compute::find(options_.backend.empty() ? "best" : options_.backend); !found)
         return found;
+    auto host = Host::create({.program = "tessera-sandbox",
+                              .plugin_dirs = options_.plugin_dirs,
+                              .model_dirs = options_.model_dirs});
+    const auto preset = settle_options(options_, *host);
+    if (!preset) return preset.error();
+    if (options_.seed) options_.play.seed = *options_.seed;
     PlayerConfig config;
     config.plugin = options_.plugin;
     config.model = options_.model;
@@ -144,14 +165,15 @@ Result<void> App::open_player() {
     config.frames = recorded_.get();
     config.store = &recorded_->store();
     config.restart_on_change = false; // PlayControl decides that
-    config.host = Host::create({.program = "tessera-sandbox",
-                                .plugin_dirs = options_.plugin_dirs,
-                                .model_dirs = options_.model_dirs});
+    config.host = std::move(host);
     auto player = Player::create(std::move(config));
     if (!player) return player.error();
-    for (const auto &[key, text] : options_.values) {
-        if (auto set = (*player)->set_text(key, text); !set) return set.error();
-    }
+    const auto unknown = set_values(
+        *preset, options_, [&](std::string_view json) { return (*player)->load_values(json); },
+        [&](std::string_view key, std::string_view text) {
+            return (*player)->set_text(key, text);
+        });
+    if (!unknown) return unknown.error();
     control_ =
         std::make_unique<PlayControl>(std::move(*player), *recorded_, monotonic_us, options_.play);
     editor_ = std::make_unique<Editor>(*control_);
@@ -159,6 +181,10 @@ Result<void> App::open_player() {
     presets_ = std::make_unique<PresetShelf>(
         options_.preset_dir.empty() ? PresetShelf::default_folder() : options_.preset_dir);
     if (options_.play_at_start) control_->play();
+    if (!unknown->empty()) {
+        control_->report(fmt::format("{}: {} has no {}", options_.preset.string(),
+                                     control_->player().info().name, fmt::join(*unknown, ", ")));
+    }
     return {};
 }
 
@@ -231,15 +257,21 @@ Result<void> App::frame() {
 }
 
 Result<void> App::open_file(const std::filesystem::path &path) {
-    if (path.extension() == ".json") {
+    if (path.extension() == ".json" || path.extension() == ".JSON") {
         auto preset = load_preset(path);
         if (!preset) return preset.error();
-        control_->apply(*preset);
-        return {};
+        auto applied = control_->apply(*preset);
+        if (applied) return applied;
+        return make_error(applied.error().status, "{}: {}", path.string(), applied.error().message);
     }
     auto image = read_image(path, 4);
     if (!image) return image.error();
-    return editor_->start_from(*image);
+    const bool had_alpha = lay_over_black(*image);
+    auto started = editor_->start_from(*image);
+    if (started && had_alpha) {
+        control_->report(path.string() + ": its transparent parts are taken as black");
+    }
+    return started;
 }
 
 void App::build_interface() {

@@ -12,6 +12,7 @@
 #include "sandbox/app/imgui_layer.hpp"
 #include "sandbox/app/swapchain.hpp"
 #include "sandbox/app/window.hpp"
+#include "sandbox/options/common_options.hpp"
 #include "sandbox/panel/panel.hpp"
 #include "sandbox/script/script_runner.hpp"
 #include "sandbox/view/canvas_view.hpp"
@@ -29,17 +30,9 @@
 
 namespace tessera {
 
-struct AppOptions {
-    std::string plugin;
-    std::string model;
-    std::string backend;
-    tessera_precision precision = TESSERA_PRECISION_DEFAULT;
-    std::uint32_t threads = 0; // 0: as many as leave the window smooth
-    std::vector<std::filesystem::path> plugin_dirs;
-    std::vector<std::filesystem::path> model_dirs;
-    std::vector<std::pair<std::string, std::string>> values; // key, text
-    std::filesystem::path preset_dir;                        // empty: PresetShelf::default_folder()
-    PlayOptions play;
+struct AppOptions : CommonOptions {   // threads 0: as many as leave the window smooth
+    std::filesystem::path preset_dir; // empty: PresetShelf::default_folder()
+    PlayOptions play;                 // of its seed, what CommonOptions::seed says
     bool play_at_start = true;
 
     std::string device;     // Vulkan device: index, part of its name or UUID; empty: the best

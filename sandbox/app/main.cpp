@@ -2,74 +2,56 @@
 #include "assets/output_file.hpp"
 #include "core/trace.hpp"
 #include "sandbox/app/app.hpp"
-#include "sandbox/app/default_model.hpp"
+#include "sandbox/options/numbers.hpp"
 
 #include <cstdio>
-
-#include <CLI/CLI.hpp>
+#include <limits>
 
 namespace {
 
 using tessera::AppOptions;
 
-// What the command line says beside the App's options.
-struct ProgramOptions {
-    std::vector<std::string> sets;
-    bool exact = false;
-    bool list_devices = false;
-    std::filesystem::path trace; // empty: none
-};
-
-void describe(CLI::App &cli, AppOptions &options, ProgramOptions &program) {
-    cli.add_option("--model", options.model, "Model: a bundled name or a path; default: materials");
-    cli.add_option("--plugin", options.plugin, "Generator: an id or the path of a library");
-    cli.add_option("--backend", options.backend,
-                   "Compute backend, NAME or NAME:OPTION=VALUE,...; the best one by default");
-    cli.add_option("--threads", options.threads, "Compute threads; 0: chosen for a smooth window");
-    cli.add_flag("--exact", program.exact, "float32 throughout");
-    cli.add_option("--plugin-dir", options.plugin_dirs, "More folders to look for plugins in");
-    cli.add_option("--model-dir", options.model_dirs, "More folders to look for models in");
-    cli.add_option("--preset-dir", options.preset_dir, "Where presets are kept");
-    cli.add_option("--set", program.sets, "A parameter: key=value; may be repeated");
-    cli.add_option("--seed", options.play.seed, "Seed of the first picture");
+void describe_play(CLI::App &cli, AppOptions &options) {
+    cli.add_option("--preset-dir", options.preset_dir, "Where presets are kept")->type_name("DIR");
     cli.add_flag("--roll", options.play.rolling, "Every play takes a new seed");
     cli.add_flag("--loop", options.play.loop, "Play again when a picture is finished");
     cli.add_flag("!--idle", options.play_at_start, "Do not play at the start");
-    cli.add_option("--width", options.width, "Of the window, pixels")->check(CLI::Range(64, 16384));
-    cli.add_option("--height", options.height, "Of the window, pixels")
-        ->check(CLI::Range(64, 16384));
-    cli.add_option("--fps", options.fps, "Most frames per second; 0: no limit")
-        ->check(CLI::Range(0.0, 1000.0));
-    cli.add_flag("--offscreen", options.offscreen, "No window and no display");
-    cli.add_option("--device", options.device,
-                   "Vulkan device: index, part of its name or UUID; --list-devices shows them");
-    cli.add_flag("--list-devices", program.list_devices, "Print the Vulkan devices and end");
-    cli.add_option("--scale", options.scale, "Size of the panel; default: the monitor's")
-        ->check(CLI::Range(0.5, 4.0));
-    cli.add_flag("--validation", options.validation, "Vulkan validation layers; a message fails");
-    cli.add_option("--frames", options.frame_limit, "Exit after so many frames");
-    cli.add_option("--screenshot", options.screenshot,
-                   "Write the window as PNG when the first picture is final");
-    cli.add_option("--screenshot-step", options.screenshot_step, "... or at this step already");
-    cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot);
-    cli.add_option("--script", options.script, "Replay user actions from a JSON file, offscreen")
-        ->option_text("FILE.json");
-    cli.add_option("--budget", options.play.step_budget_ms,
-                   "How long the generator works before it looks for news, ms")
-        ->check(CLI::Range(0.5, 1000.0));
-    cli.add_option("--trace", program.trace, "Write time spans of all threads, for Perfetto")
-        ->option_text("FILE.json");
-    cli.footer(tessera::script_help());
+    tessera::add_number(cli, "--budget", options.play.step_budget_ms, 0.5F, 1000.0F,
+                        "How long the generator works before it looks for news, ms");
 }
 
-// Splits "key=value" texts; the answer is the first that is none.
-std::string split(const std::vector<std::string> &sets, AppOptions &options) {
-    for (const std::string &text : sets) {
-        const auto equals = text.find('=');
-        if (equals == std::string::npos || equals == 0) return text;
-        options.values.emplace_back(text.substr(0, equals), text.substr(equals + 1));
-    }
-    return {};
+void describe_window(CLI::App &cli, AppOptions &options) {
+    tessera::add_number(cli, "--width", options.width, 64, 16384, "Of the window, pixels")
+        ->group("Window");
+    tessera::add_number(cli, "--height", options.height, 64, 16384, "Of the window, pixels")
+        ->group("Window");
+    tessera::add_number(cli, "--fps", options.fps, 0.0, 1000.0,
+                        "Most frames per second; 0: no limit")
+        ->group("Window");
+    cli.add_flag("--offscreen", options.offscreen, "No window and no display")->group("Window");
+    cli.add_option("--device", options.device,
+                   "Vulkan device: index, part of its name or UUID; --list-devices shows them")
+        ->type_name("DEVICE")
+        ->group("Window");
+    tessera::add_number(cli, "--scale", options.scale, 0.5F, 4.0F,
+                        "Size of the panel; default: the monitor's")
+        ->group("Window");
+    cli.add_flag("--validation", options.validation, "Vulkan validation layers; a message fails")
+        ->group("Window");
+    tessera::add_number(cli, "--frame-limit,--frames", options.frame_limit, 0,
+                        std::numeric_limits<std::uint64_t>::max(), "Exit after so many frames")
+        ->group("Window");
+    cli.add_option("--screenshot", options.screenshot,
+                   "Write the window as .png, .jpg or .webp when the first picture is final")
+        ->type_name("FILE")
+        ->group("Window");
+    tessera::add_number(cli, "--screenshot-step", options.screenshot_step, 0,
+                        std::numeric_limits<std::uint32_t>::max(), "... or at this step already")
+        ->group("Window");
+    cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot)->group("Window");
+    cli.add_option("--script", options.script, "Replay user actions from a JSON file, offscreen")
+        ->type_name("FILE.json")
+        ->group("Window");
 }
 
 int fail(const std::string &message) {
@@ -90,6 +72,15 @@ int print_devices() {
     return 0;
 }
 
+// Before minutes are spent on what could not be written.
+tessera::Result<void> check_targets(const std::filesystem::path &screenshot,
+                                    const std::filesystem::path &trace) {
+    if (!screenshot.empty()) {
+        if (auto checked = tessera::check_image_target(screenshot); !checked) return checked;
+    }
+    return trace.empty() ? tessera::Result<void>() : tessera::check_target(trace);
+}
+
 int run(AppOptions options) {
     const bool validation = options.validation;
     auto app = tessera::App::create(std::move(options));
@@ -105,26 +96,28 @@ int run(AppOptions options) {
 } // namespace
 
 int main(int argc, char **argv) {
-    CLI::App cli{"Tessera sandbox: watch a generator at work"};
+    tessera::hold_standard_streams();
+    CLI::App cli{"Tessera sandbox: watch a generator at work", "tessera-sandbox"};
     AppOptions options;
-    ProgramOptions program;
-    describe(cli, options, program);
-    try {
-        cli.parse(argc, argv);
-    } catch (const CLI::ParseError &error) {
-        return cli.exit(error);
+    std::filesystem::path trace; // empty: none
+    bool list_devices = false;
+    tessera::add_common_options(cli, options);
+    describe_play(cli, options);
+    describe_window(cli, options);
+    cli.add_flag("--list-devices", list_devices, "Print the Vulkan devices and end");
+    cli.add_option("--trace", trace, "Write time spans of all threads, for Perfetto")
+        ->type_name("FILE.json");
+    cli.footer(tessera::script_help());
+    if (const auto code = tessera::parse_command_line(cli, argc, argv)) return *code;
+    if (list_devices) return print_devices();
+    if (const auto checked = check_targets(options.screenshot, trace); !checked) {
+        return fail(checked.error().message);
     }
-    if (program.list_devices) return print_devices();
-    if (program.exact) options.precision = TESSERA_PRECISION_EXACT;
-    if (const std::string bad = split(program.sets, options); !bad.empty()) {
-        return fail("--set " + bad + ": expected key=value");
-    }
-    if (cli.count("--model") == 0) options.model = tessera::default_model(options.plugin);
-    if (program.trace.empty()) return run(std::move(options));
+    if (trace.empty()) return run(std::move(options));
     tessera::trace::name_thread("window");
     tessera::trace::start();
     const int code = run(std::move(options));
     tessera::trace::stop();
-    const auto written = tessera::write_file(program.trace, tessera::trace::to_json());
+    const auto written = tessera::write_file(trace, tessera::trace::to_json());
     return written ? code : fail(written.error().message);
 }

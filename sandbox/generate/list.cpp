@@ -69,10 +69,14 @@ void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
 } // namespace
 
 void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options) {
+    GenerateOptions settled = options;
+    if (auto preset = settle_options(settled, *host); !preset) {
+        fmt::print(stderr, "tessera-generate: {}\n", preset.error().message);
+    }
     fmt::print("Plugins\n");
     for (const ScanEntry &entry : scan_plugins(*host)) {
         if (entry.usable()) {
-            print_generator(host, entry, options.model);
+            print_generator(host, entry, settled.model);
         } else {
             fmt::print("  {}  cannot be used: {}\n", entry.path.filename().string(),
                        entry.error.message);

@@ -9,22 +9,30 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace tessera {
 
 // Which picture of a run.
 struct PictureName {
-    std::string label; // class, or the generator's name
+    std::string part; // of the class or the generator: see distinct_file_parts (core/text.hpp)
     std::uint64_t seed = 0;
-    std::uint32_t index = 0; // of the images of this label
+    std::uint32_t index = 0; // of the images of this class
+
+    // "brick_7_000"
+    [[nodiscard]] std::string stem() const;
 };
 
 class GenerateOutput {
   public:
-    // Makes the folders. `image_count`: of the whole run.
-    [[nodiscard]] static Result<GenerateOutput> open(const GenerateOptions &options,
-                                                     std::uint64_t image_count);
+    // Makes the folders and tries the files. `names`: of the first picture of each class; `count`:
+    // pictures of each.
+    [[nodiscard]] static Result<GenerateOutput>
+    open(const GenerateOptions &options, std::span<const PictureName> names, std::uint32_t count);
+    // Whether pictures of that size fit on the contact sheet, if one is wanted; 0: not known yet.
+    [[nodiscard]] Result<void> check_sheet(std::uint32_t width, std::uint32_t height) const;
+    [[nodiscard]] std::uint32_t sheet_columns() const;
 
     // Where that picture is written.
     [[nodiscard]] std::filesystem::path path_of(const PictureName &name) const;
@@ -34,13 +42,19 @@ class GenerateOutput {
     [[nodiscard]] bool has_frames() const { return !frames_.empty(); }
 
   private:
+    [[nodiscard]] Result<void> check(const GenerateOptions &options,
+                                     std::span<const PictureName> names) const;
+
     std::filesystem::path output_; // folder, or a file when there is one image
     bool is_folder_ = false;
     bool is_numbered_ = false; // several images, one file name given
     std::filesystem::path frames_;
     std::filesystem::path material_; // the folder itself when there is one image
-    bool has_many_ = false;
+    std::filesystem::path sheet_;
+    std::uint64_t image_count_ = 0;
 };
+
+inline constexpr std::uint32_t kSheetGap = 4; // pixels
 
 // RGB of a published frame (height, width, 4).
 [[nodiscard]] Image rgb_of(const tessera_tensor &frame);

@@ -1,11 +1,16 @@
 // One line on a terminal that says how far a run is; silent anywhere else.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace tessera {
+
+// "[####....]  50%  lava  step 6/12", shorter than `columns`, so that no terminal breaks it; `text`
+// as terminal_text (core/text.hpp) has it.
+[[nodiscard]] std::string progress_line(double done, std::string_view text, std::size_t columns,
+                                        bool utf8);
 
 class ProgressBar {
   public:

@@ -1,12 +1,15 @@
 #include "sandbox/generate/run.hpp"
 
 #include "assets/contact_sheet.hpp"
+#include "assets/image_resize.hpp"
 #include "assets/image_seam.hpp"
 #include "assets/output_file.hpp"
+#include "core/text.hpp"
 #include "host/generator/preset.hpp"
 #include "host/plugin/services.hpp"
 #include "host/run/memory_frames.hpp"
 #include "host/run/session.hpp"
+#include "sandbox/generate/inputs.hpp"
 #include "sandbox/generate/list.hpp"
 #include "sandbox/generate/material.hpp"
 #include "sandbox/generate/output.hpp"
@@ -14,10 +17,10 @@
 #include "sandbox/generate/report.hpp"
 
 #include <tessera/ext/features.h>
+#include <tessera/ext/inputs.h>
 #include <tessera/values/clock.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -29,14 +32,14 @@ namespace {
 
 using values::monotonic_us;
 
-constexpr std::uint32_t kSheetGap = 4; // pixels
 constexpr std::string_view kClassKey = "class";
 constexpr std::string_view kStyleKey = "style"; // of an input
 constexpr std::string_view kNoClass = "none";   // label of a generator's unconditional choice
 
-// One setting of the parameters to run, with the name its files get.
+// One setting of the parameters to run.
 struct Variant {
     std::string label;
+    std::string part;                                      // of its files' names
     std::optional<std::pair<std::uint32_t, double>> value; // parameter id and value to set
 };
 
@@ -53,10 +56,15 @@ class Run {
 
   private:
     Result<void> load();
-    Result<void> set_values();
-    Result<void> load_inputs();
+    Result<void> take_values();
+    Result<void> take_inputs();
+    [[nodiscard]] std::vector<InputSlot> slots_for_given() const;
     Result<void> take_size(const Image &image);
+    Result<void> take_style();
     Result<void> list_variants();
+    Result<void> open_output();
+    Result<void> save_used();
+    void tell(std::string_view note);
     Result<void> generate_all();
     Result<void> generate_batch(const Variant &variant, std::uint32_t first, std::uint32_t count);
     Result<void> take_frame(const tessera_tensor &frame, const FrameInfo &info);
@@ -72,9 +80,11 @@ class Run {
     MemoryFrames frames_;
     ProgressBar bar_;
     std::shared_ptr<Host> host_;
+    std::optional<Preset> preset_;
     std::unique_ptr<Session> session_;
     std::optional<GenerateOutput> output_;
     std::unique_ptr<MaterialWriter> material_; // null: none is wanted
+    std::uint64_t seed_ = 0;
     std::vector<RequestInput> inputs_;
     std::vector<Variant> variants_;
     GenerateRecord record_;
@@ -89,20 +99,21 @@ class Run {
 };
 
 int Run::complain(const Error &error, int code) {
-    bar_.clear();
-    fmt::print(stderr, "tessera-generate: {}\n", error.message);
+    tell(error.message);
     record_.error = error.message;
     return code;
 }
 
+void Run::tell(std::string_view note) {
+    bar_.clear();
+    // Not by fmt, which throws when nobody can be told.
+    std::fputs(fmt::format("tessera-generate: {}\n", note).c_str(), stderr);
+}
+
 Result<void> Run::load() {
-    if (!options_.preset.empty()) {
-        auto preset = load_preset(options_.preset);
-        if (!preset) return preset.error();
-        if (options_.plugin.empty()) options_.plugin = preset->plugin;
-        if (options_.model.empty()) options_.model = preset->model;
-        if (!options_.has_seed) options_.seed = preset->seed;
-    }
+    auto preset = settle_options(options_, *host_);
+    if (!preset) return preset.error();
+    preset_ = std::move(*preset);
     SessionConfig config;
     config.plugin = options_.plugin;
     config.model = options_.model;
@@ -115,68 +126,99 @@ Result<void> Run::load() {
     auto session = Session::create(std::move(config));
     if (!session) return session.error();
     session_ = std::move(*session);
-    record_.seed = options_.seed;
+    seed_ = record_.seed = options_.seed.value_or(0);
     record_.load_us = monotonic_us() - started_us_;
     return {};
 }
 
-Result<void> Run::set_values() {
-    if (!options_.preset.empty()) {
-        auto preset = load_preset(options_.preset);
-        if (!preset) return preset.error();
-        auto unused = session_->params().load_json(preset->values);
-        if (!unused) return unused.error();
-        for (const std::string &key : *unused) {
-            fmt::print(stderr, "tessera-generate: {}: '{}' is of no use to {}\n",
-                       options_.preset.string(), key, session_->info().id);
-        }
-    }
-    for (const auto &[key, text] : options_.values) {
-        auto set = session_->params().set_text(key, text);
-        if (!set) return set.error();
+Result<void> Run::take_values() {
+    Params &params = session_->params();
+    const auto unknown = set_values(
+        preset_, options_, [&](std::string_view json) { return params.load_json(json); },
+        [&](std::string_view key, std::string_view text) { return params.set_text(key, text); });
+    if (!unknown) return unknown.error();
+    for (const std::string &key : *unknown) {
+        tell(fmt::format("{}: '{}' is of no use to {}", options_.preset.string(), key,
+                         session_->info().id));
     }
     return list_variants();
 }
 
 Result<void> Run::list_variants() {
     const Param *const param = session_->params().find(kClassKey);
-    if (!options_.all_classes) {
-        variants_.push_back(
-            {param != nullptr ? session_->params().format(*param) : session_->info().name,
-             std::nullopt});
-        return {};
-    }
-    if (param == nullptr) {
+    if (param == nullptr && options_.all_classes) {
         return make_error(Status::kInvalidArgument,
                           "--all-classes: {} has no parameter with the key '{}'",
                           session_->info().id, kClassKey);
     }
+    if (param == nullptr) {
+        const std::string &name = session_->info().name;
+        variants_.push_back({name, file_part(name), std::nullopt});
+        return {};
+    }
+    const auto parts = distinct_file_parts(param->labels);
+    const auto variant_of = [&](double value) {
+        const bool is_choice = param->type == ParamType::kChoice;
+        std::string label =
+            is_choice ? format_value(*param, value) : session_->params().format(*param);
+        std::string part = is_choice ? parts[static_cast<std::size_t>(value)] : file_part(label);
+        return Variant{std::move(label), std::move(part), std::pair(param->id, value)};
+    };
+    if (!options_.all_classes) {
+        variants_.push_back(variant_of(session_->params().value_of(kClassKey, 0)));
+        variants_.back().value.reset();
+        return {};
+    }
     const double step = std::max(param->step, 1.0);
     const int count = 1 + static_cast<int>((param->max - param->min) / step);
     for (int i = 0; i < count; ++i) {
-        const double value = param->min + step * i;
-        std::string label = format_value(*param, value);
-        if (label == kNoClass) continue;
-        variants_.push_back({std::move(label), std::pair(param->id, value)});
+        Variant variant = variant_of(param->min + step * i);
+        if (variant.label != kNoClass) variants_.push_back(std::move(variant));
     }
     return {};
 }
 
-Result<void> Run::load_inputs() {
-    if (!options_.style_image.empty()) {
-        auto style = read_image(options_.style_image, 4);
-        if (!style) return style.error();
-        inputs_.push_back({std::string(kStyleKey), std::move(*style)});
+Result<void> Run::take_inputs() {
+    if (auto styled = take_style(); !styled) return styled;
+    auto given = load_inputs(options_.init_image, options_.mask_image, slots_for_given());
+    if (!given) return given.error();
+    for (const std::string &note : given->notes) tell(note);
+    for (RequestInput &input : given->list) {
+        if (input.key == TESSERA_INPUT_IMAGE) {
+            if (auto sized = take_size(input.image); !sized) return sized;
+        }
+        inputs_.push_back(std::move(input));
     }
-    if (options_.init_image.empty()) return {};
-    auto image = read_image(options_.init_image, 4);
-    if (!image) return image.error();
-    auto mask = read_image(options_.mask_image, 1);
-    if (!mask) return mask.error();
-    if (auto sized = take_size(*image); !sized) return sized;
-    inputs_.push_back({TESSERA_INPUT_IMAGE, std::move(*image)});
-    inputs_.push_back({TESSERA_INPUT_MASK, std::move(*mask)});
     return {};
+}
+
+Result<void> Run::take_style() {
+    if (options_.style_image.empty()) return {};
+    auto style = read_image(options_.style_image, 4);
+    if (!style) return style.error();
+    if (lay_over_black(*style)) {
+        tell(options_.style_image.string() + ": its transparent parts are taken as black");
+    }
+    inputs_.push_back({std::string(kStyleKey), std::move(*style)});
+    return {};
+}
+
+// Where the size is a parameter, a picture may have any; one that the user set is the size to fit.
+std::vector<InputSlot> Run::slots_for_given() const {
+    std::vector<InputSlot> slots = session_->inputs();
+    const auto side_of = [&](std::string_view key) {
+        const auto &set = options_.values;
+        const bool was_set = std::any_of(set.begin(), set.end(),
+                                         [&](const auto &value) { return value.first == key; });
+        return was_set ? static_cast<std::uint32_t>(session_->params().value_of(key, 0)) : 0;
+    };
+    for (InputSlot &slot : slots) {
+        if (!slot.follows_size) continue;
+        slot.width = side_of(TESSERA_KEY_WIDTH);
+        slot.height = side_of(TESSERA_KEY_HEIGHT);
+        slot.cell_columns = slot.cell_rows = 0;
+    }
+    return slots;
 }
 
 // A given picture decides the size, where it is a parameter and was not set.
@@ -189,10 +231,6 @@ Result<void> Run::take_size(const Image &image) {
     for (const auto &[key, side] :
          {std::pair<std::string_view, std::uint32_t>(TESSERA_KEY_WIDTH, image.width),
           {TESSERA_KEY_HEIGHT, image.height}}) {
-        const auto &set = options_.values;
-        const bool was_set = std::any_of(set.begin(), set.end(),
-                                         [&key](const auto &value) { return value.first == key; });
-        if (was_set) continue;
         if (auto taken = session_->params().set_text(key, std::to_string(side)); !taken) {
             return taken.error();
         }
@@ -200,8 +238,32 @@ Result<void> Run::take_size(const Image &image) {
     return {};
 }
 
+Result<void> Run::open_output() {
+    std::vector<PictureName> names;
+    for (const Variant &variant : variants_) names.push_back({variant.part, seed_, 0});
+    auto output = GenerateOutput::open(options_, names, options_.count);
+    if (!output) return output.error();
+    output_ = std::move(*output);
+    for (const InputSlot &slot : session_->inputs()) {
+        if (slot.key == TESSERA_INPUT_IMAGE && !slot.follows_size) {
+            return output_->check_sheet(slot.width, slot.height);
+        }
+    }
+    return {};
+}
+
+Result<void> Run::save_used() {
+    if (options_.save_preset.empty()) return {};
+    const std::string model = session_->info().model;
+    const Preset preset{
+        session_->info().id,
+        model.empty() ? model : model_for_preset(model, options_.save_preset, host_->model_dirs()),
+        seed_, session_->params().to_json()};
+    return save_preset(options_.save_preset, preset);
+}
+
 PictureName Run::name_of(std::uint32_t image) const {
-    return {variant_->label, options_.seed, first_ + image};
+    return {variant_->part, seed_, first_ + image};
 }
 
 Result<void> Run::take_frame(const tessera_tensor &frame, const FrameInfo &info) {
@@ -237,7 +299,7 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
     newest_.assign(count, Image());
     values_.clear();
     PlayRequest request;
-    request.seed = options_.seed;
+    request.seed = seed_;
     request.first_image = first;
     request.image_count = count;
     request.preview_every = output_->has_frames() ? 1 : 0;
@@ -255,21 +317,21 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
         if (record_.first_image_us == 0) record_.first_image_us = monotonic_us() - started_us_;
         job.files.push_back(path.string());
         if (!options_.json.empty()) job.seams.push_back(wrap_seam(newest_[i]));
-        if (!options_.quiet && options_.json != "-") {
+        if (!options_.quiet && !options_.writes_to_standard_output()) {
             bar_.clear();
             fmt::print("{}\n", path.string());
             std::fflush(stdout);
         }
         if (material_) {
-            auto made =
-                material_->write(output_->material_path_of(name_of(i)), variant.label, newest_[i]);
+            const PictureName name = name_of(i);
+            auto made = material_->write(output_->material_path_of(name), name.stem(), newest_[i]);
             if (!made) return made;
         }
         if (!options_.contact_sheet.empty()) sheet_.push_back(std::move(newest_[i]));
     }
     images_done_ += count;
     record_.jobs.push_back(std::move(job));
-    return {};
+    return output_->check_sheet(record_.width, record_.height); // now that the size is known
 }
 
 Result<void> Run::generate_all() {
@@ -294,9 +356,7 @@ Result<void> Run::generate_all() {
 
 Result<void> Run::write_sheet() {
     if (options_.contact_sheet.empty()) return {};
-    const auto columns =
-        static_cast<std::uint32_t>(std::ceil(std::sqrt(static_cast<double>(sheet_.size()))));
-    auto sheet = contact_sheet(sheet_, columns, kSheetGap);
+    auto sheet = contact_sheet(sheet_, output_->sheet_columns(), kSheetGap);
     if (!sheet) return sheet.error();
     return write_image(options_.contact_sheet, *sheet);
 }
@@ -304,37 +364,28 @@ Result<void> Run::write_sheet() {
 Result<void> Run::write_report() {
     if (options_.json.empty()) return {};
     record_.total_us = monotonic_us() - started_us_;
-    const std::string report = report_json(options_, *session_, record_);
-    if (options_.json != "-") return write_file(options_.json, report);
-    fmt::print("{}", report);
-    if (std::fflush(stdout) != 0) return make_error(Status::kIo, "cannot write the report");
-    return {};
+    return write_file(options_.json, report_json(options_, *session_, record_));
 }
 
 int Run::run() {
     HostConfig config;
     config.program = "tessera-generate";
+    config.plugin_dirs = options_.plugin_dirs;
+    config.model_dirs = options_.model_dirs;
     host_ = Host::create(config);
     if (options_.list) {
         print_list(host_, options_);
         return kExitOk;
     }
     if (auto loaded = load(); !loaded) return complain(loaded.error(), kExitFailure);
-    if (auto set = set_values(); !set) return complain(set.error(), kExitUsage);
+    if (auto taken = take_values(); !taken) return complain(taken.error(), kExitUsage);
     if (!options_.material.empty()) {
         auto material = MaterialWriter::create(options_.material_values);
         if (!material) return complain(material.error(), kExitUsage);
         material_ = std::move(*material);
     }
-    if (auto inputs = load_inputs(); !inputs) return complain(inputs.error(), kExitFailure);
-    auto output = GenerateOutput::open(options_, variants_.size() * options_.count);
-    if (!output) return complain(output.error(), kExitFailure);
-    output_ = std::move(*output);
-    if (!options_.save_preset.empty()) {
-        const Preset preset{session_->info().id, options_.model, options_.seed,
-                            session_->params().to_json()};
-        auto saved = save_preset(options_.save_preset, preset);
-        if (!saved) return complain(saved.error(), kExitFailure);
+    for (const auto step : {&Run::take_inputs, &Run::open_output, &Run::save_used}) {
+        if (auto done = (this->*step)(); !done) return complain(done.error(), kExitFailure);
     }
     int code = kExitOk;
     if (auto done = generate_all(); !done) code = complain(done.error(), kExitFailure);

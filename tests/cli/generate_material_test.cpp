@@ -39,14 +39,17 @@ TEST_F(GenerateMaterial, WritesTheMapsBesideThePicture) {
         GTEST_SKIP() << outcome.err;
     }
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    for (const char *name : {"m/albedo.png", "m/height.png", "m/normal.png", "m/orm.png",
-                             "m/material.gltf", "m/material.bin"}) {
-        EXPECT_TRUE(has(name)) << name;
+    for (const char *end :
+         {"_albedo.png", "_height.png", "_normal.png", "_orm.png", ".gltf", ".bin"}) {
+        EXPECT_TRUE(has(("m/Gradient_0_000" + std::string(end)).c_str())) << end;
     }
     EXPECT_TRUE(has("cache/tessera/plans")) << "the next time is faster";
     EXPECT_EQ(run({"-o", "out", "-n", "2", "--material", "all"}).exit_code, 0);
-    EXPECT_TRUE(has("all/Gradient_0_000/albedo.png"));
-    EXPECT_TRUE(has("all/Gradient_0_001/albedo.png"));
+    EXPECT_TRUE(has("all/Gradient_0_000/Gradient_0_000_albedo.png"));
+    EXPECT_TRUE(has("all/Gradient_0_001/Gradient_0_001_albedo.png"));
+    EXPECT_EQ(run({"-o", "b.png", "--seed", "9", "--material", "m"}).exit_code, 0);
+    EXPECT_TRUE(has("m/Gradient_0_000_albedo.png")) << "two share a folder";
+    EXPECT_TRUE(has("m/Gradient_9_000_albedo.png"));
 }
 
 TEST_F(GenerateMaterial, WithoutADeviceThePictureIsStillWritten) {

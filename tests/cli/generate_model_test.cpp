@@ -85,6 +85,45 @@ TEST_F(GenerateModel, FillsTheMaskedPart) {
     EXPECT_NE(bytes("filled.png"), bytes("whole.png"));
 }
 
+TEST_F(GenerateModel, AContactSheetThatCannotBeIsRefusedBeforeTheRun) {
+    const auto outcome =
+        run({"-m", kModel.string(), "-n", "4096", "-o", "out", "--contact-sheet", "sheet.png"});
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_THAT(outcome.err, HasSubstr("contact sheet of 4096 images"));
+    EXPECT_TRUE(fs::is_empty(folder_.path() / "out"));
+}
+
+TEST_F(GenerateModel, AFileHereHidesNoBundledModel) {
+    (void)folder_.write("materials_mar", "a shopping list");
+    const auto outcome = run({"-m", "materials_mar", "--steps", "1", "-o", "a.png"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(run({"-m", "./materials_mar", "--steps", "1", "-o", "b.png"}).exit_code, 1);
+}
+
+TEST_F(GenerateModel, APresetNamesTheBundledModelSoThatItMayMove) {
+    ASSERT_EQ(run({"-m", "materials_mar", "--steps", "1", "--save-preset", "p.json", "-o", "a.png"})
+                  .exit_code,
+              0);
+    EXPECT_THAT(bytes("p.json"), HasSubstr("\"model\": \"materials_mar\""));
+    ASSERT_EQ(run({"--preset", "p.json", "-o", "b.png"}).exit_code, 0);
+    EXPECT_EQ(bytes("a.png"), bytes("b.png"));
+}
+
+TEST_F(GenerateModel, PhotographsOfAnotherSizeAndTheirMasks) {
+    ASSERT_TRUE(write_image(folder_.path() / "photo.jpg",
+                            {600, 600, 3, std::vector<std::uint8_t>(600 * 600 * 3, 120)}));
+    Image mask{300, 300, 4, std::vector<std::uint8_t>(300 * 300 * 4, 255)};
+    for (std::size_t i = 0; i < 300 * 150 * 4; i += 4) mask.pixels[i + 3] = 0; // the upper half
+    ASSERT_TRUE(write_image(folder_.path() / "mask.webp", mask));
+    const auto outcome = run({"-m", kModel.string(), "--steps", "2", "--init", "photo.jpg",
+                              "--mask", "mask.webp", "-o", "a.png"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto image = read_image(folder_.path() / "a.png", 3);
+    ASSERT_TRUE(image);
+    const std::size_t row = std::size_t{image->width} * 3;
+    EXPECT_NEAR(image->pixels[row * (image->height - 1)], 120, 3) << "kept";
+}
+
 TEST_F(GenerateModel, StepsAboveTheTokenCountAreRefused) {
     const auto outcome = run({"-m", kModel.string(), "--steps", "100000"});
     EXPECT_EQ(outcome.exit_code, 2);

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -158,6 +159,8 @@ TEST_F(Generate, SaysWhatItCanDo) {
     EXPECT_EQ(run({"--help"}).exit_code, 0);
     EXPECT_THAT(run({"--help"}).out, HasSubstr("--all-classes"));
     EXPECT_THAT(run({"--version"}).out, HasSubstr("tessera 0."));
+    std::istringstream help(run({"--help"}).out);
+    for (std::string line; std::getline(help, line);) EXPECT_LT(line.size(), 81U) << line;
 }
 
 TEST_F(Generate, TheSamplePlugins) {
@@ -279,7 +282,9 @@ TEST_F(Generate, PicturesThatCannotBeRead) {
     expect_failure(run_good({"--init", "missing.png", "--mask", "mask.png"}), kFailure,
                    "missing.png");
     expect_failure(run_good({"--init", "small.png", "--mask", "mask.png"}), kFailure,
-                   "4 x 8; expected 8 x 8");
+                   "4 x 8; expected 8 x 8 pixels, or another size of the same shape");
+    expect_failure(run_good({"--init", "mask.png", "--mask", "small.png"}), kFailure,
+                   "small.png is 4 x 8; expected 8 x 8");
 }
 
 TEST_F(Generate, OutputsThatCannotBeWritten) {

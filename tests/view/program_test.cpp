@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
+#include <utility>
 
 #include <sys/wait.h>
 
@@ -56,7 +58,6 @@ TEST(SandboxProgram, NamesWhatItCannotFind) {
     expect_failure(run("", "--offscreen --model no_such_model"), "no_such_model");
     expect_failure(run("", "--offscreen " + kShowcase + " --set nothing=1"), "nothing");
     expect_failure(run("", "--offscreen " + kShowcase + " --set steps=0"), "steps");
-    expect_failure(run("", "--offscreen " + kShowcase + " --set steps"), "key=value");
     expect_failure(run("", "--offscreen " + kShowcase + " --backend abacus"), "abacus");
     expect_failure(run("", "--offscreen " + kShowcase + " --device abacus"), "abacus");
 }
@@ -77,6 +78,71 @@ TEST(SandboxProgram, RefusesBadOptions) {
     const Outcome help = run("", "--help");
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_NE(help.output.find("--screenshot"), std::string::npos);
+    std::istringstream lines(help.output);
+    for (std::string line; std::getline(lines, line);) EXPECT_LT(line.size(), 81U) << line;
+}
+
+// As tessera-generate has it: one set of options, one way to read numbers, one exit code.
+TEST(SandboxProgram, ReadsOptionsAsTheOtherProgramDoes) {
+    const std::string start = "--offscreen --fps 0 --frame-limit 2 " + kShowcase;
+    for (const char *good :
+         {"--seed 010", "-s 7", "--exact", "--precision exact", "--width 0640", "--plugin-dir /tmp",
+          "--model-dir /tmp", "--set steps=04", "--steps 4"}) {
+        const Outcome outcome = run("", start + " " + good);
+        EXPECT_EQ(outcome.exit_code, 0) << good << ": " << outcome.output;
+    }
+    const std::pair<const char *, const char *> wrong[] = {
+        {"--seed 0x10", "'0x10'; expected a whole number from 0"},
+        {"--seed -1", "'-1'; expected a whole number from 0"},
+        {"--seed 1.5", "'1.5'; expected"},
+        {"--width 0x100", "expected a whole number from 64 to 16384"},
+        {"--fps nan", "expected a number from 0 to 1000"},
+        {"--threads 9999", "from 0 to 1024"},
+        {"--set steps", "'steps'; expected key=value"},
+        {"--precision double", "--precision"},
+        {"--exact --precision exact", "--exact"},
+    };
+    for (const auto &[arguments, words] : wrong) {
+        const Outcome outcome = run("", start + " " + arguments);
+        EXPECT_EQ(outcome.exit_code, 2) << arguments << ": " << outcome.output;
+        EXPECT_NE(outcome.output.find(words), std::string::npos) << arguments << outcome.output;
+    }
+}
+
+TEST(SandboxProgram, TakesAPresetAndNamesWhatIsWrongInIt) {
+    const std::string path = testing::TempDir() + "tessera_program_preset.json";
+    const auto write = [&](const char *values) {
+        std::ofstream(path)
+            << R"({"format": "tessera-preset/1", "plugin": "org.tessera.test.showcase", "values": )"
+            << values << "}";
+    };
+    const std::string start = "--offscreen --fps 0 --frame-limit 2 --preset " + path + " ";
+    write(R"({"steps": 5})");
+    EXPECT_EQ(run("", start + kShowcase).exit_code, 0);
+    write(R"({"steps": "many"})");
+    expect_failure(run("", start + kShowcase), "steps is 'many'; expected a whole number");
+    std::filesystem::remove(path);
+    expect_failure(run("", start + kShowcase), "tessera_program_preset.json");
+}
+
+TEST(SandboxProgram, PicturesThatCannotBeWrittenAreRefusedAtOnce) {
+    expect_failure(run("", "--offscreen --screenshot a.tiff " + kShowcase),
+                   "names that end in .png");
+    expect_failure(run("", "--offscreen --screenshot /no/such/a.png " + kShowcase), "no folder");
+    const std::string path = testing::TempDir() + "tessera_bad_suffix.json";
+    std::ofstream(path) << R"(["play", {"save_image": "a.gif"}])";
+    expect_failure(run("", "--script " + path + " " + kShowcase),
+                   "action 2 (save_image): a.gif: no picture of this format");
+    std::filesystem::remove(path);
+}
+
+TEST(SandboxProgram, RunsWithoutAHome) {
+    const Outcome outcome =
+        run("env -u HOME -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_RUNTIME_DIR -u LANG LC_ALL=C",
+            "--offscreen --fps 0 --frame-limit 2 " + kShowcase);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+    EXPECT_FALSE(std::filesystem::exists(".config"));
+    EXPECT_FALSE(std::filesystem::exists(".cache"));
 }
 
 TEST(SandboxProgram, BadScriptsAreNamed) {

@@ -96,7 +96,8 @@ def describe(preset: Path | None) -> str:
     if preset is None:
         return "as the model recommends"
     values = json.loads(preset.read_text())["values"]
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    names = {key: value["name"] if isinstance(value, dict) else value for key, value in values.items()}
+    return ", ".join(f"{key} {value}" for key, value in names.items())
 
 
 def line(row: Row, default_seconds: float) -> str:

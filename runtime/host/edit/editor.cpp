@@ -29,6 +29,21 @@ const RunStep *nearest(const RunRecord &run, std::uint32_t step) {
     return best;
 }
 
+// A slot at the size that is set, where it follows that.
+InputSlot sized(const InputSlot &slot, const Params &params) {
+    InputSlot out = slot;
+    const auto scale = [&](const char *key, std::uint32_t &pixels, std::uint32_t &cells) {
+        const Param *const param = params.find(key);
+        if (!slot.follows_size || param == nullptr || !(param->initial > 0)) return;
+        const double by = params.value_of(key, param->initial) / param->initial;
+        pixels = static_cast<std::uint32_t>(std::lround(pixels * by));
+        cells = static_cast<std::uint32_t>(std::lround(cells * by));
+    };
+    scale(TESSERA_KEY_WIDTH, out.width, out.cell_columns);
+    scale(TESSERA_KEY_HEIGHT, out.height, out.cell_rows);
+    return out;
+}
+
 } // namespace
 
 Editor::Editor(PlayControl &control) : control_(control) {
@@ -54,7 +69,18 @@ const InputSlot *Editor::slot(std::string_view key) const {
     return at != slots.end() ? &*at : nullptr;
 }
 
+// Marks of another grid are of no use: they are gone when the size of the next run changes.
+void Editor::fit_marks() {
+    const InputSlot *const mask = mask_slot();
+    if (mask == nullptr || !mask->follows_size) return;
+    const InputSlot now = sized(*mask, control_.player().params());
+    if (marks_.columns() == now.cell_columns && marks_.rows() == now.cell_rows) return;
+    marks_ = TokenMarks(now.cell_columns, now.cell_rows);
+    stroke_.reset();
+}
+
 void Editor::update(std::uint64_t now_us) {
+    fit_marks();
     const bool replaced = control_.job() != followed_job_ && followed_job_ > remembered_job_;
     if (replaced && is_complete(followed_job_)) remember(followed_job_);
     if (control_.settled() && control_.job() > remembered_job_) remember(control_.job());
@@ -241,6 +267,10 @@ std::optional<PlayInputs> Editor::next_inputs() {
 PlayInputs Editor::inputs_from(const RunRecord &run, const RunStep &step) const {
     PlayInputs given;
     Image mask{marks_.columns(), marks_.rows(), 1, marks_.wanted()};
+    const InputSlot *const slot_of_mask = mask_slot();
+    const bool other_size = slot_of_mask != nullptr && slot_of_mask->follows_size &&
+                            !step.cells.empty() && step.cells.size() != mask.pixels.size();
+    if (other_size) return {};                     // the next run is of another size than this one
     if (step.cells.size() == mask.pixels.size()) { // an unfinished picture is finished as well
         for (std::size_t i = 0; i < step.cells.size(); ++i) {
             if (step.cells[i] == TESSERA_CELL_UNKNOWN) mask.pixels[i] = 1;
@@ -320,17 +350,19 @@ Result<void> Editor::start_from(const Image &image) {
         return make_error(Status::kUnsupported, "{} takes no picture to start from",
                           control_.player().info().name);
     }
-    const std::uint32_t width = picture->width > 0 ? picture->width : image.width;
-    const std::uint32_t height = picture->height > 0 ? picture->height : image.height;
+    const Params &params = control_.player().params();
+    const InputSlot wanted = sized(*picture, params);
+    const std::uint32_t width = wanted.width > 0 ? wanted.width : image.width;
+    const std::uint32_t height = wanted.height > 0 ? wanted.height : image.height;
     auto fitted = fit_image(image, width, height);
     if (!fitted) return fitted.error();
     PlayInputs given;
     given.keeps_pixels = true;
     given.list.push_back({TESSERA_INPUT_IMAGE, std::move(*fitted)});
-    if (const InputSlot *const mask = slot(TESSERA_INPUT_MASK)) { // nothing is made again
-        const bool in_cells = mask->cell_columns > 0 && mask->cell_rows > 0;
-        Image keep{
-            in_cells ? mask->cell_columns : width, in_cells ? mask->cell_rows : height, 1, {}};
+    if (const InputSlot *const given_mask = slot(TESSERA_INPUT_MASK)) { // nothing is made again
+        const InputSlot mask = sized(*given_mask, params);
+        const bool in_cells = mask.cell_columns > 0 && mask.cell_rows > 0;
+        Image keep{in_cells ? mask.cell_columns : width, in_cells ? mask.cell_rows : height, 1, {}};
         keep.pixels.resize(std::size_t{keep.width} * keep.height);
         given.list.push_back({TESSERA_INPUT_MASK, std::move(keep)});
     }

@@ -100,6 +100,7 @@ class Editor {
     };
     [[nodiscard]] const InputSlot *slot(std::string_view key) const;
     [[nodiscard]] const InputSlot *mask_slot() const;
+    void fit_marks();
     [[nodiscard]] const Param *watch_param() const;
     [[nodiscard]] std::optional<PlayInputs> next_inputs();
     [[nodiscard]] PlayInputs inputs_from(const RunRecord &run, const RunStep &step) const;

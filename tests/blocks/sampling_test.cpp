@@ -216,6 +216,33 @@ TEST(Integrators, AVelocityIsNeverAmplified) {
     }
 }
 
+// x0 = (x - sigma eps) / alpha = alpha x - sigma v
+TEST(Integrators, ARangeComesWithTheCleanEstimateOfEachStep) {
+    const NoiseTables tables = cosine_tables("logsnr9");
+    const CleanRange range{-3.0, 4.0};
+    for (const Integrator integrator :
+         {Integrator::kAncestral, Integrator::kDdim, Integrator::kDpm2m}) {
+        EXPECT_TRUE(reverse_steps(integrator, tables, 0.5, 1.0).clean.empty());
+        EXPECT_TRUE(reverse_steps(integrator, tables, 0.5, 1.0, Prediction::kNoise, {1.0, 1.0})
+                        .clean.empty());
+        for (const Prediction prediction : {Prediction::kNoise, Prediction::kVelocity}) {
+            const ReverseSteps steps =
+                reverse_steps(integrator, tables, 0.5, 1.0, prediction, range);
+            ASSERT_EQ(steps.clean.size(), steps.steps.size());
+            for (int j = 0; j < tables.size(); ++j) {
+                const Level now = level(tables.timestep_map[tables.size() - 1 - j]);
+                const bool noise = prediction == Prediction::kNoise;
+                EXPECT_NEAR(steps.clean[j].x_scale, noise ? 1.0 / now.alpha : now.alpha,
+                            1e-6 / now.alpha);
+                EXPECT_NEAR(steps.clean[j].model_scale, noise ? -now.sigma / now.alpha : -now.sigma,
+                            1e-6 / now.alpha);
+                EXPECT_EQ(steps.clean[j].low, -3.0f);
+                EXPECT_EQ(steps.clean[j].high, 4.0f);
+            }
+        }
+    }
+}
+
 TEST(Integrators, ConvergeWithTheirOrder) {
     const Gaussian data{0.4, 0.5};
     std::vector<double> first, second;

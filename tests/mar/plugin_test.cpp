@@ -275,6 +275,27 @@ TEST_F(PluginTest, FasterSamplingHasParametersAndDefaults) {
     generator_->deactivate(generator_);
 }
 
+TEST_F(PluginTest, AModelSaysHowFarItsSettingsGo) {
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    EXPECT_EQ(params().at("guidance").max, 20.0);
+    EXPECT_EQ(params().count("bound_tokens"), 0u); // as published
+    generator_->destroy(generator_);
+    file_.metadata["tokenizer"] = "codec.safetensors";
+    file_.metadata["defaults"] = R"({"guidance": 15})";
+    file_.metadata["limits"] =
+        R"({"tokens": [-4, 5], "guidance": [1, 9.5], "temperature": [0, 1.5]})";
+    ASSERT_EQ(create_model(), TESSERA_OK);
+    const auto all = params();
+    EXPECT_EQ(all.at("guidance").min, 1.0);
+    EXPECT_EQ(all.at("guidance").max, 9.5);
+    EXPECT_EQ(all.at("guidance").initial, 9.5);
+    EXPECT_EQ(all.at("temperature").max, 1.5);
+    EXPECT_EQ(all.at("bound_tokens").initial, 1.0);
+    ASSERT_EQ(activate(), TESSERA_OK);
+    EXPECT_EQ(run(), TESSERA_OK);
+    generator_->deactivate(generator_);
+}
+
 TEST_F(PluginTest, ModelsThatCannotMakePictures) {
     ASSERT_EQ(create_model(), TESSERA_OK);
     ASSERT_EQ(activate(), TESSERA_OK);
@@ -304,6 +325,10 @@ TEST_F(PluginTest, MetadataThatIsWrong) {
         {"defaults", R"({"denoise_steps": "ddim999"})"},
         {"defaults", R"({"integrator": "euler"})"},
         {"defaults", R"({"denoise_steps_last": 0})"},
+        {"limits", R"({"tokens": [4, -4]})"},
+        {"limits", R"({"tokens": 4})"},
+        {"limits", R"({"guidance": [0, 50]})"},
+        {"limits", R"({"guidence": [0, 5]})"},
     };
     for (const auto &[key, text] : wrong) {
         file_ = mar_file(shape_);

@@ -33,8 +33,9 @@ DenoiseTables::DenoiseTables(const sdk::Compute &compute, const TokenHead &head,
         std::reverse(times.begin(), times.end());
         guided_ = guided_ || table.guided_count > 0;
         most_steps_ = std::max(most_steps_, table.size());
-        table.reverse = reverse_steps(settings.integrator, cosine_tables(std::move(times)),
-                                      settings.eta, settings.temperature, head.shape().prediction);
+        table.reverse =
+            reverse_steps(settings.integrator, cosine_tables(std::move(times)), settings.eta,
+                          settings.temperature, head.shape().prediction, settings.tokens);
     }
     if (all.empty()) return; // nothing is to be denoised
     all_times_ = head.time_table(compute, all);
@@ -58,6 +59,7 @@ void DenoiseTables::prepare(int count, double guidance, DenoiseSet &set) {
     set.time = times;
     set.steps = t.reverse.steps;
     set.memory = t.reverse.memory;
+    set.clean = t.reverse.clean;
     set.guidance = static_cast<float>(guidance);
     set.step_guidance = {};
     if (!guided_ || t.guided_count == t.size()) return;

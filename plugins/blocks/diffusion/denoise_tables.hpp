@@ -28,6 +28,7 @@ struct DiffusionSettings {
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
     HurryStarts hurry{};
+    CleanRange tokens; // of what is sampled
 };
 
 class DenoiseTables {

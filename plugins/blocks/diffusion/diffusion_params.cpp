@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <tuple>
 
 namespace tessera::blocks {
 namespace {
@@ -183,6 +185,14 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
                      .flags = TESSERA_PARAM_ADVANCED,
                      .help = "Guidance is off above this share of the noise times, where it makes "
                              "pictures alike; a step without it is twice as fast."},
+      bound_{.id = 21,
+             .key = "bound_tokens",
+             .name = "Bound tokens",
+             .group = kSampling,
+             .initial = true,
+             .flags = TESSERA_PARAM_ADVANCED,
+             .help = "Keeps the tokens that each denoising step aims at in the range that the "
+                     "model knows, so that strong guidance and high temperatures stay pictures."},
       deadline_{.id = 14,
                 .key = "deadline",
                 .name = "Deadline",
@@ -234,6 +244,42 @@ void DiffusionParams::read_defaults(const Config &defaults) {
     read_number(defaults, "guidance_high", guidance_high_);
 }
 
+bool DiffusionParams::is_limit(const std::string &key) {
+    return key == "tokens" || key == "guidance" || key == "temperature" || key == "eta" ||
+           key == "denoise_steps";
+}
+
+void DiffusionParams::read_limits(const Config &limits) {
+    const auto narrow = [&](auto &param) {
+        if (!limits.has(param.key)) return;
+        using Number = decltype(param.min);
+        const auto [low, high] =
+            limits.range(param.key, static_cast<double>(param.min), static_cast<double>(param.max));
+        param.min = static_cast<Number>(low);
+        param.max = static_cast<Number>(high);
+        param.initial = std::clamp(param.initial, param.min, param.max);
+    };
+    narrow(guidance_);
+    narrow(temperature_);
+    narrow(eta_);
+    narrow(denoise_);
+    if (!limits.has("tokens")) return;
+    std::tie(tokens_.low, tokens_.high) = limits.range("tokens", -1e6, 1e6);
+}
+
+std::string DiffusionParams::raised(const DiffusionSettings &settings) {
+    std::string text;
+    const auto add = [&](const char *key, double value, double plain) {
+        if (!(value > plain)) return;
+        char number[32];
+        std::snprintf(number, sizeof number, "%g", value);
+        text += (text.empty() ? "" : " or ") + std::string(key) + " (now " + number + ")";
+    };
+    add("guidance", settings.guidance, 1.0);
+    add("temperature", settings.temperature, 1.0);
+    return text;
+}
+
 void DiffusionParams::add_to(sdk::ParamList &params) const {
     if (scope_ == DiffusionScope::kNone) return;
     const bool sets = scope_ == DiffusionScope::kSets;
@@ -246,6 +292,7 @@ void DiffusionParams::add_to(sdk::ParamList &params) const {
         if (own_spacing_.empty()) spacings.pop_back();
         params.add(spacing_, spacings);
     }
+    if (tokens_.is_on()) params.add(bound_);
     params.add(integrator_, labels(kIntegratorNames));
     params.add(eta_);
     if (sets) {
@@ -269,6 +316,7 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     s.eta = request[eta_];
     s.annealing = choice(request, annealing_, kAnnealingNames);
     s.last_denoise_steps = request[last_denoise_];
+    if (request[bound_]) s.tokens = tokens_;
     s.guidance_low = request[guidance_low_];
     s.guidance_high = request[guidance_high_];
     for (std::size_t i = 0; i < hurry_.size(); ++i) s.hurry[i] = request[hurry_[i]];

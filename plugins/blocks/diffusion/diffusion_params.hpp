@@ -22,19 +22,26 @@ enum class DiffusionScope {
 
 class DiffusionParams {
   public:
-    // Ids 3 to 20: a generator's own parameters have others.
+    // Ids 3 to 21: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
     // `defaults` of its file, every value of which is optional. Both throw Failure.
     void recommend_denoising(const std::string &spec);
     void read_defaults(const Config &defaults);
+    // The member `limits` of its file: ranges of parameters, within those that the shell offers,
+    // and `tokens`, which bounds what is sampled. What is not a parameter of this class is not
+    // read.
+    void read_limits(const Config &limits);
+    [[nodiscard]] static bool is_limit(const std::string &key);
 
     // The basic ones, then those for faster sampling.
     void add_to(sdk::ParamList &params) const;
 
     // Throws Failure for values that no run can have.
     [[nodiscard]] DiffusionSettings read(const sdk::Request &request) const;
+    // Settings that make a run leave the numbers: "guidance (now 12)"; empty when none is raised.
+    [[nodiscard]] static std::string raised(const DiffusionSettings &settings);
     [[nodiscard]] double deadline(const sdk::Request &request) const; // seconds an image; 0: none
 
     // The parameters that make a run with a deadline again, without it: TESSERA_FEATURE_VALUES.
@@ -58,6 +65,8 @@ class DiffusionParams {
     sdk::IntParam last_denoise_;
     sdk::FloatParam guidance_low_;
     sdk::FloatParam guidance_high_;
+    sdk::BoolParam bound_;
+    CleanRange tokens_;
     sdk::FloatParam deadline_;
     std::array<sdk::IntParam, kHurryLevels> hurry_;
 };

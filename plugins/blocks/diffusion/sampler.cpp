@@ -109,14 +109,24 @@ ReverseSteps dpm2m_steps(const NoiseTables &tables, double eta, double temperatu
 }
 
 ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables, double eta,
-                           double temperature, Prediction prediction) {
-    if (integrator == Integrator::kDpm2m) return dpm2m_steps(tables, eta, temperature, prediction);
-    if (integrator == Integrator::kAncestral) {
-        return {ancestral_steps(tables, temperature, prediction), {}};
-    }
+                           double temperature, Prediction prediction, const CleanRange &range) {
     ReverseSteps result;
-    for (int i = tables.size() - 1; i >= 0; --i) {
-        result.steps.push_back(ddim_step(tables, i, eta, temperature, prediction));
+    if (integrator == Integrator::kDpm2m) {
+        result = dpm2m_steps(tables, eta, temperature, prediction);
+    } else if (integrator == Integrator::kAncestral) {
+        result.steps = ancestral_steps(tables, temperature, prediction);
+    } else {
+        for (int i = tables.size() - 1; i >= 0; --i) {
+            result.steps.push_back(ddim_step(tables, i, eta, temperature, prediction));
+        }
+    }
+    for (int i = tables.size() - 1; range.is_on() && i >= 0; --i) {
+        // x0 = (x - sigma eps) / alpha
+        const Coefficients x0 =
+            coefficients(tables, i, prediction, tables.sqrt_recip_alphas_cumprod[i],
+                         -tables.sqrt_recipm1_alphas_cumprod[i]);
+        result.clean.push_back(
+            {x0.x, x0.model, static_cast<float>(range.low), static_cast<float>(range.high)});
     }
     return result;
 }

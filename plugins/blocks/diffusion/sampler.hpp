@@ -17,7 +17,7 @@ enum class Prediction {
     kVelocity, // v = alpha eps - sigma x0 (arXiv 2202.00512, appendix D)
 };
 
-// How x is taken from one kept time to the next. Nothing is clipped.
+// How x is taken from one kept time to the next.
 enum class Integrator {
     kAncestral, // a draw from the learned reverse distribution
     kDdim,      // arXiv 2010.02502
@@ -29,10 +29,20 @@ inline constexpr std::pair<Integrator, const char *> kIntegratorNames[] = {
     {Integrator::kDpm2m, "dpm++2m"},
 };
 
+// Where the clean token that a step estimates (x0) must lie; it is moved to the border when it lies
+// beyond. Off where low < high does not hold, as in the published samplers.
+struct CleanRange {
+    double low = 0.0;
+    double high = 0.0;
+
+    [[nodiscard]] constexpr bool is_on() const { return low < high; }
+};
+
 // All steps of one chain in running order, from the noisiest time down to 0 and then to x0.
 struct ReverseSteps {
     std::vector<tessera_reverse_step> steps;
     std::vector<tessera_mlp_denoiser_memory> memory; // empty: no step looks back
+    std::vector<tessera_mlp_denoiser_clean> clean;   // empty: nothing is bounded
 };
 
 // Ancestral step at index i with a learned variance (interpolation between the two posterior
@@ -56,7 +66,8 @@ ancestral_steps(const NoiseTables &tables, double temperature,
 
 [[nodiscard]] ReverseSteps reverse_steps(Integrator integrator, const NoiseTables &tables,
                                          double eta, double temperature,
-                                         Prediction prediction = Prediction::kNoise);
+                                         Prediction prediction = Prediction::kNoise,
+                                         const CleanRange &range = {});
 
 // What the first noise is multiplied by. Ancestral sampling forgets it and has its temperature in
 // the noise of the steps; the others carry it to the end.

@@ -251,6 +251,20 @@ std::vector<std::string> Config::texts(const std::string &key) const {
     return *list;
 }
 
+std::pair<double, double> Config::range(const std::string &key, double min, double max) const {
+    const std::vector<double> ends = numbers(key, min, max);
+    if (ends.size() != 2 || !(ends[0] < ends[1])) {
+        reject(key, "is not a list of two numbers, the smaller one first");
+    }
+    return {ends[0], ends[1]};
+}
+
+std::vector<std::string> Config::keys() const {
+    std::vector<std::string> names;
+    for (const auto &[key, value] : values_) names.push_back(key);
+    return names;
+}
+
 std::vector<std::string> parse_text_list(const std::string &text, const std::string &source) {
     return ConfigReader::texts(text, source);
 }

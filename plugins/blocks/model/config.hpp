@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -28,10 +29,15 @@ class Config {
     [[nodiscard]] double number(const std::string &key, double min, double max) const;
     [[nodiscard]] bool boolean(const std::string &key) const;
     [[nodiscard]] std::string text(const std::string &key) const;
+    // A list of two numbers, the smaller one first.
+    [[nodiscard]] std::pair<double, double> range(const std::string &key, double min,
+                                                  double max) const;
     [[nodiscard]] std::vector<std::int64_t> integers(const std::string &key, std::int64_t min,
                                                      std::int64_t max) const;
     [[nodiscard]] std::vector<double> numbers(const std::string &key, double min, double max) const;
     [[nodiscard]] std::vector<std::string> texts(const std::string &key) const;
+
+    [[nodiscard]] std::vector<std::string> keys() const;
 
     // A text, or a whole number as a text ("num_sampling_steps" comes as both).
     [[nodiscard]] std::string text_or_integer(const std::string &key) const;

@@ -83,6 +83,7 @@ DenoiseChain::DenoiseChain(const sdk::Compute &compute, const TokenHead &head,
         create_base(max_rows);
         steps_.reserve(static_cast<std::size_t>(max_steps));
         memory_.reserve(static_cast<std::size_t>(max_steps));
+        clean_.reserve(static_cast<std::size_t>(max_steps));
         guidances_.reserve(static_cast<std::size_t>(max_steps));
     }
 }
@@ -146,6 +147,7 @@ void DenoiseChain::begin(const DenoiseSet &set, std::int64_t rows) {
     fused.noise = set.noise;
     fused.random = set.noise == nullptr ? &set_.random : nullptr;
     fused.memory = set.memory.empty() ? nullptr : set.memory.data();
+    fused.clean = set.clean.empty() ? nullptr : set.clean.data();
     fused.step_guidance = set.step_guidance.empty() ? nullptr : set.step_guidance.data();
     fused_->begin(compute_.table(), chain_, &fused);
 }
@@ -165,6 +167,7 @@ void DenoiseChain::advance(std::int64_t first, std::int64_t count, const sdk::Vi
 void DenoiseChain::base_begin() {
     steps_.assign(set_.steps.begin(), set_.steps.end());
     memory_.assign(set_.memory.begin(), set_.memory.end());
+    clean_.assign(set_.clean.begin(), set_.clean.end());
     guidances_.assign(set_.step_guidance.begin(), set_.step_guidance.end());
     const std::int64_t n = guided_ ? 2 * rows_ : rows_;
     apply(compute_, head_.condition(), set_.condition, cut(condition_embed_, n));
@@ -227,7 +230,7 @@ void DenoiseChain::base_step(std::int64_t step, const sdk::View &x, const sdk::V
     if (memory_.empty()) return base_reverse(step, x, model);
 
     const tessera_mlp_denoiser_memory &memory = memory_[static_cast<std::size_t>(step)];
-    compute_.reverse_step(x, model, nullptr, {memory.keep_x, memory.keep_model, 0.0f, 0.0f, 0.0f},
+    compute_.reverse_step(x, model, base_options(step, memory.keep_x, memory.keep_model),
                           cut(kept_[step % 2], rows_));
     base_reverse(step, x, model);
     if (memory.kept_scale == 0.0f) return;
@@ -236,21 +239,44 @@ void DenoiseChain::base_step(std::int64_t step, const sdk::View &x, const sdk::V
     compute_.add(x, look_back, x);
 }
 
+// x_scale x + model_scale m, where m is moved so that the step's clean estimate keeps its range:
+// with clean = a x + b m that is (x_scale - model_scale a / b) x + model_scale / b clean.
+tessera_reverse DenoiseChain::base_options(std::int64_t step, float x_scale,
+                                           float model_scale) const {
+    tessera_reverse options{};
+    options.clean_model = 1.0f;
+    options.state_scale = x_scale;
+    options.clean_scale = model_scale;
+    if (clean_.empty()) return options;
+    const tessera_mlp_denoiser_clean &clean = clean_[static_cast<std::size_t>(step)];
+    options.clean_x = clean.x_scale;
+    options.clean_model = clean.model_scale;
+    options.clean_low = clean.low;
+    options.clean_high = clean.high;
+    options.clean_scale = model_scale / clean.model_scale;
+    options.state_scale = x_scale - options.clean_scale * clean.x_scale;
+    return options;
+}
+
 void DenoiseChain::base_reverse(std::int64_t step, const sdk::View &x, const sdk::View &model) {
     const std::int64_t d = head_.shape().token_width;
     const tessera_reverse_step &coefficients = steps_[static_cast<std::size_t>(step)];
-    if (coefficients.noise_scale == 0.0f) {
-        compute_.reverse_step(x, model, nullptr, coefficients, x);
-    } else if (set_.noise != nullptr) {
-        const sdk::View noise = sdk::at(*set_.noise, step);
-        compute_.reverse_step(x, model, &noise, coefficients, x);
+    tessera_reverse options = base_options(step, coefficients.x_scale, coefficients.model_scale);
+    options.logvar_base = coefficients.logvar_base;
+    options.logvar_slope = coefficients.logvar_slope;
+    options.noise_scale = coefficients.noise_scale;
+    sdk::View noise{};
+    if (coefficients.noise_scale == 0.0f) return compute_.reverse_step(x, model, options, x);
+    if (set_.noise != nullptr) {
+        noise = sdk::at(*set_.noise, step);
     } else {
-        const sdk::View noise = cut(noise_, rows_);
+        noise = cut(noise_, rows_);
         tessera_random random = set_.random;
         random.first_draw += static_cast<std::uint32_t>(step * ((d + 3) / 4));
         compute_.normal(random, noise);
-        compute_.reverse_step(x, model, &noise, coefficients, x);
     }
+    options.noise = &noise;
+    compute_.reverse_step(x, model, options, x);
 }
 
 } // namespace tessera::blocks

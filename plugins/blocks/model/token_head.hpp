@@ -73,6 +73,7 @@ struct DenoiseSet {
     sdk::View time{}; // (steps, width), in running order
     std::span<const tessera_reverse_step> steps;
     std::span<const tessera_mlp_denoiser_memory> memory; // of the steps; empty: none looks back
+    std::span<const tessera_mlp_denoiser_clean> clean;   // of the steps; empty: nothing is bounded
     float guidance = 1.0f;
     std::span<const float> step_guidance; // in its place; 1: no unconditional rows. Empty: none
     const sdk::View *noise = nullptr;     // (steps, rows, d); NULL: drawn by `random`
@@ -106,6 +107,8 @@ class DenoiseChain {
     void base_begin();
     void base_network(std::int64_t step, const sdk::View &x);
     void base_step(std::int64_t step, const sdk::View &x, const sdk::View *model_out);
+    [[nodiscard]] tessera_reverse base_options(std::int64_t step, float x_scale,
+                                               float model_scale) const;
     void base_reverse(std::int64_t step, const sdk::View &x, const sdk::View &model);
     [[nodiscard]] float guidance_of(std::int64_t step) const;
     [[nodiscard]] bool is_guided_at(std::int64_t step) const;
@@ -135,6 +138,7 @@ class DenoiseChain {
     DenoiseSet set_;
     std::vector<tessera_reverse_step> steps_;
     std::vector<tessera_mlp_denoiser_memory> memory_;
+    std::vector<tessera_mlp_denoiser_clean> clean_;
     std::vector<float> guidances_;
     std::int64_t rows_ = 0;
 };

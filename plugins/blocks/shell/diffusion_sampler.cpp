@@ -9,14 +9,23 @@ namespace {
 
 constexpr double kUnitFlops = 1e9;
 
+// What the head samples: the token, or its difference to a guess that keeps the same range.
+DiffusionSettings for_head(DiffusionSettings settings, bool differences) {
+    if (differences && settings.tokens.is_on()) {
+        const double reach = settings.tokens.high - settings.tokens.low;
+        settings.tokens = {-reach, reach};
+    }
+    return settings;
+}
+
 } // namespace
 
 DiffusionSampler::DiffusionSampler(const sdk::Compute &compute, const TokenHead &head,
                                    const Linear *guess, SamplerSpec spec)
     : compute_(compute), head_(head), guess_(guess), spec_(std::move(spec)),
-      tables_(compute, head, spec_.diffusion, spec_.denoise_counts), guided_(tables_.is_guided()),
-      chain_(compute, head, spec_.max_rows, std::max(tables_.most_steps(), 1), guided_,
-             spec_.path) {
+      tables_(compute, head, for_head(spec_.diffusion, guess != nullptr), spec_.denoise_counts),
+      guided_(tables_.is_guided()), chain_(compute, head, spec_.max_rows,
+                                           std::max(tables_.most_steps(), 1), guided_, spec_.path) {
     x_ = compute_.allocate({spec_.max_rows * width()});
     if (guess_ != nullptr) {
         guesses_ = compute_.allocate({(guided_ ? 3 : 1) * spec_.max_rows * width()});
@@ -78,6 +87,7 @@ bool DiffusionSampler::run_unit() {
         const sdk::View flat = sdk::slice(x_.view(), 0, 0, set_.rows * width());
         compute_.add(flat, sdk::slice(guesses_.view(), 0, 0, set_.rows * width()), flat);
     }
+    bound(tokens());
     return true;
 }
 
@@ -94,10 +104,23 @@ void DiffusionSampler::make_guesses(const sdk::View &conditions, double guidance
     };
     const sdk::View made = rows_at(guided_ ? set_.rows : 0, conditions.shape[0]);
     compute_.linear(conditions, guess_->weight, {.bias = guess_->bias.optional()}, made);
-    if (!guided_) return;
+    if (!guided_) return bound(made);
     compute_.guide(sdk::slice(made, 0, 0, set_.rows), sdk::slice(made, 0, set_.rows, set_.rows),
                    static_cast<float>(guidance), static_cast<std::uint32_t>(width()),
                    rows_at(0, set_.rows));
+    bound(rows_at(0, set_.rows));
+}
+
+// Moves what lies outside the range of tokens to its border.
+void DiffusionSampler::bound(const sdk::View &x) {
+    const CleanRange &range = spec_.diffusion.tokens;
+    if (!range.is_on()) return;
+    tessera_reverse options{};
+    options.clean_x = 1.0f;
+    options.clean_scale = 1.0f;
+    options.clean_low = static_cast<float>(range.low);
+    options.clean_high = static_cast<float>(range.high);
+    compute_.reverse_step(x, x, options, x);
 }
 
 // The watched token as it is now.

@@ -30,6 +30,7 @@ class DiffusionSampler final : public TokenSampler {
     [[nodiscard]] double flops_of_a_pass() const;
     [[nodiscard]] int step_count() const; // reverse steps of the next unit
     void make_guesses(const sdk::View &conditions, double guidance);
+    void bound(const sdk::View &x);
     void watch();
 
     sdk::Compute compute_;

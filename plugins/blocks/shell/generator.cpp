@@ -102,6 +102,7 @@ void ModelGenerator::open_model() {
     }
     steps_.initial = std::min<std::int64_t>(64, steps_.max);
     read_defaults();
+    read_limits();
 }
 
 void ModelGenerator::read_classes() {
@@ -127,6 +128,20 @@ void ModelGenerator::read_defaults() {
     const Config defaults = Config::parse(*text, weights_->path() + ": defaults");
     if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
     diffusion_.read_defaults(defaults);
+}
+
+// Where the model still makes pictures; every limit is optional.
+void ModelGenerator::read_limits() {
+    const std::optional<std::string> text = weights_->metadata("limits");
+    if (!text) return;
+    const Config limits = Config::parse(*text, weights_->path() + ": limits");
+    for (const std::string &key : limits.keys()) {
+        if (!DiffusionParams::is_limit(key)) {
+            limits.reject(key, "is not known, expected tokens, guidance, temperature, eta or "
+                               "denoise_steps");
+        }
+    }
+    diffusion_.read_limits(limits);
 }
 
 void ModelGenerator::describe_params() {

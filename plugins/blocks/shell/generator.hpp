@@ -15,7 +15,7 @@
 //   };
 //   TESSERA_PLUGIN(Toy)
 //
-// Metadata that the shell reads from the model's file: config, classes, tokenizer, defaults
+// Metadata that the shell reads from the model's file: config, classes, tokenizer, defaults, limits
 // (plugins/mar/README.md describes them).
 #pragma once
 
@@ -107,6 +107,7 @@ class ModelGenerator {
     [[nodiscard]] WeightLoader::Progress progress(sdk::Sink sink, int before) const;
     void read_classes();
     void read_defaults();
+    void read_limits();
     void describe_params();
     void describe_inputs();
     void describe_features();

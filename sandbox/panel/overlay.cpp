@@ -95,6 +95,24 @@ void draw_order(ImDrawList &list, const Grid &grid, const RunRecord &run, const 
     }
 }
 
+// A run that failed has no picture: what was wrong stands in its place.
+void draw_failure(const PanelContext &context) {
+    const std::string &problem = context.control->problem();
+    if (context.control->state().phase != PlayerPhase::kFailed || problem.empty()) return;
+    const ViewRegion &region = context.region;
+    const float units = 1 / context.to_pixels;
+    const ImVec2 low{region.x * units, region.y * units};
+    const ImVec2 high{(region.x + region.width) * units, (region.y + region.height) * units};
+    const float wrap = (high.x - low.x) * 0.7F;
+    const ImVec2 size = ImGui::CalcTextSize(problem.c_str(), nullptr, false, wrap);
+    ImDrawList &list = *ImGui::GetBackgroundDrawList();
+    list.AddRectFilled(low, high, IM_COL32(12, 13, 15, 235));
+    list.AddText(
+        ImGui::GetFont(), ImGui::GetFontSize(),
+        {std::round((low.x + high.x - size.x) / 2), std::round((low.y + high.y - size.y) / 2)},
+        IM_COL32(237, 128, 107, 255), problem.c_str(), nullptr, wrap);
+}
+
 } // namespace
 
 TokenRect token_rect(const PanelContext &context, std::uint32_t columns, std::uint32_t rows,
@@ -115,6 +133,7 @@ TokenRect token_rect(const PanelContext &context, std::uint32_t columns, std::ui
 }
 
 void draw_overlay(const PanelContext &context) {
+    draw_failure(context);
     const auto &shown = context.view->info();
     if (context.state->overlay == Overlay::kNone || !shown) return;
     const RunRecord *const run = context.control->history().find(shown->job);

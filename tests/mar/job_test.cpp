@@ -246,6 +246,94 @@ TEST_F(JobTest, RejectsInputsThatDoNotFit) {
     EXPECT_THAT(latents_failure(&good_mask, &latents), testing::HasSubstr("not finite"));
 }
 
+// ---- numbers that are not numbers ----
+
+class NumbersTest : public JobTest {
+  protected:
+    // A model whose head gives values of about `size`.
+    mar::MarModel with_head_of(float size, int local_kernel = 0) {
+        golden::SyntheticMar shape;
+        shape.img_size = kSize;
+        shape.vae_stride = kStride;
+        shape.local_kernel = local_kernel;
+        golden::SyntheticFile file = mar_file(shape);
+        for (golden::SyntheticTensor &tensor : file.tensors) {
+            if (tensor.name == "diffloss.net.final_layer.linear.weight") tensor.deviation = size;
+        }
+        const std::string path = directory_ / "large.safetensors";
+        EXPECT_TRUE(golden::write_synthetic(path, file));
+        return load_mar(device_, path);
+    }
+    std::string failure_of_run(const mar::MarModel &model, const TestJobSpec &spec,
+                               RecordingSink &sink, std::uint32_t budget_us) {
+        return failure_of([&] {
+            ModelJob job = make_job(device_.compute, model, *codec_, spec, sink.sink());
+            while (job.step(budget_us) == sdk::Status::kMore) {
+            }
+        });
+    }
+};
+
+TEST_F(NumbersTest, TheStepAtWhichTheyEndIsNamedAndNoPictureOfItIsSent) {
+    const mar::MarModel model = with_head_of(1e36f);
+    for (const std::uint32_t budget_us : {0u, 4'000'000'000u}) {
+        RecordingSink sink;
+        TestJobSpec previews = spec({1, 2});
+        previews.preview_every = 1;
+        EXPECT_THAT(failure_of_run(model, previews, sink, budget_us),
+                    testing::MatchesRegex("step 1 of 5: token [0-9]+ of image [01] is no longer a "
+                                          "number; lower guidance .now 2."));
+        EXPECT_TRUE(sink.images.empty());
+    }
+    TestJobSpec plain = spec({1});
+    plain.tokens.diffusion.guidance = 1.0;
+    RecordingSink sink;
+    EXPECT_THAT(failure_of_run(model, plain, sink, 0), testing::HasSubstr("weights"));
+}
+
+TEST_F(NumbersTest, ARangeOfTokensKeepsThemInIt) {
+    for (const int kernel : {0, 3}) {
+        const mar::MarModel model = with_head_of(5.0f, kernel);
+        for (const Integrator integrator :
+             {Integrator::kAncestral, Integrator::kDdim, Integrator::kDpm2m}) {
+            for (const auto path :
+                 {DenoiseChain::Path::kBest, DenoiseChain::Path::kBaseOperations}) {
+                TestJobSpec bounded = spec({1});
+                bounded.tokens.path = path;
+                bounded.tokens.diffusion.guidance = 20.0;
+                bounded.tokens.diffusion.temperature = 2.0;
+                bounded.tokens.diffusion.integrator = integrator;
+                bounded.tokens.diffusion.denoise_steps = "logsnr6";
+                bounded.tokens.diffusion.tokens = {-2.0, 3.0};
+                RecordingSink sink;
+                ASSERT_EQ(failure_of_run(model, bounded, sink, 0), "");
+                float low = 0.0f, high = 0.0f;
+                for (const float value : sink.latents.back()) {
+                    low = std::min(low, value);
+                    high = std::max(high, value);
+                }
+                EXPECT_EQ(low, -2.0f);
+                EXPECT_EQ(high, 3.0f);
+            }
+        }
+    }
+}
+
+TEST_F(NumbersTest, ARangeThatNothingLeavesChangesNoByte) {
+    for (const Integrator integrator :
+         {Integrator::kAncestral, Integrator::kDdim, Integrator::kDpm2m}) {
+        TestJobSpec free = spec({1, 2});
+        free.tokens.diffusion.integrator = integrator;
+        free.tokens.diffusion.denoise_steps = "logsnr6";
+        TestJobSpec bounded = free;
+        bounded.tokens.diffusion.tokens = {-1e6, 1e6};
+        RecordingSink first, second;
+        run(free, first, 0);
+        run(bounded, second, 0);
+        EXPECT_EQ(second.latents, first.latents);
+    }
+}
+
 // The device refuses allocations while a job steps.
 class CheckedJobTest : public JobTest {
   protected:

@@ -3,6 +3,7 @@
 
 #include "test_model.hpp"
 
+#include "blocks/diffusion/diffusion_params.hpp"
 #include "blocks/shell/codec_pictures.hpp"
 #include "blocks/shell/job.hpp"
 #include "blocks/shell/token_run.hpp"
@@ -27,6 +28,7 @@ inline ModelJob make_job(const sdk::Compute &compute, const mar::MarModel &model
         return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
             .count();
     };
+    job.raised = DiffusionParams::raised(spec.tokens.diffusion);
     return {compute, std::move(job), std::make_unique<TokenRun>(compute, model, spec.tokens),
             std::make_unique<CodecPictures>(compute, codec, model.grid(), spec.completion,
                                             spec.tokens.seamless),

@@ -269,6 +269,7 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
     job.preview_every = spec.preview_every;
     job.clock = [clock = sdk::Clock(host_)] { return clock.now(); };
     job.deadline = deadline(request);
+    job.raised = DiffusionParams::raised(spec.diffusion);
     job.report = [this, sink](const HurryStarts &hurry, const Deadline &kept,
                               sdk::Progress progress) { report(sink, hurry, kept, progress); };
     spec.deadline = job.deadline.get();

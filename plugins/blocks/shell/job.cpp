@@ -3,6 +3,7 @@
 
 #include <tessera/ext/features.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace tessera::blocks {
@@ -26,6 +27,9 @@ ModelJob::ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> 
     if (compute_.memory() != TESSERA_MEMORY_HOST) {
         rgba_ = compute_.allocate({grid.height(), grid.width(), 4}, TESSERA_DTYPE_U8);
     }
+    const std::int64_t places = spec_.images + run_->step_count();
+    first_bad_ = compute_.allocate({places}, TESSERA_DTYPE_I32);
+    bad_rows_.assign(static_cast<std::size_t>(places), -1);
     if (pictures_->encode_units() == 0) start_run();
     compute_.synchronize();
 }
@@ -48,6 +52,7 @@ sdk::Status ModelJob::step(std::uint32_t budget_us) {
         }
     }
     compute_.synchronize();
+    check_numbers();
     if (done_flops > 0.0) seconds_per_flop_ = (spec_.clock() - start) / done_flops;
     return phase_ == Phase::kDone ? sdk::Status::kDone : sdk::Status::kMore;
 }
@@ -94,6 +99,9 @@ void ModelJob::start_run() {
 
 bool ModelJob::run_run_unit() {
     if (!run_->run_unit()) return false;
+    const sdk::View tokens = run_->tokens();
+    watch(sdk::reshape(tokens, {tokens.shape[0] * tokens.shape[1], tokens.shape[2]}),
+          static_cast<std::size_t>(spec_.images + run_->steps_done() - 1));
     sink_.progress(progress(), run_->is_done() ? "decoding" : "sampling");
     emit_cells();
     emit_chain();
@@ -144,10 +152,52 @@ void ModelJob::emit_picture() {
         compute_.to_rgba8(picture, rgba_);
         compute_.download(rgba_, frame.tensor);
     }
+    watch(sdk::reshape(picture, {grid.height() * grid.width(), picture.shape[2]}),
+          static_cast<std::size_t>(image_));
     // Who reads either of them on the host waits for the device; on a device nobody has to.
-    if (frame.tensor.memory == TESSERA_MEMORY_HOST) compute_.synchronize();
+    if (frame.tensor.memory == TESSERA_MEMORY_HOST) {
+        compute_.synchronize();
+        check_numbers();
+    }
     sink_.emit(frame, progress(image_));
     sink_.features(TESSERA_FEATURE_LATENTS, pictures_->latents(), progress(image_));
+}
+
+// Known after the next synchronize, which comes anyway: the device never waits for it.
+void ModelJob::watch(const sdk::View &rows, std::size_t place) {
+    const sdk::View found = sdk::slice(first_bad_.view(), 0, static_cast<std::int64_t>(place), 1);
+    compute_.first_not_finite(rows, found);
+    compute_.download(found, sdk::host_view(&bad_rows_[place], {1}));
+}
+
+// After a synchronize. Tokens first: a picture of bad ones is only what follows.
+void ModelJob::check_numbers() {
+    const TokenGrid &grid = spec_.grid;
+    const auto images = static_cast<std::size_t>(spec_.images);
+    for (std::size_t place = images; place < bad_rows_.size(); ++place) {
+        const std::int64_t row = std::exchange(bad_rows_[place], -1);
+        if (row < 0 || row == spec_.images * grid.tokens()) continue;
+        refuse("step " + std::to_string(place - images + 1) + " of " +
+               std::to_string(run_->step_count()) + ": token " +
+               std::to_string(row % grid.tokens()) + " of image " +
+               std::to_string(row / grid.tokens()) + " is no longer a number");
+    }
+    for (std::size_t image = 0; image < images; ++image) {
+        const std::int64_t row = std::exchange(bad_rows_[image], -1);
+        if (row < 0 || row == grid.height() * grid.width()) continue;
+        refuse("step " + std::to_string(run_->steps_done()) + " of " +
+               std::to_string(run_->step_count()) + ": pixel (" +
+               std::to_string(row % grid.width()) + ", " + std::to_string(row / grid.width()) +
+               ") of image " + std::to_string(image) + " is not a number");
+    }
+}
+
+void ModelJob::refuse(const std::string &what) const {
+    throw sdk::Failure(sdk::Status::kFailed,
+                       what + "; " +
+                           (spec_.raised.empty()
+                                ? "no setting is raised, so the weights of the model may be damaged"
+                                : "lower " + spec_.raised));
 }
 
 void ModelJob::emit_cells() {

@@ -8,6 +8,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace tessera::blocks {
 
@@ -19,6 +21,7 @@ class ModelJob {
         Deadline::Clock clock;              // the host's: what a step keeps its budget by
         std::uint32_t preview_every = 0;    // steps; 0: the last one only
         std::unique_ptr<Deadline> deadline; // for all images together, also known to the run
+        std::string raised; // settings to lower when numbers end, see DiffusionParams::raised
         // Called at the end of a run with a deadline.
         std::function<void(const HurryStarts &, const Deadline &, sdk::Progress)> report;
     };
@@ -26,7 +29,9 @@ class ModelJob {
     ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> run,
              std::unique_ptr<Pictures> pictures, sdk::Sink sink);
 
-    // See tessera_generator::step.
+    // See tessera_generator::step. Throws Failure at the step whose tokens, or whose picture, hold
+    // values that are not numbers. A picture on the host is not sent then; one that stays on the
+    // device may have been.
     sdk::Status step(std::uint32_t budget_us);
 
   private:
@@ -42,6 +47,9 @@ class ModelJob {
     void start_pictures();
     void start_picture();
     void emit_picture();
+    void watch(const sdk::View &rows, std::size_t place);
+    void check_numbers();
+    [[noreturn]] void refuse(const std::string &what) const;
     void emit_cells();
     void emit_chain();
     [[nodiscard]] sdk::Progress progress(int image = 0) const;
@@ -52,6 +60,11 @@ class ModelJob {
     std::unique_ptr<Run> run_;
     std::unique_ptr<Pictures> pictures_;
     sdk::Tensor rgba_; // (H, W, 4) U8, where frames may be on another memory than the device
+
+    // The first row that is not all numbers: of each image's picture, then of the tokens after step
+    // 1, 2, ... On the host once the device is synchronized; -1 where nothing is awaited.
+    sdk::Tensor first_bad_;
+    std::vector<std::int32_t> bad_rows_;
 
     Phase phase_ = Phase::kEncode;
     int unit_ = 0;                  // of pictures_

@@ -179,10 +179,10 @@ struct DenoiseSet {
     Array condition; // (rows or 2 rows, condition width)
     Array time;      // (steps, width)
     std::vector<tessera_reverse_step> steps;
-    Array noise;                                // (steps, rows, token width)
+    Array noise;                                     // (steps, rows, token width)
     std::vector<tessera_mlp_denoiser_memory> memory; // of the steps; empty: none looks back
     std::vector<tessera_mlp_denoiser_clean> clean;   // of the steps; empty: nothing is bounded
-    std::vector<double> step_guidance;          // in place of guidance; 1: conditional rows alone
+    std::vector<double> step_guidance; // in place of guidance; 1: conditional rows alone
 };
 struct DenoiseResult {
     Array x;         // (rows, token width)

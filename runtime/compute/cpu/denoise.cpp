@@ -159,9 +159,9 @@ class DenoiseChain {
     Set set_;
     std::vector<tessera_reverse_step> steps_;
     std::vector<tessera_mlp_denoiser_memory> step_memory_; // empty: no step keeps anything
-    std::vector<float> guidances_;                    // of the steps; empty: set_.guidance
-    std::vector<tessera_mlp_denoiser_clean> cleans_;  // of the steps; empty: nothing is bounded
-    Group current_; // whose modulations are in modulation_
+    std::vector<float> guidances_;                         // of the steps; empty: set_.guidance
+    std::vector<tessera_mlp_denoiser_clean> cleans_; // of the steps; empty: nothing is bounded
+    Group current_;                                  // whose modulations are in modulation_
 
     std::vector<void *> memory_;
     Rows condition_in_;              // (max network rows, condition_width), bf16 only

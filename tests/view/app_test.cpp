@@ -138,8 +138,9 @@ TEST_F(AppTest, ChangesPlayAgainOnlyWhenLive) {
     app_->control().set_value(id("colour"), 1);
     EXPECT_FALSE(app_->control().busy());
     app_->control().options.live = true;
+    const std::uint64_t job = app_->control().job();
     app_->control().set_value(id("colour"), 2);
-    EXPECT_TRUE(app_->control().busy());
+    EXPECT_GT(app_->control().job(), job); // such a short run may be over already
     app_->control().reset_value(id("colour"));
     EXPECT_EQ(app_->control().player().params().value_of("colour", -1), 0);
 }

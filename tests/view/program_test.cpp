@@ -96,7 +96,7 @@ TEST(SandboxProgram, ReadsOptionsAsTheOtherProgramDoes) {
         {"--seed -1", "'-1'; expected a whole number from 0"},
         {"--seed 1.5", "'1.5'; expected"},
         {"--width 0x100", "expected a whole number from 64 to 16384"},
-        {"--fps nan", "expected a number from 0 to 1000"},
+        {"--budget nan", "expected a number from 0.5 to 1000"},
         {"--threads 9999", "from 0 to 1024"},
         {"--set steps", "'steps'; expected key=value"},
         {"--precision double", "--precision"},

@@ -113,6 +113,7 @@ Product attention(const Array &query, const Array &key, const Array &value,
         options.scale != 0.0 ? options.scale : 1 / std::sqrt(static_cast<double>(width));
     Product result{Array(query.shape), Array(query.shape)};
     std::vector<double> weight(static_cast<size_t>(keys));
+    std::vector<char> seen(static_cast<size_t>(keys));
     for (std::int64_t flat = 0; flat < query.shape[0] * queries * heads; ++flat) {
         const std::int64_t b = flat / (queries * heads);
         const std::int64_t i = flat / heads % queries;
@@ -121,23 +122,27 @@ Product attention(const Array &query, const Array &key, const Array &value,
                                             ? rank_of(options.query_rank, b, queries, i)
                                             : options.first_query + i;
         double largest = -INFINITY;
+        bool sees_any = false;
         for (std::int64_t j = 0; j < keys; ++j) {
             double score = -INFINITY;
-            if (sees(options, i, query_rank, j, rank_of(options.key_rank, b, keys, j))) {
+            seen[static_cast<size_t>(j)] =
+                sees(options, i, query_rank, j, rank_of(options.key_rank, b, keys, j));
+            if (seen[static_cast<size_t>(j)]) {
+                sees_any = true;
                 score = 0;
                 for (std::int64_t d = 0; d < width; ++d)
                     score += query.at(b, i, h, d) * key.at(b, j, h, d);
                 score *= scale;
             }
             weight[static_cast<size_t>(j)] = score;
-            largest = std::max(largest, score);
+            if (std::isnan(score) || score > largest) largest = score; // NaN then stays
         }
-        if (largest == -INFINITY) continue; // sees no key: zeros
+        if (!sees_any) continue; // zeros
         double total = 0;
         for (double &w : weight) total += (w = std::exp(w - largest));
         for (std::int64_t d = 0; d < width; ++d) {
             for (std::int64_t j = 0; j < keys; ++j) {
-                if (weight[static_cast<size_t>(j)] == 0) continue; // 0 times anything
+                if (!seen[static_cast<size_t>(j)]) continue; // 0 times anything
                 const double term = weight[static_cast<size_t>(j)] / total * value.at(b, j, h, d);
                 result.value.at(b, i, h, d) += term;
                 result.magnitude.at(b, i, h, d) += std::abs(term);

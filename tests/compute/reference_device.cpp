@@ -355,12 +355,12 @@ void reverse_step(Device &, const tessera_tensor &x, const tessera_tensor &model
 void depthwise_conv2d(Device &, const tessera_tensor &x, const tessera_tensor &kernel,
                       const tessera_depthwise_conv2d &options, const tessera_tensor &out) {
     const auto bias = read(options.bias);
-    write(depthwise_conv2d(read(x), read(kernel),
-                           {.circular = options.circular != 0,
-                            .activation = options.activation,
-                            .bias = pointer(bias)})
-              .value,
-          out);
+    const Array whole = depthwise_conv2d(read(x), read(kernel),
+                                         {.circular = options.circular != 0,
+                                          .activation = options.activation,
+                                          .bias = pointer(bias)})
+                            .value;
+    write(rows_of(whole, options.first_row, out), out);
 }
 
 void rotary(Device &, const tessera_tensor &x, const tessera_tensor &turns,

@@ -61,7 +61,7 @@ Result<void> check_distinct(const std::vector<std::pair<std::string_view, fs::pa
     for (const auto &[option, path] : targets) {
         if (path.empty()) continue;
         std::error_code code;
-        fs::path file = fs::weakly_canonical(path, code);
+        fs::path file = fs::weakly_canonical(fs::absolute(path, code), code);
         if (code) file = path;
         if (is_standard_output(path)) file = "/dev/stdout";
         if (fs::is_character_file(file, code) && !is_standard_output(path)) continue; // /dev/null

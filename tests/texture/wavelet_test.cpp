@@ -174,7 +174,11 @@ TEST_P(WaveletSizes, TokensComeBackFromTheirPicture) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, WaveletSizes,
                          testing::Values(std::pair(2, 2), std::pair(8, 8), std::pair(3, 7),
-                                         std::pair(16, 9)));
+                                         std::pair(16, 9)),
+                         [](const auto &instance) {
+                             return std::to_string(instance.param.first) + "x" +
+                                    std::to_string(instance.param.second);
+                         });
 
 TEST(Wavelet, AMovedPictureHasMovedTokens) { // by whole tokens, on the torus
     constexpr std::int64_t kRows = 4, kColumns = 6;

@@ -86,8 +86,9 @@ TEST_F(GenerateModel, FillsTheMaskedPart) {
 }
 
 TEST_F(GenerateModel, AContactSheetThatCannotBeIsRefusedBeforeTheRun) {
+    // 64 x 64 pictures of 256 pixels, and gaps.
     const auto outcome =
-        run({"-m", kModel.string(), "-n", "4096", "-o", "out", "--contact-sheet", "sheet.png"});
+        run({"-m", "materials", "-n", "4096", "-o", "out", "--contact-sheet", "sheet.png"});
     EXPECT_EQ(outcome.exit_code, 1);
     EXPECT_THAT(outcome.err, HasSubstr("contact sheet of 4096 images"));
     EXPECT_TRUE(fs::is_empty(folder_.path() / "out"));

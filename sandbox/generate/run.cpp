@@ -245,9 +245,13 @@ Result<void> Run::open_output() {
     if (!output) return output.error();
     output_ = std::move(*output);
     for (const InputSlot &slot : session_->inputs()) {
-        if (slot.key == TESSERA_INPUT_IMAGE && !slot.follows_size) {
-            return output_->check_sheet(slot.width, slot.height);
-        }
+        if (slot.key != TESSERA_INPUT_IMAGE) continue;
+        const auto pixels = [&](const char *key, std::uint32_t side) {
+            if (!slot.follows_size) return side;
+            return static_cast<std::uint32_t>(session_->params().value_of(key, side));
+        };
+        return output_->check_sheet(pixels(TESSERA_KEY_WIDTH, slot.width),
+                                    pixels(TESSERA_KEY_HEIGHT, slot.height));
     }
     return {};
 }

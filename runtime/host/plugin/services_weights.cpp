@@ -43,8 +43,10 @@ tessera_status open(const tessera_host *host, const tessera_weights *beside, con
         if (!set) return fail(set.error());
         *out_weights = new tessera_weights{std::move(*set)};
         return TESSERA_OK;
+    } catch (const std::bad_alloc &) {
+        return fail(make_error(Status::kOutOfMemory, "{}: not enough memory to open it", name));
     } catch (const std::exception &exception) {
-        return fail(make_error(Status::kOutOfMemory, "{}: {}", name, exception.what()));
+        return fail(make_error(Status::kFailed, "{}: {}", name, exception.what()));
     }
 }
 

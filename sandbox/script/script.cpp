@@ -279,7 +279,7 @@ Result<Script> parse_script(std::string_view text, std::string file) {
         ScriptAction action;
         action.number = static_cast<std::uint32_t>(i + 1);
         action.line = i < lines.size() ? lines[i] : 0;
-        if (auto read = read_action(json[i], script, action); !read) return read.error();
+        if (auto known = read_action(json[i], script, action); !known) return known.error();
         script.actions.push_back(std::move(action));
     }
     return script;

@@ -1,6 +1,6 @@
 """Checkpoints of a training run: a power cut at any moment leaves the last good one, and resuming says what differs.
 
-Beside `generator.checkpoint.pt` lies `generator.checkpoint.previous.pt`, the one before it.
+Next to `generator.checkpoint.pt` lies `generator.checkpoint.previous.pt`, the one before it.
 """
 
 from __future__ import annotations

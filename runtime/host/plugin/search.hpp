@@ -1,4 +1,4 @@
-// Where plugins and models are looked for: given folders, the environment, and the places beside
+// Where plugins and models are looked for: given folders, the environment, and the places next to
 // the running program, which are the same in the build tree and installed.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace tessera {
 
 using PathList = std::vector<std::filesystem::path>;
 
-// `given`, then TESSERA_PLUGIN_PATH (separated by ':'), then ../lib/tessera/plugins beside the
+// `given`, then TESSERA_PLUGIN_PATH (separated by ':'), then ../lib/tessera/plugins next to the
 // program. Only folders that exist, each once.
 [[nodiscard]] PathList plugin_dirs(const PathList &given);
 // The same with TESSERA_MODEL_PATH and ../share/tessera/models.

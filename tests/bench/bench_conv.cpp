@@ -3,7 +3,7 @@
 // faster. Arguments: [threads (1)] [repetitions (7)] [largest side (128)].
 #include "compute/registry.hpp"
 #include "tests/compute/harness.hpp"
-#include "tests/compute/onednn.hpp"
+#include "tests/compute/onednn/onednn.hpp"
 
 #include <fmt/format.h>
 

@@ -3,7 +3,7 @@
 // chain takes, in how many launches.
 #include "harness.hpp"
 
-#include "compute/cuda/denoise_plan.hpp"
+#include "compute/cuda/denoise/plan.hpp"
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 

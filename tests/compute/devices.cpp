@@ -1,8 +1,8 @@
 #include "devices.hpp"
 
-#include "reference_device.hpp"
+#include "reference/device.hpp"
 
-#include "compute/cpu/dispatch.hpp"
+#include "compute/cpu/kernels/dispatch.hpp"
 
 namespace tessera::testing {
 

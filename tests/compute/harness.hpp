@@ -1,7 +1,7 @@
 // What the operation tests share: arrays of test numbers, tensors on a device, comparison.
 #pragma once
 
-#include "reference.hpp"
+#include "reference/reference.hpp"
 
 #include <tessera/compute.h>
 

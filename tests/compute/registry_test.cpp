@@ -1,6 +1,6 @@
 // How programs get a backend: names, "best", instruction sets, and what they are told otherwise.
 #include "compute/backend_settings.hpp"
-#include "compute/cpu/dispatch.hpp"
+#include "compute/cpu/kernels/dispatch.hpp"
 #include "compute/registry.hpp"
 #include "core/tensor.hpp"
 #include "core/thread_pool.hpp"

@@ -2,7 +2,7 @@
 // owns threads, scratch memory and the sticky error; tensors and weights belong to callers.
 #pragma once
 
-#include "compute/cpu/dispatch.hpp"
+#include "compute/cpu/kernels/dispatch.hpp"
 #include "core/result.hpp"
 #include "core/tensor.hpp"
 #include "core/thread_pool.hpp"

@@ -1,7 +1,7 @@
 // attention: softmax(q k^T) v per head by online softmax (Milakov, Gimelshein 2018) in float32. A
 // block of threads takes 32 queries of one head through the keys, 32 at a time, by way of shared
 // memory; keys that a query does not see take no part in its sums, whatever they hold.
-#include "compute/cuda/block.cuh"
+#include "compute/cuda/kernels/block.cuh"
 #include "compute/cuda/ops.hpp"
 
 #include <cmath>

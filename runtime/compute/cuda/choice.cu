@@ -1,8 +1,8 @@
 // Softmax, the largest of each row, draws by logits, and rows that hold what is not finite: a block
 // of threads for each row. Every sum has one order.
-#include "compute/cuda/block.cuh"
+#include "compute/cuda/kernels/block.cuh"
+#include "compute/cuda/kernels/random.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/random.cuh"
 #include "compute/operands.hpp"
 
 #include <bit>

@@ -2,9 +2,9 @@
 // row, kernel column, input channel). Sums are plain float32 in that order, so `exact` or not is
 // one.
 #include "compute/cuda/host_weight.hpp"
-#include "compute/cuda/linear.cuh"
+#include "compute/cuda/kernels/linear.cuh"
+#include "compute/cuda/kernels/tile.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/tile.cuh"
 
 namespace tessera::cuda {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "compute/backend_settings.hpp"
 #include "compute/cuda/host_tables.hpp"
-#include "compute/cuda/indices.cuh"
+#include "compute/cuda/kernels/indices.cuh"
 #include "compute/cuda/products.hpp"
 #include "compute/cuda/range.hpp"
 #include "core/log.hpp"

@@ -1,7 +1,7 @@
 // Depthwise convolution: one thread makes one number, next to those of the channels around it.
-#include "compute/cuda/activation.cuh"
+#include "compute/cuda/kernels/activation.cuh"
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 
 namespace tessera::cuda {
 namespace {

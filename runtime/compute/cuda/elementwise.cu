@@ -1,7 +1,7 @@
 // Element-by-element operations: fill, copy, scale_offset, add, activate, modulate.
-#include "compute/cuda/activation.cuh"
+#include "compute/cuda/kernels/activation.cuh"
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 
 namespace tessera::cuda {
 namespace {

@@ -1,6 +1,6 @@
 // Rows picked by index, pixels rearranged, images made into bytes.
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 
 namespace tessera::cuda {
 namespace {

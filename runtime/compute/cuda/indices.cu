@@ -1,4 +1,4 @@
-#include "compute/cuda/indices.cuh"
+#include "compute/cuda/kernels/indices.cuh"
 
 #include "compute/cuda/cuda.hpp"
 

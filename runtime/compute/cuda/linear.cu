@@ -1,9 +1,9 @@
 // linear: packed weights and products of rows with them.
-#include "compute/cuda/linear.cuh"
+#include "compute/cuda/kernels/linear.cuh"
 
 #include "compute/cuda/host_weight.hpp"
+#include "compute/cuda/kernels/tile.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/tile.cuh"
 #include "compute/operands.hpp"
 
 namespace tessera::cuda {

@@ -1,7 +1,7 @@
 // Layer norm, a block of threads for each row; group norm in three passes as the CPU backend has
 // it.
-#include "compute/cuda/activation.cuh"
-#include "compute/cuda/block.cuh"
+#include "compute/cuda/kernels/activation.cuh"
+#include "compute/cuda/kernels/block.cuh"
 #include "compute/cuda/ops.hpp"
 
 namespace tessera::cuda {

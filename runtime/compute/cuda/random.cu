@@ -1,8 +1,8 @@
 // normal: Philox words and Box-Muller, the bits of the CPU backend.
-#include "compute/cuda/random.cuh"
+#include "compute/cuda/kernels/random.cuh"
 
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 #include "compute/operands.hpp"
 
 namespace tessera::cuda {

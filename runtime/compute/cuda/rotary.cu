@@ -1,6 +1,6 @@
 // Rotary positions: one thread turns one pair of columns of a head, or copies one that stays.
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 
 namespace tessera::cuda {
 namespace {

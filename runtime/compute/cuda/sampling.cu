@@ -1,8 +1,8 @@
 // Guidance and the reverse diffusion step.
-#include "compute/cuda/sampling.cuh"
+#include "compute/cuda/kernels/sampling.cuh"
 
+#include "compute/cuda/kernels/rows.cuh"
 #include "compute/cuda/ops.hpp"
-#include "compute/cuda/rows.cuh"
 
 namespace tessera::cuda {
 namespace {

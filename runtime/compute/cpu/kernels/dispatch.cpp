@@ -1,0 +1,44 @@
+#include "compute/cpu/kernels/dispatch.hpp"
+
+#include <string>
+
+namespace tessera::cpu {
+namespace {
+
+bool always() { return true; }
+
+#ifdef TESSERA_CPU_X86
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool has_avx512() { return has_avx2() && __builtin_cpu_supports("avx512f"); }
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+#endif
+
+constexpr Level kLevels[] = {
+#ifdef TESSERA_CPU_X86
+    {"avx512_bf16", has_avx512_bf16, avx512_bf16::kernels},
+    {"avx512", has_avx512, avx512::kernels},
+    {"avx2", has_avx2, avx2::kernels},
+#endif
+    {"generic", always, generic::kernels},
+    {"emulated", always, emulated::kernels},
+};
+
+} // namespace
+
+std::span<const Level> levels() { return kLevels; }
+
+Result<const Kernels *> choose_kernels(std::string_view name) {
+    std::string known;
+    for (const Level &level : kLevels) {
+        if (name.empty() ? level.available() : name == level.name) {
+            if (level.available()) return &level.kernels();
+            return make_error(Status::kUnsupported,
+                              "instruction set \"{}\" is not available on this machine", name);
+        }
+        known += fmt::format("{}{}", known.empty() ? "" : ", ", level.name);
+    }
+    return make_error(Status::kInvalidArgument,
+                      "instruction set \"{}\" is unknown; expected one of {}", name, known);
+}
+
+} // namespace tessera::cpu

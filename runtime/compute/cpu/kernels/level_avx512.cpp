@@ -1,0 +1,5 @@
+// Kernels for AVX-512F.
+#define TESSERA_CPU_LEVEL avx512
+#include "compute/cpu/kernels/simd_avx512.hpp"
+
+#include "compute/cpu/kernels/level.hpp"

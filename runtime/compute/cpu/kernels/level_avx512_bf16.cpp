@@ -1,0 +1,5 @@
+// Kernels for AVX-512 with bf16 products.
+#define TESSERA_CPU_LEVEL avx512_bf16
+#include "compute/cpu/kernels/simd_avx512.hpp"
+
+#include "compute/cpu/kernels/level.hpp"

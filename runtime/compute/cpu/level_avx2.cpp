@@ -1,5 +1,0 @@
-// Kernels for AVX2 with FMA.
-#define TESSERA_CPU_LEVEL avx2
-#include "compute/cpu/simd_avx2.hpp"
-
-#include "compute/cpu/level.hpp"

@@ -1,5 +1,0 @@
-// Kernels for AVX-512F.
-#define TESSERA_CPU_LEVEL avx512
-#include "compute/cpu/simd_avx512.hpp"
-
-#include "compute/cpu/level.hpp"

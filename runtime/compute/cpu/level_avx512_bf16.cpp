@@ -1,5 +1,0 @@
-// Kernels for AVX-512 with bf16 products.
-#define TESSERA_CPU_LEVEL avx512_bf16
-#include "compute/cpu/simd_avx512.hpp"
-
-#include "compute/cpu/level.hpp"

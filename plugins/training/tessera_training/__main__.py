@@ -1,7 +1,7 @@
 """Command line: `python -m tessera_training <command> ...`.
 
-Commands beyond the built-in ones are modules of this package with `add_arguments(parser)` and
-`run(arguments)`; they are imported only when called.
+Commands beyond the built-in ones are modules with `add_arguments(parser)` and `run(arguments)`; they are
+imported only when called.
 """
 
 from __future__ import annotations
@@ -27,6 +27,15 @@ COMMANDS = {
     "presets": "time and quality of a model's sampling presets",
 }
 
+MODULES = {
+    "campaign": "campaign",
+    "check": "checks.check",
+    "convert": "files.convert",
+    "evaluate": "evaluation.evaluate",
+    "limits": "evaluation.limits",
+    "presets": "evaluation.presets",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
@@ -34,8 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         lines = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
         print(f"usage: python -m tessera_training <command> ...\n{lines}")
         return 0 if given and given[0] in ("-h", "--help") else 2
-    builtin = ("train", "pack", "sample", "export")
-    name = "commands" if given[0] in builtin else given[0]
+    name = MODULES.get(given[0], "commands")
     module = importlib.import_module(f".{name}", __package__)
     parser = argparse.ArgumentParser(prog=f"python -m tessera_training {given[0]}", description=COMMANDS[given[0]])
     try:

@@ -18,12 +18,14 @@ from typing import Any
 
 import torch
 
-from . import compressed, optim, style, texture, texture_file
+from . import optim
 from .config import TextureLossConfig, TrainConfig
 from .errors import UserError
+from .files import compressed, texture_file
+from .files.texture_file import TextureModel
+from .networks import style, texture
+from .networks.texture import Texture, TextureConfig, TextureSettings
 from .objectives.texture import TextureObjective, balanced
-from .texture import Texture, TextureConfig, TextureSettings
-from .texture_file import TextureModel
 from .trainer import Trainer
 
 LIMIT = 60 << 20  # bytes of the folder
@@ -51,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the folder."""
     from . import config as configuration
-    from . import data
+    from .pictures import data
     config = configuration.load(arguments.config or Path(__file__).parents[1] / "configs" / "materials.toml")
     wanted = dataclasses.replace(config.data, size=max(_SIZES), max_images=arguments.images)
     folder: Path = arguments.folder

@@ -58,7 +58,7 @@ def run(command: str, arguments: argparse.Namespace) -> None:
     if command == "pack":
         job.pack()
     elif command == "export":
-        from .export import export_model
+        from .files.export import export_model
         if not config.export.path:
             raise UserError("export: no model directory (export.path in the configuration, or --out)")
         export_model(job, Path(config.export.path))

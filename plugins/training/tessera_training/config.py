@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UserError
-from .texture import TextureConfig, TextureSettings
+from .networks.texture import TextureConfig, TextureSettings
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,22 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from . import checkpoint, export, latents, safetensors_io, sheets, style, texture_file
 from .config import Config, TrainConfig
-from .data import ImagePack, pack
 from .errors import UserError
-from .latents import LatentPack
-from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from .evaluation import sheets
+from .files import checkpoint, export, safetensors_io, texture_file
+from .files.texture_file import TextureModel
+from .networks import style
+from .networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from .networks.style import Bank
+from .networks.texture import Texture
+from .networks.tokenizer import TextureVae
 from .objectives.mar import MarObjective
 from .objectives.texture import TextureObjective, balanced
 from .objectives.tokenizer import TokenizerObjective, test_psnr
-from .style import Bank
-from .texture import Texture
-from .texture_file import TextureModel
-from .tokenizer import TextureVae
+from .pictures import latents
+from .pictures.data import ImagePack, pack
+from .pictures.latents import LatentPack
 from .trainer import Hook, Trainer
 
 STAGES = ("pack", "texture", "tokenizer", "generator", "export")

@@ -18,12 +18,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from . import checkpoint, optim
-from .blocks import Block, ResBlock
+from . import optim
 from .config import TrainConfig
 from .errors import UserError
+from .files import checkpoint
+from .networks.blocks import Block, ResBlock
+from .networks.texture import Attention, Mix
 from .objectives.texture import TextureObjective
-from .texture import Attention, Mix
 
 Hook = Callable[[nn.Module], None]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tessera_training import safetensors_io
-from tessera_training.mar import Mar, MarConfig
+from tessera_training.files import safetensors_io
+from tessera_training.networks.mar import Mar, MarConfig
 
 Tensors = dict[str, torch.Tensor]
 

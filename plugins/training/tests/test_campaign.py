@@ -13,8 +13,12 @@ import torch
 from PIL import Image
 
 from tessera_training import __main__ as program
-from tessera_training import campaign, compressed, metrics, record_texture, texture_file, wavelet
-from tessera_training.texture import Texture, TextureConfig
+from tessera_training import campaign
+from tessera_training.checks import record_texture
+from tessera_training.evaluation import metrics
+from tessera_training.files import compressed, texture_file
+from tessera_training.networks import wavelet
+from tessera_training.networks.texture import Texture, TextureConfig
 
 _WITHOUT_PIL = "import sys; sys.modules['PIL'] = None; sys.argv[0] = 'run.py'; import runpy; " \
     "runpy.run_path('run.py', run_name='__main__')"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from golden import assert_close, load, load_mar, top
+
 from tessera_training import __main__ as program
-from tessera_training import model_dir
-from tessera_training.check import find_program
+from tessera_training.checks.check import find_program
 from tessera_training.errors import UserError
-from tessera_training.mar import SampleSettings, sample
+from tessera_training.files import model_dir
+from tessera_training.networks.mar import SampleSettings, sample
 
 SHAPE = ("img_size=64", "vae_stride=8", "patch_size=2", "vae_embed_dim=5", "encoder_embed_dim=36",
          "encoder_num_heads=3", "decoder_embed_dim=20", "decoder_num_heads=1", "diffloss_w=33", "num_sampling_steps=7")
@@ -98,6 +98,6 @@ def test_the_runtime_agrees(folder: Path, tmp_path: Path) -> None:
 ])
 def test_wrong_requests_are_named(options: list[str], message: str, tmp_path: Path,
                                   capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tessera_training.check._train", lambda *_: None)
+    monkeypatch.setattr("tessera_training.checks.check._train", lambda *_: None)
     assert program.main(["check", "--write-case", str(tmp_path), *options]) == 1
     assert message in capsys.readouterr().err

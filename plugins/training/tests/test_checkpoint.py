@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tessera_training import checkpoint
 from tessera_training.config import Config, TrainConfig
 from tessera_training.errors import UserError
+from tessera_training.files import checkpoint
 from tessera_training.pipeline import Run, run_stages
 from tessera_training.trainer import Trainer
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from golden import Tensors, fixture_file, load
+
 from tessera_training import __main__ as program
-from tessera_training import convert, safetensors_io
 from tessera_training.errors import UserError
-from tessera_training.kl_vae import KlVae, KlVaeConfig
-from tessera_training.mar import Mar, MarConfig
-from tessera_training.torch_file import Refused, TorchFile, open_checkpoint
+from tessera_training.files import convert, safetensors_io
+from tessera_training.files.torch_file import Refused, TorchFile, open_checkpoint
+from tessera_training.networks.kl_vae import KlVae, KlVaeConfig
+from tessera_training.networks.mar import Mar, MarConfig
 
 CONFIG = MarConfig(img_size=32, vae_stride=8, patch_size=1, vae_embed_dim=3, encoder_embed_dim=64, encoder_depth=1,
                    encoder_num_heads=1, decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=2, class_num=3,

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from tessera_training import config as configuration
-from tessera_training import safetensors_io
-from tessera_training.data import ImagePack, make_seamless, pack
 from tessera_training.errors import UserError
+from tessera_training.files import safetensors_io
+from tessera_training.pictures.data import ImagePack, make_seamless, pack
 
 
 def test_corrupt_image_is_skipped_by_name(image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

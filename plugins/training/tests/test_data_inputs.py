@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from tessera_training import config as configuration
-from tessera_training.data import ImagePack, pack, scan
 from tessera_training.errors import UserError
-from tessera_training.picture import open_picture
-from tessera_training.table import read_table
+from tessera_training.pictures.data import ImagePack, pack, scan
+from tessera_training.pictures.picture import open_picture
+from tessera_training.pictures.table import read_table
 
 SIZE = 32
 

@@ -15,12 +15,14 @@ from PIL import Image
 
 from tessera_training import __main__ as program
 from tessera_training import config as configuration
-from tessera_training import evaluate, features, model_dir, presets, report, safetensors_io, style, texture_file
 from tessera_training.errors import UserError
-from tessera_training.mar import Mar, MarConfig
-from tessera_training.texture import Texture, TextureConfig, TextureSettings
-from tessera_training.texture_file import TextureModel
-from tessera_training.tokenizer import TextureVae
+from tessera_training.evaluation import evaluate, features, presets, report
+from tessera_training.files import model_dir, safetensors_io, texture_file
+from tessera_training.files.texture_file import TextureModel
+from tessera_training.networks import style
+from tessera_training.networks.mar import Mar, MarConfig
+from tessera_training.networks.texture import Texture, TextureConfig, TextureSettings
+from tessera_training.networks.tokenizer import TextureVae
 
 
 class _MeanColours:

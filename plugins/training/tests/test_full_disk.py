@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tessera_training import safetensors_io
 from tessera_training.config import TrainConfig
 from tessera_training.errors import UserError
+from tessera_training.files import safetensors_io
 from tessera_training.trainer import Trainer
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from golden import assert_close, load, top
-from tessera_training import safetensors_io, sheets
-from tessera_training.kl_vae import KlVae, KlVaeConfig
+
+from tessera_training.evaluation import sheets
+from tessera_training.files import safetensors_io
+from tessera_training.networks.kl_vae import KlVae, KlVaeConfig
 
 LIMIT = 3e-5  # absolute
 

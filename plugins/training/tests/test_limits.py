@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from tessera_training import safetensors_io
 from tessera_training.__main__ import main
+from tessera_training.files import safetensors_io
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from golden import Tensors, assert_close, fixture_file, load, load_mar, top
 from torch import nn
 
-from golden import Tensors, assert_close, fixture_file, load, load_mar, top
-from tessera_training import diffusion, optim
-from tessera_training.blocks import patchify
+from tessera_training import optim
 from tessera_training.config import GeneratorConfig
-from tessera_training.mar import Mar, MarConfig
+from tessera_training.networks import diffusion
+from tessera_training.networks.blocks import patchify
+from tessera_training.networks.mar import Mar, MarConfig
 from tessera_training.objectives.mar import MarObjective, mask_of, mask_rate
 from tessera_training.trainer import Ema
 

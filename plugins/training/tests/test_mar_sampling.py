@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from golden import Tensors, assert_close, fixture_file, load, load_mar, top
-from tessera_training import diffusion
+
 from tessera_training.errors import UserError
-from tessera_training.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from tessera_training.networks import diffusion
+from tessera_training.networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 
 CASES = ("mar_tiny/case_cfg1", "mar_tiny/case_cfg3_linear", "mar_tiny/case_cfg2_constant_t090",
          "mar_tiny/case_uncond", "mar_tiny/case_cfg3_linear_steps100", "mar_tiny/case_one_token_per_step",

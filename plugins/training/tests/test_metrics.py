@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tessera_training import metrics
+from tessera_training.evaluation import metrics
 
 
 def _normal(count: int, width: int, mean: float = 0.0, std: float = 1.0, seed: int = 0) -> torch.Tensor:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tessera_training import safetensors_io
 from tessera_training.config import Config
 from tessera_training.errors import UserError
-from tessera_training.mar import Mar, MarConfig
+from tessera_training.files import safetensors_io
+from tessera_training.networks.mar import Mar, MarConfig
 from tessera_training.pipeline import STAGES, Run, run_stages
 from tessera_training.trainer import Trainer, pick_device
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from golden import assert_close, load, top
-from tessera_training import diffusion
-from tessera_training.blocks import TimeEmbedding
+
 from tessera_training.errors import UserError
-from tessera_training.mar import guidance_at, masked_after
+from tessera_training.networks import diffusion
+from tessera_training.networks.blocks import TimeEmbedding
+from tessera_training.networks.mar import guidance_at, masked_after
 
 
 def test_every_respacing(fixtures: Path) -> None:

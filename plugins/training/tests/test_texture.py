@@ -11,13 +11,15 @@ import pytest
 import torch
 
 from tessera_training import __main__ as program
-from tessera_training import model_dir, record_texture, safetensors_io, style, texture, texture_file, wavelet
+from tessera_training.checks import record_texture
 from tessera_training.config import Config, ExportConfig, TextureLossConfig
 from tessera_training.errors import UserError
+from tessera_training.files import model_dir, safetensors_io, texture_file
+from tessera_training.files.texture_file import TextureModel
+from tessera_training.networks import style, texture, wavelet
+from tessera_training.networks.texture import Texture, TextureConfig, TextureSettings
 from tessera_training.objectives.texture import balanced, known_sets
 from tessera_training.pipeline import Run, run_stages
-from tessera_training.texture import Texture, TextureConfig, TextureSettings
-from tessera_training.texture_file import TextureModel
 from tessera_training.trainer import Trainer
 
 ARGUMENTS = argparse.Namespace(restart=False, threads=0, minutes=None)

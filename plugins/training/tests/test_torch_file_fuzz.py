@@ -21,8 +21,16 @@ hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not install
 from hypothesis import HealthCheck, given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
-from tessera_training.torch_file import (  # noqa: E402
-    Name, Placeholder, Record, Refused, Storage, TensorEntry, TorchFile, _Machine)
+from tessera_training.files.torch_file import (  # noqa: E402
+    Name,
+    Placeholder,
+    Record,
+    Refused,
+    Storage,
+    TensorEntry,
+    TorchFile,
+    _Machine,
+)
 
 EXAMPLES = int(os.environ.get("TESSERA_FUZZ_EXAMPLES", "400"))
 QUICK = settings(max_examples=EXAMPLES, deadline=None, derandomize="TESSERA_FUZZ_EXAMPLES" not in os.environ,

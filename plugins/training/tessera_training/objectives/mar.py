@@ -7,11 +7,11 @@ import math
 import torch
 from torch import nn
 
-from .. import diffusion
-from ..blocks import patchify
 from ..config import GeneratorConfig
-from ..latents import LatentPack
-from ..mar import Mar
+from ..networks import diffusion
+from ..networks.blocks import patchify
+from ..networks.mar import Mar
+from ..pictures.latents import LatentPack
 
 Draws = dict[str, torch.Tensor]
 

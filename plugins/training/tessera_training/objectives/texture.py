@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .. import style, wavelet
 from ..config import TextureLossConfig
 from ..errors import UserError
-from ..style import Bank
-from ..texture import Texture, alpha_sigma, number_shifts
+from ..networks import style, wavelet
+from ..networks.style import Bank
+from ..networks.texture import Texture, alpha_sigma, number_shifts
 
 if TYPE_CHECKING:
-    from ..data import ImagePack
+    from ..pictures.data import ImagePack
 
 Draws = dict[str, torch.Tensor]
 

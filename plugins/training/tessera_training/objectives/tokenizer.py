@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..config import TrainConfig
-from ..data import ImagePack
-from ..tokenizer import TextureVae
+from ..networks.tokenizer import TextureVae
+from ..pictures.data import ImagePack
 
 Draws = dict[str, torch.Tensor]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
-from . import config as configuration
-from . import metrics, model_dir
-from .errors import UserError
+from .. import config as configuration
+from ..errors import UserError
+from ..files import model_dir
+from . import metrics
 from .evaluate import class_counts, default_config, open_images, read_folder
 from .features import FeatureCache, FeatureNet, from_bytes
 from .report import replace_section

@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..errors import UserError
 from . import file_kind
-from .errors import UserError
 
 _DTYPES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,

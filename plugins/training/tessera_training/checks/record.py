@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import diffusion, safetensors_io, sheets
-from .kl_vae import KlVae
-from .mar import Mar, SampleSettings, sample, seeded_noise
-from .tokenizer import ConvBlock, TextureVae
+from ..evaluation import sheets
+from ..files import safetensors_io
+from ..networks import diffusion
+from ..networks.kl_vae import KlVae
+from ..networks.mar import Mar, SampleSettings, sample, seeded_noise
+from ..networks.tokenizer import ConvBlock, TextureVae
 
 Tensors = dict[str, torch.Tensor]
 

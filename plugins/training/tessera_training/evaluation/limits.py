@@ -11,8 +11,8 @@ import json
 import math
 from pathlib import Path
 
-from . import safetensors_io
-from .errors import UserError
+from ..errors import UserError
+from ..files import safetensors_io
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

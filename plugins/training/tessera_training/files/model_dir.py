@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..config import TokenizerConfig
+from ..errors import UserError
+from ..networks.kl_vae import KlVae, KlVaeConfig
+from ..networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
+from ..networks.tokenizer import TextureVae
 from . import safetensors_io, texture_file
-from .config import TokenizerConfig
-from .errors import UserError
-from .kl_vae import KlVae, KlVaeConfig
-from .mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .texture_file import TextureModel
-from .tokenizer import TextureVae
 
 
 def tokenizer_config(text: str) -> TokenizerConfig:

@@ -14,9 +14,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from ..errors import UserError
 from . import diffusion
 from .blocks import NORM_EPS, Block, Denoiser, patchify, unpatchify
-from .errors import UserError
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from . import config as configuration
-from . import metrics, model_dir, report, safetensors_io, sheets, wavelet
-from .data import ImagePack, pack
-from .errors import UserError
+from .. import config as configuration
+from ..errors import UserError
+from ..files import model_dir, safetensors_io
+from ..files.texture_file import TextureModel
+from ..networks import wavelet
+from ..pictures.data import ImagePack, pack
+from . import metrics, report, sheets
 from .features import FeatureCache, FeatureNet, from_bytes, second_net
 from .report import Results
-from .texture_file import TextureModel
 
 LEAST_TEST_IMAGES = 8
 AnyModel = model_dir.Model | TextureModel
 HOLES = 64  # test pictures that get a hole
 _SETTINGS = ("steps", "guidance", "temperature", "denoise_steps", "jitter")
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

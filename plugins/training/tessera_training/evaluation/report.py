@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from .errors import UserError
+from ..errors import UserError
 from .features import NETWORK, SECOND
 
 BEGIN, END = "<!-- evaluation:begin -->", "<!-- evaluation:end -->"

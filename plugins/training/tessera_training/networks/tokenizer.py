@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import TokenizerConfig
+from ..config import TokenizerConfig
 
 
 class Conv(nn.Conv2d):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
-from . import safetensors_io, sheets, style, wavelet
-from .texture import TextureSettings, sample
-from .texture_file import TextureModel
+from ..evaluation import sheets
+from ..files import safetensors_io
+from ..files.texture_file import TextureModel
+from ..networks import style, wavelet
+from ..networks.texture import TextureSettings, sample
 
 Tensors = dict[str, torch.Tensor]
 _KEPT = 3  # evaluations whose inputs and outputs are written: first, middle, last

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from . import safetensors_io
-from .config import DataConfig
-from .errors import UserError
+from ..config import DataConfig
+from ..errors import UserError
+from ..files import safetensors_io
 from .picture import open_picture
 from .table import read_table
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from . import safetensors_io, style, wavelet
-from .errors import UserError
-from .style import Bank
-from .texture import Texture, TextureConfig, TextureSettings, sample
+from ..errors import UserError
+from ..networks import style, wavelet
+from ..networks.style import Bank
+from ..networks.texture import Texture, TextureConfig, TextureSettings, sample
+from . import safetensors_io
 
 KIND = "texture_weights"
 GENERATOR = "org.tessera.texture"  # the plugin that runs it

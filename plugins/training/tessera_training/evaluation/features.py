@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from . import safetensors_io
-from .errors import UserError
+from ..errors import UserError
+from ..files import safetensors_io
 
 NETWORK = "efficientnet-lite0"
 SECOND = "efficientnet-lite2"  # another judge where its package is installed

@@ -18,16 +18,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from . import model_dir, record, record_texture, safetensors_io
-from .config import GeneratorConfig, TokenizerConfig
-from .errors import UserError
-from .mar import Mar, MarConfig, SampleSettings
-from .model_dir import Model
-from .objectives.mar import MarObjective
-from .texture_file import TextureModel
-from .tokenizer import TextureVae
+from ..config import GeneratorConfig, TokenizerConfig
+from ..errors import UserError
+from ..files import model_dir, safetensors_io
+from ..files.model_dir import Model
+from ..files.texture_file import TextureModel
+from ..networks.mar import Mar, MarConfig, SampleSettings
+from ..networks.tokenizer import TextureVae
+from ..objectives.mar import MarObjective
+from . import record, record_texture
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
+_REPOSITORY = Path(__file__).resolve().parents[4]
 MADE_UP = MarConfig(img_size=48, vae_stride=8, patch_size=2, vae_embed_dim=3, encoder_embed_dim=40, encoder_depth=2,
                     encoder_num_heads=2, decoder_embed_dim=56, decoder_depth=1, decoder_num_heads=4, class_num=5,
                     buffer_size=3, diffloss_d=2, diffloss_w=45, num_sampling_steps="20")

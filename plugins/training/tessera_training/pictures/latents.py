@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from . import safetensors_io
+from ..files import safetensors_io
+from ..networks.tokenizer import TextureVae
+from ..trainer import step_generator
 from .data import ImagePack
-from .tokenizer import TextureVae
-from .trainer import step_generator
 
 
 @torch.no_grad()

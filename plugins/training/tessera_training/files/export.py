@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
+from ..errors import UserError
 from . import checkpoint, safetensors_io, texture_file
-from .errors import UserError
 
 if typing.TYPE_CHECKING:
-    from .pipeline import Run
+    from ..pipeline import Run
 
 FORMAT = "tessera-model/1"
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "f32": torch.float32}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from .config import TrainConfig
-from .errors import UserError
+from ..config import TrainConfig
+from ..errors import UserError
 from .torch_file import Refused, TorchFile
 
 State = dict

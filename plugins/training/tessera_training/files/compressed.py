@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from . import safetensors_io, style, wavelet
+from ..networks import style, wavelet
+from . import safetensors_io
 
 _CHUNK = 256  # pictures compressed together
 _STEP = torch.tensor([.25, .4, .65, 1.1])[wavelet.LEVEL] * torch.where(wavelet.CHANNEL > 0, 1.4, 1.)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
+from ..errors import UserError
+from ..networks.kl_vae import KlVae, KlVaeConfig
+from ..networks.mar import Mar, MarConfig
 from . import safetensors_io
-from .errors import UserError
-from .kl_vae import KlVae, KlVaeConfig
-from .mar import Mar, MarConfig
 from .torch_file import Placeholder, Record, TensorEntry, open_checkpoint
 
 Entries = dict[str, object]  # name -> TensorEntry or tensor; both have a shape

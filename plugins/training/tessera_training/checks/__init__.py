@@ -1,0 +1,1 @@
+"""Runs recorded in PyTorch and played again by the runtime."""

@@ -1,0 +1,1 @@
+"""How good a model is: features, distances, sheets, presets, limits, and the report."""

@@ -1,0 +1,1 @@
+"""Training pictures: folders, tables, packs and their latents."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "measure a model against held-out images",
     "limits": "how far a model file lets its settings go",
     "campaign": "write a folder for a few minutes of one GPU",
+    "probe": "what a model's representations know of classes",
     "presets": "time and quality of a model's sampling presets",
 }
 
@@ -34,6 +35,7 @@ MODULES = {
     "evaluate": "evaluation.evaluate",
     "limits": "evaluation.limits",
     "presets": "evaluation.presets",
+    "probe": "evaluation.probe",
 }
 
 

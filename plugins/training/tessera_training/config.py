@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
+import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UserError
+from .networks.saim import SaimConfig
 from .networks.texture import TextureConfig, TextureSettings
+from .networks.umd import UmdConfig
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,15 @@ class TextureLossConfig:
 
 
 @dataclass(frozen=True)
+class PixelsConfig:
+    """A model on patches of pixels; its shape is in the table with the name of the objective."""
+
+    objective: str = ""  # "umd" or "saim"
+    classes: bool = True  # learn the class of each picture
+    label_drop_prob: float = 0.1
+
+
+@dataclass(frozen=True)
 class Defaults:
     """Sampling defaults written into the exported model."""
 
@@ -169,6 +181,10 @@ class Config:
     tokenizer_training: TrainConfig = field(default_factory=TrainConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     generator_training: TrainConfig = field(default_factory=TrainConfig)
+    pixels: PixelsConfig = field(default_factory=PixelsConfig)
+    umd: UmdConfig = field(default_factory=UmdConfig)
+    saim: SaimConfig = field(default_factory=SaimConfig)
+    pixels_training: TrainConfig = field(default_factory=TrainConfig)  # without minutes or steps: no such model
     export: ExportConfig = field(default_factory=ExportConfig)
 
 
@@ -180,6 +196,8 @@ def _build(kind: type, values: dict, where: str) -> object:
         if key not in hints:
             raise UserError(f"unknown setting '{label}'; expected one of: {', '.join(sorted(hints))}")
         hint = hints[key]
+        if typing.get_origin(hint) is types.UnionType:  # X | None: no value means None
+            hint = next(part for part in typing.get_args(hint) if part is not type(None))
         if dataclasses.is_dataclass(hint):
             if not isinstance(value, dict):
                 raise UserError(f"{label}: expected a table, got {value!r}")

@@ -1,6 +1,6 @@
 """The stages of a training run, each skipped once done.
 
-`pack`, `texture` and `export` make a texture model. A configuration with a tokenizer and a MAR generator has the
+`pack`, `texture` and `export` make a texture model; `pack`, `pixels` and `export` one on patches of pixels. A configuration with a tokenizer and a MAR generator has the
 stages `tokenizer` and `generator` between `pack` and `export`.
 """
 
@@ -10,10 +10,12 @@ import argparse
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from . import pixel_models
 from .config import Config, TrainConfig
 from .errors import UserError
 from .evaluation import sheets
@@ -32,7 +34,7 @@ from .pictures.data import ImagePack, pack
 from .pictures.latents import LatentPack
 from .trainer import Hook, Trainer
 
-STAGES = ("pack", "texture", "tokenizer", "generator", "export")
+STAGES = ("pack", "texture", "tokenizer", "generator", "pixels", "export")
 OBJECTIVES = {"mar": MarObjective}  # further generators register here
 
 
@@ -173,6 +175,36 @@ class Run:
         sheets.save_classes(path, images, model.classes)
         print(f"wrote {path}", flush=True)
 
+    def _pixel_model(self, images: ImagePack) -> Any:
+        kind = pixel_models.kind_of(self.config.pixels.objective)
+        classes = len(images.classes) if self.config.pixels.classes else 0
+        shape = getattr(self.config, self.config.pixels.objective)
+        return kind.build(kind.configure(shape, self.config.data.size, classes))
+
+    def pixels(self, images: ImagePack) -> tuple[Any, dict]:
+        """The model on patches of pixels with averaged parameters, and its checkpoint."""
+        path = self.dir / "pixels.checkpoint.pt"
+        if not checkpoint.exists(path):
+            raise UserError(f"{self.dir}: no trained model on pixels yet (stage 'pixels')")
+        state, model = checkpoint.read(path), self._pixel_model(images)
+        with checkpoint.same_shapes(path):
+            model.load_state_dict({name[6:]: value for name, value in state["ema"].items()}, strict=False)
+        return model.eval(), state
+
+    def train_pixels(self, train: TrainConfig) -> None:
+        images = self.pack()
+        torch.manual_seed(self.config.seed)
+        model = self._pixel_model(images)
+        kind = pixel_models.kind_of(self.config.pixels.objective)
+        self._train("pixels", kind.objective(model, images, self.config.pixels.label_drop_prob), images.ids("train"),
+                    train, lambda _: self._show_redrawn(kind, model, images))
+
+    def _show_redrawn(self, kind: pixel_models.Kind, model: Any, images: ImagePack) -> None:
+        ids = images.ids("test") if len(images.ids("test")) else images.ids("train")
+        shown = images.plain(ids[:: max(1, len(ids) // 16)][:16])
+        sheets.save(self.dir / "sheets" / f"pixels-{time.strftime('%H%M%S')}.png",
+                    torch.stack([shown, kind.redraw(model, shown)], 1).flatten(0, 1), 8)
+
     def train_tokenizer(self, train: TrainConfig) -> None:
         images = self.pack()
         torch.manual_seed(self.config.seed)
@@ -241,7 +273,7 @@ def run_stages(config: Config, stages: list[str], arguments: argparse.Namespace)
     """Run `stages`; `--minutes` is shared in the proportion of the configured budgets when several train."""
     run = Run(config, not arguments.restart, arguments.threads)
     training = {"texture": config.texture_training, "tokenizer": config.tokenizer_training,
-                "generator": config.generator_training}
+                "generator": config.generator_training, "pixels": config.pixels_training}
     chosen = {name: train for name, train in training.items() if name in stages and (train.minutes or train.steps)}
     total = sum(train.minutes for train in chosen.values())
     for stage in stages:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from .. import pixel_models
 from ..errors import UserError
 from . import checkpoint, safetensors_io, texture_file
 
@@ -50,6 +51,20 @@ def export_texture(run: Run, target: Path) -> None:
     print(f"exported {path.stat().st_size / 1e6:.1f} MB to {target}", flush=True)
 
 
+def export_pixels(run: Run, target: Path) -> None:
+    """Write generator.safetensors of a model on patches of pixels into `target`."""
+    images = run.pack()
+    model, state = run.pixels(images)
+    chosen, path = run.config.export.defaults, target / "generator.safetensors"
+    defaults: dict[str, object] = {"steps": chosen.steps, "guidance": chosen.guidance, "temperature": chosen.temperature}
+    if run.config.pixels.objective == "umd":
+        defaults["integrator"] = "ancestral"
+    pixel_models.save(path, run.config.pixels.objective, model, images.classes if run.config.pixels.classes else [], {
+        "name": run.config.name, "license": run.config.export.license, "defaults": json.dumps(defaults),
+        "training": json.dumps(_training_note(run, state, "pixels"))}, _DTYPES[run.config.export.dtype])
+    print(f"exported {path.stat().st_size / 1e6:.1f} MB to {target}", flush=True)
+
+
 def _defaults(run: Run) -> dict[str, object]:
     """Sampling defaults; a spacing that is not a plain number stands in the model's `num_sampling_steps`."""
     values = dataclasses.asdict(run.config.export.defaults)
@@ -66,6 +81,8 @@ def export_model(run: Run, target: Path) -> None:
     """Write what the run has trained into `target`, with a contact sheet."""
     if run.config.texture_training.minutes or run.config.texture_training.steps:
         return export_texture(run, target)
+    if run.config.pixels.objective:
+        return export_pixels(run, target)
     defaults = _defaults(run)
     config, images, encoded = run.config, run.pack(), run.latents()
     model, state = run.generator(len(images.classes))

@@ -18,6 +18,7 @@ class RecordingSink {
   public:
     struct Image {
         Picture pixels;
+        std::int64_t height, width;
         std::uint32_t image;
         std::uint32_t step;
         bool is_final;
@@ -55,6 +56,7 @@ class RecordingSink {
 
     std::vector<Image> images;
     std::vector<std::vector<float>> latents;
+    std::vector<std::int64_t> latent_shape, cell_shape; // of all of them
     std::vector<Picture> cells;
     std::vector<std::uint32_t> progress;
     std::uint32_t total = 0;
@@ -74,16 +76,20 @@ class RecordingSink {
             total = event.total_steps;
             break;
         case TESSERA_EVENT_IMAGE:
-            images.push_back({Picture(bytes, bytes + size), event.image, event.step,
+            images.push_back({Picture(bytes, bytes + size), event.tensor->shape[0],
+                              event.tensor->shape[1], event.image, event.step,
                               (event.flags & TESSERA_EVENT_FINAL) != 0});
             break;
         case TESSERA_EVENT_CELLS:
             cells.emplace_back(bytes, bytes + size);
+            cell_shape.assign(event.tensor->shape, event.tensor->shape + event.tensor->rank);
             break;
         case TESSERA_EVENT_FEATURES: {
+            if (std::string(event.name) != TESSERA_FEATURE_LATENTS) break;
             std::vector<float> values(size);
             std::memcpy(values.data(), bytes, size * sizeof(float));
             latents.push_back(std::move(values));
+            latent_shape.assign(event.tensor->shape, event.tensor->shape + event.tensor->rank);
             break;
         }
         default:

@@ -43,15 +43,16 @@ struct GradientJob {
     std::uint32_t size;
     std::uint64_t seed;
     std::uint32_t preview_every;
+    int images;
     int done = 0;
 
     Status step() {
         ++done;
         const bool previews = preview_every > 0 && done % static_cast<int>(preview_every) == 0;
-        if (previews || done == steps) {
+        for (int image = 0; (previews || done == steps) && image < images; ++image) {
             const Frame frame = sink.acquire_frame(size, size); // (size, size, 4) u8
             paint(frame, done, steps, seed);
-            sink.emit(frame, {done, steps});
+            sink.emit(frame, {done, steps, image});
         }
         sink.progress({done, steps});
         return done < steps ? Status::kMore : Status::kDone;
@@ -68,9 +69,9 @@ struct Gradient {
     static constexpr IntParam kParams[] = {kSteps, kSize};
 
     static std::unique_ptr<Job> begin(const Request &request, Sink sink) {
-        return std::make_unique<Job>(Job{sink, request[kSteps],
-                                         static_cast<std::uint32_t>(request[kSize]), request.seed(),
-                                         request.preview_every()});
+        return std::make_unique<Job>(
+            Job{sink, request[kSteps], static_cast<std::uint32_t>(request[kSize]), request.seed(),
+                request.preview_every(), static_cast<int>(request.image_count())});
     }
 };
 

@@ -14,6 +14,7 @@ struct tessera_job {
     uint32_t steps;
     uint32_t done;
     uint32_t preview_every;
+    uint32_t images;
 };
 
 static const tessera_descriptor descriptor = {sizeof(tessera_descriptor),
@@ -74,6 +75,7 @@ static tessera_status begin(const tessera_generator *generator, const tessera_re
     job->sink = sink;
     job->steps = (uint32_t)params[0].initial;
     job->preview_every = local.preview_every;
+    job->images = local.image_count > 0 ? local.image_count : 1;
     for (uint32_t i = 0; i < local.value_count; ++i) {
         if (local.values[i].id == PARAM_STEPS) job->steps = (uint32_t)local.values[i].as.integer;
     }
@@ -97,7 +99,8 @@ static tessera_status step(const tessera_generator *generator, tessera_job *job,
     (void)generator, (void)budget_us;
     ++job->done;
     const int last = job->done == job->steps;
-    if (last || (job->preview_every > 0 && job->done % job->preview_every == 0)) {
+    const int previews = job->preview_every > 0 && job->done % job->preview_every == 0;
+    for (uint32_t image = 0; (last || previews) && image < job->images; ++image) {
         tessera_tensor frame;
         tessera_status status = job->sink->acquire_frame(job->sink, SIZE, SIZE, &frame);
         if (status != TESSERA_OK) return status;
@@ -105,6 +108,7 @@ static tessera_status step(const tessera_generator *generator, tessera_job *job,
         const tessera_event event = {.struct_size = sizeof event,
                                      .type = TESSERA_EVENT_IMAGE,
                                      .flags = last ? TESSERA_EVENT_FINAL : 0u,
+                                     .image = image,
                                      .step = job->done,
                                      .total_steps = job->steps,
                                      .tensor = &frame};
@@ -134,7 +138,10 @@ static const tessera_descriptor *describe(uint32_t index) {
 static const tessera_generator *create(const tessera_host *host, const char *id,
                                        const tessera_creation *creation) {
     (void)creation;
-    if (strcmp(id, descriptor.id) != 0) return NULL;
+    if (strcmp(id, descriptor.id) != 0) {
+        host->log(host, TESSERA_LOG_ERROR, descriptor.id, "no generator has that id");
+        return NULL;
+    }
     tessera_generator *generator = malloc(sizeof *generator);
     if (generator == NULL) return NULL;
     *generator = (tessera_generator){.descriptor = &descriptor,

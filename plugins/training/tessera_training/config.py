@@ -63,9 +63,26 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
+class VqConfig:
+    """A tokenizer with a codebook in the place of the other; the keys of latent diffusion."""
+
+    n_embed: int = 0  # entries; 0: the tokenizer above
+    ch: int = 32  # times ch_mult: multiples of 32
+    ch_mult: tuple[int, ...] = (1, 1, 2)  # one entry per level; each but the last halves the picture
+    num_res_blocks: int = 1
+    z_channels: int = 4
+    embed_dim: int = 4
+
+
+@dataclass(frozen=True)
 class GeneratorConfig:
     """The keys of the reference implementation (arXiv 2406.11838), see `MarConfig` for what derives."""
 
+    variant: str = ""  # causal, "raster" or "random", of the four keys after it; empty: encoder and decoder
+    width: int = 256
+    depth: int = 12
+    heads: int = 4
+    prefix: int = 1
     patch_size: int = 2
     encoder_embed_dim: int = 256
     encoder_depth: int = 6
@@ -79,7 +96,7 @@ class GeneratorConfig:
     diffloss_w: int = 256
     num_sampling_steps: str = "100"
     dropout: float = 0.0
-    objective: str = "mar"
+    objective: str = "mar"  # the diffusion head; "mar_causal": with a variant; "mar_ce": codes of a VQ tokenizer
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
     prediction: str = "epsilon"  # what the diffusion head predicts: the noise, or "v" (arXiv 2202.00512)
@@ -179,6 +196,7 @@ class Config:
     texture_training: TrainConfig = field(default_factory=TrainConfig)  # without minutes or steps: no texture model
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     tokenizer_training: TrainConfig = field(default_factory=TrainConfig)
+    vq: VqConfig = field(default_factory=VqConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     generator_training: TrainConfig = field(default_factory=TrainConfig)
     pixels: PixelsConfig = field(default_factory=PixelsConfig)

@@ -21,29 +21,48 @@ from .errors import UserError
 from .evaluation import sheets
 from .files import checkpoint, export, safetensors_io, texture_file
 from .files.texture_file import TextureModel
-from .networks import style
+from .networks import causal, style
+from .networks.causal import CausalConfig, CausalMar
 from .networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .networks.style import Bank
 from .networks.texture import Texture
 from .networks.tokenizer import TextureVae
+from .networks.vq_vae import VqVae, VqVaeConfig
 from .objectives.mar import MarObjective
+from .objectives.mar_causal import MarCausalObjective
+from .objectives.mar_ce import MarCeObjective
 from .objectives.texture import TextureObjective, balanced
 from .objectives.tokenizer import TokenizerObjective, test_psnr
+from .objectives.vq_tokenizer import VqTokenizerObjective
 from .pictures import latents
 from .pictures.data import ImagePack, pack
 from .pictures.latents import LatentPack
 from .trainer import Hook, Trainer
 
 STAGES = ("pack", "texture", "tokenizer", "generator", "pixels", "export")
-OBJECTIVES = {"mar": MarObjective}  # further generators register here
+OBJECTIVES = {"mar": MarObjective, "mar_causal": MarCausalObjective, "mar_ce": MarCeObjective}  # and further ones
 
 
-def mar_config(config: Config, classes: int) -> MarConfig:
+def vq_config(config: Config) -> VqVaeConfig:
+    """The tokenizer with a codebook, without attention."""
+    return VqVaeConfig(**dataclasses.asdict(config.vq), resolution=config.data.size, encoder_attn_resolutions=(),
+                       decoder_attn_resolutions=())
+
+
+def generator_config(config: Config, classes: int, latent_scale: float = 1.0) -> MarConfig | CausalConfig:
     """The generator's shape: the configured part and what follows from data and tokenizer."""
-    shared = {name: getattr(config.generator, name) for name in MarConfig.__dataclass_fields__
-              if hasattr(config.generator, name)}
-    return MarConfig(img_size=config.data.size, vae_stride=config.tokenizer.stride,
-                     vae_embed_dim=config.tokenizer.latent_channels, class_num=classes, **shared)
+    chosen, kind = config.generator, CausalConfig if config.generator.variant else MarConfig
+    expected = "mar_causal" if chosen.variant else "mar"
+    if chosen.objective not in (expected, "mar_ce"):
+        raise UserError(f"generator.objective = '{chosen.objective}': expected '{expected}' or 'mar_ce' with "
+                        f"generator.variant = '{chosen.variant}'")
+    if (chosen.objective == "mar_ce") > (config.vq.n_embed > 0):
+        raise UserError("generator.objective = 'mar_ce' needs a tokenizer with a codebook: set vq.n_embed")
+    tokenizer = vq_config(config) if config.vq.n_embed else config.tokenizer
+    shared = {name: getattr(chosen, name) for name in kind.__dataclass_fields__ if hasattr(chosen, name)}
+    return kind(img_size=config.data.size, vae_stride=tokenizer.stride, vae_embed_dim=tokenizer.latent_channels,
+                class_num=classes, latent_scale=latent_scale,
+                codebook=config.vq.n_embed if chosen.objective == "mar_ce" else 0, **shared)
 
 
 class Run:
@@ -66,26 +85,42 @@ class Run:
         self._wait()
         return ImagePack(path, self.config.data)
 
-    def tokenizer(self) -> TextureVae:
+    def tokenizer(self) -> TextureVae | VqVae:
         """The trained tokenizer."""
         path = self.dir / "tokenizer.checkpoint.pt"
         if not checkpoint.exists(path):
             raise UserError(f"{self.dir}: no trained tokenizer yet (stage 'tokenizer')")
-        vae = TextureVae(self.config.tokenizer)
+        vae = self._new_tokenizer()
         with checkpoint.same_shapes(path):
             vae.load_state_dict({name[4:]: value for name, value in checkpoint.read(path)["ema"].items()})
         return vae.eval()
 
-    def generator(self, classes: int) -> tuple[Mar, dict]:
+    def _new_tokenizer(self) -> TextureVae | VqVae:
+        return VqVae(vq_config(self.config)) if self.config.vq.n_embed else TextureVae(self.config.tokenizer)
+
+    def generator(self, classes: int) -> tuple[Mar | CausalMar, dict]:
         """The generator with averaged parameters, and its checkpoint."""
         path = self.dir / "generator.checkpoint.pt"
         if not checkpoint.exists(path):
             raise UserError(f"{self.dir}: no trained generator yet (stage 'generator')")
         state = checkpoint.read(path)
-        model = Mar(mar_config(self.config, classes))
+        model = self._new_generator(classes, self.latents())
         with checkpoint.same_shapes(path):
-            model.load_state_dict({name[6:]: value for name, value in state["ema"].items()})
+            averages = {name[6:]: value for name, value in state["ema"].items()}
+            model.load_state_dict({**dict(model.named_buffers()), **averages})
         return model.eval(), state
+
+    def _new_generator(self, classes: int, encoded: LatentPack) -> Mar | CausalMar:
+        vq = bool(self.config.vq.n_embed)
+        scale = 1 / float(encoded.channel_std[0]) if vq else 1.0  # else the tokenizer takes it up
+        shape = generator_config(self.config, classes, scale)
+        dropout = self.config.generator.dropout
+        model = CausalMar(shape, dropout) if isinstance(shape, CausalConfig) else Mar(shape, dropout)
+        if shape.codebook:
+            vae = self.tokenizer()
+            assert isinstance(vae, VqVae)
+            model.codebook.copy_(vae.quantize.embedding.weight.detach() * scale)
+        return model
 
     def latents(self) -> LatentPack:
         """The encoded images, written first if they are missing or older than the tokenizer."""
@@ -100,7 +135,7 @@ class Run:
             latents.encode_pack(self.tokenizer(), images, ids, self.config.generator.latent_versions,
                                 self.config.seed, path)
         self._wait()
-        return LatentPack(path)
+        return LatentPack(path, one_scale=bool(self.config.vq.n_embed))
 
     def styles(self, images: ImagePack) -> tuple[Bank, torch.Tensor]:
         """The bank of styles of the training images, and the range of their tokens.
@@ -208,17 +243,24 @@ class Run:
     def train_tokenizer(self, train: TrainConfig) -> None:
         images = self.pack()
         torch.manual_seed(self.config.seed)
-        vae = TextureVae(self.config.tokenizer)
-        vae.start_from_pca(images.plain(images.ids("train")[::4]))
-        linear = test_psnr(vae, images)
-        self._train("tokenizer", TokenizerObjective(vae, images, train), images.ids("train"), train,
+        vae = self._new_tokenizer()
+        ids = images.ids("train")
+        if isinstance(vae, VqVae):
+            vae.start_from(images.plain(ids[::max(1, len(ids) // 64)]),
+                           torch.Generator().manual_seed(self.config.seed))
+            objective: torch.nn.Module = VqTokenizerObjective(vae, images, train)
+            linear = None
+        else:
+            vae.start_from_pca(images.plain(ids[::4]))
+            objective, linear = TokenizerObjective(vae, images, train), test_psnr(vae, images)
+        self._train("tokenizer", objective, ids, train,
                     lambda _: self._show_reconstructions("tokenizer", vae, images, linear))
 
     def train_generator(self, train: TrainConfig) -> None:
         images, encoded, vae = self.pack(), self.latents(), self.tokenizer()
         torch.manual_seed(self.config.seed)
-        model = Mar(mar_config(self.config, len(images.classes)), self.config.generator.dropout)
-        if self.config.generator.torus_positions:
+        model = self._new_generator(len(images.classes), encoded)
+        if self.config.generator.torus_positions and isinstance(model, Mar):
             model.start_positions_on_torus(torch.Generator().manual_seed(self.config.seed))
         kind = OBJECTIVES.get(self.config.generator.objective)
         if kind is None:
@@ -228,22 +270,27 @@ class Run:
                     lambda _: self.sample_sheet(model, vae, encoded, images.classes,
                                                 self.dir / "sheets" / f"generator-{time.strftime('%H%M%S')}.png"))
 
-    def sample_sheet(self, model: Mar, vae: TextureVae, encoded: LatentPack, classes: list[str],
+    def sample_sheet(self, model: Mar | CausalMar, vae: TextureVae | VqVae, encoded: LatentPack, classes: list[str],
                      path: Path, columns: int = 4) -> None:
         """One row of samples per class (at most 32 classes), with the default settings."""
         names = classes[:32]
         labels = torch.arange(len(names)).repeat_interleave(columns)
         generator = torch.Generator().manual_seed(self.config.seed)
-        orders = torch.rand(len(labels), model.config.tokens, generator=generator).argsort(1)
         chosen = self.config.export.defaults
         settings = SampleSettings(chosen.steps, chosen.guidance, chosen.guidance_schedule, chosen.temperature,
                                   chosen.denoise_steps)
-        z = sample(model, labels, orders, settings, seeded_noise(self.config.seed, model.config.token_width))
+        noise = seeded_noise(self.config.seed, model.config.token_width)
+        if isinstance(model, CausalMar):
+            order = causal.orders_of(model.config, len(labels), generator)
+            z = causal.sample(model, labels, order, settings, noise)
+        else:
+            orders = torch.rand(len(labels), model.config.tokens, generator=generator).argsort(1)
+            z = sample(model, labels, orders, settings, noise)
         with torch.no_grad():
             sheets.save_classes(path, vae.decode(encoded.restore(z)), names)
         print(f"wrote {path}", flush=True)
 
-    def _show_reconstructions(self, stage: str, vae: TextureVae, images: ImagePack, linear: float | None) -> None:
+    def _show_reconstructions(self, stage: str, vae: TextureVae | VqVae, images: ImagePack, linear: float | None) -> None:
         ids = images.ids("test")
         ids = (ids if len(ids) else images.ids("train"))[:: max(1, len(ids) // 16)][:16]
         shown = images.plain(ids)

@@ -179,7 +179,7 @@ def test_unusable_files_are_named(tmp_path: Path, capsys: pytest.CaptureFixture)
     whole = _save(tmp_path / "whole.pth", {"model": {"x": torch.zeros(5000)}}).read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[:len(whole) // 2])
     assert "cut.pth" in _failure(capsys, tmp_path / "cut.pth", out)
-    assert "neither a MAR model nor a KL autoencoder" in _failure(capsys, tmp_path / "whole.pth", out)
+    assert "neither a MAR model nor a KL or VQ autoencoder" in _failure(capsys, tmp_path / "whole.pth", out)
     with zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a/data.pkl", pickle.dumps({"model": "x" * 1000}))
     assert "is compressed" in _failure(capsys, tmp_path / "packed.pth", out)

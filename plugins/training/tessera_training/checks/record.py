@@ -1,7 +1,7 @@
 """Recording runs of a model as case files, which `tessera-check-case` replays with the runtime.
 
 The layout is that of the numeric fixtures recorded from the official implementation: kinds `mar_sample`,
-`klvae_io` and `e2e`.
+`klvae_io` and `e2e`; and `mar_codes` of our own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from torch import nn
 
 from ..evaluation import sheets
 from ..files import safetensors_io
-from ..networks import diffusion
+from ..networks import causal, diffusion
+from ..networks.blocks import patchify
+from ..networks.causal import CausalMar
+from ..networks.codes import nearest
+from ..networks.consistency import ConsistencyVae
 from ..networks.kl_vae import KlVae
 from ..networks.mar import Mar, SampleSettings, sample, seeded_noise
 from ..networks.tokenizer import ConvBlock, TextureVae
+from ..networks.vq_vae import VqVae
 
 Tensors = dict[str, torch.Tensor]
 
@@ -122,13 +127,38 @@ class _Layers:
         return self.values
 
 
+def record_codes(model: Mar | CausalMar, labels: torch.Tensor, settings: SampleSettings, seed: int
+                 ) -> tuple[Tensors, dict[str, str]]:
+    """A run that takes the likeliest code at every step: the codes of its tokens, in raster places."""
+    config, generator = model.config, torch.Generator().manual_seed(seed)
+    noise = seeded_noise(seed, config.token_width)
+    if isinstance(model, CausalMar):
+        order = causal.orders_of(model.config, len(labels), generator).contiguous()
+        orders, latents = order.flip(1), causal.sample(model, labels, order, settings, noise)
+    else:
+        orders = torch.rand(len(labels), config.tokens, generator=generator).argsort(1)
+        latents = sample(model, labels, orders, settings, noise)
+    call = {"bsz": len(labels), "cfg": settings.guidance, "cfg_schedule": settings.guidance_schedule,
+            "labels": labels.tolist(), "num_iter": settings.steps, "temperature": 0.0}
+    return ({"orders": orders, "codes": nearest(patchify(latents, 1), model.codebook)},
+            {"kind": "mar_codes", "config": config.to_json(), "call": json.dumps(call)})
+
+
 @torch.no_grad()
-def record_codec(vae: TextureVae | KlVae, config: str, z: torch.Tensor, image: torch.Tensor
+def record_codec(vae: TextureVae | KlVae | VqVae | ConsistencyVae, config: str, z: torch.Tensor, image: torch.Tensor
                  ) -> tuple[Tensors, dict[str, str]]:
     """Encoding of `image` [B,3,H,W] and decoding of `z` [B,C,h,w]."""
+    if isinstance(vae, VqVae):
+        moments = vae.moments(image)
+        return ({"image": image, "moments": moments, "codes": vae.quantize(moments), "z": z, "decoded": vae.decode(z)},
+                {"kind": "klvae_io", "config": config})
     layers = _Layers(vae) if isinstance(vae, TextureVae) else None
     mean, logvar = vae.encode(image)
-    moments = vae.moments(image) if isinstance(vae, KlVae) else torch.cat([mean, logvar], 1)
+    moments = torch.cat([mean, logvar], 1) if isinstance(vae, TextureVae) else vae.moments(image)
+    if isinstance(vae, ConsistencyVae):
+        noise = torch.randn(len(vae.config.decoder_times), *image.shape, generator=torch.Generator().manual_seed(7))
+        return ({"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "noise": noise.permute(
+            0, 1, 3, 4, 2), "decoded": vae.decode(z, noise)}, {"kind": "klvae_io", "config": config})
     tensors = {"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "decoded": vae.decode(z)}
     return {**tensors, **(layers.close() if layers else {})}, {"kind": "klvae_io", "config": config}
 

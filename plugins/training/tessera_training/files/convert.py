@@ -1,4 +1,4 @@
-"""Published checkpoints into model files: MAR and its KL autoencoders, from `.pth`, `.ckpt` or safetensors.
+"""Published checkpoints into model files: MAR and the KL and VQ autoencoders of latent diffusion, from `.pth`, `.ckpt` or safetensors.
 
 The configuration is read off the tensor shapes. What shapes cannot tell (heads, stride, patch) comes from the
 arguments saved beside the weights, else from the widths of the published models, else from `--set`.
@@ -14,12 +14,14 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import UserError
 from ..networks.kl_vae import KlVae, KlVaeConfig
 from ..networks.mar import Mar, MarConfig
+from ..networks.vq_vae import VqVae, VqVaeConfig
 from . import safetensors_io
 from .torch_file import Placeholder, Record, TensorEntry, open_checkpoint
 
@@ -35,6 +37,15 @@ EMA_NAMES = ("model_ema", "ema", "ema_model", "ema_state_dict", "state_dict_ema"
 PLAIN_NAMES = ("model", "state_dict", "model_state_dict", "module", "weights")
 WRAPPERS = ("module.", "_orig_mod.", "model.", "_forward_module.", "state_dict.", "model_ema.", "ema.", "ema_model.",
             "online_model.", "net.", "mar.", "generator.", "vae.", "autoencoder.", "first_stage_model.", "tokenizer.")
+CODEBOOK = "quantize.embedding.weight"
+OTHER_KINDS = {  # what a tensor's name tells
+    "model.diffusion_model.": "a whole latent diffusion model; give the file of its first stage",
+    "diffusion_model.": "the U-Net of a latent diffusion model",
+    "input_blocks.": "the U-Net of a latent diffusion model",
+    "encoder.down_blocks.": "an autoencoder with the names of diffusers; give the original file",
+    "quantize.embed.": "an autoencoder with a Gumbel codebook",
+    "encoder.layers.": "a transformer of another kind",
+}
 SKIPPED_PREFIXES = ("loss.", "model_ema.")  # discriminator and bookkeeping in autoencoder files
 
 
@@ -60,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     kind = kind_of(entries, path)
     overrides = parse_overrides(arguments.settings, arguments.heads)
     saved = saved_arguments(root)
-    config = mar_config(entries, {**saved, **overrides}) if kind == "mar_weights" else klvae_config(entries, overrides)
+    readers = {"mar_weights": mar_config, "klvae_weights": klvae_config, "vqvae_weights": vqvae_config}
+    config = readers[kind](entries, {**saved, **overrides} if kind == "mar_weights" else overrides)
     skipped = [key for key in entries if key.startswith(SKIPPED_PREFIXES)]
     entries = {key: value for key, value in entries.items() if key not in skipped}
     check_shapes(entries, expected_shapes(config), path)
@@ -146,8 +158,15 @@ def kind_of(entries: Entries, path: Path) -> str:
     if "z_proj.weight" in entries and "diffloss.net.input_proj.weight" in entries:
         return "mar_weights"
     if "post_quant_conv.weight" in entries and "decoder.conv_in.weight" in entries:
-        return "klvae_weights"
-    raise UserError(f"{path}: neither a MAR model nor a KL autoencoder; first tensors: {', '.join(list(entries)[:4])}")
+        if any(name.startswith("quantize.") and name != CODEBOOK for name in entries):
+            found = next(name for name in entries if name.startswith("quantize.") and name != CODEBOOK)
+            raise UserError(f"{path}: a codebook of another kind ('{found}'), expected '{CODEBOOK}' alone")
+        return "vqvae_weights" if CODEBOOK in entries else "klvae_weights"
+    for prefix, what in OTHER_KINDS.items():
+        if any(name.startswith(prefix) for name in entries):
+            raise UserError(f"{path}: {what}; expected a MAR model, or a KL or VQ autoencoder of latent diffusion")
+    raise UserError(f"{path}: neither a MAR model nor a KL or VQ autoencoder; first tensors: "
+                    f"{', '.join(list(entries)[:4])}")
 
 
 def parse_overrides(settings: list[str], heads: str | None) -> dict[str, object]:
@@ -155,7 +174,7 @@ def parse_overrides(settings: list[str], heads: str | None) -> dict[str, object]
     overrides: dict[str, object] = {}
     for text in settings:
         key, equals, value = text.partition("=")
-        if not equals or key not in {**MarConfig.__dataclass_fields__, **KlVaeConfig.__dataclass_fields__}:
+        if not equals or key not in {**MarConfig.__dataclass_fields__, **VqVaeConfig.__dataclass_fields__}:
             raise UserError(f"--set {text}: expected KEY=VALUE with a key of the configuration")
         try:
             overrides[key] = value if key == "num_sampling_steps" else json.loads(value)
@@ -232,12 +251,27 @@ def mar_config(entries: Entries, known: dict[str, object]) -> MarConfig:
 
 def klvae_config(entries: Entries, known: dict[str, object]) -> KlVaeConfig:
     """The configuration of a KL autoencoder; only the nominal resolution is a convention (256)."""
+    return KlVaeConfig(**_autoencoder(entries, known, KlVaeConfig))
+
+
+def vqvae_config(entries: Entries, known: dict[str, object]) -> VqVaeConfig:
+    """The same of one with a codebook."""
+    entries_of_codebook, width = _shape(entries, CODEBOOK, 2)
+    values = _autoencoder(entries, {**known, "n_embed": entries_of_codebook}, VqVaeConfig)
+    if values["double_z"] or width != values["embed_dim"]:
+        raise UserError(f"a codebook of {width} numbers an entry, with an encoder of "
+                        f"{_shape(entries, 'encoder.conv_out.weight', 4)[0]} channels and {values['embed_dim']} of the "
+                        "latents: expected one width, and no variances")
+    return VqVaeConfig(**values)
+
+
+def _autoencoder(entries: Entries, known: dict[str, object], kind: type) -> dict[str, Any]:
     ch, in_channels = _shape(entries, "encoder.conv_in.weight", 4)[:2]
     levels = _count(entries, "encoder.down.")
     widths = [_shape(entries, f"encoder.down.{level}.block.0.conv1.weight", 4)[0] for level in range(levels)]
     z_channels = _shape(entries, "decoder.conv_in.weight", 4)[1]
     resolution = int(str(known.get("resolution", 256)))
-    values: dict[str, object] = {
+    values: dict[str, Any] = {
         "ch": ch, "ch_mult": tuple(width // ch for width in widths), "in_channels": in_channels,
         "num_res_blocks": _count(entries, "encoder.down.0.block."), "resolution": resolution,
         "z_channels": z_channels, "embed_dim": _shape(entries, "post_quant_conv.weight", 4)[1],
@@ -247,16 +281,17 @@ def klvae_config(entries: Entries, known: dict[str, object]) -> KlVaeConfig:
         values[f"{tower}_attn_resolutions"] = tuple(
             resolution >> level for level in range(levels) if f"{tower}.{part}.{level}.attn.0.q.weight" in entries)
     for key, value in known.items():
-        if key in KlVaeConfig.__dataclass_fields__:
+        if key in kind.__dataclass_fields__:  # type: ignore[attr-defined]
             values[key] = tuple(value) if isinstance(value, list) else value
-    return KlVaeConfig(**values)  # type: ignore[arg-type]
+    return values
 
 
 def expected_shapes(config: MarConfig | KlVaeConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of the model, without allocating it where PyTorch can (2.0 and later)."""
     modern = int(torch.__version__.split(".")[0]) >= 2
     with torch.device("meta") if modern else contextlib.nullcontext():
-        model = Mar(config) if isinstance(config, MarConfig) else KlVae(config)
+        model: torch.nn.Module = Mar(config) if isinstance(config, MarConfig) else \
+            VqVae(config) if isinstance(config, VqVaeConfig) else KlVae(config)
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 

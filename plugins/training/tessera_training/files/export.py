@@ -11,6 +11,7 @@ import torch
 
 from .. import pixel_models
 from ..errors import UserError
+from ..networks.tokenizer import TextureVae
 from . import checkpoint, safetensors_io, texture_file
 
 if typing.TYPE_CHECKING:
@@ -89,11 +90,13 @@ def export_model(run: Run, target: Path) -> None:
     vae = run.tokenizer()
     sheet = target / "contact_sheet.png"
     run.sample_sheet(model, vae, encoded, images.classes, sheet, config.export.columns)
-    vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
+    kind, shape = "vqvae_weights", dataclasses.asdict(vae.config)
+    if isinstance(vae, TextureVae):  # latents of codes have one scale, which the generator's config says
+        vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
+        kind = "texture_vae_weights"
     common = {"format": FORMAT, "license": config.export.license}
     safetensors_io.save(target / "tokenizer.safetensors", _cast(vae.state_dict(), config.export.dtype), {
-        **common, "kind": "texture_vae_weights", "name": f"{config.name}-tokenizer",
-        "config": json.dumps(dataclasses.asdict(config.tokenizer))})
+        **common, "kind": kind, "name": f"{config.name}-tokenizer", "config": json.dumps(shape)})
     safetensors_io.save(target / "generator.safetensors", _cast(model.state_dict(), config.export.dtype), {
         **common, "kind": "mar_weights", "name": config.name, "config": model.config.to_json(),
         "classes": json.dumps(images.classes), "tokenizer": "tokenizer.safetensors",

@@ -13,8 +13,11 @@ from torch import nn
 from ..config import TokenizerConfig
 from ..errors import UserError
 from ..networks.kl_vae import KlVae, KlVaeConfig
+from ..networks.causal import CausalConfig, CausalMar, orders_of
+from ..networks.causal import sample as sample_causal
 from ..networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from ..networks.tokenizer import TextureVae
+from ..networks.vq_vae import VqVae, VqVaeConfig
 from . import safetensors_io, texture_file
 from .texture_file import TextureModel
 
@@ -27,27 +30,33 @@ def tokenizer_config(text: str) -> TokenizerConfig:
     return TokenizerConfig(**values)
 
 
-def load_tokenizer(path: Path) -> TextureVae | KlVae:
+def load_tokenizer(path: Path) -> TextureVae | KlVae | VqVae:
     """The autoencoder in a file of ours, in float32."""
     tensors, metadata = _load(path)
     kind = metadata.get("kind", "")
-    vae: TextureVae | KlVae
+    vae: TextureVae | KlVae | VqVae
     if kind == "texture_vae_weights":
         vae = TextureVae(tokenizer_config(metadata["config"]))
     elif kind == "klvae_weights":
         vae = KlVae(KlVaeConfig.from_json(metadata["config"]))
+    elif kind == "vqvae_weights":
+        vae = VqVae(VqVaeConfig.from_json(metadata["config"]))
     else:
-        raise UserError(f"{path}: kind '{kind}', expected texture_vae_weights or klvae_weights")
+        raise UserError(f"{path}: kind '{kind}', expected texture_vae_weights, klvae_weights or vqvae_weights")
     _fill(vae, tensors, path)
     return vae
 
 
-def load_generator(path: Path) -> tuple[Mar, dict[str, str]]:
+def load_generator(path: Path) -> tuple[Mar | CausalMar, dict[str, str]]:
     """The generator in a file of ours, in float32, and its metadata."""
     tensors, metadata = _load(path)
     if metadata.get("kind") != "mar_weights":
         raise UserError(f"{path}: kind '{metadata.get('kind', '')}', expected mar_weights")
-    model = Mar(MarConfig.from_json(metadata["config"]))
+    model: Mar | CausalMar
+    if "variant" in json.loads(metadata["config"]):
+        model = CausalMar(CausalConfig.from_json(metadata["config"]))
+    else:
+        model = Mar(MarConfig.from_json(metadata["config"]))
     _fill(model, tensors, path)
     return model, metadata
 
@@ -74,8 +83,8 @@ class Model:
     """Generator and tokenizer of one directory."""
 
     path: Path
-    generator: Mar
-    tokenizer: TextureVae | KlVae
+    generator: Mar | CausalMar
+    tokenizer: TextureVae | KlVae | VqVae
     metadata: dict[str, str]
 
     @property
@@ -102,8 +111,13 @@ class Model:
         """Generated images [B,3,H,W], about [-1,1]; one seed gives one batch."""
         config = self.generator.config
         generator = torch.Generator().manual_seed(seed)
-        orders = torch.rand(len(labels), config.tokens, generator=generator).argsort(1)
-        latents = sample(self.generator, labels, orders, settings, seeded_noise(seed, config.token_width))
+        noise = seeded_noise(seed, config.token_width)
+        if isinstance(self.generator, CausalMar):
+            order = orders_of(self.generator.config, len(labels), generator)
+            latents = sample_causal(self.generator, labels, order, settings, noise)
+        else:
+            orders = torch.rand(len(labels), config.tokens, generator=generator).argsort(1)
+            latents = sample(self.generator, labels, orders, settings, noise)
         return self.tokenizer.decode(latents / config.latent_scale)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ Parameter names are those of the reference implementation, so published checkpoi
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from . import diffusion
+from . import codes, diffusion
 from .blocks import NORM_EPS, Block, Denoiser, patchify, unpatchify
 
 
@@ -35,13 +36,14 @@ class MarConfig:
     decoder_num_heads: int
     class_num: int
     buffer_size: int
-    diffloss_d: int
-    diffloss_w: int
+    diffloss_d: int = 0
+    diffloss_w: int = 0
     num_sampling_steps: str = "100"
     mlp_ratio: float = 4.0
     norm_eps: float = NORM_EPS
     latent_scale: float = 1.0
     prediction: str = "epsilon"  # of the diffusion head: "epsilon" or "v"
+    codebook: int = 0  # entries that tokens are chosen from; 0: the diffusion head
     local_kernel: int = 0  # side of the window of `LocalMix`; tokens are then guessed first. 0: neither
 
     @property
@@ -69,6 +71,8 @@ class MarConfig:
             values["mlp_ratio"] = int(self.mlp_ratio)
         if self.prediction == "epsilon":
             del values["prediction"]  # what readers that do not know it assume
+        for name in ("diffloss_d", "diffloss_w") if self.codebook else ("codebook",):
+            del values[name]
         if not self.local_kernel:
             del values["local_kernel"]
         return json.dumps(values, sort_keys=True)
@@ -128,7 +132,13 @@ class Mar(nn.Module):
             Block(decoder, config.decoder_num_heads, config.mlp_ratio, dropout) for _ in range(config.decoder_depth))
         self.decoder_norm = nn.LayerNorm(decoder, eps=NORM_EPS)
         self._initialise()
-        self.diffloss = DiffLoss(config)  # after _initialise: it has its own start values
+        if config.codebook:
+            self.codebook_logits = nn.Linear(decoder, config.codebook)
+            nn.init.normal_(self.codebook_logits.weight, std=0.02)
+            nn.init.zeros_(self.codebook_logits.bias)
+            self.register_buffer("codebook", torch.zeros(config.codebook, config.token_width))
+        else:
+            self.diffloss = DiffLoss(config)  # after _initialise: it has its own start values
         if config.local_kernel:
             self.local_mix = LocalMix(config)
             self.guess = nn.Linear(config.decoder_embed_dim, config.token_width)
@@ -262,7 +272,7 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
     device = model.fake_latent.device
     tokens = torch.zeros(batch, config.tokens, config.token_width, device=device, dtype=model.fake_latent.dtype)
     mask = torch.ones(batch, config.tokens, dtype=torch.bool, device=device)
-    table = diffusion.tables(settings.denoise_steps)
+    table = None if config.codebook else diffusion.tables(settings.denoise_steps)
     guided = settings.guidance != 1.0
     classes = model.class_vector(labels, batch)
     if guided:
@@ -281,7 +291,12 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
                             ("mask_to_pred", predict), ("cfg_iter", torch.tensor([guidance]))):
             watch(step, what, value)
         chosen = z[predict.repeat(copies, 1)]
-        sampled = _denoise(model, table, chosen, guidance if guided else None, settings.temperature, step, noise, watch)
+        if table is None:
+            sampled = codes.choose(model, chosen, guidance if guided else None, settings.temperature,
+                                   noise(step, 0, len(chosen) // copies), functools.partial(watch, step, "logits"))
+        else:
+            sampled = _denoise(model, table, chosen, guidance if guided else None, settings.temperature, step, noise,
+                               watch)
         watch(step, "sampled", sampled)
         guesses = model.guesses(chosen).chunk(copies)
         guess = guesses[-1] + guidance * (guesses[0] - guesses[-1]) if guided else guesses[0]

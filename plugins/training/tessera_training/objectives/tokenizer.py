@@ -8,6 +8,7 @@ from torch import nn
 
 from ..config import TrainConfig
 from ..networks.tokenizer import TextureVae
+from ..networks.vq_vae import VqVae
 from ..pictures.data import ImagePack
 
 Draws = dict[str, torch.Tensor]
@@ -50,7 +51,7 @@ class TokenizerObjective(nn.Module):
 
 
 @torch.no_grad()
-def test_psnr(vae: TextureVae, pack: ImagePack, count: int = 0) -> float:
+def test_psnr(vae: TextureVae | VqVae, pack: ImagePack, count: int = 0) -> float:
     """Mean over the held-out images of the reconstruction PSNR in dB (data range 2)."""
     ids = pack.ids("test")
     ids = ids[torch.linspace(0, len(ids) - 1, min(count or len(ids), len(ids))).long()]

@@ -8,12 +8,13 @@ import torch
 
 from ..files import safetensors_io
 from ..networks.tokenizer import TextureVae
+from ..networks.vq_vae import VqVae
 from ..trainer import step_generator
 from .data import ImagePack
 
 
 @torch.no_grad()
-def encode_pack(vae: TextureVae, pack: ImagePack, ids: torch.Tensor, versions: int, seed: int,
+def encode_pack(vae: TextureVae | VqVae, pack: ImagePack, ids: torch.Tensor, versions: int, seed: int,
                 target: Path) -> None:
     """Write mean and deviation of the posterior of the images `ids`; version 0 is not augmented."""
     side = pack.images.shape[1] // vae.config.stride
@@ -40,13 +41,19 @@ def latent_statistics(mean: torch.Tensor, std: torch.Tensor) -> tuple[torch.Tens
 
 
 class LatentPack:
-    """Latents of the training images, normalised to mean 0 and deviation 1 per channel."""
+    """Latents of the training images, normalised to mean 0 and deviation 1 per channel.
 
-    def __init__(self, path: Path) -> None:
+    With `one_scale` they are only divided by one number, so that distances to codes keep their order.
+    """
+
+    def __init__(self, path: Path, one_scale: bool = False) -> None:
         tensors, _ = safetensors_io.load(path)
         self.labels, self.tileable = tensors["labels"], tensors["tileable"]
         self.mean, self.std = tensors["mean"], tensors["std"]  # [N,V,C,H,W] float16
         self.channel_mean, self.channel_std = latent_statistics(self.mean, self.std)
+        if one_scale:
+            self.channel_std = (self.channel_std**2 + self.channel_mean**2).mean().sqrt().expand_as(self.channel_std)
+            self.channel_mean = torch.zeros_like(self.channel_mean)
 
     def smoothness(self) -> torch.Tensor:
         """Correlation of each channel with its neighbour to the right and below, [C] in 0..1."""

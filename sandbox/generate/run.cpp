@@ -33,7 +33,6 @@ namespace {
 using values::monotonic_us;
 
 constexpr std::string_view kClassKey = "class";
-constexpr std::string_view kStyleKey = "style"; // of an input
 constexpr std::string_view kNoClass = "none";   // label of a generator's unconditional choice
 
 // One setting of the parameters to run.
@@ -199,7 +198,7 @@ Result<void> Run::take_style() {
     if (lay_over_black(*style)) {
         tell(options_.style_image.string() + ": its transparent parts are taken as black");
     }
-    inputs_.push_back({std::string(kStyleKey), std::move(*style)});
+    inputs_.push_back({std::string(kStyleInput), std::move(*style)});
     return {};
 }
 
@@ -223,11 +222,8 @@ std::vector<InputSlot> Run::slots_for_given() const {
 
 // A given picture decides the size, where it is a parameter and was not set.
 Result<void> Run::take_size(const Image &image) {
-    const auto &slots = session_->inputs();
-    const bool follows = std::any_of(slots.begin(), slots.end(), [](const InputSlot &slot) {
-        return slot.key == TESSERA_INPUT_IMAGE && slot.follows_size;
-    });
-    if (!follows) return {};
+    const InputSlot *const slot = find_slot(session_->inputs(), TESSERA_INPUT_IMAGE);
+    if (slot == nullptr || !slot->follows_size) return {};
     for (const auto &[key, side] :
          {std::pair<std::string_view, std::uint32_t>(TESSERA_KEY_WIDTH, image.width),
           {TESSERA_KEY_HEIGHT, image.height}}) {
@@ -244,16 +240,10 @@ Result<void> Run::open_output() {
     auto output = GenerateOutput::open(options_, names, options_.count);
     if (!output) return output.error();
     output_ = std::move(*output);
-    for (const InputSlot &slot : session_->inputs()) {
-        if (slot.key != TESSERA_INPUT_IMAGE) continue;
-        const auto pixels = [&](const char *key, std::uint32_t side) {
-            if (!slot.follows_size) return side;
-            return static_cast<std::uint32_t>(session_->params().value_of(key, side));
-        };
-        return output_->check_sheet(pixels(TESSERA_KEY_WIDTH, slot.width),
-                                    pixels(TESSERA_KEY_HEIGHT, slot.height));
-    }
-    return {};
+    const InputSlot *const slot = find_slot(session_->inputs(), TESSERA_INPUT_IMAGE);
+    if (slot == nullptr) return {};
+    const InputSlot picture = sized(*slot, session_->params());
+    return output_->check_sheet(picture.width, picture.height);
 }
 
 Result<void> Run::save_used() {

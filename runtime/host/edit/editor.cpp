@@ -29,21 +29,6 @@ const RunStep *nearest(const RunRecord &run, std::uint32_t step) {
     return best;
 }
 
-// A slot at the size that is set, where it follows that.
-InputSlot sized(const InputSlot &slot, const Params &params) {
-    InputSlot out = slot;
-    const auto scale = [&](const char *key, std::uint32_t &pixels, std::uint32_t &cells) {
-        const Param *const param = params.find(key);
-        if (!slot.follows_size || param == nullptr || !(param->initial > 0)) return;
-        const double by = params.value_of(key, param->initial) / param->initial;
-        pixels = static_cast<std::uint32_t>(std::lround(pixels * by));
-        cells = static_cast<std::uint32_t>(std::lround(cells * by));
-    };
-    scale(TESSERA_KEY_WIDTH, out.width, out.cell_columns);
-    scale(TESSERA_KEY_HEIGHT, out.height, out.cell_rows);
-    return out;
-}
-
 } // namespace
 
 Editor::Editor(PlayControl &control) : control_(control) {
@@ -62,11 +47,7 @@ const InputSlot *Editor::mask_slot() const {
 }
 
 const InputSlot *Editor::slot(std::string_view key) const {
-    const std::vector<InputSlot> &slots = control_.player().inputs();
-    const auto at = std::find_if(slots.begin(), slots.end(), [key](const InputSlot &candidate) {
-        return candidate.key == key;
-    });
-    return at != slots.end() ? &*at : nullptr;
+    return find_slot(control_.player().inputs(), key);
 }
 
 // Marks of another grid are of no use: they are gone when the size of the next run changes.

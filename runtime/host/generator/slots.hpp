@@ -5,9 +5,15 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera {
+
+class Params;
+
+// The key of a picture whose look is taken, colours and grain and not its content.
+inline constexpr std::string_view kStyleInput = "style";
 
 // An image or mask slot that a request may fill (tessera.inputs/1).
 struct InputSlot {
@@ -21,6 +27,11 @@ struct InputSlot {
     std::uint32_t cell_rows = 0;
     bool follows_size = false; // TESSERA_INPUT_FOLLOWS_SIZE
 };
+
+// nullptr: there is none.
+[[nodiscard]] const InputSlot *find_slot(const std::vector<InputSlot> &slots, std::string_view key);
+// A slot at the size that is set, where it follows that.
+[[nodiscard]] InputSlot sized(const InputSlot &slot, const Params &params);
 
 // A feature tap (tessera.features/1).
 struct FeatureTap {

@@ -237,7 +237,7 @@ Result<void> App::frame() {
 
     control_->update();
     for (const auto &path : window_ ? window_->take_dropped() : Paths()) {
-        if (auto opened = open_file(path); !opened) control_->report(opened.error().message);
+        if (auto opened = open_dropped(path); !opened) control_->report(opened.error().message);
     }
     if (script_) {
         if (auto played = script_->before_frame(*this); !played) return played;
@@ -256,6 +256,18 @@ Result<void> App::frame() {
     return {};
 }
 
+namespace {
+
+constexpr const char *kTakenAsBlack = ": its transparent parts are taken as black";
+
+Result<Image> read_opaque(const std::filesystem::path &path, bool &had_alpha) {
+    auto image = read_image(path, 4);
+    if (image) had_alpha = lay_over_black(*image);
+    return image;
+}
+
+} // namespace
+
 Result<void> App::open_file(const std::filesystem::path &path) {
     if (path.extension() == ".json" || path.extension() == ".JSON") {
         auto preset = load_preset(path);
@@ -264,14 +276,30 @@ Result<void> App::open_file(const std::filesystem::path &path) {
         if (applied) return applied;
         return make_error(applied.error().status, "{}: {}", path.string(), applied.error().message);
     }
-    auto image = read_image(path, 4);
+    bool had_alpha = false;
+    auto image = read_opaque(path, had_alpha);
     if (!image) return image.error();
-    const bool had_alpha = lay_over_black(*image);
     auto started = editor_->start_from(*image);
-    if (started && had_alpha) {
-        control_->report(path.string() + ": its transparent parts are taken as black");
-    }
+    if (started && had_alpha) control_->report(path.string() + kTakenAsBlack);
     return started;
+}
+
+Result<void> App::open_style(const std::filesystem::path &path) {
+    bool had_alpha = false;
+    auto image = read_opaque(path, had_alpha);
+    if (!image) return image.error();
+    auto taken = control_->set_style(
+        {std::make_shared<const Image>(std::move(*image)), path.filename().string()});
+    if (taken && had_alpha) control_->report(path.string() + kTakenAsBlack);
+    return taken;
+}
+
+// Where it fell decides what a picture is for.
+Result<void> App::open_dropped(const std::filesystem::path &path) {
+    const float panel = panel_width(scale_);
+    const bool is_preset = path.extension() == ".json" || path.extension() == ".JSON";
+    const bool on_panel = ImGui::GetIO().MousePos.x < panel && ImGui::GetIO().MousePos.x >= 0;
+    return on_panel && !is_preset && control_->takes_style() ? open_style(path) : open_file(path);
 }
 
 void App::build_interface() {

@@ -61,6 +61,8 @@ class App {
 
     // A picture to start from, or a preset (.json), as if it were dropped on the window.
     [[nodiscard]] Result<void> open_file(const std::filesystem::path &path);
+    // A picture whose look to take, as if it were dropped on the panel.
+    [[nodiscard]] Result<void> open_style(const std::filesystem::path &path);
     // Until the window closes or the options say so.
     [[nodiscard]] Result<void> run();
     // One turn of the loop: waits for its time, takes news, draws.
@@ -103,6 +105,7 @@ class App {
     explicit App(AppOptions options);
     Result<void> open_graphics();
     Result<void> open_player();
+    Result<void> open_dropped(const std::filesystem::path &path);
     [[nodiscard]] float wanted_scale() const;
     Result<void> rebuild_swapchain();
     void clear_panel(VkCommandBuffer commands, float width) const;

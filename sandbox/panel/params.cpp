@@ -146,6 +146,29 @@ void draw_param(PlayControl &control, const Param &param, double value) {
     ImGui::PopID();
 }
 
+// The picture whose look is taken, or how to give one.
+void draw_style(PlayControl &control) {
+    const InputSlot *const slot = find_slot(control.player().inputs(), kStyleInput);
+    const StylePicture &style = control.style();
+    panel_label("From a picture", style.image != nullptr);
+    panel_tooltip(slot->help);
+    ImGui::TableNextColumn();
+    if (style.image == nullptr) {
+        ImGui::TextDisabled("drop one here");
+        panel_tooltip(slot->help + "\nDrop a picture anywhere on this panel. One dropped on the "
+                                   "view becomes the picture to work on.");
+        return;
+    }
+    if (ImGui::SmallButton("x")) {
+        static_cast<void>(control.set_style({})); // none is always taken
+        return;
+    }
+    panel_tooltip("Lets go of it");
+    ImGui::SameLine();
+    ImGui::TextUnformatted(style.name.c_str());
+    panel_tooltip(style.name);
+}
+
 bool is_shown(const Param &param, bool advanced) {
     return !param.has(TESSERA_PARAM_HIDDEN) && param.has(TESSERA_PARAM_ADVANCED) == advanced;
 }
@@ -196,6 +219,8 @@ void draw_groups(PlayControl &control, bool advanced) {
         if (!advanced && group == groups.front()) draw_reset(control, heading_y);
         if (!begin_panel_table(group.empty() ? "##parameters" : std::string(group).c_str()))
             continue;
+        const InputSlot *const style = find_slot(control.player().inputs(), kStyleInput);
+        if (!advanced && style != nullptr && style->name == group) draw_style(control);
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (!is_shown(all[i], advanced) || all[i].group != group) continue;
             draw_param(control, all[i], params.value(i));

@@ -61,6 +61,8 @@ constexpr std::array kActionTypes{
     ActionType{"pan", Kind::kPan, Argument::kPoint, "[right, down] in pixels of the window"},
     ActionType{"wait_canvas", Kind::kWaitCanvas, Argument::kNone, ""},
     ActionType{"open", Kind::kOpen, Argument::kText, R"("photo.jpg" or "preset.json")"},
+    ActionType{"style", Kind::kStyle, Argument::kText, R"("photo.jpg": its look)"},
+    ActionType{"no_style", Kind::kNoStyle, Argument::kNone, ""},
     ActionType{"save_preset", Kind::kSavePreset, Argument::kText, R"("preset.json")"},
     ActionType{"material", Kind::kMaterial, Argument::kValues, R"({"map": "normal", ...})"},
     ActionType{"export", Kind::kExport, Argument::kText, R"("folder")"},

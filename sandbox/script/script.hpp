@@ -39,6 +39,8 @@ struct ScriptAction {
         kPan,        // points[0]: moves what is looked at, in pixels of the window
         kWaitCanvas, // until every visible tile of the canvas is there
         kOpen,       // text: a file, as if it were dropped on the window
+        kStyle,      // text: a picture whose look to take
+        kNoStyle,    // lets go of it
         kSavePreset, // text: a file
         kMaterial,   // values: map, channel, and the options of material maps
         kExport,     // text: the folder for the shown picture's maps; until they are written

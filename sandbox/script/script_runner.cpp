@@ -145,6 +145,12 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
     case ScriptAction::Kind::kOpen:
         done = app.open_file(action.text);
         break;
+    case ScriptAction::Kind::kStyle:
+        done = app.open_style(action.text);
+        break;
+    case ScriptAction::Kind::kNoStyle:
+        done = control.set_style({});
+        break;
     case ScriptAction::Kind::kSavePreset:
         done = save_preset(action.text, control.preset());
         break;

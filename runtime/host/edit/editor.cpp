@@ -285,7 +285,7 @@ void Editor::remember(std::uint64_t job) {
     if (record == nullptr || record->last_picture() == nullptr) return;
     if (!states_.empty()) states_.resize(now_ + 1);
     if (states_.size() >= kMaxStates) states_.erase(states_.begin());
-    states_.push_back({marks_, job, record->seed, record->values});
+    states_.push_back({marks_, job, record->seed, record->values, control_.style()});
     now_ = states_.size() - 1;
 }
 
@@ -311,7 +311,7 @@ void Editor::restore(std::size_t index) {
     const State &state = states_[index];
     stroke_.reset();
     marks_ = state.marks;
-    control_.adopt(state.seed, state.values);
+    control_.adopt(state.seed, state.values, state.style);
     const RunRecord *const record = control_.history().find(state.job);
     const RunStep *const last = record != nullptr ? record->last_picture() : nullptr;
     if (last == nullptr) return; // no longer kept: the settings and marks are

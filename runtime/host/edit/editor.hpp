@@ -70,7 +70,7 @@ class Editor {
     // How many tokens the next run makes; 0 when there are no marks.
     [[nodiscard]] std::size_t wanted_count() const;
 
-    // ---- undo over marks and results, with the seed and the values that made them
+    // ---- undo over marks and results, with the seed, values and style that made them
     void undo();
     void redo();
     [[nodiscard]] bool can_undo() const;
@@ -91,6 +91,7 @@ class Editor {
         std::uint64_t job = 0; // whose last picture is shown
         std::uint64_t seed = 0;
         std::string values;
+        StylePicture style;
     };
     struct Stroke {
         TokenMarks before;

@@ -4,7 +4,6 @@
 #include <utility>
 
 namespace tessera {
-namespace {} // namespace
 
 // splitmix64 (Steele, Lea and Flood 2014), folded to six digits.
 std::uint64_t next_seed(std::uint64_t seed) {
@@ -30,6 +29,7 @@ void PlayControl::submit() {
     auto given = inputs ? inputs() : PlayInputs{};
     waits_for_inputs_ = !given.has_value();
     if (waits_for_inputs_) return;
+    add_style(given->list);
     RunRecord run;
     run.seed = options.seed;
     run.values = player_->params().to_json();
@@ -55,6 +55,7 @@ void PlayControl::set_guest(PlayGuest *guest) {
 
 std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
     request.tag = RecordingTarget::kNotShown;
+    add_style(request.inputs);
     return player_->submit(std::move(request));
 }
 
@@ -118,8 +119,29 @@ void PlayControl::reset_values() {
     play_changed();
 }
 
-void PlayControl::adopt(std::uint64_t seed, const std::string &values_json) {
+bool PlayControl::takes_style() const {
+    return find_slot(player_->inputs(), kStyleInput) != nullptr;
+}
+
+Result<void> PlayControl::set_style(StylePicture style) {
+    if (style.image != nullptr && !takes_style()) {
+        return make_error(Status::kUnsupported, "{} takes no style from a picture",
+                          player_->info().name);
+    }
+    const bool changed = style.image != style_.image;
+    style_ = std::move(style);
+    if (changed) play_changed();
+    return {};
+}
+
+void PlayControl::add_style(std::vector<RequestInput> &given) const {
+    if (style_.image != nullptr) given.push_back({std::string(kStyleInput), *style_.image});
+}
+
+void PlayControl::adopt(std::uint64_t seed, const std::string &values_json,
+                        const StylePicture &style) {
     options.seed = seed;
+    style_ = style;
     if (const auto unused = player_->load_values(values_json); !unused) {
         problem_ = unused.error().message;
     }

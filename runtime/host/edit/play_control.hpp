@@ -44,6 +44,12 @@ struct PlayInputs {
     bool keeps_pixels = false; // of a picture in the list, as it is
 };
 
+// A picture whose look runs take.
+struct StylePicture {
+    std::shared_ptr<const Image> image; // RGBA; NULL: none
+    std::string name;                   // to show
+};
+
 // Who has the player in place of ordinary runs, such as the endless canvas: gets what `play` asks
 // for, and the news of its own jobs.
 class PlayGuest {
@@ -79,8 +85,14 @@ class PlayControl {
     void reset_value(std::uint32_t id);
     void reset_values();
 
+    // Where the generator takes the look of a picture (kStyleInput): all runs from now on get it. A
+    // running job starts again; with live on, an idle player plays. Presets do not hold it.
+    [[nodiscard]] bool takes_style() const;
+    [[nodiscard]] const StylePicture &style() const { return style_; }
+    [[nodiscard]] Result<void> set_style(StylePicture style);
+
     // Takes them over for the next run; starts none.
-    void adopt(std::uint64_t seed, const std::string &values_json);
+    void adopt(std::uint64_t seed, const std::string &values_json, const StylePicture &style);
     // Values and seed as a preset and back; a running job starts again. Of another generator, or
     // with a value that cannot be used, a preset changes nothing; the error is the problem shown,
     // too.
@@ -91,7 +103,7 @@ class PlayControl {
 
     // ---- a guest, who outlives its stay; nullptr: runs are ordinary again
     void set_guest(PlayGuest *guest);
-    // The guest's next job, without previews; its pictures reach nobody else.
+    // The guest's next job; its pictures reach nobody else.
     std::uint64_t submit_for_guest(PlayRequest request);
 
     // Once per frame: takes the news and keeps looping.
@@ -120,6 +132,7 @@ class PlayControl {
 
   private:
     void submit();
+    void add_style(std::vector<RequestInput> &given) const;
     void take_change(const Result<bool> &changed);
     void play_changed();
     void note(const PlayerEvent &event);
@@ -131,6 +144,7 @@ class PlayControl {
     PlayerState state_;
     PlayStats stats_;
     std::string problem_;
+    StylePicture style_;
     std::uint64_t job_ = 0;
     std::uint64_t settled_job_ = 0; // the last job that ended
     std::uint64_t requested_us_ = 0;

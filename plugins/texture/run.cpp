@@ -78,29 +78,32 @@ bool TextureRun::is_guided(int level) const {
 
 // ---- before the first level ---------------------------------------------------------------------
 
-// The style of given tokens is the mean of theirs: they may come from several pictures.
+// The style of given tokens is the mean of theirs: they may come from several pictures. Where none
+// is kept they still give it, unless they have none themselves.
 void TextureRun::give(const sdk::View &tokens) {
     compute_.download(sdk::reshape(tokens, {count(), kTokenWidth}),
                       sdk::host_view(shown_.data(), {count(), kTokenWidth}));
     compute_.synchronize();
     std::array<double, blocks::kStyleNumbers> sum{};
-    double known = 0;
+    double counted = 0;
+    const bool keeps =
+        std::any_of(spec_.known.begin(), spec_.known.end(), [](auto known) { return known != 0; });
     for (std::int64_t token = 0; token < count(); ++token) {
-        if (spec_.known[static_cast<std::size_t>(token)] == 0) continue;
         const float *from = shown_.data() + token * kTokenWidth;
+        const bool known = spec_.known[static_cast<std::size_t>(token)] != 0;
+        if (keeps && !known) continue;
         for (Image &image : images_) {
+            if (!known) break;
             std::copy_n(from, kTokenNumbers, image.values.data() + token * kTokenNumbers);
         }
         for (std::size_t i = 0; i < sum.size(); ++i) {
             sum[i] += static_cast<double>(from[kTokenNumbers + static_cast<std::int64_t>(i)]);
         }
-        ++known;
+        ++counted;
     }
     blocks::Style style{};
-    for (std::size_t i = 0; i < sum.size() && known > 0; ++i) {
-        style[i] = static_cast<float>(sum[i] / known);
-    }
-    given_style_ = known > 0;
+    for (std::size_t i = 0; i < sum.size(); ++i) style[i] = static_cast<float>(sum[i] / counted);
+    given_style_ = std::any_of(style.begin(), style.end(), [](float n) { return n != 0.0F; });
     for (Image &image : images_) image.style = style;
     start();
 }

@@ -12,12 +12,14 @@ namespace {
 
 constexpr std::uint8_t kPlaceholder[4] = {31, 32, 35, 255};
 constexpr std::uint64_t kMotionUs = 1'000'000; // for which a pan counts as motion
+constexpr std::uint32_t kPreviewSteps = 4;
 
-// One tile into a picture, whose rows are `stride` bytes.
-void draw_tile(const Image *tile, std::uint32_t side, std::uint8_t *to, std::size_t stride) {
-    for (std::uint32_t y = 0; y < side; ++y, to += stride) {
-        if (tile != nullptr) {
-            std::memcpy(to, tile->pixels.data() + std::size_t{y} * side * 4, std::size_t{side} * 4);
+// A square of pixels into a picture; rows lie `from_row` and `to_row` bytes apart.
+void draw_square(const std::uint8_t *from, std::size_t from_row, std::uint32_t side,
+                 std::uint8_t *to, std::size_t to_row) {
+    for (std::uint32_t y = 0; y < side; ++y, to += to_row) {
+        if (from != nullptr) {
+            std::memcpy(to, from + y * from_row, std::size_t{side} * 4);
         } else {
             for (std::uint32_t x = 0; x < side; ++x)
                 std::memcpy(to + std::size_t{x} * 4, kPlaceholder, 4);
@@ -25,10 +27,34 @@ void draw_tile(const Image *tile, std::uint32_t side, std::uint8_t *to, std::siz
     }
 }
 
+// One tile, or token by token what there is of it.
+void draw_tile(Canvas &canvas, std::int32_t row, std::int32_t column, std::uint8_t *to,
+               std::size_t to_row) {
+    const std::uint32_t side = canvas.tile_pixels();
+    if (const Image *const tile = canvas.tile(row, column)) {
+        return draw_square(tile->pixels.data(), std::size_t{side} * 4, side, to, to_row);
+    }
+    const std::uint32_t token = canvas.token_pixels();
+    const CanvasToken first = canvas.lattice().origin({CanvasPass::kTile, row, column});
+    for (std::uint32_t y = 0; y < side / token; ++y) {
+        for (std::uint32_t x = 0; x < side / token; ++x) {
+            draw_square(canvas.rough({first.y + y, first.x + x}), canvas.row_bytes(), token,
+                        to + y * token * to_row + std::size_t{x} * token * 4, to_row);
+        }
+    }
+}
+
+// For a window of the size that is set.
+Result<Canvas> make_canvas(const Player &player) {
+    std::vector<InputSlot> inputs;
+    for (const InputSlot &slot : player.inputs()) inputs.push_back(sized(slot, player.params()));
+    return Canvas::create(inputs, player.features(), CanvasView::kMaxBytes);
+}
+
 } // namespace
 
 CanvasView::CanvasView(PlayControl &control) : control_(control) {
-    auto canvas = Canvas::create(control.player().inputs(), control.player().features(), kMaxBytes);
+    auto canvas = make_canvas(control.player());
     if (canvas) {
         canvas_.emplace(std::move(*canvas));
     } else {
@@ -117,16 +143,18 @@ CanvasArea CanvasView::area() const {
 
 void CanvasView::play() {
     std::string values =
-        fmt::format("{} {}", control_.options.seed, control_.player().params().to_json());
-    if (values != made_with_) {
-        made_with_ = std::move(values);
-        canvas_->reset(control_.options.seed);
-        job_.reset(); // its result belongs to the old plane
-        drawn_tiles_ = 0;
-        picture_.reset();
-        is_counted_ = false;
-    }
+        fmt::format("{} {} {}", control_.options.seed, control_.player().params().to_json(),
+                    fmt::ptr(control_.style().image.get()));
     paused_ = false;
+    if (values == made_with_) return;
+    job_.reset(); // its result belongs to the old plane
+    picture_.reset();
+    is_counted_ = false;
+    auto canvas = make_canvas(control_.player());
+    if (!canvas) return stop(canvas.error().message);
+    made_with_ = std::move(values);
+    canvas_.emplace(std::move(*canvas));
+    canvas_->reset(control_.options.seed);
 }
 
 void CanvasView::stop(const std::string &problem) {
@@ -135,7 +163,9 @@ void CanvasView::stop(const std::string &problem) {
 }
 
 void CanvasView::note(const RecordedPicture &picture) {
-    if (job_ && job_->number == picture.info.job) job_->picture = *picture.image;
+    if (!job_ || job_->number != picture.info.job) return;
+    job_->picture = *picture.image;
+    if (!picture.info.final) canvas_->preview(job_->part, *picture.image);
 }
 
 void CanvasView::note(const PlayerEvent &event) {
@@ -175,6 +205,7 @@ void CanvasView::update(std::uint64_t now_us) {
         if (auto work = canvas_->next(area())) {
             job_.emplace();
             job_->part = work->part;
+            work->request.preview_every = kPreviewSteps;
             job_->number = control_.submit_for_guest(std::move(work->request));
         }
     }
@@ -196,7 +227,8 @@ void CanvasView::count_tiles() {
     }
 }
 
-// Every tile that is looked at; of a size that panning does not change, since a new size is dear.
+// Every tile that is looked at; of a size that panning does not change, since a new size is
+// expensive.
 void CanvasView::draw_tiles() {
     const auto side = canvas_->tile_pixels();
     const CanvasArea seen = area();
@@ -210,7 +242,7 @@ void CanvasView::draw_tiles() {
     const bool moved = picture_ == nullptr || range.top != drawn_.top ||
                        range.left != drawn_.left || range.bottom != drawn_.bottom ||
                        range.right != drawn_.right;
-    if (moved || canvas_->stats().tiles != drawn_tiles_) {
+    if (moved || canvas_->version() != drawn_version_) {
         const auto rows = static_cast<std::uint32_t>(range.bottom - range.top + 1);
         const auto columns = static_cast<std::uint32_t>(range.right - range.left + 1);
         auto picture = std::make_shared<Image>(Image{columns * side, rows * side, 4, {}});
@@ -220,8 +252,7 @@ void CanvasView::draw_tiles() {
             for (std::uint32_t column = 0; column < columns; ++column) {
                 const auto y = range.top + static_cast<std::int32_t>(row);
                 const auto x = range.left + static_cast<std::int32_t>(column);
-                const Image *const tile = canvas_->tile(y, x);
-                draw_tile(tile, side,
+                draw_tile(*canvas_, y, x,
                           picture->pixels.data() + row * side * stride +
                               std::size_t{column} * side * 4,
                           stride);
@@ -229,7 +260,7 @@ void CanvasView::draw_tiles() {
         }
         picture_ = std::move(picture);
         drawn_ = range;
-        drawn_tiles_ = canvas_->stats().tiles;
+        drawn_version_ = canvas_->version();
     }
     transform_.set_picture(static_cast<float>(picture_->width),
                            static_cast<float>(picture_->height));

@@ -1,6 +1,7 @@
 // The endless canvas in the window: where one looks, what is made next, and the picture of what is
-// there. The player makes its windows between frames like any other run, one at a time. Knows no
-// ImGui and no Vulkan; control thread only, and nothing here waits.
+// there, unfinished tiles as far as they are. The player makes its windows between frames like any
+// other run, one at a time. Knows no ImGui and no Vulkan; control thread only, and nothing here
+// waits.
 #pragma once
 
 #include "host/canvas/canvas.hpp"
@@ -78,7 +79,7 @@ class CanvasView : public PlayGuest {
     PlayControl &control_;
     std::optional<Canvas> canvas_;
     std::string lacks_;
-    std::string made_with_; // seed and values
+    std::string made_with_; // seed, values and style
     bool on_ = false;
     bool paused_ = false; // cancelled or failed, until the next play
     std::optional<CanvasJob> job_;
@@ -94,7 +95,7 @@ class CanvasView : public PlayGuest {
 
     std::shared_ptr<const Image> picture_;
     Canvas::TileRange drawn_; // in picture_
-    std::uint64_t drawn_tiles_ = 0;
+    std::uint64_t drawn_version_ = 0; // of the canvas
     bool is_counted_ = false; // the two below are of what is looked at now
     std::size_t visible_count_ = 0;
     std::size_t ready_count_ = 0;

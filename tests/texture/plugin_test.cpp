@@ -228,6 +228,23 @@ TEST_F(TexturePlugin, AStyleCanBeTakenFromAPicture) {
     }
 }
 
+// Latents bring the style along even where none of them is kept.
+TEST_F(TexturePlugin, LatentsOfWhichNothingIsKeptStillGiveTheStyle) {
+    open();
+    set("steps", 1);
+    ASSERT_EQ(run(), "");
+    const std::vector<float> first = latents_;
+    PlayRequest request = seeded();
+    ++request.seed;
+    request.inputs = {{TESSERA_INPUT_MASK, {8, 9, 1, std::vector<std::uint8_t>(72, 255)}},
+                      {TESSERA_INPUT_LATENTS, {8, 9, kTokenWidth, {}}, first}};
+    ASSERT_EQ(run(request), "");
+    EXPECT_NE(latents_[0], first[0]);
+    for (std::int64_t i = kTokenNumbers; i < kTokenWidth; ++i) {
+        EXPECT_EQ(latents_[static_cast<std::size_t>(i)], first[static_cast<std::size_t>(i)]);
+    }
+}
+
 // Windows that know finished neighbours have their style with their tokens.
 TEST_F(TexturePlugin, TheEndlessCanvasHasOneStyle) {
     open();
@@ -246,7 +263,7 @@ TEST_F(TexturePlugin, TheEndlessCanvasHasOneStyle) {
         const std::vector<float> here(latents_.begin() + kTokenNumbers,
                                       latents_.begin() + kTokenWidth);
         if (style.empty()) style = here;
-        for (std::size_t i = 0; i < style.size(); ++i) ASSERT_NEAR(here[i], style[i], 1e-3);
+        ASSERT_EQ(here, style);
         ASSERT_TRUE(canvas->take(work->part, latents_, picture()));
     }
     EXPECT_EQ(canvas->tile(0, 0)->width, canvas->tile_pixels());

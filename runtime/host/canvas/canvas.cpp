@@ -16,10 +16,8 @@ constexpr std::int64_t kMostTiles = 64; // along a view; what lies beyond is not
 
 const InputSlot *find_slot(const std::vector<InputSlot> &inputs, std::string_view key,
                            tessera_input_type type) {
-    const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const InputSlot &slot) {
-        return slot.key == key && slot.type == type;
-    });
-    return found != inputs.end() ? &*found : nullptr;
+    const InputSlot *const slot = find_slot(inputs, key);
+    return slot != nullptr && slot->type == type ? slot : nullptr;
 }
 
 Error unsuited(const std::string &why) {
@@ -72,7 +70,9 @@ Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
         return unsuited(fmt::format("its mask is {} x {} pixels, expected a square of {} tokens",
                                     mask->width, mask->height, side));
     }
-    const auto same = [](std::int64_t side, std::uint32_t of) { return side == 0 || side == of; };
+    const auto same = [](std::int64_t given, std::uint32_t of) {
+        return given == 0 || given == of;
+    };
     const bool fits = tap->shape.size() == 3 && same(tap->shape[0], latents->height) &&
                       same(tap->shape[1], latents->width) && tap->shape[2] > 0 &&
                       tap->shape[2] <= kMaxImageSide;
@@ -87,11 +87,12 @@ Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
     format.token_cells = static_cast<int>(latents->width / side);
     format.channels = static_cast<int>(tap->shape[2]);
     format.token_pixels = static_cast<int>(mask->width / side);
+    format.local = mask->follows_size && find_slot(inputs, kStyleInput) != nullptr;
     return Canvas(format, max_bytes);
 }
 
 Canvas::Canvas(const Format &format, std::size_t max_bytes)
-    : format_(format), lattice_(format.window),
+    : format_(format), lattice_(format.window, format.local),
       tile_pixels_(static_cast<std::uint32_t>(lattice_.tile() * format.token_pixels)),
       max_bytes_(max_bytes) {}
 
@@ -100,6 +101,8 @@ void Canvas::reset(std::uint64_t seed) {
     parts_.clear();
     bytes_ = 0;
     asked_.reset();
+    preview_ = {};
+    ++version_;
     stats_ = {};
 }
 
@@ -164,6 +167,7 @@ std::optional<CanvasWork> Canvas::next(const CanvasArea &view) {
     for (const CanvasPart &tile : wanted_tiles(view)) {
         if (const auto part = first_missing(tile)) {
             asked_ = work_for(*part);
+            preview_ = {};
             return asked_;
         }
     }
@@ -182,6 +186,12 @@ std::optional<CanvasPart> Canvas::first_missing(const CanvasPart &part) {
     return std::nullopt;
 }
 
+bool Canvas::is_unseen(CanvasToken token) const {
+    const int edge = (lattice_.window() - lattice_.tile()) / 2 - lattice_.margin();
+    const auto seen = [&](std::int64_t at) { return at >= edge && at < lattice_.window() - edge; };
+    return lattice_.local() && !(seen(token.y) && seen(token.x));
+}
+
 // `token` and the result's token are counted from the first one of their part.
 Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) const {
     const bool anchor =
@@ -189,8 +199,11 @@ Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) cons
     if (part.pass == CanvasPass::kSketch) {
         return {anchor ? lattice_.needs(part).front() : part, token};
     }
-    if (part.pass == CanvasPass::kFree) {
+    if (part.pass == CanvasPass::kFree && !lattice_.local()) {
         return {anchor ? part : lattice_.needs(part).front(), token};
+    }
+    if (part.pass == CanvasPass::kPicture && is_unseen(token)) { // any that is there will do
+        return {lattice_.needs(part).front(), {}};
     }
     const CanvasToken first = lattice_.origin(part);
     const CanvasToken place{first.y + token.y, first.x + token.x};
@@ -212,8 +225,12 @@ CanvasWork Canvas::work_for(const CanvasPart &part) const {
     for (std::int64_t y = 0; y < side; ++y) {
         for (std::int64_t x = 0; x < side; ++x) {
             const Source source = source_of(part, {y, x});
-            mask.image.pixels.push_back(source.part == part ? 255 : 0);
-            if (source.part != part) copy_token(source, {y, x}, latents.numbers);
+            const bool own = source.part == part;
+            mask.image.pixels.push_back(own ? 255 : 0);
+            if (!own) copy_token(source, {y, x}, latents.numbers);
+            // The look of the theme, of which nothing is kept.
+            const bool looks = own && lattice_.local() && part.pass == CanvasPass::kFree;
+            if (looks) copy_token({{}, {y, x}}, {y, x}, latents.numbers);
         }
     }
     work.request.inputs = {std::move(mask), std::move(latents)};
@@ -242,13 +259,12 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
     const auto window = static_cast<std::size_t>(format_.window);
     const std::size_t cells = window * static_cast<std::size_t>(format_.token_cells);
     const std::size_t numbers = cells * cells * static_cast<std::size_t>(format_.channels);
-    const auto pixels = static_cast<std::uint32_t>(format_.window * format_.token_pixels);
     if (is_window(part) && latents.size() != numbers) {
         return make_error(Status::kFailed, "{}: the generator gave {} numbers, expected {}",
                           text_of(part), latents.size(), numbers);
     }
-    if (part.pass == CanvasPass::kPicture &&
-        (picture.width != pixels || picture.height != pixels || picture.channels != 4)) {
+    if (part.pass == CanvasPass::kPicture && !is_window_picture(picture)) {
+        const int pixels = format_.window * format_.token_pixels;
         return make_error(Status::kFailed, "{}: the picture is {} x {}, expected {} x {}",
                           text_of(part), picture.width, picture.height, pixels, pixels);
     }
@@ -269,13 +285,26 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
     return {};
 }
 
+bool Canvas::is_window_picture(const Image &picture) const {
+    const auto pixels = static_cast<std::uint32_t>(format_.window * format_.token_pixels);
+    return picture.width == pixels && picture.height == pixels && picture.channels == 4;
+}
+
+void Canvas::preview(const CanvasPart &part, Image picture) {
+    if (!asked_ || asked_->part != part || !is_window_picture(picture)) return;
+    preview_ = std::move(picture);
+    ++version_;
+}
+
 Result<void> Canvas::take(const CanvasPart &part, std::vector<float> latents, Image picture) {
     auto checked = check(part, latents, picture);
     asked_.reset();
     if (!checked) return checked;
+    ++version_;
     if (is_window(part)) {
         ++stats_.windows;
-        keep(part, {.latents = std::move(latents), .image = {}});
+        if (!is_window_picture(picture)) picture = {};
+        keep(part, {.latents = std::move(latents), .image = std::move(picture)});
     } else {
         ++stats_.pictures;
         keep(part, {.latents = {}, .image = std::move(picture)});
@@ -283,9 +312,32 @@ Result<void> Canvas::take(const CanvasPart &part, std::vector<float> latents, Im
     return {};
 }
 
-// Pictures are decoded with a margin whose outer half is cut off; in the inner half they are faded
-// into each other, so that what little they know of their borders draws no line.
+// Pictures of local tokens are cut. Others are decoded with a margin whose outer half is cut off;
+// in the inner half they are faded into each other, so that what little they know of their borders
+// draws no line.
 void Canvas::compose(const CanvasPart &part) {
+    Image tile = lattice_.local() ? cut_tile(part) : faded_tile(part);
+    ++stats_.tiles;
+    ++version_;
+    keep(part, {.latents = {}, .image = std::move(tile)});
+}
+
+Image Canvas::cut_tile(const CanvasPart &part) const {
+    const std::size_t bytes = std::size_t{tile_pixels_} * 4;
+    const auto before =
+        static_cast<std::size_t>((lattice_.window() - lattice_.tile()) / 2 * format_.token_pixels);
+    const auto &from = parts_.at({CanvasPass::kPicture, part.row, part.column}).image.pixels;
+    Image tile{tile_pixels_, tile_pixels_, 4, {}};
+    tile.pixels.reserve(bytes * tile_pixels_);
+    for (std::size_t y = 0; y < tile_pixels_; ++y) {
+        const auto row =
+            from.begin() + static_cast<std::ptrdiff_t>((before + y) * row_bytes() + before * 4);
+        tile.pixels.insert(tile.pixels.end(), row, row + static_cast<std::ptrdiff_t>(bytes));
+    }
+    return tile;
+}
+
+Image Canvas::faded_tile(const CanvasPart &part) const {
     const auto size = static_cast<int>(tile_pixels_);
     const int margin = lattice_.margin() * format_.token_pixels;
     const int stride = format_.window * format_.token_pixels;
@@ -317,14 +369,25 @@ void Canvas::compose(const CanvasPart &part) {
             }
         }
     }
-    ++stats_.tiles;
-    keep(part, {.latents = {}, .image = std::move(tile)});
+    return tile;
 }
 
 const Image *Canvas::tile(std::int32_t row, std::int32_t column) {
     ++now_;
     Entry *const entry = find({CanvasPass::kTile, row, column});
     return entry != nullptr ? &entry->image : nullptr;
+}
+
+const std::uint8_t *Canvas::rough(CanvasToken token) {
+    const CanvasPart maker = lattice_.maker(token);
+    const bool under_way = asked_ && asked_->part == maker && !preview_.pixels.empty();
+    const Entry *const entry = under_way ? nullptr : find(maker);
+    const Image *const image = under_way ? &preview_ : entry != nullptr ? &entry->image : nullptr;
+    if (image == nullptr || image->pixels.empty()) return nullptr;
+    const CanvasToken first = lattice_.origin(maker);
+    const auto y = static_cast<std::size_t>((token.y - first.y) * format_.token_pixels);
+    const auto x = static_cast<std::size_t>((token.x - first.x) * format_.token_pixels);
+    return image->pixels.data() + y * row_bytes() + x * 4;
 }
 
 Canvas::Entry *Canvas::find(const CanvasPart &part) {

@@ -6,10 +6,14 @@
 // takes the results. Knows no window of a program. Control thread only.
 //
 //   auto canvas = Canvas::create(player.inputs(), player.features(), bytes);
-//   canvas->reset(seed);                            // and whenever a parameter value changed
-//   if (auto work = canvas->next(view)) ...         // run work->request, then:
-//   canvas->take(work->part, latents, picture);     // the last of both; give_up() if there are
-//   none if (const Image *tile = canvas->tile(3, -1)) ...
+//   canvas->reset(seed);                        // and whenever a parameter value changed
+//   if (auto work = canvas->next(view)) ...     // run work->request, then:
+//   canvas->take(work->part, latents, picture); // the last of both; give_up() if there are none
+//   if (const Image *tile = canvas->tile(3, -1)) ...
+//
+// Of a generator of any size (TESSERA_INPUT_FOLLOWS_SIZE) that takes a style it expects local
+// tokens (canvas_lattice.hpp): latents of which nothing is kept still give the look, and what a
+// token shows ends within 4 tokens.
 #pragma once
 
 #include "assets/image_file.hpp"
@@ -62,6 +66,8 @@ class Canvas {
     // What to make next: the tile nearest to the middle of the view first, then those round it and
     // ahead of its motion. Nothing while a result is awaited, and when all that is made.
     [[nodiscard]] std::optional<CanvasWork> next(const CanvasArea &view);
+    // A picture of the last `next` on its way; wrong ones are not shown.
+    void preview(const CanvasPart &part, Image picture);
     // The result of the last `next`: latents as the request's own, (height, width, channels), and
     // the RGBA picture. Errors name the part; it is asked for again.
     [[nodiscard]] Result<void> take(const CanvasPart &part, std::vector<float> latents,
@@ -72,6 +78,17 @@ class Canvas {
     // (tile_pixels, tile_pixels) RGBA, valid until next, take or reset; nullptr: not made yet, or
     // evicted.
     [[nodiscard]] const Image *tile(std::int32_t row, std::int32_t column);
+    // Until its tile is there: a token as the window that makes it shows it, (token_pixels,
+    // token_pixels) RGBA in rows of `row_bytes`; valid as a tile is. NULL: not even that.
+    [[nodiscard]] const std::uint8_t *rough(CanvasToken token);
+    [[nodiscard]] std::uint32_t token_pixels() const {
+        return static_cast<std::uint32_t>(format_.token_pixels);
+    }
+    [[nodiscard]] std::size_t row_bytes() const {
+        return std::size_t{4} * static_cast<std::size_t>(format_.window * format_.token_pixels);
+    }
+    // Grows whenever a tile or something rough is new.
+    [[nodiscard]] std::uint64_t version() const { return version_; }
 
     struct Stats {
         std::uint64_t windows = 0; // made since the reset
@@ -88,8 +105,9 @@ class Canvas {
         int token_cells = 0;  // latent cells along a token
         int channels = 0;     // of a latent cell
         int token_pixels = 0; // along a token
+        bool local = false;   // tokens are
     };
-    // A finished part: latents of windows, pixels of pictures and tiles.
+    // A finished part: latents and pixels of windows, pixels of pictures and tiles.
     struct Entry {
         std::vector<float> latents;
         Image image;
@@ -110,10 +128,15 @@ class Canvas {
         CanvasToken token;
     };
     [[nodiscard]] Source source_of(const CanvasPart &part, CanvasToken token) const;
+    // Whether a token of a picture is too far from its tile to be seen in it.
+    [[nodiscard]] bool is_unseen(CanvasToken token) const;
+    [[nodiscard]] bool is_window_picture(const Image &picture) const;
     void copy_token(const Source &from, CanvasToken to, std::vector<float> &latents) const;
     [[nodiscard]] Result<void> check(const CanvasPart &part, const std::vector<float> &latents,
                                      const Image &picture) const;
     void compose(const CanvasPart &tile);
+    [[nodiscard]] Image cut_tile(const CanvasPart &tile) const;
+    [[nodiscard]] Image faded_tile(const CanvasPart &tile) const;
     Entry *find(const CanvasPart &part);
     void keep(const CanvasPart &part, Entry entry);
     void evict();
@@ -128,6 +151,8 @@ class Canvas {
     std::uint64_t now_ = 0;            // counts calls; when parts were seen
     std::uint64_t protected_from_ = 0; // parts seen since are not evicted
     std::optional<CanvasWork> asked_;
+    Image preview_; // of what is asked for; may be empty
+    std::uint64_t version_ = 0;
     Stats stats_;
 };
 

@@ -16,6 +16,11 @@
 // A window depends on finished windows of earlier passes and on nothing else, so it is the same
 // whatever was made before it. Pictures are decoded from windows of their own, g tokens apart, and
 // tiles of g x g tokens are put together from a picture and its eight neighbours.
+//
+// Local tokens make it cheaper: they bring their look with them, and what they show ends within 4
+// tokens. Then m is at most 4; free windows take the theme's look without any of its tokens, so
+// there are no sketches, and the theme itself is the free window in the middle of the plane; and a
+// tile, n / 2 tokens along, is cut from its own picture.
 #pragma once
 
 #include <compare>
@@ -56,14 +61,20 @@ class CanvasLattice {
   public:
     static constexpr int kSmallestWindow = 4; // tokens: below it there is no margin
 
-    explicit CanvasLattice(int window) : window_(window), margin_(window / 4) {}
+    static constexpr int kReach = 4; // of local tokens
+
+    explicit CanvasLattice(int window, bool local = false)
+        : window_(window), margin_(local && window / 4 > kReach ? kReach : window / 4),
+          local_(local) {}
 
     [[nodiscard]] int window() const { return window_; }             // n
     [[nodiscard]] int margin() const { return margin_; }             // m
-    [[nodiscard]] int tile() const { return window_ - 2 * margin_; } // g
-    [[nodiscard]] int pitch() const { return window_ + tile(); }     // p
+    [[nodiscard]] int gap() const { return window_ - 2 * margin_; }  // g
+    [[nodiscard]] int pitch() const { return window_ + gap(); }      // p
+    [[nodiscard]] int tile() const { return local_ ? window_ / 2 : gap(); }
+    [[nodiscard]] bool local() const { return local_; }
 
-    // The first token of a part: windows and pictures are n x n, tiles g x g.
+    // The first token of a part: windows and pictures are n x n, tiles as they are.
     [[nodiscard]] CanvasToken origin(const CanvasPart &part) const;
     // Whether the token (y, x) of a sketch is an anchor: every second one of every second row.
     [[nodiscard]] static bool is_anchor(int y, int x) { return y % 2 == 1 && x % 2 == 1; }
@@ -80,11 +91,14 @@ class CanvasLattice {
         bool between;
     };
     [[nodiscard]] Stretch stretch_of(std::int64_t position) const;
-    [[nodiscard]] std::vector<Stretch> stretches(std::int64_t first) const;
-    static CanvasPart window_of(const Stretch &rows, const Stretch &columns);
+    [[nodiscard]] std::vector<Stretch> stretches(std::int64_t first, std::int64_t count) const;
+    [[nodiscard]] CanvasPart window_of(const Stretch &rows, const Stretch &columns) const;
+    // Where the free window (0, 0) begins.
+    [[nodiscard]] std::int64_t start() const { return local_ ? -window_ / 2 : 0; }
 
     int window_;
     int margin_;
+    bool local_;
 };
 
 // The seed of a window; the theme's is the canvas's own. Of the others it is the first two words of

@@ -16,7 +16,7 @@
 namespace tessera {
 namespace {
 
-constexpr int kSizes[] = {4, 5, 6, 7, 8, 12, 16};
+constexpr int kSizes[] = {4, 5, 6, 7, 8, 12, 16, 32};
 
 std::set<CanvasPart> as_set(const std::vector<CanvasPart> &parts) {
     return {parts.begin(), parts.end()};
@@ -86,6 +86,40 @@ TEST(CanvasLattice, TilesNeedTheirPictureAndItsNeighbours) {
     const auto needs = lattice.needs({CanvasPass::kTile, -1, 3});
     EXPECT_EQ(needs.size(), 9u);
     EXPECT_THAT(needs, testing::Contains(CanvasPart{CanvasPass::kPicture, -2, 4}));
+}
+
+// Of local tokens: the theme in the middle, no sketches, tiles of one picture each.
+TEST(CanvasLattice, LocalTokensNeedLess) {
+    for (const int n : kSizes) {
+        const CanvasLattice lattice(n, true);
+        EXPECT_LE(lattice.margin(), CanvasLattice::kReach);
+        EXPECT_EQ(lattice.origin({CanvasPass::kTheme, 0, 0}), (CanvasToken{-(n / 2), -(n / 2)}));
+        EXPECT_EQ(lattice.maker({0, 0}), (CanvasPart{CanvasPass::kTheme, 0, 0}));
+        EXPECT_EQ(lattice.needs({CanvasPass::kFree, 1, -2}),
+                  (std::vector<CanvasPart>{{CanvasPass::kTheme, 0, 0}}));
+        EXPECT_EQ(lattice.needs({CanvasPass::kTile, -1, 3}),
+                  (std::vector<CanvasPart>{{CanvasPass::kPicture, -1, 3}}));
+        const int p = lattice.pitch();
+        for (std::int64_t y = -p; y < p; ++y) {
+            for (std::int64_t x = -p; x < p; ++x) {
+                const CanvasPart part = lattice.maker({y, x});
+                const CanvasToken first = lattice.origin(part);
+                ASSERT_TRUE(y >= first.y && y < first.y + n && x >= first.x && x < first.x + n);
+            }
+        }
+        // A picture needs what makes its tile and a margin round it.
+        const CanvasToken tile = lattice.origin({CanvasPass::kTile, -1, 3});
+        const std::int64_t m = lattice.margin();
+        std::set<CanvasPart> makers;
+        for (std::int64_t y = tile.y - m; y < tile.y + lattice.tile() + m; ++y) {
+            for (std::int64_t x = tile.x - m; x < tile.x + lattice.tile() + m; ++x) {
+                makers.insert(lattice.maker({y, x}));
+            }
+        }
+        if (n % 4 == 0) {
+            EXPECT_EQ(as_set(lattice.needs({CanvasPass::kPicture, -1, 3})), makers) << n;
+        }
+    }
 }
 
 TEST(CanvasLattice, FreeWindowsShareATheme) {
@@ -170,8 +204,11 @@ Made generate(const PlayRequest &request) {
 
 class CanvasTest : public testing::Test {
   protected:
-    static Canvas canvas(std::size_t max_bytes) {
-        auto made = Canvas::create(slots(), taps(), max_bytes);
+    static Canvas canvas(std::size_t max_bytes, bool local = false) {
+        auto inputs = slots();
+        for (InputSlot &slot : inputs) slot.follows_size = local;
+        if (local) inputs.push_back({TESSERA_INPUT_TYPE_RGBA8, std::string(kStyleInput), "", ""});
+        auto made = Canvas::create(inputs, taps(), max_bytes);
         EXPECT_TRUE(made) << made.error().message;
         made->reset(42);
         return std::move(*made);
@@ -229,6 +266,69 @@ TEST_F(CanvasTest, TenThousandTilesInAnyOrderAreThoseInRasterOrder) {
     }
     EXPECT_GT(random.stats().evicted, 10'000u);
     EXPECT_LE(most, kBytes);
+}
+
+// Pixels of which depend on their own token alone.
+Image local_picture(const std::vector<float> &latents) {
+    Image picture{kPixels, kPixels, 4, {}};
+    for (std::size_t pixel = 0; pixel < std::size_t{kPixels} * kPixels; ++pixel) {
+        const auto number = static_cast<std::uint64_t>(latents[pixel * kChannels] * 16777216.0f);
+        for (std::uint64_t c = 0; c < 4; ++c) {
+            picture.pixels.push_back(static_cast<std::uint8_t>(mixed(number, c) >> 32));
+        }
+    }
+    return picture;
+}
+
+TEST_F(CanvasTest, LocalTokensShowRoughlyUntilTheirTilesAreThereInAnyOrder) {
+    std::map<std::pair<int, int>, std::vector<std::uint8_t>> expected;
+    for (const bool forth : {true, false}) {
+        Canvas made = canvas(1 << 20, true);
+        std::set<CanvasPass> passes;
+        for (int i = 0; i < 36; ++i) {
+            const int at = forth ? i : 35 - i;
+            const int row = at / 6 - 3, column = at % 6 - 3;
+            const double side = made.tile_pixels();
+            const CanvasArea view{column * side + 1,
+                                  row * side + 1,
+                                  (column + 1) * side - 1,
+                                  (row + 1) * side - 1,
+                                  0,
+                                  0};
+            const CanvasToken first = made.lattice().origin({CanvasPass::kTile, row, column});
+            while (made.tile(row, column) == nullptr) {
+                const auto work = made.next(view);
+                if (!work) continue;
+                passes.insert(work->part.pass);
+                const CanvasToken token = made.lattice().origin(work->part);
+                const bool makes_first = made.lattice().maker(token) == work->part;
+                Made result = generate(work->request);
+                result.picture = local_picture(result.latents);
+                const std::uint64_t before = made.version();
+                made.preview(work->part, {1, 1, 4, {1, 2, 3, 4}}); // of a wrong size
+                EXPECT_EQ(made.version(), before);
+                made.preview(work->part, result.picture);
+                EXPECT_GT(made.version(), before);
+                if (makes_first) {
+                    EXPECT_EQ(made.rough(token)[0], result.picture.pixels[0]);
+                }
+                const auto pixels = result.picture.pixels;
+                ASSERT_TRUE(
+                    made.take(work->part, std::move(result.latents), std::move(result.picture)));
+                if (makes_first) {
+                    EXPECT_EQ(made.rough(token)[1], pixels[1]);
+                }
+            }
+            const Image &tile = *made.tile(row, column);
+            const std::uint8_t *const rough = made.rough(first);
+            ASSERT_NE(rough, nullptr);
+            EXPECT_TRUE(std::equal(rough, rough + 8, tile.pixels.begin()));
+            if (forth) expected[{row, column}] = tile.pixels;
+            EXPECT_EQ((expected[{row, column}]), tile.pixels) << row << " " << column;
+        }
+        EXPECT_EQ(passes.count(CanvasPass::kSketch), 0u);
+        EXPECT_EQ(passes.count(CanvasPass::kCrossing), 1u);
+    }
 }
 
 TEST_F(CanvasTest, OtherSeedsMakeOtherPlanesAndResetForgets) {

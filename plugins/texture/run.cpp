@@ -15,6 +15,11 @@ SolverSettings solver_settings(const blocks::RunSpec &spec) {
     return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, spec.diffusion.temperature};
 }
 
+int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {
+    if (spec.known.empty()) return static_cast<int>(tokens);
+    return static_cast<int>(std::count(spec.known.begin(), spec.known.end(), std::uint8_t{0}));
+}
+
 // Class embedding of a label, -1: none.
 const float *class_row(const TextureModel &model, std::int64_t label) {
     const std::int64_t row = label < 0 ? model.config.classes : label;
@@ -27,11 +32,11 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
                        TextureSettings settings)
     : compute_(compute), model_(model), spec_(std::move(spec)),
       settings_(std::move(settings)), grid_{spec_.grid.rows, spec_.grid.columns},
-      solver_settings_(solver_settings(spec_)), times_(run_times(spec_.steps)) {
+      solver_settings_(solver_settings(spec_)), times_(run_times(spec_.steps)),
+      sets_(blocks::cosine_plan(settings_.sets, count_unknown(spec_, count()))),
+      plan_(static_cast<int>(sets_.size()), spec_.steps, spec_.diffusion.hurry) {
+    const int unknown = count_unknown(spec_, count());
     if (spec_.known.empty()) spec_.known.assign(static_cast<std::size_t>(count()), 0);
-    const auto unknown =
-        static_cast<int>(std::count(spec_.known.begin(), spec_.known.end(), std::uint8_t{0}));
-    sets_ = blocks::cosine_plan(settings_.sets, unknown);
     const auto images = static_cast<std::int64_t>(spec_.labels.size());
     tokens_ = compute_.allocate({images, count(), kTokenWidth});
     compute_.fill(0.0F, tokens_);
@@ -68,7 +73,7 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
     if (!any_known) start(); // else `give` does
 }
 
-int TextureRun::step_count() const { return static_cast<int>(sets_.size()) * spec_.steps; }
+int TextureRun::step_count() const { return plan_.size(); }
 
 bool TextureRun::is_guided(int level) const {
     const double time = times_[static_cast<std::size_t>(level)];
@@ -181,7 +186,7 @@ void TextureRun::start() {
 // tokens.
 void TextureRun::draw_noise(std::size_t image, std::uint32_t stream, std::uint32_t first_draw) {
     const auto tokens = static_cast<std::int32_t>(count());
-    const auto set = static_cast<std::int32_t>(step_ / spec_.steps);
+    const auto set = static_cast<std::int32_t>(plan_[step_].set);
     for (std::int32_t token = 0; token < tokens; ++token) {
         const auto row = static_cast<std::size_t>(2 * token);
         noise_index_[row] = static_cast<std::int32_t>(spec_.first_image + image);
@@ -199,7 +204,7 @@ void TextureRun::draw_noise(std::size_t image, std::uint32_t stream, std::uint32
 }
 
 void TextureRun::start_set() {
-    const auto set = static_cast<std::size_t>(step_ / spec_.steps);
+    const auto set = static_cast<std::size_t>(plan_[step_].set);
     for (std::size_t i = 0; i < images_.size(); ++i) {
         Image &image = images_[i];
         const sdk::View recorded = spec_.recorded ? spec_.recorded(step_).initial : sdk::View{};
@@ -226,8 +231,41 @@ void TextureRun::start_set() {
     start_pass();
 }
 
+// Passes [first, end) of a plan, and the pictures from there on.
+blocks::Work TextureRun::work_of(const LevelPlan &plan, int first, int end) const {
+    blocks::Work work;
+    const auto images = static_cast<double>(images_.size());
+    for (int k = first; k < end; ++k) {
+        work.tower += trunk_->pass_flops() * images * (is_guided(plan[k].level) ? 2.0 : 1.0);
+        const bool shown = spec_.preview_every != 0 &&
+                           static_cast<std::uint32_t>(k + 1) % spec_.preview_every == 0;
+        if (k + 1 == plan.size() || shown) work.pictures += images;
+    }
+    return work;
+}
+
+// The lowest hurry at which this pass still leaves time for the rest at the next one: what is left
+// out is left out late, where it changes least.
+void TextureRun::keep_deadline() {
+    for (int hurry = plan_.hurry(); hurry < blocks::kHurryLevels; ++hurry) {
+        LevelPlan trial = plan_;
+        trial.raise(step_, hurry);
+        blocks::Work work = work_of(trial, step_, step_ + 1);
+        trial.raise(step_ + 1, hurry + 1);
+        const blocks::Work rest = work_of(trial, step_ + 1, trial.size());
+        work.tower += rest.tower;
+        work.pictures += rest.pictures;
+        if (spec_.deadline->fits(work)) return plan_.raise(step_, hurry);
+    }
+    plan_.raise(step_, blocks::kHurryLevels);
+}
+
 void TextureRun::start_pass() {
-    const int level = step_ % spec_.steps;
+    if (spec_.deadline != nullptr) {
+        keep_deadline();
+        spec_.deadline->start();
+    }
+    const int level = plan_[step_].level;
     const bool guided = is_guided(level);
     const std::int64_t images = static_cast<std::int64_t>(images_.size());
     const std::int64_t entries = guided ? 2 * images : images;
@@ -269,7 +307,8 @@ bool TextureRun::run_unit() {
 }
 
 void TextureRun::solve(std::size_t image) {
-    const int level = step_ % spec_.steps;
+    const LevelPass pass = plan_[step_];
+    const int level = pass.level;
     const auto images = static_cast<std::int64_t>(images_.size());
     const auto entry = static_cast<std::int64_t>(image);
     const auto size = static_cast<std::size_t>(count() * kTokenNumbers);
@@ -290,25 +329,28 @@ void TextureRun::solve(std::size_t image) {
     }
     compute_.synchronize();
     std::span<const float> noise;
-    if (solver_settings_.has_noise() && level + 1 < spec_.steps) {
+    if (solver_settings_.has_noise() && !pass.last) {
         draw_noise(image, TESSERA_STREAM_STEP_NOISE,
                    static_cast<std::uint32_t>(level * kTokenNumbers / 4));
         noise = noise_host_;
     }
-    images_[image].solver.advance(level, verdict, noise);
+    const int next = pass.last ? spec_.steps : plan_[step_ + 1].level;
+    images_[image].solver.advance(level, next, verdict, noise);
     if (image == 0) watch(images_[0].solver.tokens());
 }
 
 void TextureRun::finish_level() {
-    ++step_;
-    if (step_ % spec_.steps != 0) return start_pass();
+    if (spec_.deadline != nullptr) {
+        spec_.deadline->measured_tower(work_of(plan_, step_, step_ + 1).tower);
+    }
+    if (!plan_[step_++].last) return start_pass();
     for (Image &image : images_) finish_set(image);
     if (!is_done()) start_set();
 }
 
 // The tokens of the set become known; the last set's stay marked as what changed.
 void TextureRun::finish_set(Image &image) {
-    const blocks::UnmaskStep &set = sets_[static_cast<std::size_t>(step_ / spec_.steps - 1)];
+    const blocks::UnmaskStep &set = sets_[static_cast<std::size_t>(plan_[step_ - 1].set)];
     for (int k = set.first; k < set.unknown_before; ++k) {
         const auto token = static_cast<std::size_t>(image.order[static_cast<std::size_t>(k)]);
         image.known[token] = 1;

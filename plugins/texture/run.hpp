@@ -8,6 +8,7 @@
 
 #include "blocks/sequence/order.hpp"
 #include "blocks/shell/run.hpp"
+#include "texture/level_plan.hpp"
 #include "texture/solver.hpp"
 #include "texture/trunk.hpp"
 
@@ -34,7 +35,7 @@ class TextureRun final : public blocks::Run {
 
     void give(const sdk::View &tokens) override;
 
-    // A step is a noise level of a set.
+    // A step is a noise level of a set; a deadline may leave some out.
     [[nodiscard]] int step_count() const override;
     [[nodiscard]] int steps_done() const override { return step_; }
     [[nodiscard]] double next_flops() const override;
@@ -43,6 +44,7 @@ class TextureRun final : public blocks::Run {
     [[nodiscard]] const sdk::View &tokens() const override { return tokens_.view(); }
     [[nodiscard]] std::span<const std::uint8_t> cells(int image) const override;
     [[nodiscard]] sdk::View watched_chain() const override;
+    [[nodiscard]] blocks::HurryStarts hurry_starts() const override { return plan_.starts(); }
 
   private:
     // A picture on its way.
@@ -59,6 +61,8 @@ class TextureRun final : public blocks::Run {
     void start();
     void set_conditions();
     void start_set();
+    void keep_deadline();
+    [[nodiscard]] blocks::Work work_of(const LevelPlan &plan, int first, int end) const;
     void start_pass();
     void solve(std::size_t image);
     void finish_level();
@@ -77,6 +81,7 @@ class TextureRun final : public blocks::Run {
     SolverSettings solver_settings_;
     std::vector<double> times_;
     std::vector<blocks::UnmaskStep> sets_;
+    LevelPlan plan_;
     std::unique_ptr<Trunk> trunk_; // NULL: everything is known
     std::vector<Image> images_;
     std::vector<float> style_rows_; // (images, 99), standardised

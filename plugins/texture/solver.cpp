@@ -37,52 +37,52 @@ std::vector<double> run_times(int steps) {
     return times;
 }
 
-// x' = sigma'/sigma e^(-eta h) x + alpha' (1 - e^(-(1 + eta) h)) D + sigma' sqrt(1 - e^(-2 eta h))
-// z with h what ln(alpha / sigma) grows by and D the clean tokens, at second order as they would be
-// in the middle of the step.
 Solver::Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens)
-    : model_(model), temperature_(static_cast<float>(settings.temperature)) {
-    const std::vector<double> times = run_times(settings.steps);
-    const bool ancestral = settings.integrator == blocks::Integrator::kAncestral;
-    const double eta = ancestral ? 1.0 : settings.eta;
-    const bool second_order = settings.integrator == blocks::Integrator::kDpm2m;
-    std::array<double, kTokenNumbers> last{}; // h of the step before
-    for (int k = 0; k < settings.steps; ++k) {
-        const NoiseLevel from = noise_level(model.config, times[static_cast<std::size_t>(k)]);
-        const NoiseLevel to = noise_level(model.config, times[static_cast<std::size_t>(k) + 1]);
-        auto &made = steps_.emplace_back();
-        for (std::size_t i = 0; i < made.size(); ++i) {
-            const double h =
-                std::log(to.alpha[i] / to.sigma[i]) - std::log(from.alpha[i] / from.sigma[i]);
-            made[i].alpha = static_cast<float>(from.alpha[i]);
-            made[i].sigma = static_cast<float>(from.sigma[i]);
-            made[i].keep = static_cast<float>(to.sigma[i] / from.sigma[i] * std::exp(-eta * h));
-            made[i].take = static_cast<float>(-to.alpha[i] * std::expm1(-(1.0 + eta) * h));
-            made[i].look_back =
-                k > 0 && second_order ? static_cast<float>(h / (2.0 * last[i])) : 0.0F;
-            made[i].noise = static_cast<float>(settings.temperature * to.sigma[i] *
-                                               std::sqrt(-std::expm1(-2.0 * eta * h)));
-            last[i] = h;
-        }
-    }
+    : model_(model), settings_(settings), times_(run_times(settings.steps)) {
     x_.resize(static_cast<std::size_t>(tokens * kTokenNumbers));
     clean_.resize(x_.size());
     before_.resize(x_.size());
+}
+
+// x' = sigma'/sigma e^(-eta h) x + alpha' (1 - e^(-(1 + eta) h)) D + sigma' sqrt(1 - e^(-2 eta h))
+// z with h what ln(alpha / sigma) grows by and D the clean tokens, at second order as they would be
+// in the middle of the step.
+void Solver::plan(int level, int next) {
+    const bool ancestral = settings_.integrator == blocks::Integrator::kAncestral;
+    const double eta = ancestral ? 1.0 : settings_.eta;
+    const bool second_order = settings_.integrator == blocks::Integrator::kDpm2m;
+    const NoiseLevel from = noise_level(model_.config, times_[static_cast<std::size_t>(level)]);
+    const NoiseLevel to = noise_level(model_.config, times_[static_cast<std::size_t>(next)]);
+    for (std::size_t i = 0; i < step_.size(); ++i) {
+        const double h =
+            std::log(to.alpha[i] / to.sigma[i]) - std::log(from.alpha[i] / from.sigma[i]);
+        step_[i].alpha = static_cast<float>(from.alpha[i]);
+        step_[i].sigma = static_cast<float>(from.sigma[i]);
+        step_[i].keep = static_cast<float>(to.sigma[i] / from.sigma[i] * std::exp(-eta * h));
+        step_[i].take = static_cast<float>(-to.alpha[i] * std::expm1(-(1.0 + eta) * h));
+        step_[i].look_back =
+            last_[i] != 0.0 && second_order ? static_cast<float>(h / (2.0 * last_[i])) : 0.0F;
+        step_[i].noise = static_cast<float>(settings_.temperature * to.sigma[i] *
+                                            std::sqrt(-std::expm1(-2.0 * eta * h)));
+        last_[i] = h;
+    }
 }
 
 void Solver::start(std::span<const float> noise, std::span<const std::uint8_t> known,
                    std::span<const float> values) {
     known_ = known;
     values_ = values;
+    last_ = {};
+    const auto temperature = static_cast<float>(settings_.temperature);
     whole_ = std::none_of(known.begin(), known.end(), [](auto k) { return k != 0; });
     for (std::size_t i = 0; i < x_.size(); ++i) {
         const bool is_known = !whole_ && known[i / kTokenNumbers] != 0;
-        x_[i] = is_known ? values[i] : noise[i] * temperature_;
+        x_[i] = is_known ? values[i] : noise[i] * temperature;
         clean_[i] = is_known ? values[i] : 0.0F;
     }
 }
 
-void Solver::predict(const Coefficients *at, const Verdict &verdict) {
+void Solver::predict(const Verdict &verdict) {
     const auto guidance = static_cast<float>(verdict.guidance);
     const bool guided = !verdict.free.empty();
     for (std::size_t token = 0; token < x_.size(); token += kTokenNumbers) {
@@ -96,7 +96,7 @@ void Solver::predict(const Coefficients *at, const Verdict &verdict) {
                 const float bare = free[i] + verdict.free_gain[i] * x[i];
                 v = bare + guidance * (v - bare);
             }
-            clean[i] = at[i].alpha * x[i] - at[i].sigma * v;
+            clean[i] = step_[i].alpha * x[i] - step_[i].sigma * v;
         }
     }
 }
@@ -126,12 +126,13 @@ void Solver::tame() {
     }
 }
 
-void Solver::advance(int k, const Verdict &verdict, std::span<const float> noise) {
-    const auto &at = steps_[static_cast<std::size_t>(k)];
+void Solver::advance(int level, int next, const Verdict &verdict, std::span<const float> noise) {
+    plan(level, next);
     clean_.swap(before_);
-    predict(at.data(), verdict);
+    predict(verdict);
     tame();
-    const bool last = k + 1 == static_cast<int>(steps_.size());
+    const auto &at = step_;
+    const bool last = next == settings_.steps;
     for (std::size_t token = 0; token < x_.size(); token += kTokenNumbers) {
         float *x = x_.data() + token;
         float *clean = clean_.data() + token;

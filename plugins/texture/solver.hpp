@@ -44,7 +44,8 @@ struct Verdict {
     double guidance = 1.0;
 };
 
-// One picture on its way. Known tokens are what they were given as at every moment.
+// One picture on its way: passes at some of the times of `run_times`, in order. Known tokens are
+// what they were given as at every moment.
 class Solver {
   public:
     Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens);
@@ -59,8 +60,9 @@ class Solver {
     // What the last pass takes the clean tokens to be.
     [[nodiscard]] std::span<const float> clean() const { return clean_; }
 
-    // Step `k` of the run; `noise` (tokens, 96) where the settings have some.
-    void advance(int k, const Verdict &verdict, std::span<const float> noise = {});
+    // From time number `level`, where the last pass was, to that of the next one; after the last
+    // pass `next` is settings.steps. `noise` (tokens, 96) where the settings have some.
+    void advance(int level, int next, const Verdict &verdict, std::span<const float> noise = {});
 
   private:
     struct Coefficients { // of one number of a token
@@ -69,12 +71,15 @@ class Solver {
         float look_back;  // of what changed since the step before
         float noise;
     };
-    void predict(const Coefficients *at, const Verdict &verdict);
+    void plan(int level, int next);
+    void predict(const Verdict &verdict);
     void tame();
 
     const TextureModel &model_;
-    float temperature_;
-    std::vector<std::array<Coefficients, kTokenNumbers>> steps_;
+    SolverSettings settings_;
+    std::vector<double> times_;
+    std::array<Coefficients, kTokenNumbers> step_{};
+    std::array<double, kTokenNumbers> last_{}; // h of the step before; 0: there is none
     bool whole_ = true; // nothing is known
     std::span<const std::uint8_t> known_;
     std::span<const float> values_;

@@ -240,5 +240,66 @@ TEST(TextureWindows, EveryTokenIsMadeOnceAndSeenInItsOwnWindow) {
     }
 }
 
+// A run whose clock goes on by its work alone.
+struct Timed {
+    std::vector<float> tokens;
+    blocks::HurryStarts starts{};
+    int steps = 0;
+    double seconds = 0.0;
+};
+
+Timed run_timed(const TestDevice &device, const TextureModel &model, const RunRequest &request,
+                double target, blocks::Paces &paces, const blocks::HurryStarts &hurry = {},
+                double slow_down = 1.0) {
+    constexpr double kSecondsPerFlop = 1e-6;
+    double now = 7.0;
+    blocks::Deadline deadline(
+        target, [&] { return now; }, paces);
+    blocks::RunSpec spec = spec_of(request);
+    spec.diffusion.hurry = hurry;
+    if (target > 0.0) spec.deadline = &deadline;
+    TextureRun run(device.compute, model, spec, request.settings);
+    while (!run.is_done()) {
+        const bool late = run.steps_done() > run.step_count() / 2;
+        now += run.next_flops() * kSecondsPerFlop * (late ? slow_down : 1.0);
+        run.run_unit();
+    }
+    return {to_host(device.compute, run.tokens()), run.hurry_starts(), run.step_count(), now - 7.0};
+}
+
+TEST(TextureRun, DeadlinesAreKeptAndCanBeMadeAgain) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    for (const int sets : {1, 3}) {
+        RunRequest request;
+        request.labels = {0, 2};
+        request.steps = 16;
+        request.settings.sets = sets;
+        blocks::Paces unused, paces; // the first run learns them
+        const Timed full = run_timed(device, model, request, 0.0, unused);
+        EXPECT_EQ(full.steps, 16 * sets);
+        Timed before = full;
+        for (const double share : {1.1, 0.8, 0.6, 0.4, 0.2}) {
+            const double target = share * full.seconds;
+            const Timed run = run_timed(device, model, request, target, paces);
+            EXPECT_LE(run.seconds, target) << share;
+            EXPECT_GE(run.seconds, std::min(full.seconds, 0.5 * target)) << share;
+            EXPECT_EQ(run.starts == blocks::HurryStarts{}, share > 1.0) << share;
+            EXPECT_EQ(run.tokens == full.tokens, share > 1.0) << share;
+            EXPECT_LE(run.steps, before.steps);
+            const Timed same = run_timed(device, model, request, 0.0, unused, run.starts);
+            EXPECT_EQ(same.tokens, run.tokens) << share;
+            EXPECT_EQ(same.steps, run.steps);
+            before = run;
+        }
+        const Timed late = run_timed(device, model, request, 0.9 * full.seconds, paces, {}, 2.0);
+        EXPECT_LE(late.seconds, 0.9 * full.seconds);
+        // What cannot be kept ends as soon as it may.
+        const Timed hopeless = run_timed(device, model, request, 1e-6 * full.seconds, paces);
+        EXPECT_EQ(hopeless.steps, sets);
+        EXPECT_EQ(hopeless.starts, (blocks::HurryStarts{0, 0, 0, 0, 0, 1}));
+    }
+}
+
 } // namespace
 } // namespace tessera::texture

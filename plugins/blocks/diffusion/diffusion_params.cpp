@@ -206,6 +206,9 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
       hurry_(hurry_params()) {
     if (scope == DiffusionScope::kLevels) { // one chain of few steps makes the whole picture
         integrator_.initial = place_of(Integrator::kDpm2m, kIntegratorNames);
+        deadline_.help = "Seconds an image may take; 0 is any. When time runs short, noise levels "
+                         "are left out, late ones first; the report says which settings make the "
+                         "same picture again.";
     }
 }
 
@@ -301,7 +304,6 @@ void DiffusionParams::add_to(sdk::ParamList &params) const {
     }
     params.add(guidance_low_);
     params.add(guidance_high_);
-    if (!sets) return;
     params.add(deadline_);
     for (const sdk::IntParam &param : hurry_) params.add(param);
 }

@@ -12,12 +12,6 @@ namespace {
 constexpr int kDenoiseDivisor[kHurryLevels + 1] = {1, 2, 4, 8, 8, 8, 8};
 constexpr int kStepDivisor[kHurryLevels + 1] = {1, 1, 1, 1, 2, 4, 0}; // 0: one step is left
 
-// Remaining steps when the level rises.
-int fewer_steps(int rest, int from, int to) {
-    const int divisor = kStepDivisor[to];
-    return divisor == 0 ? 1 : (rest * kStepDivisor[from] + divisor - 1) / divisor;
-}
-
 // Goes on along the cosine rule of `total` tokens from where `now` are unknown, in `count` steps.
 UnmaskStep rest_step(int total, double done, int now, int j, int count) {
     const double at = done + (1.0 - done) * (j + 1) / count;
@@ -30,6 +24,11 @@ UnmaskStep rest_step(int total, double done, int now, int j, int count) {
 }
 
 } // namespace
+
+int fewer_steps(int rest, int from, int to) {
+    const int divisor = kStepDivisor[to];
+    return divisor == 0 ? 1 : (rest * kStepDivisor[from] + divisor - 1) / divisor;
+}
 
 int annealed_steps(Annealing annealing, int first, int last, int k, int count) {
     const int low = std::min(first, last);

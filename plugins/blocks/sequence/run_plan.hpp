@@ -35,6 +35,9 @@ inline constexpr int kFewestHurried = 4;
 // several that hold the highest counts. These numbers say all of what a deadline did to a run.
 using HurryStarts = std::array<int, kHurryLevels>;
 
+// How many of `rest` steps are left when the level rises.
+[[nodiscard]] int fewer_steps(int rest, int from, int to);
+
 struct RunSettings {
     int steps = 1; // autoregressive; more than unknown tokens count as that many
     int denoise_steps = 100;

@@ -161,7 +161,7 @@ void Texture::read_defaults() {
 void Texture::add_params(sdk::ParamList &params) {
     for (const sdk::IntParam *param : {&width_, &height_, &sets_}) params.add(*param);
     for (const sdk::FloatParam *param :
-         {&variation_, &brightness_, &contrast_, &grain_, &saturation_, &hue_, &direction_}) {
+         {&brightness_, &contrast_, &saturation_, &hue_, &grain_, &direction_, &variation_}) {
         params.add(*param);
     }
 }

@@ -7,6 +7,7 @@
 #include <tessera/sdk/compute.hpp>
 #include <tessera/sdk/host.hpp>
 
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
@@ -38,7 +39,8 @@ class TemporaryDirectory {
     std::filesystem::path path_;
 };
 
-// A host and a compute on `threads` threads; checked when asked.
+// A host and a compute on `threads` threads; checked when asked. TESSERA_TEST_BACKEND names another
+// backend than the CPU.
 struct TestDevice {
     explicit TestDevice(unsigned threads = 1, bool checked = false)
         : host(Host::create({})), owner(open(threads, checked)), compute(owner.table()),
@@ -48,7 +50,8 @@ struct TestDevice {
         ComputeOptions options;
         options.threads = threads;
         options.checked = checked;
-        auto compute = Compute::open("cpu", options);
+        const char *const backend = std::getenv("TESSERA_TEST_BACKEND");
+        auto compute = Compute::open(backend != nullptr ? backend : "cpu", options);
         if (!compute) throw std::runtime_error(compute.error().message);
         return std::move(*compute);
     }

@@ -1,9 +1,11 @@
 // Each bad plugin is found by the check that is meant for it, and by no other; good ones pass.
 #include "tests/cli/program.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
@@ -81,6 +83,22 @@ TEST(Validate, PassesOurOwn) {
 TEST(Validate, SurvivesALibraryThatCrashesOnOpening) {
     const Report report = validate(TESSERA_CRASHING_PLUGIN, {});
     EXPECT_EQ(report.bad, std::set<std::string>{"library.opens"}) << report.text;
+}
+
+// In a folder of plugins it is one line of a list, not the end of every program.
+TEST(CrashingPlugin, IsALineInTheListOfOtherPrograms) {
+    const TemporaryFolder folder;
+    std::filesystem::copy_file(TESSERA_CRASHING_PLUGIN, folder.path() / "crashing.so");
+    const Outcome list =
+        run_program(TESSERA_GENERATE, {"--plugin-dir", folder.path().string(), "--list"}, {});
+    EXPECT_EQ(list.exit_code, 0) << list.err;
+    EXPECT_NE(list.out.find("ends the process with signal 11"), std::string::npos) << list.out;
+    EXPECT_NE(list.out.find("org.tessera.gradient"), std::string::npos) << list.out;
+    const Outcome chosen =
+        run_program(TESSERA_GENERATE, {"--plugin", (folder.path() / "crashing.so").string()}, {});
+    EXPECT_EQ(chosen.exit_code, 1);
+    EXPECT_NE(chosen.err.find("crashing.so"), std::string::npos) << chosen.err;
+    EXPECT_NE(chosen.err.find("signal 11"), std::string::npos) << chosen.err;
 }
 
 TEST(Validate, SaysWhatIsNoPlugin) {

@@ -64,7 +64,18 @@ std::vector<ScanEntry> scan_plugins(Host &host) {
             continue;
         }
         for (const Descriptor &descriptor : (*library)->descriptors()) {
-            entries.push_back({path, descriptor, {Status::kOk, {}}});
+            const auto first = std::find_if(entries.begin(), entries.end(), [&](const auto &entry) {
+                return entry.descriptor.id == descriptor.id;
+            });
+            if (first == entries.end()) {
+                entries.push_back({path, descriptor, {Status::kOk, {}}});
+                continue;
+            }
+            Error hidden{
+                Status::kInvalidArgument,
+                fmt::format("plugin {}: its generator '{}' is not used: {} has one of that id",
+                            path.string(), descriptor.id, first->path.string())};
+            entries.push_back({path, {}, std::move(hidden)});
         }
     }
     return entries;

@@ -62,6 +62,20 @@ TEST(Scan, TheFirstOfEqualFileNamesWins) {
     EXPECT_FALSE(find_generator(*host, "test.good"));
 }
 
+TEST(Scan, AnIdThatExistsTwiceNamesBothLibraries) {
+    const test::TemporaryFolder folder;
+    std::filesystem::copy_file(test::plugin_path("faults"), folder.path() / "copy.so");
+    HostConfig config;
+    config.plugin_dirs = {folder.path(), TESSERA_TEST_PLUGINS};
+    const auto entries = scan_plugins(*Host::create(config));
+    const auto hidden = std::find_if(entries.begin(), entries.end(), [](const ScanEntry &entry) {
+        return entry.path.filename() == "faults.so" && !entry.usable();
+    });
+    ASSERT_NE(hidden, entries.end());
+    EXPECT_THAT(hidden->error.message, HasSubstr("faults.so"));
+    EXPECT_THAT(hidden->error.message, HasSubstr("copy.so has one of that id"));
+}
+
 TEST(Scan, WithoutFoldersNothingIsFound) {
     const test::TemporaryFolder folder;
     HostConfig config;

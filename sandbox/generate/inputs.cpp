@@ -5,16 +5,9 @@
 
 #include <tessera/ext/inputs.h>
 
-#include <algorithm>
 
 namespace tessera {
 namespace {
-
-const InputSlot *find_slot(const std::vector<InputSlot> &slots, std::string_view key) {
-    const auto found = std::find_if(slots.begin(), slots.end(),
-                                    [&](const InputSlot &slot) { return slot.key == key; });
-    return found != slots.end() ? &*found : nullptr;
-}
 
 std::string size_text(std::uint32_t width, std::uint32_t height) {
     return fmt::format("{} x {}", width, height);

@@ -15,6 +15,7 @@ import torch
 from .. import config as configuration
 from ..errors import UserError
 from ..files import model_dir
+from ..files.texture_file import TextureModel
 from . import metrics
 from .evaluate import class_counts, default_config, open_images, read_folder
 from .features import FeatureCache, FeatureNet, from_bytes
@@ -58,9 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     classifier = metrics.Classifier(train, real.labels[train_ids], len(real.classes))
     presets = [None, *sorted((arguments.model / "presets").glob("*.json"))]
     rows = []
+    # Of a model of any size: the size of the real images, for their grain to be compared.
+    size = real.images.shape[1] if isinstance(model, TextureModel) else 0
     for preset in presets:
         with tempfile.TemporaryDirectory() as folder:
-            seconds = generate(arguments, preset, Path(folder))
+            seconds = generate(arguments, preset, size, Path(folder))
             made = read_folder(Path(folder), model.classes, real.images.shape[1], counts)
         images, labels = made.images[made.measured], made.labels[made.measured]
         features = torch.cat([cache.net.pooled(from_bytes(part)) for part in images.split(16)])
@@ -75,11 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def generate(arguments: argparse.Namespace, preset: Path | None, folder: Path) -> float:
+def generate(arguments: argparse.Namespace, preset: Path | None, size: int, folder: Path) -> float:
     """Pictures of all classes into `folder`; the median time of one."""
     command = [str(arguments.generate), "--model", str(arguments.model), "--all-classes", "-q", "--json", "-",
                "--count", str(arguments.per_class), "--seed", str(arguments.seed), "--batch", "1",
                "--threads", str(arguments.threads), "-o", str(folder)]
+    if size:
+        command += ["--set", f"width={size}", "--set", f"height={size}"]
     if preset:
         command += ["--preset", str(preset)]
     done = subprocess.run(command, capture_output=True, text=True)

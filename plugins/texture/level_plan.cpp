@@ -5,19 +5,14 @@
 
 namespace tessera::texture {
 
-LevelPlan::LevelPlan(int sets, int levels, const blocks::HurryStarts &hurry) {
+LevelPlan::LevelPlan(int sets, int levels, const std::string &hurry) {
     for (int set = 0; set < sets; ++set) {
         for (int level = 0; level < levels; ++level) {
             passes_.push_back({set, level, level + 1 == levels});
         }
     }
-    for (int k = 0; k < size(); ++k) {
-        for (int wanted = blocks::kHurryLevels; wanted > 0; --wanted) {
-            const int start = hurry[static_cast<std::size_t>(wanted - 1)];
-            if (start <= 0 || start > k + 1) continue;
-            raise(k, wanted);
-            break;
-        }
+    for (const blocks::HurryStart &start : blocks::parse_hurry(hurry)) {
+        raise(start.step - 1, start.level);
     }
 }
 
@@ -37,7 +32,7 @@ void LevelPlan::raise(int k, int hurry) {
     }
     passes_ = std::move(kept);
     hurry_ = hurry;
-    starts_[static_cast<std::size_t>(hurry - 1)] = k + 1;
+    blocks::add_hurry(hurried_, {k + 1, hurry});
 }
 
 } // namespace tessera::texture

@@ -4,6 +4,7 @@
 
 #include "blocks/sequence/run_plan.hpp"
 
+#include <string>
 #include <vector>
 
 namespace tessera::texture {
@@ -16,7 +17,7 @@ struct LevelPass {
 
 class LevelPlan {
   public:
-    LevelPlan(int sets, int levels, const blocks::HurryStarts &hurry);
+    LevelPlan(int sets, int levels, const std::string &hurry);
 
     [[nodiscard]] int size() const { return static_cast<int>(passes_.size()); }
     [[nodiscard]] const LevelPass &operator[](int k) const {
@@ -29,12 +30,12 @@ class LevelPlan {
     // others as far apart as can be. Lower ones change nothing, nor do 1 to 3: a level has no
     // denoising steps of its own.
     void raise(int k, int hurry);
-    // The settings that give this plan at once.
-    [[nodiscard]] const blocks::HurryStarts &starts() const { return starts_; }
+    // The setting that gives this plan at once.
+    [[nodiscard]] const std::string &hurried() const { return hurried_; }
 
   private:
     int hurry_ = 0;
-    blocks::HurryStarts starts_{};
+    std::string hurried_;
     std::vector<LevelPass> passes_;
 };
 

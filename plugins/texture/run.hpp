@@ -44,7 +44,7 @@ class TextureRun final : public blocks::Run {
     [[nodiscard]] const sdk::View &tokens() const override { return tokens_.view(); }
     [[nodiscard]] std::span<const std::uint8_t> cells(int image) const override;
     [[nodiscard]] sdk::View watched_chain() const override;
-    [[nodiscard]] blocks::HurryStarts hurry_starts() const override { return plan_.starts(); }
+    [[nodiscard]] std::string hurried() const override { return plan_.hurried(); }
 
   private:
     // A picture on its way.

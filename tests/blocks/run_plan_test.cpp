@@ -3,6 +3,8 @@
 #include "blocks/sequence/deadline.hpp"
 #include "blocks/sequence/run_plan.hpp"
 
+#include <tessera/sdk/status.hpp>
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -87,7 +89,7 @@ TEST(RunPlan, WithoutHurryIsTheCosinePlan) {
         EXPECT_EQ(plan[k].tokens.first, tokens[static_cast<std::size_t>(k)].first);
         EXPECT_EQ(plan[k].denoise_steps, 25);
     }
-    EXPECT_EQ(plan.hurry_starts(), HurryStarts{});
+    EXPECT_EQ(plan.hurried(), "");
 }
 
 // Every unknown token once, no empty step.
@@ -126,7 +128,7 @@ TEST(RunPlan, EachLevelDoesLess) {
     EXPECT_EQ(plan.size(), 6 + 5); // a quarter of the 18 that were left, rounded up
     plan.hurry(7, 6);
     EXPECT_EQ(plan.size(), 8);
-    EXPECT_EQ(plan.hurry_starts(), (HurryStarts{0, 0, 5, 0, 7, 8}));
+    EXPECT_EQ(plan.hurried(), "5:3,7:5,8:6");
     // Never below what makes sense, nor above what was planned.
     RunPlan few(settings(Annealing::kNone, 4, 6, 5), 16);
     few.hurry(0, 3);
@@ -136,7 +138,20 @@ TEST(RunPlan, EachLevelDoesLess) {
     EXPECT_EQ(fewer[0].denoise_steps, 3);
 }
 
-TEST(RunPlan, ItsStartsMakeItAgain) {
+TEST(RunPlan, HurryIsReadStrictly) {
+    RunSettings chosen = settings(Annealing::kNone, 24, 100, 5);
+    for (const char *good : {"", "5:3", "5:1,5:2", "1:6", "900:2"}) {
+        chosen.hurry = good;
+        EXPECT_NO_THROW(RunPlan(chosen, 256)) << good;
+    }
+    for (const char *bad : {"5", "5:", ":3", "5:3:1", "0:1", "-1:1", "5:0", "5:7", "5;3", "5:3 ",
+                            "5:3,,6:4", "5:3,6:3", "5:3,4:4", "99999999999:1", "x"}) {
+        chosen.hurry = bad;
+        EXPECT_THROW(RunPlan(chosen, 256), sdk::Failure) << bad;
+    }
+}
+
+TEST(RunPlan, WhatHurriedItMakesItAgain) {
     std::mt19937 random(5);
     const auto upto = [&](int most) {
         return static_cast<int>(random() % static_cast<unsigned>(most + 1));
@@ -151,10 +166,10 @@ TEST(RunPlan, ItsStartsMakeItAgain) {
         }
         expect_whole(plan, unknown);
         RunSettings again = chosen;
-        again.hurry = plan.hurry_starts();
+        again.hurry = plan.hurried();
         const RunPlan same(again, unknown);
         ASSERT_EQ(same.size(), plan.size());
-        EXPECT_EQ(same.hurry_starts(), plan.hurry_starts());
+        EXPECT_EQ(same.hurried(), plan.hurried());
         for (int k = 0; k < plan.size(); ++k) {
             EXPECT_EQ(same[k].tokens.first, plan[k].tokens.first);
             EXPECT_EQ(same[k].tokens.unknown_after, plan[k].tokens.unknown_after);

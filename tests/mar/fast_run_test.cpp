@@ -41,7 +41,7 @@ class FastRunTest : public testing::Test {
         all.diffusion.last_denoise_steps = 4;
         all.diffusion.guidance_low = 0.1;
         all.diffusion.guidance_high = 0.8;
-        all.diffusion.hurry = {6, 0, 0, 0, 0, 0};
+        all.diffusion.hurry = "6:1";
         return all;
     }
 
@@ -91,7 +91,7 @@ TEST_F(FastRunTest, SettingsThatSayNothingChangeNothing) {
     same.diffusion.last_denoise_steps = 20; // down to as many as there are
     EXPECT_EQ(sample(device, model, same), reference);
     same = spec();
-    same.diffusion.hurry = {9, 20, 0, 0, 0, 0}; // after the end
+    same.diffusion.hurry = "9:1,20:2"; // after the end
     EXPECT_EQ(sample(device, model, same), reference);
 
     RunSpec annealed = spec();
@@ -154,7 +154,7 @@ TEST_F(FastRunTest, TheIntervalSavesTheRowsItLeavesOut) {
 // A run whose clock goes on by its work alone.
 struct Timed {
     std::vector<float> tokens;
-    HurryStarts starts{};
+    std::string hurried;
     int steps = 0;
     double seconds = 0.0;
 };
@@ -172,8 +172,7 @@ Timed run_timed(const TestDevice &device, const mar::MarModel &model, RunSpec sp
         now += run.next_flops() * kSecondsPerFlop * (late ? slow_down : 1.0);
         run.run_unit();
     }
-    return {to_host(device.compute, run.tokens()), run.plan().hurry_starts(), run.step_count(),
-            now - 7.0};
+    return {to_host(device.compute, run.tokens()), run.hurried(), run.step_count(), now - 7.0};
 }
 
 TEST_F(FastRunTest, DeadlinesAreKeptAndCanBeMadeAgain) {
@@ -192,13 +191,13 @@ TEST_F(FastRunTest, DeadlinesAreKeptAndCanBeMadeAgain) {
         EXPECT_GE(run.seconds, std::min(full.seconds, 0.7 * target)) << share;
         if (share > 1.0) {
             EXPECT_EQ(run.tokens, full.tokens);
-            EXPECT_EQ(run.starts, HurryStarts{});
+            EXPECT_EQ(run.hurried, "");
         } else {
-            EXPECT_NE(run.starts, HurryStarts{});
+            EXPECT_NE(run.hurried, "");
         }
         EXPECT_LE(run.steps, before.steps);
         RunSpec again = slow;
-        again.diffusion.hurry = run.starts;
+        again.diffusion.hurry = run.hurried;
         const Timed same = run_timed(device, model, again, 0.0, unused);
         EXPECT_EQ(same.tokens, run.tokens) << share;
         EXPECT_EQ(same.steps, run.steps);
@@ -221,7 +220,7 @@ TEST_F(FastRunTest, ADeadlineCopesWithAMachineThatSlowsDown) {
     // What cannot be kept ends as soon as it may.
     const Timed hopeless = run_timed(device, model, slow, 1e-6 * full.seconds, paces);
     EXPECT_EQ(hopeless.steps, 1);
-    EXPECT_EQ(hopeless.starts, (HurryStarts{0, 0, 0, 0, 0, 1}));
+    EXPECT_EQ(hopeless.hurried, "1:6");
 }
 
 TEST_F(FastRunTest, UnitsAllocateNothingOnTheDevice) {

@@ -27,7 +27,7 @@ struct DiffusionSettings {
     double eta = 0.0; // noise of the steps, but for ancestral ones
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
-    HurryStarts hurry{};
+    std::string hurry;            // see RunSettings
     CleanRange tokens; // of what is sampled
 };
 

@@ -11,7 +11,6 @@ namespace {
 
 constexpr const char *kSampling = "Sampling";
 constexpr const char *kFast = "Fast sampling";
-constexpr std::int64_t kLatestHurry = 65536; // autoregressive steps
 
 enum class Spacing { kEven, kStride, kLogSnr, kModelOwn };
 constexpr std::pair<Spacing, const char *> kSpacingNames[] = {
@@ -21,30 +20,9 @@ constexpr std::pair<Spacing, const char *> kSpacingNames[] = {
     {Spacing::kModelOwn, "model"}, // last: offered only where the model has one
 };
 
-constexpr const char *kHurryKeys[kHurryLevels] = {"hurry_1", "hurry_2", "hurry_3",
-                                                  "hurry_4", "hurry_5", "hurry_6"};
-constexpr const char *kHurryHelp =
-    "What a deadline did, as a setting: from this step on (counted from 1; 0: never) denoising "
-    "steps are halved (1), quartered (2), divided by 8 (3), and besides the remaining steps halved "
-    "(4), quartered (5) or made one (6).";
-
 bool is_whole_number(const std::string &text) {
     return !text.empty() && text.size() < 6 &&
            std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
-std::array<sdk::IntParam, kHurryLevels> hurry_params() {
-    std::array<sdk::IntParam, kHurryLevels> params{};
-    for (std::size_t i = 0; i < params.size(); ++i) {
-        params[i].id = 15 + static_cast<std::uint32_t>(i);
-        params[i].key = kHurryKeys[i];
-        params[i].name = "Hurry from step";
-        params[i].group = kFast;
-        params[i].max = kLatestHurry;
-        params[i].flags = TESSERA_PARAM_HIDDEN;
-        params[i].help = kHurryHelp;
-    }
-    return params;
 }
 
 void read_number(const Config &defaults, const char *key, sdk::FloatParam &param) {
@@ -203,7 +181,15 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
                     "Seconds an image may take; 0 is any. When time runs short, first denoising "
                     "steps and then steps are left out; the report says which settings make "
                     "the same picture again."},
-      hurry_(hurry_params()) {
+      hurry_{.id = 15,
+             .key = "hurry",
+             .name = "Hurry",
+             .group = kFast,
+             .flags = TESSERA_PARAM_HIDDEN,
+             .help = "What a deadline did, as a setting: STEP:LEVEL,... says from which step on "
+                     "(counted from 1) denoising steps are halved (1), quartered (2), divided by 8 "
+                     "(3), and also the remaining steps halved (4), quartered (5) or made one "
+                     "(6)."} {
     if (scope == DiffusionScope::kLevels) { // one chain of few steps makes the whole picture
         integrator_.initial = place_of(Integrator::kDpm2m, kIntegratorNames);
         deadline_.help = "Seconds an image may take; 0 is any. When time runs short, noise levels "
@@ -305,7 +291,7 @@ void DiffusionParams::add_to(sdk::ParamList &params) const {
     params.add(guidance_low_);
     params.add(guidance_high_);
     params.add(deadline_);
-    for (const sdk::IntParam &param : hurry_) params.add(param);
+    params.add(hurry_);
 }
 
 DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
@@ -321,7 +307,7 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     if (request[bound_]) s.tokens = tokens_;
     s.guidance_low = request[guidance_low_];
     s.guidance_high = request[guidance_high_];
-    for (std::size_t i = 0; i < hurry_.size(); ++i) s.hurry[i] = request[hurry_[i]];
+    s.hurry = request[hurry_];
     if (!std::isfinite(s.guidance) || !(s.temperature >= 0.0) || !(s.eta >= 0.0 && s.eta <= 1.0) ||
         s.last_denoise_steps < 2 || std::isnan(s.guidance_low) || std::isnan(s.guidance_high)) {
         throw sdk::Failure(
@@ -362,21 +348,9 @@ std::string DiffusionParams::denoise_spec(const sdk::Request &request) const {
     }
 }
 
-std::string DiffusionParams::json_of(const HurryStarts &starts) const {
-    std::string text = std::string("{\"") + deadline_.key + "\": 0";
-    for (std::size_t i = 0; i < starts.size(); ++i) {
-        text += std::string(", \"") + hurry_[i].key + "\": " + std::to_string(starts[i]);
-    }
-    return text + "}";
-}
-
-std::string DiffusionParams::text_of(const HurryStarts &starts) const {
-    std::string text = "deadline=0";
-    for (std::size_t i = 0; i < starts.size(); ++i) {
-        if (starts[i] == 0) continue;
-        text += std::string(" ") + hurry_[i].key + "=" + std::to_string(starts[i]);
-    }
-    return text;
+std::string DiffusionParams::json_of(const std::string &hurried) const {
+    return std::string("{\"") + deadline_.key + "\": 0, \"" + hurry_.key + "\": \"" + hurried +
+           "\"}";
 }
 
 } // namespace tessera::blocks

@@ -8,7 +8,6 @@
 #include <tessera/sdk/generator.hpp>
 #include <tessera/sdk/params.hpp>
 
-#include <array>
 #include <string>
 
 namespace tessera::blocks {
@@ -22,7 +21,7 @@ enum class DiffusionScope {
 
 class DiffusionParams {
   public:
-    // Ids 3 to 21: a generator's own parameters have others.
+    // Ids 3 to 15 and 21: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
@@ -45,9 +44,7 @@ class DiffusionParams {
     [[nodiscard]] double deadline(const sdk::Request &request) const; // seconds an image; 0: none
 
     // The parameters that make a run with a deadline again, without it: TESSERA_FEATURE_VALUES.
-    [[nodiscard]] std::string json_of(const HurryStarts &starts) const;
-    // The same for people: "deadline=0 hurry_1=12".
-    [[nodiscard]] std::string text_of(const HurryStarts &starts) const;
+    [[nodiscard]] std::string json_of(const std::string &hurried) const;
 
   private:
     [[nodiscard]] std::string denoise_spec(const sdk::Request &request) const;
@@ -68,7 +65,7 @@ class DiffusionParams {
     sdk::BoolParam bound_;
     CleanRange tokens_;
     sdk::FloatParam deadline_;
-    std::array<sdk::IntParam, kHurryLevels> hurry_;
+    sdk::TextParam hurry_;
 };
 
 } // namespace tessera::blocks

@@ -1,9 +1,13 @@
 // What each autoregressive step of a run does.
 #include "blocks/sequence/run_plan.hpp"
 
+#include <tessera/sdk/status.hpp>
+
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numbers>
+#include <sstream>
 
 namespace tessera::blocks {
 namespace {
@@ -24,6 +28,35 @@ UnmaskStep rest_step(int total, double done, int now, int j, int count) {
 }
 
 } // namespace
+
+std::vector<HurryStart> parse_hurry(const std::string &text) {
+    std::vector<HurryStart> starts;
+    HurryStart before{1, 0};
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) {
+        HurryStart next;
+        const char *const end = part.data() + part.size();
+        const auto [colon, error] = std::from_chars(part.data(), end, next.step);
+        const char *const second = colon == end ? end : colon + 1;
+        const auto [rest, second_error] = std::from_chars(second, end, next.level);
+        if (error != std::errc{} || second_error != std::errc{} || rest != end || *colon != ':' ||
+            next.step < before.step || next.level <= before.level || next.level > kHurryLevels) {
+            throw sdk::Failure(sdk::Status::kInvalidArgument,
+                               "hurry '" + text + "': '" + part +
+                                   "', expected STEP:LEVEL,... with steps from 1 that do not fall "
+                                   "and rising levels from 1 to " +
+                                   std::to_string(kHurryLevels));
+        }
+        starts.push_back(next);
+        before = next;
+    }
+    return starts;
+}
+
+void add_hurry(std::string &text, HurryStart start) {
+    if (!text.empty()) text += ",";
+    text += std::to_string(start.step) + ":" + std::to_string(start.level);
+}
 
 int fewer_steps(int rest, int from, int to) {
     const int divisor = kStepDivisor[to];
@@ -46,15 +79,7 @@ RunPlan::RunPlan(const RunSettings &settings, int unknown)
     : settings_(settings), unknown_(unknown) {
     for (const UnmaskStep &step : cosine_plan(settings.steps, unknown)) steps_.push_back({step});
     count_denoise_steps(0);
-    for (int k = 0; k < size(); ++k) {
-        for (int level = kHurryLevels; level > 0; --level) {
-            const int start = settings.hurry[static_cast<std::size_t>(level - 1)];
-            if (start > 0 && start <= k + 1) {
-                hurry(k, level);
-                break;
-            }
-        }
-    }
+    for (const HurryStart &start : parse_hurry(settings.hurry)) hurry(start.step - 1, start.level);
 }
 
 void RunPlan::hurry(int k, int level) {
@@ -72,7 +97,7 @@ void RunPlan::hurry(int k, int level) {
         }
     }
     level_ = level;
-    starts_[static_cast<std::size_t>(level - 1)] = k + 1;
+    add_hurry(hurried_, {k + 1, level});
     count_denoise_steps(k);
 }
 

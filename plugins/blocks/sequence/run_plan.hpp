@@ -5,7 +5,7 @@
 
 #include "blocks/sequence/order.hpp"
 
-#include <array>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -27,13 +27,19 @@ inline constexpr std::pair<Annealing, const char *> kAnnealingNames[] = {
 [[nodiscard]] int annealed_steps(Annealing annealing, int first, int last, int k, int count);
 
 // Levels of hurry. 1 to 3 halve the denoising steps once more each (though not below
-// kFewestHurried); 4 and 5 besides halve the remaining autoregressive steps; 6 makes them one.
+// kFewestHurried); 4 and 5 also halve the remaining autoregressive steps; 6 makes them one.
 inline constexpr int kHurryLevels = 6;
 inline constexpr int kFewestHurried = 4;
 
-// For each level the autoregressive step, counted from 1, from which on it holds; 0: never. Of
-// several that hold the highest counts. These numbers say all of what a deadline did to a run.
-using HurryStarts = std::array<int, kHurryLevels>;
+// What a deadline did to a run, all of it, as a text: which level held from which step on, counted
+// from 1, in the order in which it happened: "9:1,14:4". Steps do not fall and levels rise.
+struct HurryStart {
+    int step = 0;
+    int level = 0;
+};
+// Throws Failure for anything else.
+[[nodiscard]] std::vector<HurryStart> parse_hurry(const std::string &text);
+void add_hurry(std::string &text, HurryStart start);
 
 // How many of `rest` steps are left when the level rises.
 [[nodiscard]] int fewer_steps(int rest, int from, int to);
@@ -43,7 +49,7 @@ struct RunSettings {
     int denoise_steps = 100;
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100;
-    HurryStarts hurry{};
+    std::string hurry; // as parse_hurry reads it
 };
 
 struct RunStep {
@@ -64,8 +70,8 @@ class RunPlan {
     [[nodiscard]] int level() const { return level_; }
     // Raises the level from step k on, which has not begun; a lower level changes nothing.
     void hurry(int k, int level);
-    // The settings that give this plan at once.
-    [[nodiscard]] const HurryStarts &hurry_starts() const { return starts_; }
+    // The setting that gives this plan at once.
+    [[nodiscard]] const std::string &hurried() const { return hurried_; }
 
   private:
     void count_denoise_steps(int k);
@@ -73,7 +79,7 @@ class RunPlan {
     RunSettings settings_;
     int unknown_;
     int level_ = 0;
-    HurryStarts starts_{};
+    std::string hurried_;
     std::vector<RunStep> steps_;
 };
 

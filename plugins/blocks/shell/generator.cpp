@@ -270,9 +270,11 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
     job.clock = [clock = sdk::Clock(host_)] { return clock.now(); };
     job.deadline = deadline(request);
     job.raised = DiffusionParams::raised(spec.diffusion);
-    job.report = [this, sink](const HurryStarts &hurry, const Deadline &kept,
-                              sdk::Progress progress) { report(sink, hurry, kept, progress); };
     spec.deadline = job.deadline.get();
+    job.report = [this, sink, kept = spec.deadline](const std::string &hurried,
+                                                    sdk::Progress progress) {
+        report(sink, hurried, *kept, progress);
+    };
     std::optional<Completion> completion =
         read_completion(spec.grid, channels, request.input(TESSERA_INPUT_IMAGE),
                         request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
@@ -331,14 +333,14 @@ std::unique_ptr<Deadline> ModelGenerator::deadline(const sdk::Request &request) 
 }
 
 // What a deadline did goes to the log and, as values, to the host.
-void ModelGenerator::report(sdk::Sink sink, const HurryStarts &hurry, const Deadline &deadline,
+void ModelGenerator::report(sdk::Sink sink, const std::string &hurried, const Deadline &deadline,
                             sdk::Progress progress) const {
-    const std::string values = diffusion_.json_of(hurry);
+    const std::string values = diffusion_.json_of(hurried);
     sink.features(TESSERA_FEATURE_VALUES, sdk::host_view(std::span(values)), progress);
     char times[64];
     std::snprintf(times, sizeof times, "%.3f of %.3f s", deadline.elapsed(), deadline.seconds());
     host_.info(std::string("deadline: ") + times + ", " + std::to_string(progress.total) +
-               " steps; the same again with " + diffusion_.text_of(hurry));
+               " steps; the same again with deadline=0 hurry=" + hurried);
 }
 
 } // namespace tessera::blocks

@@ -114,7 +114,7 @@ class ModelGenerator {
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
     [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);
-    void report(sdk::Sink sink, const HurryStarts &hurry, const Deadline &deadline,
+    void report(sdk::Sink sink, const std::string &hurried, const Deadline &deadline,
                 sdk::Progress progress) const;
 
     sdk::Host host_;

@@ -136,7 +136,7 @@ bool ModelJob::run_picture_unit() {
         phase_ = run_->is_done() ? Phase::kDone : Phase::kRun;
     }
     if (phase_ == Phase::kDone && deadline != nullptr && spec_.report) {
-        spec_.report(run_->hurry_starts(), *deadline, progress());
+        spec_.report(run_->hurried(), progress());
     }
     return true;
 }

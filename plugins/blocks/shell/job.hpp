@@ -23,7 +23,7 @@ class ModelJob {
         std::unique_ptr<Deadline> deadline; // for all images together, also known to the run
         std::string raised; // settings to lower when numbers end, see DiffusionParams::raised
         // Called at the end of a run with a deadline.
-        std::function<void(const HurryStarts &, const Deadline &, sdk::Progress)> report;
+        std::function<void(const std::string &hurried, sdk::Progress)> report;
     };
 
     ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> run,

@@ -80,8 +80,8 @@ class Run {
     // made it; else without data. Filled when the device is synchronized; valid until the next
     // unit.
     [[nodiscard]] virtual sdk::View watched_chain() const { return {}; }
-    // What a deadline did, as settings.
-    [[nodiscard]] virtual HurryStarts hurry_starts() const { return {}; }
+    // What a deadline did, as the setting `hurry`.
+    [[nodiscard]] virtual std::string hurried() const { return {}; }
 };
 
 // The same work in units of a few milliseconds: a codec's program, or whatever makes pixels.

@@ -31,7 +31,7 @@ class TokenRun final : public Run {
 
     // What the run does before it closes the seam; with a deadline it may still change.
     [[nodiscard]] const RunPlan &plan() const { return plan_; }
-    [[nodiscard]] HurryStarts hurry_starts() const override { return plan_.hurry_starts(); }
+    [[nodiscard]] std::string hurried() const override { return plan_.hurried(); }
 
     // Unknown tokens are 0. Tokens of a seam stay as they are until made again.
     [[nodiscard]] const sdk::View &tokens() const override { return tokens_; }

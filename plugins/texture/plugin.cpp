@@ -4,34 +4,17 @@
 
 #include "blocks/shell/generator.hpp"
 
-#include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>
 
 #include <numbers>
-#include <string_view>
 
 namespace tessera::texture {
 namespace {
 
-constexpr const char *kPicture = "Picture";
 constexpr const char *kStyleGroup = "Style";
-constexpr std::int64_t kSmallest = 64; // pixels along a side
-constexpr std::int64_t kLargest = 1024;
-constexpr std::int64_t kUsual = 256;
+constexpr blocks::Sides kSides{
+    .min = 64, .max = 1024, .step = blocks::kWaveletCell, .initial = 256};
 constexpr int kMostSets = 256;
-
-sdk::IntParam side_param(std::uint32_t id, const char *key, const char *name) {
-    return {.id = id,
-            .key = key,
-            .name = name,
-            .group = kPicture,
-            .unit = "px",
-            .min = kSmallest,
-            .max = kLargest,
-            .initial = kUsual,
-            .step = blocks::kWaveletCell,
-            .help = "Of the picture. It repeats without a seam at any size."};
-}
 
 sdk::FloatParam slider(std::uint32_t id, const char *key, const char *name, double min, double max,
                        double initial, const char *help) {
@@ -55,8 +38,9 @@ class Texture final : public blocks::ModelGenerator {
         .description = "Joint denoising of all wavelet tokens of a seamless texture"};
 
     Texture(sdk::Host host, const char *model)
-        : ModelGenerator(host, model, kInfo.name,
-                         {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false}) {}
+        : ModelGenerator(
+              host, model, kInfo.name,
+              {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false, .sides = kSides}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override;
@@ -66,23 +50,17 @@ class Texture final : public blocks::ModelGenerator {
                                           blocks::RunSpec spec) override;
     void add_params(sdk::ParamList &params) override;
     void add_slots(sdk::InputList &inputs, sdk::FeatureList &features) override;
-    [[nodiscard]] blocks::TokenGrid grid(const sdk::Request &request) const override;
-    void load_codec(const sdk::Activation &, sdk::Sink) override {}
-    [[nodiscard]] std::int64_t image_channels() const override { return 3; }
     std::unique_ptr<blocks::Pictures>
     make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
                   std::optional<blocks::Completion> completion) override;
 
     void read_defaults();
-    [[nodiscard]] blocks::TokenGrid grid_of(std::int64_t width, std::int64_t height) const;
     [[nodiscard]] double checked(const sdk::Request &request, const sdk::FloatParam &param) const;
 
     TextureConfig config_;
     std::unique_ptr<TextureModel> model_;
     std::unique_ptr<blocks::Wavelet> wavelet_;
 
-    sdk::IntParam width_ = side_param(100, "width", "Width");
-    sdk::IntParam height_ = side_param(101, "height", "Height");
     sdk::IntParam sets_{.id = 102,
                         .key = "sets",
                         .name = "Sets",
@@ -112,22 +90,11 @@ class Texture final : public blocks::ModelGenerator {
         slider(109, "hue", "Hue", -180.0, 180.0, 0.0, "Turns all colours, by so many degrees.");
 };
 
-blocks::TokenGrid Texture::grid_of(std::int64_t width, std::int64_t height) const {
-    blocks::TokenGrid grid;
-    grid.rows = height / blocks::kWaveletCell;
-    grid.columns = width / blocks::kWaveletCell;
-    grid.latent_channels = kTokenWidth;
-    grid.latent_stride = blocks::kWaveletCell;
-    return grid;
-}
-
 blocks::ModelInfo Texture::describe(const blocks::Config &config) {
     config_ = TextureConfig::read(config);
     read_defaults();
-    blocks::ModelInfo info;
-    info.grid = grid_of(width_.initial, height_.initial);
-    info.classes = config_.classes;
-    return info;
+    return {{.latent_channels = kTokenWidth, .latent_stride = blocks::kWaveletCell},
+            config_.classes};
 }
 
 void Texture::load(blocks::WeightLoader &loader, tessera_dtype precision) {
@@ -141,7 +108,7 @@ void Texture::unload() {
     wavelet_.reset();
 }
 
-// Those of its own parameters; every value is optional.
+// The one of its own parameters; optional.
 void Texture::read_defaults() {
     const std::optional<std::string> text = weights().metadata("defaults");
     if (!text) return;
@@ -149,43 +116,20 @@ void Texture::read_defaults() {
     if (defaults.has("jitter")) {
         variation_.initial = defaults.number("jitter", variation_.min, variation_.max);
     }
-    for (sdk::IntParam *side : {&width_, &height_}) {
-        if (!defaults.has(side->key)) continue;
-        side->initial = defaults.integer(side->key, side->min, side->max);
-        if (side->initial % blocks::kWaveletCell != 0) {
-            defaults.reject(side->key, "is no multiple of " + std::to_string(blocks::kWaveletCell));
-        }
-    }
 }
 
 void Texture::add_params(sdk::ParamList &params) {
-    for (const sdk::IntParam *param : {&width_, &height_, &sets_}) params.add(*param);
+    params.add(sets_);
     for (const sdk::FloatParam *param :
          {&brightness_, &contrast_, &saturation_, &hue_, &grain_, &direction_, &variation_}) {
         params.add(*param);
     }
 }
 
-void Texture::add_slots(sdk::InputList &inputs, sdk::FeatureList &features) {
-    for (tessera_input_slot &slot : inputs) slot.flags = TESSERA_INPUT_FOLLOWS_SIZE;
-    for (tessera_feature &tap : features) {
-        if (std::string_view(tap.name) == TESSERA_FEATURE_LATENTS) tap.shape[0] = tap.shape[1] = 0;
-    }
+void Texture::add_slots(sdk::InputList &inputs, sdk::FeatureList &) {
     inputs.push_back({sizeof(tessera_input_slot), TESSERA_INPUT_TYPE_RGBA8, kStyleInput, "Style",
                       "A picture whose colours and grain are taken, not its content.", 0, 0, 0, 0,
                       0, 0});
-}
-
-blocks::TokenGrid Texture::grid(const sdk::Request &request) const {
-    const std::int64_t width = request[width_], height = request[height_];
-    for (const auto &[key, side] : {std::pair("width", width), std::pair("height", height)}) {
-        if (side >= kSmallest && side <= kLargest && side % blocks::kWaveletCell == 0) continue;
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           std::string(key) + " " + std::to_string(side) + ", expected " +
-                               std::to_string(kSmallest) + " to " + std::to_string(kLargest) +
-                               " in steps of " + std::to_string(blocks::kWaveletCell));
-    }
-    return grid_of(width, height);
 }
 
 double Texture::checked(const sdk::Request &request, const sdk::FloatParam &param) const {

@@ -43,7 +43,7 @@ class ShellTest : public testing::Test {
         file.tensors = {{"colours", {4, 3}, 0.0f, 0.3f}};
         file.metadata["config"] = R"({"classes": 3})";
         file.metadata["classes"] = R"(["red", "green", "blue"])";
-        file.metadata["defaults"] = R"({"steps": 5, "guidance": 2.0})";
+        file.metadata["defaults"] = R"({"steps": 5, "guidance": 2.0, "height": 16})";
         const std::string path = directory_ / "toy.safetensors";
         ASSERT_TRUE(golden::write_synthetic(path, file));
         ASSERT_EQ(create(path.c_str()), TESSERA_OK);
@@ -106,7 +106,7 @@ class ShellTest : public testing::Test {
 TEST_F(ShellTest, WithoutAModelItListsWhatThisKindOffers) {
     log::set_sink([](log::Level, std::string_view, std::string_view) {});
     ASSERT_EQ(create(nullptr), TESSERA_OK);
-    for (const char *key : {"class", "mix", "steps", "guidance", "temperature", "rows"}) {
+    for (const char *key : {"class", "mix", "steps", "guidance", "temperature", "width"}) {
         EXPECT_EQ(params().count(key), 1u) << key;
     }
     for (const char *key : {"seamless", "watch_token", "denoise_steps", "annealing", "deadline"}) {
@@ -120,20 +120,28 @@ TEST_F(ShellTest, WithoutAModelItListsWhatThisKindOffers) {
     EXPECT_THAT(log::take_last_error(), HasSubstr("Toy needs the path"));
 }
 
-TEST_F(ShellTest, ReadsClassesAndDefaultsAndLeavesTheSizeOpen) {
+TEST_F(ShellTest, ReadsClassesAndDefaultsAndLeavesTheSizeToTheRequest) {
     create_model();
     EXPECT_EQ(params().at("steps").initial, 5.0);
     EXPECT_EQ(params().at("guidance").initial, 2.0);
     EXPECT_STREQ(params().at("class").labels[2], "blue");
     const auto *inputs = static_cast<const tessera_ext_inputs *>(
         generator_->get_extension(generator_, TESSERA_EXT_INPUTS));
-    EXPECT_EQ(inputs->get(generator_, 0)->width, 0u);
+    EXPECT_EQ(inputs->get(generator_, 0)->width, 24u);
+    EXPECT_EQ(inputs->get(generator_, 0)->height, 16u);
+    EXPECT_EQ(inputs->get(generator_, 1)->cell_rows, 4u);
+    EXPECT_EQ(inputs->get(generator_, 2)->flags, std::uint32_t{TESSERA_INPUT_FOLLOWS_SIZE});
+    RecordingSink sink;
+    for (const std::int64_t width : {0, 10, 68}) {
+        EXPECT_EQ(run({.integers = {{"width", width}}}, sink), TESSERA_ERROR_INVALID_ARGUMENT);
+        EXPECT_THAT(log::take_last_error(), HasSubstr("expected 4 to 64 in steps of 4"));
+    }
 }
 
 TEST_F(ShellTest, ShowsAPictureOfEveryLevelInTheSizeOfTheRequest) {
     create_model();
     RecordingSink sink;
-    ASSERT_EQ(run({.integers = {{"class", 1}, {"rows", 2}, {"columns", 3}},
+    ASSERT_EQ(run({.integers = {{"class", 1}, {"width", 12}, {"height", 8}},
                    .images = 2,
                    .preview_every = 1},
                   sink),
@@ -157,7 +165,7 @@ TEST_F(ShellTest, GivenTokensAreCleanAtEveryLevel) {
     Picture image(2 * 3 * 16 * 4, 51);
     const Picture mask = {0, 1, 1, 1, 1, 0};
     RecordingSink sink;
-    Ask ask{.integers = {{"class", 2}, {"rows", 2}, {"columns", 3}}, .preview_every = 1};
+    Ask ask{.integers = {{"class", 2}, {"width", 12}, {"height", 8}}, .preview_every = 1};
     ask.inputs = {{TESSERA_INPUT_IMAGE, sdk::host_view(image.data(), {8, 12, 4})},
                   {TESSERA_INPUT_MASK, sdk::host_view(mask.data(), {2, 3})}};
     ASSERT_EQ(run(ask, sink), TESSERA_OK);

@@ -2,6 +2,7 @@
 // to the colour of the class over a number of levels. No token steps, no tokenizer: a token is a
 // cell of colour, and the picture has the size that the request asks for.
 #include "blocks/shell/generator.hpp"
+#include "blocks/shell/given_tokens.hpp"
 
 #include <memory>
 #include <utility>
@@ -16,35 +17,27 @@ constexpr std::int64_t kCell = 4; // pixels along a token
 class ToyRun final : public Run {
   public:
     ToyRun(const sdk::Compute &compute, const sdk::Tensor &colours, RunSpec spec)
-        : compute_(compute), colours_(colours), spec_(std::move(spec)) {
-        const std::int64_t tokens = spec_.grid.tokens();
+        : compute_(compute), colours_(colours), spec_(std::move(spec)), given_(compute, spec_) {
+        const std::int64_t tokens = spec_.grid.tokens(), rows = spec_.images() * tokens;
         x_ = compute_.allocate({spec_.images(), tokens, 3});
         change_ = compute_.allocate({tokens, 3});
-        cells_.assign(static_cast<std::size_t>(tokens), TESSERA_CELL_UNKNOWN);
-        for (std::size_t i = 0; i < spec_.known.size(); ++i) {
-            if (spec_.known[i] == 0) continue;
-            cells_[i] = TESSERA_CELL_GIVEN;
-            known_.push_back(static_cast<std::int32_t>(i));
+        std::vector<std::int32_t> places;
+        for (std::int64_t row = 0; row < rows; ++row) {
+            places.push_back(static_cast<std::int32_t>(spec_.first_image + row / tokens));
+            places.push_back(static_cast<std::int32_t>(row % tokens));
         }
-        for (std::int64_t i = 0; i < spec_.images() * tokens; ++i) {
-            index_.push_back(static_cast<std::int32_t>(spec_.first_image + i / tokens));
-            index_.push_back(static_cast<std::int32_t>(i % tokens));
-        }
-        const sdk::View index = sdk::host_view(index_.data(), {spec_.images() * tokens, 2});
+        const sdk::View index = sdk::host_view(places.data(), {rows, 2});
         tessera_random random{};
         random.stream = TESSERA_STREAM_INITIAL_NOISE;
         random.seed = spec_.seed;
         random.index = &index;
-        compute_.normal(random, sdk::reshape(x_, {spec_.images() * tokens, 3}));
+        compute_.normal(random, sdk::reshape(x_, {rows, 3}));
         compute_.synchronize();
     }
 
     void give(const sdk::View &tokens) override {
-        const auto count = static_cast<std::int64_t>(known_.size());
-        if (count == 0) return;
-        given_ = compute_.allocate({1, count, 3});
-        compute_.gather_rows(tokens, known_view(), given_);
-        keep_given();
+        given_.take(tokens);
+        given_.put_into(x_);
     }
     [[nodiscard]] int step_count() const override { return spec_.steps; }
     [[nodiscard]] int steps_done() const override { return level_; }
@@ -59,32 +52,18 @@ class ToyRun final : public Run {
             compute_.add(x, colour, change_);
             compute_.scale_offset(change_, share, 0.0f, x);
         }
-        keep_given();
+        given_.put_into(x_);
         ++level_;
-        for (std::uint8_t &cell : cells_) {
-            if (cell != TESSERA_CELL_GIVEN) cell = TESSERA_CELL_CHANGED;
-        }
         return true;
     }
     [[nodiscard]] const sdk::View &tokens() const override { return x_; }
-    [[nodiscard]] std::span<const std::uint8_t> cells(int) const override { return cells_; }
 
   private:
-    [[nodiscard]] sdk::View known_view() const {
-        return sdk::host_view(known_.data(), {1, static_cast<std::int64_t>(known_.size())});
-    }
-    void keep_given() {
-        for (std::int64_t image = 0; given_ && image < spec_.images(); ++image) {
-            compute_.scatter_rows(given_, known_view(), sdk::slice(x_.view(), 0, image, 1));
-        }
-    }
-
     sdk::Compute compute_;
     const sdk::Tensor &colours_;
     RunSpec spec_;
-    sdk::Tensor x_, change_, given_;
-    std::vector<std::uint8_t> cells_;
-    std::vector<std::int32_t> known_, index_;
+    GivenTokens given_;
+    sdk::Tensor x_, change_;
     int level_ = 0;
 };
 
@@ -112,8 +91,6 @@ class ToyPictures final : public Pictures {
     void start(const sdk::View &tokens, int) override {
         compute_.copy(sdk::reshape(tokens, {grid_.rows, grid_.columns, 3}), latents_);
     }
-    [[nodiscard]] int units() const override { return 1; }
-    [[nodiscard]] double flops(int) const override { return 1e5; }
     void run(int) override {
         compute_.gather_rows(sdk::reshape(latents_, {1, grid_.tokens(), 3}),
                              sdk::host_view(source_.data(), {1, grid_.height() * grid_.width()}),
@@ -137,7 +114,8 @@ class Toy final : public ModelGenerator {
         .id = "org.tessera.test.toy", .name = "Toy", .vendor = "Tessera", .version = "1.0.0"};
     Toy(sdk::Host host, const char *model)
         : ModelGenerator(host, model, kInfo.name,
-                         {DiffusionScope::kLevels, /*seamless=*/false, /*watches=*/false}) {}
+                         {DiffusionScope::kLevels, /*seamless=*/false, /*watches=*/false,
+                          Sides{.min = kCell, .max = 64, .step = kCell, .initial = 24}}) {}
 
   private:
     ModelInfo describe(const Config &config) override {
@@ -149,18 +127,6 @@ class Toy final : public ModelGenerator {
         });
     }
     void unload() override { colours_.reset(); }
-    void add_params(sdk::ParamList &params) override {
-        params.add(rows_);
-        params.add(columns_);
-    }
-    [[nodiscard]] TokenGrid grid(const sdk::Request &request) const override {
-        TokenGrid grid = info().grid;
-        grid.rows = request[rows_];
-        grid.columns = request[columns_];
-        return grid;
-    }
-    void load_codec(const sdk::Activation &, sdk::Sink) override {}
-    [[nodiscard]] std::int64_t image_channels() const override { return 3; }
     std::unique_ptr<Pictures> make_pictures(const sdk::Request &, const RunSpec &spec,
                                             std::optional<Completion> given) override {
         return std::make_unique<ToyPictures>(compute(), spec.grid, given);
@@ -169,8 +135,6 @@ class Toy final : public ModelGenerator {
         return std::make_unique<ToyRun>(compute(), colours_, std::move(spec));
     }
 
-    sdk::IntParam rows_{.id = 100, .key = "rows", .name = "Rows", .min = 1, .initial = 4};
-    sdk::IntParam columns_{.id = 101, .key = "columns", .name = "Columns", .min = 1, .initial = 6};
     sdk::Tensor colours_;
 };
 

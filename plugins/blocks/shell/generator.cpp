@@ -4,6 +4,7 @@
 #include "blocks/shell/codec_pictures.hpp"
 
 #include <tessera/ext/features.h>
+#include <tessera/ext/inputs.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -16,6 +17,19 @@ constexpr std::int64_t kMaxSteps = 1024; // offered when no model says how many 
 
 [[noreturn]] void fail(sdk::Status status, const std::string &message) {
     throw sdk::Failure(status, message);
+}
+
+sdk::IntParam side_param(std::uint32_t id, const char *key, const char *name, const Sides &sides) {
+    return {.id = id,
+            .key = key,
+            .name = name,
+            .group = "Picture",
+            .unit = "px",
+            .min = sides.min,
+            .max = sides.max,
+            .initial = sides.initial,
+            .step = sides.step,
+            .help = "Of the picture."};
 }
 
 } // namespace
@@ -68,6 +82,8 @@ ModelGenerator::ModelGenerator(sdk::Host host, const char *model, const char *na
                 .help = "Makes the tokens at the border again as neighbours of those across it, "
                         "so that the picture repeats without a seam. Takes about half as many "
                         "steps more."},
+      width_(side_param(34, TESSERA_KEY_WIDTH, "Width", abilities.sides.value_or(Sides{}))),
+      height_(side_param(35, TESSERA_KEY_HEIGHT, "Height", abilities.sides.value_or(Sides{}))),
       diffusion_(abilities.diffusion) {
     if (model != nullptr) model_ = model;
 }
@@ -96,12 +112,13 @@ void ModelGenerator::open_model() {
     }
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
     read_classes();
-    if (info_.grid.tokens() > 0) {
-        watch_.max = info_.grid.tokens() - 1;
-        if (abilities_.diffusion != DiffusionScope::kLevels) steps_.max = info_.grid.tokens();
-    }
+    const Config defaults = Config::parse(weights_->metadata("defaults").value_or("{}"),
+                                          weights_->path() + ": defaults");
+    if (abilities_.sides) read_sides(defaults);
+    watch_.max = info_.grid.tokens() - 1;
+    if (abilities_.diffusion != DiffusionScope::kLevels) steps_.max = info_.grid.tokens();
     steps_.initial = std::min<std::int64_t>(64, steps_.max);
-    read_defaults();
+    read_defaults(defaults);
     read_limits();
 }
 
@@ -120,12 +137,27 @@ void ModelGenerator::read_classes() {
     }
 }
 
+TokenGrid ModelGenerator::sized(std::int64_t width, std::int64_t height) const {
+    TokenGrid grid = info_.grid;
+    const std::int64_t cell = grid.patch * grid.latent_stride;
+    grid.rows = height / cell;
+    grid.columns = width / cell;
+    return grid;
+}
+
+void ModelGenerator::read_sides(const Config &defaults) {
+    for (sdk::IntParam *side : {&width_, &height_}) {
+        if (!defaults.has(side->key)) continue;
+        side->initial = defaults.integer(side->key, side->min, side->max);
+        if (side->initial % side->step == 0) continue;
+        defaults.reject(side->key, "is no multiple of " + std::to_string(side->step));
+    }
+    info_.grid = sized(width_.initial, height_.initial);
+}
+
 // What the model's makers recommend; every value is optional.
-void ModelGenerator::read_defaults() {
+void ModelGenerator::read_defaults(const Config &defaults) {
     diffusion_.recommend_denoising(info_.denoise_steps);
-    const std::optional<std::string> text = weights_->metadata("defaults");
-    if (!text) return;
-    const Config defaults = Config::parse(*text, weights_->path() + ": defaults");
     if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
     diffusion_.read_defaults(defaults);
 }
@@ -154,6 +186,10 @@ void ModelGenerator::describe_params() {
     if (abilities_.seamless) params_.add(seamless_);
     diffusion_.add_to(params_);
     if (abilities_.watches) params_.add(watch_);
+    if (abilities_.sides) {
+        params_.add(width_);
+        params_.add(height_);
+    }
     add_params(params_);
 }
 
@@ -164,7 +200,8 @@ void ModelGenerator::describe_inputs() {
         inputs_.push_back({sizeof(tessera_input_slot), type, key, name, help,
                            static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height),
                            static_cast<std::uint32_t>(grid.columns),
-                           static_cast<std::uint32_t>(grid.rows), 0, 0});
+                           static_cast<std::uint32_t>(grid.rows),
+                           abilities_.sides ? std::uint32_t{TESSERA_INPUT_FOLLOWS_SIZE} : 0u, 0});
     };
     add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_IMAGE, "Image", "What the kept part is taken from.",
         grid.width(), grid.height());
@@ -178,11 +215,13 @@ void ModelGenerator::describe_inputs() {
 void ModelGenerator::describe_features() {
     const TokenGrid &grid = info_.grid;
     const std::int64_t width = grid.tokens() > 0 ? grid.token_width() : 0;
-    features_.push_back({sizeof(tessera_feature),
-                         3,
-                         TESSERA_FEATURE_LATENTS,
-                         "Latents of the tokens so far; unknown ones are 0.",
-                         {grid.latent_height(), grid.latent_width(), grid.latent_channels, 0}});
+    const std::int64_t open = abilities_.sides ? 0 : 1; // which sizes say
+    features_.push_back(
+        {sizeof(tessera_feature),
+         3,
+         TESSERA_FEATURE_LATENTS,
+         "Latents of the tokens so far; unknown ones are 0.",
+         {open * grid.latent_height(), open * grid.latent_width(), grid.latent_channels, 0}});
     features_.push_back({sizeof(tessera_feature),
                          1,
                          TESSERA_FEATURE_VALUES,
@@ -230,7 +269,7 @@ void ModelGenerator::deactivate() {
 
 void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sink) {
     const std::optional<std::string> name = weights_->metadata("tokenizer");
-    if (!name) return; // image_channels says so: features could still be of use one day
+    if (!name) return; // make_pictures says so
     const sdk::Weights file(host_, *name, &*weights_);
     WeightLoader loader(file, activation.compute,
                         progress(sink, static_cast<int>(weights_->count())));
@@ -247,21 +286,18 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
     }
 }
 
-std::int64_t ModelGenerator::image_channels() const {
-    if (codec_) return codec_->image_channels();
-    fail(sdk::Status::kUnsupported,
-         weights_->path() + ": metadata 'tokenizer' is missing: the model makes latents, and "
-                            "nothing says how to turn them into pixels");
-}
-
 std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, const RunSpec &spec,
                                                         std::optional<Completion> completion) {
+    if (!codec_) {
+        fail(sdk::Status::kUnsupported,
+             weights_->path() + ": metadata 'tokenizer' is missing: the model makes latents, and "
+                                "nothing says how to turn them into pixels");
+    }
     return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
                                            spec.seamless);
 }
 
 std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk::Sink sink) {
-    const std::int64_t channels = image_channels();
     RunSpec spec = run_spec(request);
     ModelJob::Spec job;
     job.grid = spec.grid;
@@ -275,14 +311,27 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
                                                     sdk::Progress progress) {
         report(sink, hurried, *kept, progress);
     };
-    std::optional<Completion> completion =
-        read_completion(spec.grid, channels, request.input(TESSERA_INPUT_IMAGE),
-                        request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
-    if (completion) spec.known = completion->known;
+    std::optional<Completion> completion = read_completion(
+        spec.grid, codec_ ? codec_->image_channels() : 3, request.input(TESSERA_INPUT_IMAGE),
+        request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
+    if (completion) job.known = spec.known = completion->known;
     std::unique_ptr<Pictures> pictures = make_pictures(request, spec, std::move(completion));
     std::unique_ptr<Run> run = make_run(request, std::move(spec));
     return std::make_unique<ModelJob>(*compute_, std::move(job), std::move(run),
                                       std::move(pictures), sink);
+}
+
+TokenGrid ModelGenerator::grid(const sdk::Request &request) const {
+    if (!abilities_.sides) return info_.grid;
+    for (const sdk::IntParam *param : {&width_, &height_}) {
+        const std::int64_t side = request[*param];
+        if (side >= param->min && side <= param->max && side % param->step == 0) continue;
+        fail(sdk::Status::kInvalidArgument, std::string(param->key) + " " + std::to_string(side) +
+                                                ", expected " + std::to_string(param->min) +
+                                                " to " + std::to_string(param->max) +
+                                                " in steps of " + std::to_string(param->step));
+    }
+    return sized(request[width_], request[height_]);
 }
 
 RunSpec ModelGenerator::run_spec(const sdk::Request &request) const {

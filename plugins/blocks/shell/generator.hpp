@@ -36,9 +36,15 @@ namespace tessera::blocks {
 
 // What a model's file says before anything of it is loaded.
 struct ModelInfo {
-    TokenGrid grid; // without rows: a parameter decides
+    TokenGrid grid; // with sides (below): rows and columns are those of the initial values
     std::int64_t classes = 0;
     std::string denoise_steps = "100"; // as respace reads it
+};
+
+// Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.
+// They are the parameters "width" and "height".
+struct Sides {
+    std::int64_t min = 0, max = 0, step = 1, initial = 0;
 };
 
 // What a kind of generator offers; known without a model.
@@ -46,6 +52,7 @@ struct Abilities {
     DiffusionScope diffusion = DiffusionScope::kSets;
     bool seamless = true; // its runs read RunSpec::seamless
     bool watches = true;  // its runs read RunSpec::watched
+    std::optional<Sides> sides = {}; // without: the model has one size
 };
 
 class ModelGenerator {
@@ -83,13 +90,10 @@ class ModelGenerator {
     virtual void add_params(sdk::ParamList &) {}
     // [init] Inputs and features of its own, after image, mask and latents.
     virtual void add_slots(sdk::InputList &, sdk::FeatureList &) {}
-    // [begin] The grid of a request, where it is not always the same.
-    [[nodiscard]] virtual TokenGrid grid(const sdk::Request &) const { return info_.grid; }
-    // [activate] Loads what turns tokens into pixels: the latent codec that the metadata
-    // `tokenizer` names, if it does.
-    virtual void load_codec(const sdk::Activation &activation, sdk::Sink sink);
-    // [begin] Channels of a given picture; throws UNSUPPORTED when nothing makes pictures.
-    [[nodiscard]] virtual std::int64_t image_channels() const;
+    // [begin] The grid of a request: by its sides, or the model's.
+    [[nodiscard]] virtual TokenGrid grid(const sdk::Request &request) const;
+    // [begin] What makes pixels of tokens: the latent codec that the metadata `tokenizer` names.
+    // Throws UNSUPPORTED without one.
     [[nodiscard]] virtual std::unique_ptr<Pictures>
     make_pictures(const sdk::Request &request, const RunSpec &spec,
                   std::optional<Completion> completion);
@@ -106,11 +110,14 @@ class ModelGenerator {
     // Tells how far loading is, `before` tensors after its start.
     [[nodiscard]] WeightLoader::Progress progress(sdk::Sink sink, int before) const;
     void read_classes();
-    void read_defaults();
+    void read_sides(const Config &defaults);
+    void read_defaults(const Config &defaults);
     void read_limits();
+    void load_codec(const sdk::Activation &activation, sdk::Sink sink);
     void describe_params();
     void describe_inputs();
     void describe_features();
+    [[nodiscard]] TokenGrid sized(std::int64_t width, std::int64_t height) const;
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
     [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);
@@ -131,6 +138,8 @@ class ModelGenerator {
     sdk::IntParam steps_;
     sdk::IntParam watch_;
     sdk::BoolParam seamless_;
+    sdk::IntParam width_;
+    sdk::IntParam height_;
     DiffusionParams diffusion_;
     sdk::ParamList params_;
     sdk::InputList inputs_;

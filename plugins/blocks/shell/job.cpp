@@ -30,6 +30,10 @@ ModelJob::ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> 
     const std::int64_t places = spec_.images + run_->step_count();
     first_bad_ = compute_.allocate({places}, TESSERA_DTYPE_I32);
     bad_rows_.assign(static_cast<std::size_t>(places), -1);
+    cells_.assign(static_cast<std::size_t>(grid.tokens()), TESSERA_CELL_CHANGED);
+    for (std::size_t i = 0; i < spec_.known.size(); ++i) {
+        if (spec_.known[i] != 0) cells_[i] = TESSERA_CELL_GIVEN;
+    }
     if (pictures_->encode_units() == 0) start_run();
     compute_.synchronize();
 }
@@ -202,9 +206,10 @@ void ModelJob::refuse(const std::string &what) const {
 
 void ModelJob::emit_cells() {
     for (int image = 0; image < spec_.images; ++image) {
-        sink_.cells(
-            sdk::host_view(run_->cells(image).data(), {spec_.grid.rows, spec_.grid.columns}),
-            progress(image));
+        const std::span<const std::uint8_t> cells = run_->cells(image);
+        sink_.cells(sdk::host_view(cells.empty() ? cells_.data() : cells.data(),
+                                   {spec_.grid.rows, spec_.grid.columns}),
+                    progress(image));
     }
 }
 

@@ -18,6 +18,7 @@ class ModelJob {
     struct Spec {
         TokenGrid grid;
         int images = 1;
+        std::vector<std::uint8_t> known;    // see RunSpec
         Deadline::Clock clock;              // the host's: what a step keeps its budget by
         std::uint32_t preview_every = 0;    // steps; 0: the last one only
         std::unique_ptr<Deadline> deadline; // for all images together, also known to the run
@@ -65,6 +66,8 @@ class ModelJob {
     // 1, 2, ... On the host once the device is synchronized; -1 where nothing is awaited.
     sdk::Tensor first_bad_;
     std::vector<std::int32_t> bad_rows_;
+
+    std::vector<std::uint8_t> cells_; // (S) of runs that leave them to this
 
     Phase phase_ = Phase::kEncode;
     int unit_ = 0;                  // of pictures_

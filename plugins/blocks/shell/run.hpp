@@ -74,8 +74,9 @@ class Run {
 
     // (images, S, d): what a picture would show now.
     [[nodiscard]] virtual const sdk::View &tokens() const = 0;
-    // TESSERA_CELL_* of each token of an image, after the last completed step.
-    [[nodiscard]] virtual std::span<const std::uint8_t> cells(int image) const = 0;
+    // TESSERA_CELL_* of each token of an image, after the last completed step. Empty: every step
+    // changes all that are not given.
+    [[nodiscard]] virtual std::span<const std::uint8_t> cells(int) const { return {}; }
     // (denoising steps + 1, d) on the host: how the watched token came about, when the last step
     // made it; else without data. Filled when the device is synchronized; valid until the next
     // unit.
@@ -96,10 +97,11 @@ class Pictures {
     // After those units: (1, S, d) for Run::give; without data when nothing was given.
     virtual sdk::View given_tokens() { return {}; }
 
-    // A picture: start it with tokens (1, S, d), run its units in order, read what it is.
+    // A picture: start it with tokens (1, S, d), run its units in order, read what it is. One unit
+    // whose work is not worth counting, unless a generator says otherwise.
     virtual void start(const sdk::View &tokens, int image) = 0;
-    [[nodiscard]] virtual int units() const = 0;
-    [[nodiscard]] virtual double flops(int unit) const = 0;
+    [[nodiscard]] virtual int units() const { return 1; }
+    [[nodiscard]] virtual double flops(int) const { return 0.0; }
     virtual void run(int unit) = 0;
     [[nodiscard]] virtual sdk::View picture() const = 0; // (height, width, 1 or 3) F32 in [-1, 1]
     [[nodiscard]] virtual sdk::View latents() const = 0; // (h, w, channels) F32

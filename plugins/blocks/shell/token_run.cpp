@@ -9,7 +9,12 @@
 namespace tessera::blocks {
 namespace {
 
-RunPlan make_plan(const RunSpec &spec, std::int64_t tokens) {
+RunSpec with_grid(RunSpec spec, const SetModel &model) {
+    if (spec.grid.tokens() == 0) spec.grid = model.grid();
+    return spec;
+}
+
+RunPlan make_plan(const RunSpec &spec) {
     const DiffusionSettings &d = spec.diffusion;
     const auto given =
         std::count_if(spec.known.begin(), spec.known.end(), [](auto k) { return k != 0; });
@@ -19,7 +24,7 @@ RunPlan make_plan(const RunSpec &spec, std::int64_t tokens) {
     settings.annealing = d.annealing;
     settings.last_denoise_steps = d.last_denoise_steps;
     settings.hurry = d.hurry;
-    return {settings, static_cast<int>(tokens - given)};
+    return {settings, static_cast<int>(spec.grid.tokens() - given)};
 }
 
 // Numbers of denoising steps that the run may come to use.
@@ -49,16 +54,14 @@ std::vector<std::int32_t> SetModel::order(const RunSpec &spec, int image) const 
 }
 
 TokenRun::TokenRun(const sdk::Compute &compute, const SetModel &model, RunSpec spec)
-    : compute_(compute), model_(model), spec_(std::move(spec)),
-      grid_(spec_.grid.tokens() != 0 ? spec_.grid : model.grid()),
-      plan_(make_plan(spec_, grid_.tokens())), trial_(plan_) {
-    spec_.grid = grid_;
+    : compute_(compute), model_(model), spec_(with_grid(std::move(spec), model)),
+      plan_(make_plan(spec_)), trial_(plan_), given_(compute, spec_) {
     draw_orders();
-    cells_.assign(static_cast<std::size_t>(images() * grid_.tokens()), TESSERA_CELL_UNKNOWN);
+    cells_.assign(static_cast<std::size_t>(images() * grid().tokens()), TESSERA_CELL_UNKNOWN);
     for (std::size_t i = 0; i < cells_.size() && !spec_.known.empty(); ++i) {
         if (spec_.known[i % spec_.known.size()] != 0) cells_[i] = TESSERA_CELL_GIVEN;
     }
-    if (spec_.seamless && grid_.rows == grid_.columns) plan_rounds();
+    if (spec_.seamless && grid().rows == grid().columns) plan_rounds();
     allocate();
     if (!is_done()) start_step();
 }
@@ -72,8 +75,8 @@ void TokenRun::draw_orders() {
 
 // The orders of the rounds come after those of the plan, image by image.
 void TokenRun::plan_rounds() {
-    rounds_ = seam_rounds(static_cast<int>(grid_.rows), spec_.steps, spec_.known);
-    std::vector<std::uint8_t> known(static_cast<std::size_t>(grid_.tokens()));
+    rounds_ = seam_rounds(static_cast<int>(grid().rows), spec_.steps, spec_.known);
+    std::vector<std::uint8_t> known(static_cast<std::size_t>(grid().tokens()));
     for (int round = 0; round < static_cast<int>(rounds_.size()); ++round) {
         for (const UnmaskStep &step : rounds_[round].steps) seam_steps_.push_back({round, step});
         std::transform(rounds_[round].wanted.begin(), rounds_[round].wanted.end(), known.begin(),
@@ -81,11 +84,11 @@ void TokenRun::plan_rounds() {
         for (std::int64_t image = 0; image < images(); ++image) {
             spec_.orders.push_back(
                 random_order(spec_.seed, spec_.first_image + static_cast<std::uint32_t>(image),
-                             static_cast<int>(grid_.tokens()), known));
+                             static_cast<int>(grid().tokens()), known));
         }
     }
-    places_.resize(static_cast<std::size_t>(images() * grid_.tokens()));
-    token_at_.resize(static_cast<std::size_t>(grid_.tokens()));
+    places_.resize(static_cast<std::size_t>(images() * grid().tokens()));
+    token_at_.resize(static_cast<std::size_t>(grid().tokens()));
 }
 
 // A deadline may make one step of all that is left.
@@ -105,20 +108,17 @@ void TokenRun::allocate() {
                                          spec_.seed, spec_.path, spec_.watched >= 0});
     guided_ = sampler_->is_guided();
     const std::int64_t batch = guided_ ? 2 * images() : images();
-    tokens_ = compute_.allocate({images(), grid_.tokens(), grid_.token_width()});
+    tokens_ = compute_.allocate({images(), grid().tokens(), grid().token_width()});
     compute_.fill(0.0f, tokens_);
     network_ = model_.network(compute_, spec_, batch);
     for (std::int64_t image = 0; image < images(); ++image) {
         network_->set_class(image, spec_.labels[image], spec_.mix);
         if (guided_) network_->set_class(images() + image, -1, {});
     }
-    known_.reserve(static_cast<std::size_t>(batch * grid_.tokens()));
-    wanted_.reserve(static_cast<std::size_t>(batch * grid_.tokens()));
-    wanted_tokens_.reserve(static_cast<std::size_t>(images() * grid_.tokens()));
+    known_.reserve(static_cast<std::size_t>(batch * grid().tokens()));
+    wanted_.reserve(static_cast<std::size_t>(batch * grid().tokens()));
+    wanted_tokens_.reserve(static_cast<std::size_t>(images() * grid().tokens()));
     noise_index_.reserve(static_cast<std::size_t>(2 * max_rows));
-    const auto given = std::count(cells_.begin(), cells_.end(), TESSERA_CELL_GIVEN);
-    if (given == 0) return;
-    given_ = compute_.allocate({images(), given / images(), grid_.token_width()});
 }
 
 // The unconditional half sees the same tokens.
@@ -128,27 +128,14 @@ void TokenRun::embed(const sdk::View &tokens, std::span<const std::int32_t> posi
 }
 
 void TokenRun::give(const sdk::View &tokens) {
-    std::vector<std::int32_t> positions; // of every image
-    std::vector<std::int32_t> once;
-    for (std::size_t i = 0; i < spec_.known.size(); ++i) {
-        if (spec_.known[i] != 0) once.push_back(static_cast<std::int32_t>(i));
-    }
-    if (once.empty()) return;
-    for (std::int64_t image = 0; image < images(); ++image) {
-        positions.insert(positions.end(), once.begin(), once.end());
-    }
-    const auto count = static_cast<std::int64_t>(once.size());
-    for (std::int64_t image = 0; image < images(); ++image) {
-        compute_.gather_rows(tokens, sdk::host_view(once.data(), {1, count}),
-                             sdk::slice(given_.view(), 0, image, 1));
-    }
-    compute_.scatter_rows(given_, sdk::host_view(positions.data(), {images(), count}), tokens_);
-    embed(given_, positions);
-    compute_.synchronize(); // the index vectors end here
+    if (given_.is_empty()) return;
+    given_.take(tokens);
+    given_.put_into(tokens_);
+    embed(given_.tokens(), given_.positions());
 }
 
 std::span<const std::uint8_t> TokenRun::cells(int image) const {
-    const auto tokens = static_cast<std::size_t>(grid_.tokens());
+    const auto tokens = static_cast<std::size_t>(grid().tokens());
     return std::span(cells_).subspan(static_cast<std::size_t>(image) * tokens, tokens);
 }
 
@@ -183,7 +170,7 @@ Work TokenRun::work_of(const RunPlan &plan, int first, int end) const {
     for (int k = first; k < end; ++k) {
         const UnmaskStep step = step_of(plan, k).tokens;
         const std::int64_t wanted = step.unknown_before - step.first;
-        work.tower += network_->flops(grid_.tokens() - step.unknown_before, wanted);
+        work.tower += network_->flops(grid().tokens() - step.unknown_before, wanted);
         work.head +=
             sampler_->work(step_of(plan, k).denoise_steps, static_cast<double>(images() * wanted));
         const bool last = k + 1 == plan.size() + static_cast<int>(seam_steps_.size());
@@ -234,8 +221,8 @@ void TokenRun::start_step() {
 
 // All tokens as they are seen in the round.
 void TokenRun::start_round() {
-    const auto side = static_cast<int>(grid_.rows);
-    const auto tokens = static_cast<std::int32_t>(grid_.tokens());
+    const auto side = static_cast<int>(grid().rows);
+    const auto tokens = static_cast<std::int32_t>(grid().tokens());
     for (std::size_t i = 0; i < places_.size(); ++i) {
         const std::int32_t token = static_cast<std::int32_t>(i) % tokens;
         places_[i] = rolled(token, side, rounds_[static_cast<std::size_t>(round_)]);
@@ -268,7 +255,7 @@ void TokenRun::choose_tokens(const UnmaskStep &step) {
 
 // The wanted tokens and their places in the noise; every round has noise of its own.
 void TokenRun::list_noise() {
-    const auto tokens = static_cast<std::int32_t>(grid_.tokens());
+    const auto tokens = static_cast<std::int32_t>(grid().tokens());
     const std::int64_t per_image = rows_ / images();
     wanted_tokens_.clear();
     noise_index_.clear();
@@ -297,7 +284,7 @@ void TokenRun::start_sampler() {
     set.rows = rows_;
     set.denoise_steps = step.denoise_steps;
     set.guidance = guidance_at(spec_.diffusion.schedule, spec_.diffusion.guidance,
-                               static_cast<int>(grid_.tokens()), step.tokens.unknown_after);
+                               static_cast<int>(grid().tokens()), step.tokens.unknown_after);
     set.noise_index = &noise_index_view_;
     if (spec_.recorded) {
         noise_ = spec_.recorded(step_);
@@ -317,7 +304,7 @@ void TokenRun::finish_step() {
     }
     const std::int64_t per_image = rows_ / images();
     const sdk::View made =
-        sdk::reshape(sampler_->tokens(), {images(), per_image, grid_.token_width()});
+        sdk::reshape(sampler_->tokens(), {images(), per_image, grid().token_width()});
     compute_.scatter_rows(made, sdk::host_view(wanted_tokens_.data(), {images(), per_image}),
                           tokens_);
     embed(made, std::span(wanted_).first(static_cast<std::size_t>(rows_)));
@@ -326,7 +313,7 @@ void TokenRun::finish_step() {
         if (cell == TESSERA_CELL_CHANGED) cell = TESSERA_CELL_KNOWN;
     }
     for (std::int64_t row = 0; row < rows_; ++row) {
-        cells_[(row / per_image) * grid_.tokens() + wanted_tokens_[row]] = TESSERA_CELL_CHANGED;
+        cells_[(row / per_image) * grid().tokens() + wanted_tokens_[row]] = TESSERA_CELL_CHANGED;
     }
     if (++step_ < step_count()) start_step();
 }

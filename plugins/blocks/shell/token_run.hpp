@@ -4,6 +4,7 @@
 
 #include "blocks/codec/seam.hpp"
 #include "blocks/sequence/run_plan.hpp"
+#include "blocks/shell/given_tokens.hpp"
 #include "blocks/shell/set_model.hpp"
 
 #include <cstdint>
@@ -62,11 +63,11 @@ class TokenRun final : public Run {
     void start_sampler();
     void finish_step();
     [[nodiscard]] std::int64_t images() const { return spec_.images(); }
+    [[nodiscard]] const TokenGrid &grid() const { return spec_.grid; }
 
     sdk::Compute compute_;
     const SetModel &model_;
     RunSpec spec_;
-    TokenGrid grid_;
     RunPlan plan_;
     RunPlan trial_; // scratch of keep_deadline
     std::vector<SeamRound> rounds_;
@@ -75,7 +76,7 @@ class TokenRun final : public Run {
     std::vector<std::int32_t> places_;   // (images x S) where each token is seen in the round
     std::vector<std::int32_t> token_at_; // (S) its inverse
     sdk::Tensor tokens_;                 // (images, S, d)
-    sdk::Tensor given_;                  // (images, given, d): scratch of give
+    GivenTokens given_;
     std::unique_ptr<TokenSampler> sampler_;
     bool guided_ = false;
     std::unique_ptr<SetNetwork> network_;

@@ -22,7 +22,77 @@ void record_owner(const VulkanDevice &device, VkCommandBuffer commands, const Ri
     record_barrier(device, commands, barrier);
 }
 
+Result<void> check_frame_size(const VulkanDevice &device, std::uint32_t width,
+                              std::uint32_t height) {
+    const std::uint32_t limit = device.properties().limits.maxImageDimension2D;
+    if (width > 0 && height > 0 && width <= limit && height <= limit) return {};
+    return make_error(Status::kInvalidArgument,
+                      "frame of {} x {} pixels: both must be between 1 and {}", width, height,
+                      limit);
+}
+
 } // namespace
+
+Result<tessera_tensor> FrameRing::acquire(std::uint32_t width, std::uint32_t height) {
+    if (auto fits = check_frame_size(device_, width, height); !fits) return fits.error();
+    const auto slot = table_.acquire(complete_upto());
+    if (!slot) {
+        return make_error(Status::kBusy, "{}: all {} slots are in use", name_, table_.slot_count());
+    }
+    Place &place = places_[*slot];
+    auto frame = begin(*slot, width, height, place);
+    if (frame) {
+        place.data = frame->data;
+        place.width = width;
+        place.height = height;
+        return frame;
+    }
+    table_.abandon(*slot);
+    return make_error(frame.error().status, "frame of {} x {} pixels: {}", width, height,
+                      frame.error().message);
+}
+
+Result<std::uint32_t> FrameRing::slot_of(const tessera_tensor &frame) const {
+    for (std::uint32_t i = 0; i < kRingSlots; ++i) {
+        // The state first: the place is the producer's only while it writes.
+        if (table_.state(i) == SlotTable::State::kWriting && places_[i].data == frame.data) {
+            return i;
+        }
+    }
+    return make_error(Status::kInvalidArgument,
+                      "published frame is not one that was acquired from this ring");
+}
+
+Result<void> FrameRing::publish(const tessera_tensor &frame, const FrameInfo &info) {
+    const auto slot = slot_of(frame);
+    if (!slot) return slot.error();
+    places_[*slot].info = info;
+    // The signal first: should it fail, nobody has seen the frame.
+    if (auto finished = finish(*slot, table_.next_sequence()); !finished) {
+        table_.abandon(*slot);
+        return finished;
+    }
+    table_.publish(*slot);
+    return {};
+}
+
+void FrameRing::abandon(const tessera_tensor &frame) {
+    if (const auto slot = slot_of(frame)) table_.abandon(*slot);
+}
+
+std::optional<RingFrame> FrameRing::take(std::uint64_t released, std::uint64_t produced) {
+    table_.release(released);
+    const auto taken = table_.take_newest(produced);
+    if (!taken) return std::nullopt;
+    const Place &place = places_[taken->slot];
+    return RingFrame{.slot = taken->slot,
+                     .release_value = taken->sequence,
+                     .pixels = place.pixels,
+                     .offset_bytes = place.offset_bytes,
+                     .width = place.width,
+                     .height = place.height,
+                     .info = place.info};
+}
 
 void record_frame_taken(const VulkanDevice &device, VkCommandBuffer commands,
                         const RingFrame &frame) {
@@ -32,15 +102,6 @@ void record_frame_taken(const VulkanDevice &device, VkCommandBuffer commands,
 void record_frame_given_back(const VulkanDevice &device, VkCommandBuffer commands,
                              const RingFrame &frame) {
     record_owner(device, commands, frame, device.queue_family(), VK_QUEUE_FAMILY_EXTERNAL);
-}
-
-Result<void> check_frame_size(const VulkanDevice &device, std::uint32_t width,
-                              std::uint32_t height) {
-    const std::uint32_t limit = device.properties().limits.maxImageDimension2D;
-    if (width > 0 && height > 0 && width <= limit && height <= limit) return {};
-    return make_error(Status::kInvalidArgument,
-                      "frame of {} x {} pixels: both must be between 1 and {}", width, height,
-                      limit);
 }
 
 tessera_tensor frame_tensor(void *data, tessera_memory memory, std::uint32_t width,

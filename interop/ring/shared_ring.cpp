@@ -84,8 +84,13 @@ Result<void> SharedRing::make_room(VkDeviceSize size_bytes) {
     return {};
 }
 
+Result<tessera_tensor> SharedRing::acquire(std::uint32_t width, std::uint32_t height) {
+    if (writer_ != nullptr) return FrameRing::acquire(width, height);
+    return make_error(Status::kInvalidArgument, "shared ring: no device writes to it");
+}
+
 Result<tessera_tensor> SharedRing::begin(std::uint32_t index, std::uint32_t width,
-                                         std::uint32_t height) {
+                                         std::uint32_t height, Place &place) {
     Slot &slot = slots_[index];
     if (auto room = make_room(VkDeviceSize{width} * height * 4); !room) return room.error();
     if (slot.store != store_) {
@@ -93,58 +98,13 @@ Result<tessera_tensor> SharedRing::begin(std::uint32_t index, std::uint32_t widt
         slot.store = store_;
     }
     slot.place = {index, index * store_->slot_bytes, width, height};
-    auto frame = store_->mapping->begin(slot.place, released_value_);
-    if (frame) slot.data = frame->data;
-    return frame;
+    place.pixels = store_->buffer.get();
+    place.offset_bytes = slot.place.offset_bytes;
+    return store_->mapping->begin(slot.place, released_value_);
 }
 
-Result<tessera_tensor> SharedRing::acquire(std::uint32_t width, std::uint32_t height) {
-    if (auto fits = check_frame_size(device_, width, height); !fits) return fits.error();
-    if (writer_ == nullptr) {
-        return make_error(Status::kInvalidArgument, "shared ring: no device writes to it");
-    }
-    const auto index = table_.acquire(ready_value_);
-    if (!index) {
-        return make_error(Status::kBusy, "shared ring: all {} slots are in use",
-                          table_.slot_count());
-    }
-    auto frame = begin(*index, width, height);
-    if (frame) return frame;
-    table_.abandon(*index);
-    return make_error(frame.error().status, "frame of {} x {} pixels: {}", width, height,
-                      frame.error().message);
-}
-
-std::optional<std::uint32_t> SharedRing::slot_of(const tessera_tensor &frame) const {
-    for (std::uint32_t i = 0; i < kRingSlots; ++i) {
-        // The state first: the other fields are the producer's only while it writes.
-        if (table_.state(i) == SlotTable::State::kWriting && slots_[i].data == frame.data) {
-            return i;
-        }
-    }
-    return std::nullopt;
-}
-
-Result<void> SharedRing::publish(const tessera_tensor &frame, const FrameInfo &info) {
-    const auto index = slot_of(frame);
-    if (!index) {
-        return make_error(Status::kInvalidArgument,
-                          "published frame is not one that was acquired from this ring");
-    }
-    Slot &slot = slots_[*index];
-    slot.info = info;
-    // The signal first: should it fail, nobody has seen the frame.
-    auto finished = slot.store->mapping->finish(slot.place, table_.next_sequence());
-    if (!finished) {
-        table_.abandon(*index);
-        return finished;
-    }
-    table_.publish(*index);
-    return {};
-}
-
-void SharedRing::abandon(const tessera_tensor &frame) {
-    if (const auto slot = slot_of(frame)) table_.abandon(*slot);
+Result<void> SharedRing::finish(std::uint32_t index, std::uint64_t sequence) {
+    return slots_[index].store->mapping->finish(slots_[index].place, sequence);
 }
 
 std::optional<RingFrame> SharedRing::take_newest() {
@@ -157,21 +117,11 @@ std::optional<RingFrame> SharedRing::take_newest() {
     if (!released || !produced) return std::nullopt;
     ready_value_ = *produced;
     released_value_ = *released; // before slots become free by it
-    table_.release(*released);
-    const auto taken = table_.take_newest(*produced);
-    if (!taken) return std::nullopt;
-    const Slot &slot = slots_[taken->slot];
-    return RingFrame{.slot = taken->slot,
-                     .release_value = taken->sequence,
-                     .pixels = slot.store->buffer.get(),
-                     .offset_bytes = slot.place.offset_bytes,
-                     .width = slot.place.width,
-                     .height = slot.place.height,
-                     .info = slot.info,
-                     .ready = ready_.get(),
-                     .ready_value = taken->sequence};
+    auto frame = take(*released, *produced);
+    if (!frame) return std::nullopt;
+    frame->ready = ready_.get();
+    frame->ready_value = frame->release_value;
+    return frame;
 }
-
-void SharedRing::drop(const RingFrame &frame) { table_.drop(frame.slot); }
 
 } // namespace tessera

@@ -7,7 +7,6 @@
 
 #include "interop/ring/frame_ring.hpp"
 #include "interop/ring/shared_writer.hpp"
-#include "interop/ring/slot_table.hpp"
 
 #include <array>
 #include <atomic>
@@ -23,8 +22,6 @@ class SharedRing final : public FrameRing {
     // ring; whoever submits waits for the device before the ring goes.
     [[nodiscard]] static Result<std::unique_ptr<SharedRing>> create(const VulkanDevice &device);
     ~SharedRing() override;
-    SharedRing(const SharedRing &) = delete;
-    SharedRing &operator=(const SharedRing &) = delete;
 
     [[nodiscard]] SharedLink link() const { return {&device_, &ready_, &released_}; }
     // [producer] Frames are written by this from now on; there was none before.
@@ -33,18 +30,11 @@ class SharedRing final : public FrameRing {
     // are abandoned, those that never became complete are forgotten, complete ones stay.
     void disconnect();
 
-    // Frames may change size at any time: larger ones come in new memory, and the old goes when the
-    // last slot has left it.
+    // Larger frames come in new memory, and the old goes when the last slot has left it.
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
-    Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
-    void abandon(const tessera_tensor &frame) override;
 
     [[nodiscard]] std::optional<RingFrame> take_newest() override;
-    [[nodiscard]] bool has_frame() const override { return table_.has_ready(); }
-    void drop(const RingFrame &frame) override;
     [[nodiscard]] VkSemaphore release_timeline() const override { return released_.get(); }
-
-    [[nodiscard]] const SlotTable &slots() const { return table_; }
 
   private:
     // kRingSlots slots of one size.
@@ -57,23 +47,22 @@ class SharedRing final : public FrameRing {
     struct Slot {
         std::shared_ptr<Store> store; // what its frame lies in
         FramePlace place;
-        const void *data = nullptr; // of the tensor that was given out
-        FrameInfo info;
     };
     SharedRing(const VulkanDevice &device, SharedTimeline ready, SharedTimeline released)
-        : device_(device), ready_(std::move(ready)), released_(std::move(released)) {}
-    [[nodiscard]] std::optional<std::uint32_t> slot_of(const tessera_tensor &frame) const;
+        : FrameRing(device, "shared ring"), ready_(std::move(ready)),
+          released_(std::move(released)) {}
+    Result<tessera_tensor> begin(std::uint32_t slot, std::uint32_t width, std::uint32_t height,
+                                 Place &place) override;
+    Result<void> finish(std::uint32_t slot, std::uint64_t sequence) override;
+    [[nodiscard]] std::uint64_t complete_upto() const override { return ready_value_; }
     Result<void> make_room(VkDeviceSize size_bytes);
     void leave(std::shared_ptr<Store> &store);
-    Result<tessera_tensor> begin(std::uint32_t index, std::uint32_t width, std::uint32_t height);
 
-    const VulkanDevice &device_;
     // The timelines' values as the renderer saw them last: the producer asks no driver.
     std::atomic<std::uint64_t> ready_value_{0};
     std::atomic<std::uint64_t> released_value_{0};
     SharedTimeline ready_;
     SharedTimeline released_;
-    SlotTable table_{kRingSlots};
     std::mutex writer_mutex_;              // the producer holds it while the writer changes
     std::unique_ptr<SharedWriter> writer_; // the producer's, and so is store_
     std::shared_ptr<Store> store_;         // for new frames

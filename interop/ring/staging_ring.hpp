@@ -3,7 +3,6 @@
 #pragma once
 
 #include "interop/ring/frame_ring.hpp"
-#include "interop/ring/slot_table.hpp"
 #include "vulkan/device.hpp"
 #include "vulkan/memory.hpp"
 
@@ -18,31 +17,16 @@ class StagingRing final : public FrameRing {
     // the device before the ring goes.
     [[nodiscard]] static Result<std::unique_ptr<StagingRing>> create(const VulkanDevice &device);
 
-    // Frames may change size at any time: a slot grows when it is written next.
-    Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
-    Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
-    void abandon(const tessera_tensor &frame) override;
-
     [[nodiscard]] std::optional<RingFrame> take_newest() override;
-    [[nodiscard]] bool has_frame() const override { return table_.has_ready(); }
-    void drop(const RingFrame &frame) override;
     [[nodiscard]] VkSemaphore release_timeline() const override { return release_.get(); }
 
-    [[nodiscard]] const SlotTable &slots() const { return table_; }
-
   private:
-    struct Slot {
-        MappedBuffer buffer;
-        std::uint32_t width = 0;
-        std::uint32_t height = 0;
-        FrameInfo info;
-    };
-    explicit StagingRing(const VulkanDevice &device) : device_(device) {}
-    [[nodiscard]] std::optional<std::uint32_t> slot_of(const tessera_tensor &frame) const;
+    explicit StagingRing(const VulkanDevice &device) : FrameRing(device, "staging ring") {}
+    // A slot grows when it is written next.
+    Result<tessera_tensor> begin(std::uint32_t slot, std::uint32_t width, std::uint32_t height,
+                                 Place &place) override;
 
-    const VulkanDevice &device_;
-    SlotTable table_{kRingSlots};
-    std::array<Slot, kRingSlots> slots_;
+    std::array<MappedBuffer, kRingSlots> buffers_;
     VulkanHandle<VkSemaphore> release_;
 };
 

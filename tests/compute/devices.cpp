@@ -40,7 +40,7 @@ std::vector<DeviceConfig> backend_configs() {
 
 std::vector<DeviceConfig> device_configs() {
     std::vector<DeviceConfig> configs = backend_configs();
-    configs.push_back({kReference, kReference});
+    configs.push_back({kReference, kReference, true});
     return configs;
 }
 

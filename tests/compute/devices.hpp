@@ -14,6 +14,7 @@ namespace tessera::testing {
 struct DeviceConfig {
     std::string name;    // in the names of tests
     std::string backend; // as Compute::open takes it
+    bool in_double = false; // how it computes inside an operation; else in float
 };
 
 std::vector<DeviceConfig> device_configs();

@@ -28,6 +28,8 @@ constexpr bool has_level(int channel, int level) {
     return channel == 0 || level + 1 < kWaveletLevels;
 }
 
+// of_i += step (by_i + by_{i + other}), round the circle. What a step adds depends on the other
+// half only, so subtracting it again undoes the step exactly, whatever its factor.
 void lift_step(std::span<double> of, std::span<const double> by, std::ptrdiff_t other,
                double step) {
     const auto n = static_cast<std::ptrdiff_t>(of.size());
@@ -38,6 +40,10 @@ void lift_step(std::span<double> of, std::span<const double> by, std::ptrdiff_t 
     }
 }
 
+// The filters that the lifting steps amount to. The transform is linear and the same at every pair
+// of samples, so what becomes of a single 1 is all of it: lift a line with a 1 at either sample of
+// the middle pair (or, for the inverse, in either half) and read the taps off around it.
+//
 // Taps of one direction: [sample of a pair, or half][the other][offset in pairs + kRadius].
 using Taps = std::array<std::array<std::array<double, kSide>, 2>, 2>;
 
@@ -61,6 +67,8 @@ Taps taps_of(bool inverse) {
     return taps;
 }
 
+// Both directions in one go, as the product of their taps: a level is a 5 x 5 convolution of pairs
+// with 4 channels in and out, instead of 2 x 4 lifting steps with a pass over memory each.
 // (4, 4, 5, 5). Channel 2 y + x of samples is the sample (y, x) of its four; of bands, low-pass,
 // high in x, high in y, both: as well 2 y + x with y and x saying which half.
 std::vector<float> kernel_of(bool inverse) {
@@ -94,6 +102,10 @@ WaveletPlace wavelet_place(std::int64_t number) {
     return place;
 }
 
+// s are the even, d the odd samples. Twice: predict d from its neighbours and keep the difference,
+// then update s so that it stays a mean:
+//   d_i += a (s_i + s_{i+1})   s_i += b (d_i + d_{i-1})   d_i += c (s_i + s_{i+1})
+//   s_i += e (d_i + d_{i-1})   low = gain s, high = -d / gain
 void lift(std::span<double> samples) {
     const std::size_t n = samples.size() / 2;
     std::vector<double> even(n), odd(n);
@@ -111,6 +123,7 @@ void lift(std::span<double> samples) {
     }
 }
 
+// The same steps backwards, subtracted.
 void unlift(std::span<double> halves) {
     const std::size_t n = halves.size() / 2;
     std::vector<double> even(n), odd(n);
@@ -187,36 +200,24 @@ sdk::View WaveletRun::numbers(std::int64_t first, std::int64_t count) const {
                       count);
 }
 
-// Tokens to the bands of a level; the low-pass comes with the coarsest one.
-void WaveletRun::read_bands(int level) const {
-    const auto factor = 1U << level;
-    const std::int64_t size = std::int64_t{1} << (2 * level);
+// Between the tokens and the bands of a level; the low-pass goes with the coarsest one.
+void WaveletRun::move_bands(int level) const {
+    const sdk::Compute &compute = wavelet_.compute_;
+    const bool to_bands = direction_ == Direction::kSynthesis;
+    const std::int64_t size = std::int64_t{1} << (2 * level); // of a band in a token
     for (int channel = 0; channel < kChannels; ++channel) {
         if (!has_level(channel, level)) continue;
         const std::int64_t start = channel_start(channel);
-        const sdk::View to = sdk::slice(bands_[level], 0, channel, 1);
+        const sdk::View bands = sdk::slice(bands_[level], 0, channel, 1);
         if (level == 0) {
-            wavelet_.compute_.copy(numbers(start, 4), to);
-        } else {
-            wavelet_.compute_.pixel_shuffle(numbers(start + size, 3 * size), factor,
-                                            sdk::slice(to, 3, 1, 3));
+            const sdk::View all = numbers(start, 4);
+            to_bands ? compute.copy(all, bands) : compute.copy(bands, all);
+            continue;
         }
-    }
-}
-
-void WaveletRun::write_bands(int level) const {
-    const auto factor = 1U << level;
-    const std::int64_t size = std::int64_t{1} << (2 * level);
-    for (int channel = 0; channel < kChannels; ++channel) {
-        if (!has_level(channel, level)) continue;
-        const std::int64_t start = channel_start(channel);
-        const sdk::View from = sdk::slice(bands_[level], 0, channel, 1);
-        if (level == 0) {
-            wavelet_.compute_.copy(from, numbers(start, 4));
-        } else {
-            wavelet_.compute_.pixel_unshuffle(sdk::slice(from, 3, 1, 3), factor,
-                                              numbers(start + size, 3 * size));
-        }
+        const sdk::View packed = numbers(start + size, 3 * size);
+        const sdk::View high = sdk::slice(bands, 3, 1, 3);
+        to_bands ? compute.pixel_shuffle(packed, 1U << level, high)
+                 : compute.pixel_unshuffle(high, 1U << level, packed);
     }
 }
 
@@ -239,7 +240,7 @@ void WaveletRun::synthesise(const Unit &unit) const {
     const std::int64_t shape[] = {kChannels, h, w, 4};
     const sdk::View quads =
         sdk::make_view(quads_.view().data, TESSERA_DTYPE_F32, shape, quads_.view().memory);
-    if (unit.first == 0) read_bands(level);
+    if (unit.first == 0) move_bands(level);
     convolve(unit, bands_[level], quads);
     if (!unit.last) return;
     if (level + 1 < kWaveletLevels) {
@@ -274,7 +275,7 @@ void WaveletRun::analyse(const Unit &unit) const {
         }
     }
     convolve(unit, quads, bands_[level]);
-    if (unit.last) write_bands(level);
+    if (unit.last) move_bands(level);
 }
 
 } // namespace tessera::blocks

@@ -79,8 +79,7 @@ class WaveletRun {
     void synthesise(const Unit &unit) const;
     void analyse(const Unit &unit) const;
     void convolve(const Unit &unit, const sdk::View &from, const sdk::View &to) const;
-    void read_bands(int level) const;
-    void write_bands(int level) const;
+    void move_bands(int level) const;
     [[nodiscard]] sdk::View numbers(std::int64_t first, std::int64_t count) const;
 
     const Wavelet &wavelet_;

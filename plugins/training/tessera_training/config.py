@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import UserError
+from .networks.darl import DarlConfig
 from .networks.saim import SaimConfig
 from .networks.texture import TextureConfig, TextureSettings
 from .networks.umd import UmdConfig
@@ -156,7 +157,7 @@ class TextureLossConfig:
 class PixelsConfig:
     """A model on patches of pixels; its shape is in the table with the name of the objective."""
 
-    objective: str = ""  # "umd" or "saim"
+    objective: str = ""  # "darl", "umd" or "saim"
     classes: bool = True  # learn the class of each picture
     label_drop_prob: float = 0.1
 
@@ -200,6 +201,7 @@ class Config:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     generator_training: TrainConfig = field(default_factory=TrainConfig)
     pixels: PixelsConfig = field(default_factory=PixelsConfig)
+    darl: DarlConfig = field(default_factory=DarlConfig)
     umd: UmdConfig = field(default_factory=UmdConfig)
     saim: SaimConfig = field(default_factory=SaimConfig)
     pixels_training: TrainConfig = field(default_factory=TrainConfig)  # without minutes or steps: no such model

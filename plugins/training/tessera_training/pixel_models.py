@@ -14,9 +14,12 @@ from torch import nn
 
 from .errors import UserError
 from .files import safetensors_io
+from .networks import darl
 from .networks.blocks import patchify, unpatchify
+from .networks.darl import Darl, DarlConfig
 from .networks.saim import Saim, SaimConfig
 from .networks.umd import Umd, UmdConfig, from_flax, to_flax, visible_tokens
+from .objectives.darl import DarlObjective
 from .objectives.saim import SaimObjective
 from .objectives.umd import UmdObjective
 
@@ -38,13 +41,24 @@ class Kind:
     redraw: Callable[[Any, torch.Tensor], torch.Tensor]  # what it makes of half hidden pictures
 
 
-def _load_saim(tensors: Tensors, config: SaimConfig) -> Saim:
-    model = Saim(config)
+def _filled(model: Any, tensors: Tensors) -> Any:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(str(error)) from error
     return model
+
+
+def _encode_darl(model: Darl, images: torch.Tensor) -> torch.Tensor:
+    patches = darl.cut(images, model.config.patch_size)[:, model.order]
+    return model.encode(patches, model.no_class(len(images)))[:, 1:].mean(1)
+
+
+def _redraw_darl(model: Darl, images: torch.Tensor) -> torch.Tensor:
+    """Every patch as it is expected from those before it."""
+    patches = darl.cut(images, model.config.patch_size)[:, model.order]
+    made = model.head_linear(model.conditions(patches[:, :-1], model.no_class(len(images))))
+    return darl.join(made[:, model.order.argsort()], model.config)
 
 
 def _encode_umd(model: Umd, images: torch.Tensor) -> torch.Tensor:
@@ -79,13 +93,19 @@ def _redraw_saim(model: Saim, images: torch.Tensor) -> torch.Tensor:
 
 
 KINDS = {
+    "darl": Kind("org.tessera.darl", DarlConfig,
+                 lambda config, size, classes: dataclasses.replace(config, height=size, width_px=size,
+                                                                   num_classes=classes),
+                 Darl, DarlObjective, lambda model: model.state_dict(),
+                 lambda tensors, config: _filled(Darl(config), tensors), _encode_darl, _redraw_darl),
     "umd": Kind("org.tessera.umd", UmdConfig,
                 lambda config, size, classes: dataclasses.replace(config, img_size=size, num_classes=classes or None),
                 Umd, UmdObjective, lambda model: to_flax(model.state_dict(), model.config), from_flax, _encode_umd,
                 _redraw_umd),
     "saim": Kind("org.tessera.saim", SaimConfig,
                  lambda config, size, classes: dataclasses.replace(config, img_size=size, class_num=classes or None),
-                 Saim, SaimObjective, lambda model: model.state_dict(), _load_saim, _encode_saim, _redraw_saim),
+                 Saim, SaimObjective, lambda model: model.state_dict(),
+                 lambda tensors, config: _filled(Saim(config), tensors), _encode_saim, _redraw_saim),
 }
 
 

@@ -8,6 +8,11 @@
 
 namespace tessera::blocks {
 
+// A chain of `count` steps runs through the times that respace_to keeps for it, and a time's
+// embedding depends on nothing else: the times of all chains that the run may need are embedded
+// once, each distinct one in a row, and `prepare` gathers the rows of one chain. Guidance holds
+// where a time's share of the trained ones, t / (T - 1), lies in the interval: both are known now,
+// so that a set only looks them up.
 DenoiseTables::DenoiseTables(const sdk::Compute &compute, const TokenHead &head,
                              const DiffusionSettings &settings, std::span<const int> counts)
     : compute_(compute) {

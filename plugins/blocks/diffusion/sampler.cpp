@@ -33,7 +33,10 @@ void add_noise(tessera_reverse_step &step, double deviation, double temperature)
 
 tessera_reverse_step ancestral_step(const NoiseTables &tables, int i, double temperature,
                                     Prediction prediction) {
-    // x0 = a x - b eps; mean = c1 x0 + c2 x; logvar = f log(beta) + (1 - f) bound, f = (v + 1) / 2
+    // The posterior of the step, given the x0 that the model means (arXiv 2006.11239, equation 7):
+    // x0 = a x - b eps; mean = c1 x0 + c2 x = (c1 a + c2) x - c1 b eps. Its logarithmic variance
+    // lies between that of the posterior and log(beta), where the model puts it (arXiv 2102.09672,
+    // equation 15): logvar = f log(beta) + (1 - f) posterior, f = (v + 1) / 2, linear in v.
     const double c1 = tables.posterior_mean_coef1[i];
     const double c2 = tables.posterior_mean_coef2[i];
     const double log_beta = std::log(tables.betas[i]);
@@ -61,7 +64,9 @@ std::vector<tessera_reverse_step> ancestral_steps(const NoiseTables &tables, dou
 
 tessera_reverse_step ddim_step(const NoiseTables &tables, int i, double eta, double temperature,
                                Prediction prediction) {
-    // x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise, x0 = (x - sigma eps) / alpha
+    // x' = alpha' x0 + sqrt(sigma'^2 - s^2) eps + s noise, x0 = (x - sigma eps) / alpha (arXiv
+    // 2010.02502, equation 12); by x and eps: alpha' / alpha x + (sqrt(...) - alpha' sigma / alpha)
+    // eps.
     const double now = tables.alphas_cumprod[i];
     const double next = tables.alphas_cumprod_prev[i];
     const double s = eta * std::sqrt((1.0 - next) / (1.0 - now)) * std::sqrt(1.0 - now / next);

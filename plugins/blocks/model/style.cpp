@@ -166,7 +166,11 @@ Style exact_style(std::span<const float> tokens, std::span<const std::uint8_t> u
         mean[c] = sum[c] / std::max(count, 1.0);
         raw[static_cast<std::size_t>(c)] = static_cast<float>(mean[c]);
     }
-    // Products of the channels' numbers, over all tokens: what the weights are ratios of.
+    // What of Co follows Y, and of Cg follows Y and the rest of Co, by least squares, one after the
+    // other: Co = a1 Y + Co', Cg = a2 Y + a3 Co' + Cg', with
+    //   a1 = <Co, Y> / <Y, Y>, a2 = <Cg, Y> / <Y, Y>, a3 = <Cg, Co'> / <Co', Co'>,
+    //   <Co', Co'> = <Co, Co> - 2 a1 <Co, Y> + a1^2 <Y, Y>, <Cg, Co'> = <Cg, Co> - a1 <Cg, Y>.
+    // The floors keep ratios of almost nothing small.
     double yy = 0, co_y = 0, cg_y = 0, co_co = 0, cg_co = 0;
     for_each_token(tokens, used, [&](const float *x) {
         for (std::int64_t i = 0; i < kChroma; ++i) {

@@ -73,6 +73,11 @@ __device__ void load_tile(const Heads &from, std::int64_t image, std::int64_t he
 
 // One query in a warp: its maximum, sum and weighted values so far. Lane l holds the columns
 // l, l + 32, ... of the values.
+//
+// After some keys, m = max s_j, S = sum of exp(s_j - m), V = sum of exp(s_j - m) v_j. A tile whose
+// scores reach m' > m multiplies S and V by exp(m - m') first, which puts all terms on the new
+// maximum; after the last tile V / S is softmax(s) v, though the row of scores was never whole. A
+// query that has seen no key yet has m = -infinity and S = V = 0, which exp(-infinity) = 0 keeps.
 template <int Columns>
 struct Running {
     float maximum = -INFINITY;

@@ -13,6 +13,10 @@ struct Attention {
     static constexpr int kLanes = S::kLanes;
     static constexpr float kHidden = -__builtin_inff();
 
+    // exp(s_j - top) over the scores s_j, with top the largest; returns 1 / sum. Taking top off
+    // changes no probability, keeps exp in [0, 1] and makes one of the terms 1, so that the sum
+    // cannot be 0. The factor goes to the output, (sum of e_j v_j) / sum: one product a column of
+    // the values, not one a key. Where every key is hidden there is no largest: all is zero.
     static float softmax(float *scores, std::int64_t keys, const KeyFilter &filter) {
         hide(scores, keys, filter);
         F max = S::set1(kHidden);

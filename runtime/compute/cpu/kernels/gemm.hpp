@@ -3,6 +3,14 @@
 // A panel is four vectors wide. Few rows take all four at once, as one stream of weights with
 // enough independent sums; more rows take two vectors at a time and keep up to S::kMaxRows rows of
 // sums in registers. The inner index runs over its full length, so sums leave the registers once.
+//
+// Why these sizes: R rows of V vectors take R V registers for sums, V for weights and one for the
+// element of A that is spread over a vector. Every weight serves R rows and every such element V
+// vectors: R + V loads for R V products. AVX2 has 16 registers, so 6 x 2 + 2 + 1 = 15; its 8 loads
+// a step take less time than its 12 products, and two products a cycle that take 4 or 5 cycles each
+// need 8 to 10 independent sums, of which there are 12. AVX-512 has 32, so 13 x 2 + 2 + 1 = 29. A
+// single row is bound by the stream of weights instead, whatever the tile: it takes all 4 vectors
+// to have 4 sums.
 #pragma once
 
 #include "compute/cpu/gemm.hpp"

@@ -32,7 +32,9 @@ struct NormLoops {
     using F = typename S::F;
 
     // Corrected two-pass statistics (Chan, Golub, LeVeque 1983): what the rounded mean misses is
-    // measured in the second pass and taken off again.
+    // measured in the second pass and taken off again. With d = x - m, m the rounded mean, the true
+    // mean is m + mean(d) and the variance mean(d^2) - mean(d)^2: nothing large cancels, as d is
+    // about the deviation, however far x is from 0.
     static void layer_norm(const float *x, const float *gamma, const float *beta,
                            std::int64_t width, float epsilon, float *out) {
         const float count = static_cast<float>(width);

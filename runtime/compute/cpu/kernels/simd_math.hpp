@@ -7,6 +7,10 @@
 namespace tessera::cpu {
 
 // e^x = mantissa * 2^power, power integral; |x| < 90.
+//
+// x = n ln 2 + r with n = round(x / ln 2), so that |r| <= ln 2 / 2 and e^x = 2^n e^r. ln 2 is taken
+// off in two parts (Cody and Waite 1980): 0.693359375 has 9 bits, so n times it is exact and r
+// loses nothing; the rest, -2.12e-4, corrects it. e^r = 1 + r + r^2 p(r) with p of degree 5.
 template <class S>
 struct ExpParts {
     typename S::F mantissa;

@@ -7,6 +7,18 @@
 
 namespace tessera::cpu {
 
+// In one dimension, four outputs of three taps: y_j = sum over k of d_{j + k} g_k, 12 products. As
+// a product of polynomials, known by its values at six points p (0, +-a, +-b and infinity), it
+// takes one product a point: y = A^T [(G g) * (B^T d)] with
+//     G g     at p: g(p) / prod of (p - q) over the other finite points q, g(x) = g0 + g1 x + g2
+//     x^2;
+//             at infinity: g2
+//     B^T d   at p: prod of (x - q) over the other finite points q, with d_i in the place of x^i;
+//             at infinity: the same over all of them
+//     A^T m   y_j = sum over finite p of p^j m_p, and m at infinity added to y_3
+// With a^2 = 1/2 and b^2 = 2 the denominators are 1 at 0, -3/2 at +-a and 6 at +-b, and the factors
+// below follow. In two dimensions the same is done along columns, then along rows: 6 x 6 products
+// for 4 x 4 outputs instead of 144.
 template <class S>
 struct Winograd {
     using F = typename S::F;

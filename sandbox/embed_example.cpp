@@ -83,7 +83,7 @@ Result<void> watch(Engine &engine) {
 }
 
 // The first device that will do; an engine has its own taste. The same for its features: it sets
-// what it needs beside what Tessera does.
+// what it needs on top of what Tessera does.
 Result<void> make_device(Engine &engine) {
     std::uint32_t count = 1;
     if (vkEnumeratePhysicalDevices(engine.instance, &count, &engine.physical) < 0 || count == 0) {

@@ -1,5 +1,5 @@
 // What the known tokens around a position say of it, for models with a `local_kernel`: a context
-// that the decoder sees beside what the encoder made of them. One convolution on the torus of
+// that the decoder sees next to what the encoder made of them. One convolution on the torus of
 // tokens, in which the mean of the known tokens stands for the unknown ones.
 #pragma once
 

@@ -207,7 +207,7 @@ void Towers::plan_decoder() {
                       10.0 * static_cast<double>(wanted_rows()) * width});
 }
 
-// The products and attentions of the units above; the rest is small beside them.
+// The products and attentions of the units above; the rest is small next to them.
 double Towers::flops(std::int64_t known, std::int64_t wanted) const {
     const auto entries = static_cast<double>(batch_);
     const auto seen = static_cast<double>(buffer_ + known); // of an entry

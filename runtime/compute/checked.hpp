@@ -2,10 +2,10 @@
 // wrong with it becomes an error that names the operation and the operand. It changes no result,
 // hides no failure of the wrapped compute and needs no thread of its own.
 //
-// Checked beside the operands of operands.hpp: memory kind of every tensor; overlap of outputs with
-// inputs, except where compute.h allows working in place; packed weights used by the operation they
-// were packed for; release of what was never allocated; two threads at once; a struct_size of zero;
-// and, while `set_stepping(true)`, any allocate, release, pack_* or chain create or destroy.
+// Checked as well as the operands of operands.hpp: memory kind of every tensor; overlap of outputs
+// with inputs, except where compute.h allows working in place; packed weights used by the operation
+// they were packed for; release of what was never allocated; two threads at once; a struct_size of
+// zero; and, while `set_stepping(true)`, any allocate, release, pack_* or chain create or destroy.
 // A failure follows the contract of compute.h: logged, sticky, returned by `synchronize`.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Commands that are recorded anew for every submission, and the barriers between them.
+// Commands that are recorded again for every submission, and the barriers between them.
 #pragma once
 
 #include "core/result.hpp"

@@ -125,7 +125,7 @@ Result<void> App::open_graphics() {
     if (auto made = assign(ring_, LiveRing::create(*device_, options_.make_writer)); !made)
         return made;
     if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
-    if (auto made = assign(beside_, Pane::create(*device_, pass)); !made) return made;
+    if (auto made = assign(pinned_pane_, Pane::create(*device_, pass)); !made) return made;
     recorded_ = std::make_unique<RecordingTarget>(*ring_, PlayControl::kBytes);
     material_ =
         std::make_unique<MaterialWorker>(*instance_, options_.device, PlanCache::default_folder());
@@ -336,7 +336,7 @@ PanelContext App::panel_context() {
     context.graphics_device = device_->properties().deviceName;
     context.scale = scale_;
     context.to_pixels = pixels_per_unit();
-    std::tie(context.region, context.beside_region) = halves();
+    std::tie(context.region, context.pinned_region) = halves();
     return context;
 }
 
@@ -440,7 +440,7 @@ Result<void> App::choose_pinned_picture() {
     const RunRecord *const run = editor_->pinned();
     const RunStep *const step = editor_->pinned_step();
     if (step == nullptr || !editor_->fetch_pinned()) return {};
-    return beside_->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
+    return pinned_pane_->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
 }
 
 // A clear costs nothing; blending the panel's background over every pixel does, without a GPU.
@@ -454,7 +454,7 @@ void App::clear_panel(VkCommandBuffer commands, float width) const {
 }
 
 ViewRegion App::region() const {
-    // The panel's width is in window units; the picture gets the pixels beside it.
+    // The panel's width is in window units; the picture gets the pixels next to it.
     const VkExtent2D pixels = extent();
     const float to_pixels = pixels_per_unit();
     const auto width = static_cast<float>(pixels.width);
@@ -464,7 +464,7 @@ ViewRegion App::region() const {
     return {left, 0, width - left, height - below};
 }
 
-// Beside a pinned picture there is half the room; a line of pixels stays free between them.
+// Next to a pinned picture there is half the room; a line of pixels stays free between them.
 std::pair<ViewRegion, ViewRegion> App::halves() const {
     const ViewRegion all = region();
     const bool two = editor_ != nullptr && editor_->pinned() != nullptr && !canvas_->is_on();
@@ -486,7 +486,8 @@ Scene App::scene() {
         scene.look.tiles = 1;
         scene.look.shadow_radius = 0;
     } else if (editor_->pinned() != nullptr) {
-        scene.beside = ScenePicture{&beside_->view(), &beside_->ring(), second, transform_};
+        scene.pinned =
+            ScenePicture{&pinned_pane_->view(), &pinned_pane_->ring(), second, transform_};
     }
     scene.overlay = [this, left = region().x](VkCommandBuffer commands) {
         clear_panel(commands, left);

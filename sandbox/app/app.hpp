@@ -139,7 +139,7 @@ class App {
     std::unique_ptr<Offscreen> offscreen_;
     std::unique_ptr<LiveRing> ring_; // what the generator makes
     std::unique_ptr<Pane> pane_;
-    std::unique_ptr<Pane> beside_;              // the pinned run
+    std::unique_ptr<Pane> pinned_pane_;         // the pinned run
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
     std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<MaterialWorker> material_;

@@ -17,7 +17,7 @@ void describe_play(CLI::App &cli, AppOptions &options) {
     cli.add_flag("--loop", options.play.loop, "Play again when a picture is finished");
     cli.add_flag("!--idle", options.play_at_start, "Do not play at the start");
     tessera::add_number(cli, "--budget", options.play.step_budget_ms, 0.5F, 1000.0F,
-                        "How long the generator works before it looks for news, ms");
+                        "How long the generator works before it looks for changes, ms");
 }
 
 void describe_window(CLI::App &cli, AppOptions &options) {
@@ -36,7 +36,8 @@ void describe_window(CLI::App &cli, AppOptions &options) {
     tessera::add_number(cli, "--scale", options.scale, 0.5F, 4.0F,
                         "Size of the panel; default: the monitor's")
         ->group("Window");
-    cli.add_flag("--validation", options.validation, "Vulkan validation layers; a message fails")
+    cli.add_flag("--validation", options.validation,
+                 "Turn Vulkan's validation layers on; any message is a failure")
         ->group("Window");
     tessera::add_number(cli, "--frame-limit,--frames", options.frame_limit, 0,
                         std::numeric_limits<std::uint64_t>::max(), "Exit after so many frames")
@@ -48,7 +49,9 @@ void describe_window(CLI::App &cli, AppOptions &options) {
     tessera::add_number(cli, "--screenshot-step", options.screenshot_step, 0,
                         std::numeric_limits<std::uint32_t>::max(), "... or at this step already")
         ->group("Window");
-    cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot)->group("Window");
+    cli.add_flag("--exit-after-screenshot", options.exit_after_screenshot,
+                 "Exit when it is written")
+        ->group("Window");
     cli.add_option("--script", options.script, "Replay user actions from a JSON file, offscreen")
         ->type_name("FILE.json")
         ->group("Window");
@@ -88,7 +91,7 @@ int run(AppOptions options) {
     const auto ran = (*app)->run();
     if (!ran) return fail(ran.error().message);
     if (validation && !(*app)->validation_messages().empty()) {
-        return fail("the validation layers had something to say");
+        return fail("the validation layers reported something, see above");
     }
     return 0;
 }
@@ -104,7 +107,7 @@ int main(int argc, char **argv) {
     tessera::add_common_options(cli, options);
     describe_play(cli, options);
     describe_window(cli, options);
-    cli.add_flag("--list-devices", list_devices, "Print the Vulkan devices and end");
+    cli.add_flag("--list-devices", list_devices, "Show the Vulkan devices and exit");
     cli.add_option("--trace", trace, "Write time spans of all threads, for Perfetto")
         ->type_name("FILE.json");
     cli.footer(tessera::script_help());

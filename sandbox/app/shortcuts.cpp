@@ -71,7 +71,7 @@ constexpr std::array kShortcuts{
              [](C c) { c.state->show_latents = !c.state->show_latents; }},
     Shortcut{GLFW_KEY_D, false, false, "D", "Next map of the material in the picture's place",
              [](C c) { next_material_map(c.state->material); }},
-    Shortcut{GLFW_KEY_K, false, false, "K", "Pin this run beside the next ones, or let it go",
+    Shortcut{GLFW_KEY_K, false, false, "K", "Pin this run next to the new ones, or let it go",
              [](C c) { pin_or_unpin(*c.editor); }},
     Shortcut{GLFW_KEY_T, false, false, "T", "Tiled, three by three",
              [](C c) { c.look->tiles = c.look->tiles > 1 ? 1 : 3; }},

@@ -75,7 +75,7 @@ ParsedOptions parse_options(int argc, const char *const *argv) {
                "Images to generate (of each class)");
     add_number(app, "--batch", options.batch, 1, kMaxCount, "Images to generate at once");
     app.add_flag("--all-classes", options.all_classes, "One run for every class");
-    app.add_flag("--list", options.list, "Plugins, their parameters, and models; then leave");
+    app.add_flag("--list", options.list, "Show plugins, their parameters and models, and exit");
     add_input_options(app, options);
     add_output_options(app, options);
     if (const auto code = parse_command_line(app, argc, argv)) return {std::nullopt, *code};

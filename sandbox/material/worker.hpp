@@ -1,4 +1,4 @@
-// The maps of what the view shows, made beside the frame loop: a thread of low priority with a
+// The maps of what the view shows, made next to the frame loop: a thread of low priority with a
 // Vulkan device of its own, so that neither planning nor a slow device holds up a frame. What is
 // asked for replaces what was asked for before; exports are all done. The functions are the control
 // thread's.

@@ -48,9 +48,9 @@ constexpr Choice kTools[] = {
     {"Probe", "A click shows how that token was denoised, step by step (I)."}};
 constexpr Tool kToolValues[] = {Tool::kHand, Tool::kBrush, Tool::kRectangle, Tool::kProbe};
 constexpr Choice kPaints[] = {
-    {"Regenerate", "Painted tokens are made anew by the next run; all others stay exactly as they "
+    {"Regenerate", "Painted tokens are made again by the next run; all others stay exactly as they "
                    "are (X)"},
-    {"Lock", "Locked tokens stay. Without tokens to regenerate, everything else is made anew (X)"},
+    {"Lock", "Locked tokens stay. Without tokens to regenerate, everything else is made again (X)"},
     {"Erase", "Takes marks away (X)"}};
 constexpr Mark kPaintValues[] = {Mark::kRegenerate, Mark::kLocked, Mark::kNone};
 
@@ -159,7 +159,7 @@ void draw_edit_section(const PanelContext &context) {
     if (!editor.can_mark()) return;
     std::string title = "Edit";
     if (!editor.marks().empty()) {
-        title += fmt::format(": {} of {} tokens anew", editor.wanted_count(),
+        title += fmt::format(": {} of {} tokens again", editor.wanted_count(),
                              editor.marks().columns() * editor.marks().rows());
     }
     if (!panel_fold((title + "###edit").c_str(), true)) return;

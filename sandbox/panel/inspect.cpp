@@ -1,5 +1,5 @@
 // Looking inside: latents in the picture's place, how one token was denoised, and a pinned run
-// beside the shown one.
+// next to the shown one.
 #include "host/edit/run_difference.hpp"
 #include "sandbox/panel/panel.hpp"
 
@@ -167,7 +167,7 @@ void draw_comparison(const PanelContext &context) {
     }
     ImDrawList &list = *ImGui::GetBackgroundDrawList();
     draw_caption(list, context, context.region, comparison.shown);
-    draw_caption(list, context, context.beside_region, "pinned: " + comparison.pinned);
+    draw_caption(list, context, context.pinned_region, "pinned: " + comparison.pinned);
 }
 
 } // namespace tessera

@@ -1,5 +1,5 @@
-// The panel beside the picture: which sections there are and in what order. Sections show state and
-// call PlayControl; they hold no rules.
+// The panel next to the picture: which sections there are and in what order. Sections show state
+// and call PlayControl; they hold no rules.
 #pragma once
 
 #include "host/edit/duration_stats.hpp"
@@ -81,7 +81,7 @@ struct PanelContext {
     float scale = 1;          // of the user interface
     float to_pixels = 1;      // pixels of the target per unit of the interface
     ViewRegion region;        // of the picture, pixels of the target
-    ViewRegion beside_region; // of the pinned picture; empty when there is none
+    ViewRegion pinned_region; // of the pinned picture; empty when there is none
 };
 
 [[nodiscard]] float panel_width(float scale);

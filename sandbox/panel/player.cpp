@@ -89,7 +89,7 @@ void draw_progress(const PlayerState &state) {
         text = "Failed";
         break;
     }
-    // The bar is thin and the words are beside it: text over a moving edge is hard to read.
+    // The bar is thin and the words are next to it: text over a moving edge is hard to read.
     const ImVec2 size{ImGui::GetContentRegionAvail().x, 4};
     ImGui::ProgressBar(std::clamp(fraction, 0.0F, 1.0F), size, "");
     ImGui::TextUnformatted(text.c_str());

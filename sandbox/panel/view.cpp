@@ -58,7 +58,7 @@ void draw_view_section(const PanelContext &context) {
     ImGui::SameLine(0, kGap);
     bool tiled = look.tiles > 1;
     if (ImGui::Checkbox("Tiled", &tiled)) look.tiles = tiled ? 3 : 1;
-    panel_tooltip("The picture beside itself, three by three: seams show (T)");
+    panel_tooltip("The picture next to itself, three by three: seams show (T)");
     ImGui::SameLine(0, kGap);
     ImGui::Checkbox("Checker", &look.checker);
     panel_tooltip("A checkerboard behind the picture instead of grey (C)");
@@ -93,7 +93,7 @@ void handle_view_input(const PanelContext &context) {
     const ViewRegion &region = context.region;
     const Point mouse{io.MousePos.x * context.to_pixels, io.MousePos.y * context.to_pixels};
     const bool painting = context.editor->in_stroke();
-    if (painting && handle_tool_input(context, mouse)) return; // also beside the picture
+    if (painting && handle_tool_input(context, mouse)) return; // also outside the picture
     if (io.WantCaptureMouse) return;
     const bool inside = mouse.x >= region.x && mouse.y >= region.y &&
                         mouse.x < region.x + region.width && mouse.y < region.y + region.height;

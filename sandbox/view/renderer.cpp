@@ -154,9 +154,9 @@ void Renderer::record_pass(VkCommandBuffer commands, const RenderTarget &target,
     const VolkDeviceTable &vk = device_.table();
     vk.vkCmdBeginRenderPass(commands, &info, VK_SUBPASS_CONTENTS_INLINE);
     draw_picture(commands, target.extent, *scene.view, scene.region, *scene.transform, scene.look);
-    if (scene.beside) {
-        ViewTransform transform = scene.beside->transform;
-        draw_picture(commands, target.extent, *scene.beside->view, scene.beside->region, transform,
+    if (scene.pinned) {
+        ViewTransform transform = scene.pinned->transform;
+        draw_picture(commands, target.extent, *scene.pinned->view, scene.pinned->region, transform,
                      scene.look);
     }
     if (scene.overlay) {
@@ -175,8 +175,8 @@ Result<void> Renderer::draw(const RenderTarget &target, const Scene &scene,
     auto read = update(*commands, *scene.view, scene.ring);
     if (!read) return read.error();
     frames[0] = *read;
-    if (scene.beside) {
-        read = update(*commands, *scene.beside->view, scene.beside->ring);
+    if (scene.pinned) {
+        read = update(*commands, *scene.pinned->view, scene.pinned->ring);
         if (!read) {
             if (frames[0]) frames[0]->ring->drop(frames[0]->frame);
             return read.error();

@@ -22,7 +22,7 @@ struct RenderTarget {
     VkExtent2D extent{};
 };
 
-// A picture beside the first one, drawn with the same look.
+// A picture next to the first one, drawn with the same look.
 struct ScenePicture {
     View *view = nullptr;
     FrameRing *ring = nullptr; // nullptr: the view keeps its picture
@@ -37,7 +37,7 @@ struct Scene {
     ViewRegion region;         // of the view
     ViewTransform *transform = nullptr;
     ViewLook look;
-    std::optional<ScenePicture> beside;
+    std::optional<ScenePicture> pinned;
     std::function<void(VkCommandBuffer)> overlay; // inside the same pass; empty: none
 };
 

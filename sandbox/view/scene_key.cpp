@@ -56,9 +56,9 @@ std::uint64_t scene_key(const Scene &scene, const ImDrawData *interface) {
     Key key;
     add_place(key, scene.region, *scene.transform, scene.look.tiles);
     add_look(key, scene.look);
-    key.add(scene.beside.has_value());
-    if (scene.beside) {
-        add_place(key, scene.beside->region, scene.beside->transform, scene.look.tiles);
+    key.add(scene.pinned.has_value());
+    if (scene.pinned) {
+        add_place(key, scene.pinned->region, scene.pinned->transform, scene.look.tiles);
     }
     if (interface == nullptr) return key.value();
     key.add(interface->DisplaySize.x, interface->DisplaySize.y, interface->FramebufferScale.x);
@@ -76,7 +76,7 @@ std::uint64_t scene_key(const Scene &scene, const ImDrawData *interface) {
 
 bool has_new_picture(const Scene &scene) {
     if (scene.ring != nullptr && scene.ring->has_frame()) return true;
-    return scene.beside && scene.beside->ring != nullptr && scene.beside->ring->has_frame();
+    return scene.pinned && scene.pinned->ring != nullptr && scene.pinned->ring->has_frame();
 }
 
 } // namespace tessera

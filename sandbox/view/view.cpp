@@ -302,9 +302,9 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
     const float square = look.checker ? look.checker_size : 0;
     // The picture and its copies round it.
     const auto tiles = static_cast<float>(look.tiles);
-    const float beside = (tiles - 1) / 2;
-    const Point all_origin{origin.x - beside * picture_width * scale,
-                           origin.y - beside * picture_height * scale};
+    const float around = (tiles - 1) / 2;
+    const Point all_origin{origin.x - around * picture_width * scale,
+                           origin.y - around * picture_height * scale};
     const Point all_size{tiles * picture_width * scale, tiles * picture_height * scale};
     const Constants constants{{ground.red, ground.green, ground.blue, 1},
                               {other.red, other.green, other.blue, square},

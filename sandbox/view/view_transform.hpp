@@ -34,7 +34,7 @@ class ViewTransform {
         picture_ = {width, height};
     }
 
-    // How often the picture stands beside and above itself; odd, the picture is the middle one.
+    // How often the picture is repeated across and down; odd, the picture is the middle one.
     void set_tiles(int tiles) { tiles_ = static_cast<float>(tiles); }
 
     // Shows the whole picture, and goes on doing so when region or picture change. `whole_pixels`
@@ -139,9 +139,9 @@ class ViewTransform {
     }
     // The middle of the region never leaves the pictures: they cannot be lost.
     void keep_in_sight() {
-        const float beside = (tiles_ - 1) / 2; // copies on each side
-        centre_ = {std::clamp(centre_.x, -beside * picture_.x, (beside + 1) * picture_.x),
-                   std::clamp(centre_.y, -beside * picture_.y, (beside + 1) * picture_.y)};
+        const float around = (tiles_ - 1) / 2; // copies on each side
+        centre_ = {std::clamp(centre_.x, -around * picture_.x, (around + 1) * picture_.x),
+                   std::clamp(centre_.y, -around * picture_.y, (around + 1) * picture_.y)};
     }
 
     ViewRegion region_;

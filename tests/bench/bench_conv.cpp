@@ -1,4 +1,4 @@
-// conv2d and group_norm of the CPU backend at the autoencoder's sizes, beside oneDNN in the same
+// conv2d and group_norm of the CPU backend at the autoencoder's sizes, next to oneDNN in the same
 // run. Prints medians and the spread between the quartiles; ratios above 1 mean that ours is
 // faster. Arguments: [threads (1)] [repetitions (7)] [largest side (128)].
 #include "compute/registry.hpp"

@@ -1,5 +1,5 @@
 // bench_cuda: milliseconds, launches and parts of whole MAR images (64 x 100 with guidance by
-// default) of a published shape with made-up weights, on one backend. gpu.sh runs it beside
+// default) of a published shape with made-up weights, on one backend. gpu.sh runs it next to
 // PyTorch.
 #include "golden/synthetic.hpp"
 

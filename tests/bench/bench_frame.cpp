@@ -1,5 +1,5 @@
 // Frame times of the window with generation off, on and off again, in one run. The middle part over
-// the outer two is what a user feels of a generator that works beside the frame loop.
+// the outer two is what a user feels of a generator that works next to the frame loop.
 //   bench_frame [--seconds 8] [--model NAME | --plugin PLUGIN] [--threads N] [--set key=value]
 // Needs a display: tests/view/under_xvfb.sh bench_frame. With --offscreen it needs none, but then
 // nothing is presented. Exit code 77 when there is neither display nor Vulkan device.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in under eight minutes: builds, tests labelled gpu, compute-sanitizer,
-# then whole MAR images of three shapes beside PyTorch on the same device.
+# then whole MAR images of three shapes next to PyTorch on the same device.
 # Usage: gpu.sh [BUILD_DIR]   An existing build is used as it is; default: a new one in build/gpu.
 # Exit status: 0 all passed, 1 a test failed, 77 no device (what could be done without one was done).
 set -uo pipefail
@@ -100,7 +100,7 @@ else
       echo "       device memory: $((peak - before)) MiB"
     done
   done
-  # The denoiser as graphs, beside the persistent kernel above: which of the two wins where.
+  # The denoiser as graphs, next to the persistent kernel above: which of the two wins where.
   for shape in base large; do
     for batch in 1 8; do
       within 60 "$build/bin/bench_cuda" --shape "$shape" --batch "$batch" --backend cuda:denoise_graphs=1 ||

@@ -76,7 +76,7 @@ TEST_F(GenerateModel, FillsTheMaskedPart) {
     Image mask{whole->width, whole->height, 1, {}};
     mask.pixels.resize(std::size_t{mask.width} * mask.height);
     for (std::size_t i = 0; i < mask.pixels.size(); ++i) {
-        mask.pixels[i] = i % mask.width < mask.width / 2 ? 255 : 0; // the left half is made anew
+        mask.pixels[i] = i % mask.width < mask.width / 2 ? 255 : 0; // the left half is made again
     }
     ASSERT_TRUE(write_image(folder_.path() / "mask.png", mask));
     const auto filled = run({"-m", kModel.string(), "--class", "grass", "--steps", "4", "--init",

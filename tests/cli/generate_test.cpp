@@ -322,7 +322,7 @@ TEST_F(Generate, ALimitOnFileSizesLeavesWhatWasThere) {
     EXPECT_EQ(test::read_text(at("a.png")), "old");
 }
 
-// A file system of one page beside the folder, gone when the test ends.
+// A file system of one page next to the folder, gone when the test ends.
 class SmallDisk {
   public:
     explicit SmallDisk(fs::path path) : path_(std::move(path)) {

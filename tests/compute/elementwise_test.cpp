@@ -137,7 +137,7 @@ TEST_P(ElementwiseTest, ActivationsEqualReference) {
         const DeviceTensor out(device(), given.shape);
         device().activate(&device(), x.view(), kind, out.view());
         const Array want = reference::activate(given, kind);
-        Array size = given; // errors are relative to |x|, as the factor beside it is in [0, 1]
+        Array size = given; // errors are relative to |x|, as the other factor is in [0, 1]
         for (double &value : size.values) value = std::abs(value);
         expect_close(out.download(), want, &size, 6e-7, 1e-30, "activate");
         device().activate(&device(), x.view(), kind, x.view());

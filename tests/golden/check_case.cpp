@@ -172,7 +172,7 @@ Values<float> one_of(const Values<float> &values, std::int64_t index) {
     return one;
 }
 
-std::string beside(const CaseFile &file, const std::string &name) {
+std::string next_to(const CaseFile &file, const std::string &name) {
     return (std::filesystem::path(file.path()).parent_path() / name).string();
 }
 

@@ -107,6 +107,6 @@ void check_by_kind(const CaseContext &context, const CaseFile &file, Report &rep
 [[nodiscard]] Values<float> one_of(const Values<float> &values, std::int64_t index);
 
 // `name` next to the case file.
-[[nodiscard]] std::string beside(const CaseFile &file, const std::string &name);
+[[nodiscard]] std::string next_to(const CaseFile &file, const std::string &name);
 
 } // namespace tessera::golden

@@ -134,7 +134,7 @@ void check_codec(const CaseContext &context, const CaseFile &file, Report &repor
 
 void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &report) {
     const std::string codec_path =
-        context.decoder.empty() ? beside(file, file.text("vae_weights")) : context.decoder;
+        context.decoder.empty() ? next_to(file, file.text("vae_weights")) : context.decoder;
     const sdk::Weights weights(context.host, codec_path);
     const blocks::LatentCodec codec = load_codec(context, weights);
 
@@ -173,7 +173,7 @@ void check_end_to_end(const CaseContext &context, const CaseFile &file, Report &
 
     // The latents themselves, when the sampling case and its weights are at hand.
     report.attempt(file, "sampling", [&] {
-        const std::string path = beside(file, file.text("mar_case"));
+        const std::string path = next_to(file, file.text("mar_case"));
         if (context.weights == "-" || !std::filesystem::exists(path)) {
             throw MissingStage(file.path(), "the sampling case or its weights");
         }

@@ -1,5 +1,5 @@
 // The endless canvas on the bundled model: tiles are the same in any order, and windows meet
-// without a seam. The planes it looks at are saved beside the test.
+// without a seam. The planes it looks at are saved next to the test.
 #include "assets/contact_sheet.hpp"
 #include "host/canvas/canvas.hpp"
 #include "host/run/memory_frames.hpp"

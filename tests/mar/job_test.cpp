@@ -203,7 +203,7 @@ TEST_F(JobTest, LatentsOfARunAreTakenBitByBit) {
         EXPECT_EQ(equal, mask[token] == 0) << token;
     }
 
-    // Beside an image the tokens are the latents', and kept pixels the image's.
+    // Next to an image the tokens are the latents', and kept pixels the image's.
     const Picture image = test_image();
     const sdk::View image_view = sdk::host_view(image.data(), {kSize, kSize, 4});
     part.completion = read_completion(model_->grid(), 3, &image_view, &mask_view, &given);

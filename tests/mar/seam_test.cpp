@@ -1,5 +1,5 @@
-// Seamless runs: which tokens are made anew and where the model sees them, what stays, and decoding
-// that wraps around.
+// Seamless runs: which tokens are made again and where the model sees them, what stays, and
+// decoding that wraps around.
 #include "run_checks.hpp"
 
 #include <gmock/gmock.h>
@@ -36,7 +36,7 @@ TEST(SeamRounds, ACrossThenItsEnds) {
     for (const SeamRound &round : rounds) EXPECT_EQ(round.steps.size(), 2u); // a quarter each
 }
 
-// Every border token is made anew once, no other token is, and no wanted token lies on the border
+// Every border token is made again once, no other token is, and no wanted token lies on the border
 // of the grid as the model sees it: there it would not see its neighbours across the wrap.
 TEST(SeamRounds, MakeTheWholeBorderAndSeeItInTheMiddle) {
     for (const int side : {4, 5, 8, 9, 16}) {

@@ -1,4 +1,4 @@
-// Looking inside: latents in the picture's place, the chain of a probed token, a pinned run beside
+// Looking inside: latents in the picture's place, the chain of a probed token, a pinned run next to
 // the shown one.
 #include "tests/view/app_fixture.hpp"
 

@@ -80,7 +80,7 @@ std::uint8_t ramp(std::uint32_t x, std::uint32_t y, std::uint32_t c) {
     return static_cast<std::uint8_t>(c == 0 ? x * 16 + y : c == 1 ? 255 - y * 16 : x ^ (y * 7));
 }
 
-// From (left, top) on, `side` pixels of the ramp's pixels at a whole factor, and nothing beside.
+// From (left, top) on, `side` pixels of the ramp's pixels at a whole factor, and nothing else.
 void expect_ramp(const Image &image, std::uint32_t left, std::uint32_t top, std::uint32_t side,
                  std::uint32_t factor) {
     for (std::uint32_t y = 0; y < side; ++y) {
@@ -137,7 +137,7 @@ TEST_F(RenderTest, AllBytesPassThroughBothFilters) {
 }
 
 TEST_F(RenderTest, SmoothFilterAveragesLightNotBytes) {
-    // Black beside white: half way the light is 0.5, encoded 188; averaging bytes would give 128.
+    // Black next to white: half way the light is 0.5, encoded 188; averaging bytes would give 128.
     publish_frame(*ring_, 2, 1, {}, [](std::uint32_t x, std::uint32_t, std::uint32_t c) {
         return c == 3 || x == 1 ? 255U : 0U;
     });

@@ -1,6 +1,6 @@
 // A generator for tests of the window: every kind of parameter, as many steps as one likes, failure
 // on demand. Pictures are one colour in stripes, so that tests can tell what they see. Its tokens
-// are squares whose latents are their colours; masked ones are painted anew, the others kept.
+// are squares whose latents are their colours; masked ones are painted again, the others kept.
 #include <tessera/ext/features.h>
 #include <tessera/sdk/generator.hpp>
 

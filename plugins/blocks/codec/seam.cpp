@@ -1,4 +1,4 @@
-// Which tokens a seamless run makes anew.
+// Which tokens a seamless run makes again.
 #include "blocks/codec/seam.hpp"
 
 #include <algorithm>

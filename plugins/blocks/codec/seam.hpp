@@ -1,4 +1,4 @@
-// Pictures that repeat without a seam: which tokens a run makes anew once the picture is complete,
+// Pictures that repeat without a seam: which tokens a run makes again once the picture is complete,
 // and where the model sees the tokens while it does. The tokens at the border are shown to it
 // rolled to the middle of the grid, so that those on both sides of the wrap are neighbours;
 // everything else is known to it.
@@ -12,7 +12,7 @@
 
 namespace tessera::blocks {
 
-// Tokens made anew in one rolled frame. The picture's token (y, x) of an n x n grid is seen at
+// Tokens made again in one rolled frame. The picture's token (y, x) of an n x n grid is seen at
 // ((y + roll_y) mod n, (x + roll_x) mod n).
 struct SeamRound {
     int roll_y = 0;

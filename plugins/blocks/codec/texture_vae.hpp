@@ -1,6 +1,6 @@
 // The texture tokenizer as layer programs: a light convolutional KL autoencoder without norms (so a
-// tile never depends on far pixels), circular padding for seamless images, and a linear path beside
-// it.
+// tile never depends on far pixels), circular padding for seamless images, and a linear path next
+// to it.
 #pragma once
 
 #include "blocks/model/config.hpp"

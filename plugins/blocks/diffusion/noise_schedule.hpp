@@ -38,7 +38,7 @@ struct NoiseTables {
 [[nodiscard]] std::vector<std::int32_t> respace(const std::string &spec,
                                                 int train_steps = kTrainSteps);
 
-// The same with `count` times, where that is fewer: numbers and log-SNR are spaced anew; of a list
+// The same with `count` times, where that is fewer: numbers and log-SNR are spaced again; of a list
 // or a stride some times are kept, evenly, with both ends, so that it still begins where it did.
 [[nodiscard]] std::vector<std::int32_t> respace_to(const std::string &spec, int count,
                                                    int train_steps = kTrainSteps);

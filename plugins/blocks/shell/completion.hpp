@@ -20,7 +20,7 @@ struct Completion {
     std::vector<float> kept_values;        // (kept, 3)
 };
 
-// Nothing when there is no input at all; throws Failure when there is no mask, nothing beside the
+// Nothing when there is no input at all; throws Failure when there is no mask, nothing next to the
 // mask, or a wrong size or type.
 [[nodiscard]] std::optional<Completion>
 read_completion(const TokenGrid &grid, std::int64_t channels, const sdk::View *image,

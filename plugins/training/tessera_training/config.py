@@ -30,7 +30,7 @@ class DataConfig:
     colour_jitter: float = 0.06
 
     def fingerprint(self) -> str:
-        """What a pack depends on; another value means that it has to be written anew."""
+        """What a pack depends on; another value means that it has to be written again."""
         packed = {name: getattr(self, name) for name in
                   ("path", "size", "max_images", "test_share", "tileable", "make_seamless", "seamless_classes")}
         return json.dumps({**packed, "reader": 2})  # 2: 16 bits, orientation and transparency are seen

@@ -41,7 +41,7 @@ def _assert_same(actual: Tensors, expected: Tensors) -> None:
 @pytest.mark.parametrize("file", ["official_tiny_checkpoint.pth", "official_tiny_released.pth"])
 def test_official_files(fixtures: Path, tmp_path: Path, file: str, ema: str) -> None:
     options = ["--dtype", "f32", "--ema" if ema == "model_ema" else "--no-ema"]
-    if "released" in file:  # has no arguments beside the weights
+    if "released" in file:  # has no arguments next to the weights
         options += ["--heads", "2,3", "--set", "vae_stride=8", "--set", "num_sampling_steps=25"]
     actual, metadata = _convert(fixture_file(fixtures, f"checkpoints/{file}"), tmp_path / "out.safetensors", *options)
     expected, recorded = load(fixtures / "checkpoints" / f"official_tiny_checkpoint.expected_{ema}.safetensors")

@@ -35,7 +35,8 @@ float *pixel_at(const tessera_tensor &tensor, std::int64_t batch, std::int64_t y
     return data_of(tensor) + batch * tensor.stride[0] + y * tensor.stride[1] + x * tensor.stride[2];
 }
 
-// Walks (b, h, w, c r r) beside (b, h r, w r, c): calls move(packed element, spread element).
+// Walks (b, h, w, c r r) together with (b, h r, w r, c): calls move(packed element, spread
+// element).
 template <class Move>
 void for_each_shuffled(Cpu &cpu, const tessera_tensor &packed, const tessera_tensor &spread,
                        std::uint32_t factor, Move &&move) {

@@ -13,7 +13,7 @@
 namespace tessera::cuda {
 
 // The algorithm for one weight. It is chosen once and used for any number of rows, and never splits
-// the sum, so that a row's result does not depend on the rows beside it.
+// the sum, so that a row's result does not depend on the rows next to it.
 struct ProductChoice {
     cublasLtMatmulAlgo_t algorithm;
     std::size_t workspace_bytes;

@@ -39,12 +39,11 @@ PathList split_variable(const char *name) {
     return list;
 }
 
-PathList existing_dirs(const PathList &given, const char *variable,
-                       const PathList &beside_program) {
+PathList existing_dirs(const PathList &given, const char *variable, const PathList &near_program) {
     PathList all = given;
     for (fs::path &path : split_variable(variable)) all.push_back(std::move(path));
     if (const fs::path program = program_folder(); !program.empty()) {
-        for (const fs::path &path : beside_program) all.push_back(program / path);
+        for (const fs::path &path : near_program) all.push_back(program / path);
     }
     PathList found;
     for (const fs::path &path : all) {

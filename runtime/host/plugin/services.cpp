@@ -125,9 +125,9 @@ Result<std::shared_ptr<const WeightSet>> Host::open_weights(std::string_view nam
 }
 
 Result<std::shared_ptr<const WeightSet>>
-Host::open_weights_beside(const std::filesystem::path &beside, std::string_view name) {
+Host::open_weights_next_to(const std::filesystem::path &file, std::string_view name) {
     // An absolute name replaces the folder.
-    return weights_.open(beside.parent_path() / std::filesystem::path(name));
+    return weights_.open(file.parent_path() / std::filesystem::path(name));
 }
 
 bool Host::is_worker_thread() const {

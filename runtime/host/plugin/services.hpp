@@ -47,9 +47,9 @@ class Host : public std::enable_shared_from_this<Host> {
 
     // [any] By path or bundled name.
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> open_weights(std::string_view name);
-    // [any] As open_weights; a relative name is a file beside `beside`.
+    // [any] As open_weights; a relative name is one in the folder of `file`.
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>>
-    open_weights_beside(const std::filesystem::path &beside, std::string_view name);
+    open_weights_next_to(const std::filesystem::path &file, std::string_view name);
 
     // [any] The clock that plugins have too (tessera.clock/1).
     [[nodiscard]] std::uint64_t now_ns() const { return now_ns_(); }

@@ -23,14 +23,14 @@ tessera_status fail(const Error &error) {
     return static_cast<tessera_status>(error.status);
 }
 
-Result<std::shared_ptr<const WeightSet>> open_set(const tessera_host *host,
-                                                  const tessera_weights *beside, const char *name) {
+Result<std::shared_ptr<const WeightSet>>
+open_set(const tessera_host *host, const tessera_weights *next_to, const char *name) {
     Host &self = *static_cast<Host *>(host->host_data);
-    if (beside != nullptr) return self.open_weights_beside(beside->set->path(), name);
+    if (next_to != nullptr) return self.open_weights_next_to(next_to->set->path(), name);
     return self.open_weights(name);
 }
 
-tessera_status open(const tessera_host *host, const tessera_weights *beside, const char *name,
+tessera_status open(const tessera_host *host, const tessera_weights *next_to, const char *name,
                     const tessera_weights **out_weights) {
     if (out_weights == nullptr || name == nullptr || *name == '\0') {
         return fail(make_error(Status::kInvalidArgument, "open without a {}",
@@ -39,7 +39,7 @@ tessera_status open(const tessera_host *host, const tessera_weights *beside, con
     *out_weights = nullptr;
     // A hostile header can ask for much memory; nothing may be thrown into a plugin.
     try {
-        auto set = open_set(host, beside, name);
+        auto set = open_set(host, next_to, name);
         if (!set) return fail(set.error());
         *out_weights = new tessera_weights{std::move(*set)};
         return TESSERA_OK;

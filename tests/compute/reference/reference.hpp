@@ -43,7 +43,7 @@ struct Array {
 
 using Indices = std::vector<std::int32_t>;
 
-// A product's result, and beside each element the sum of the magnitudes of what was added up:
+// A product's result, and for each element the sum of the magnitudes of what was added up:
 // rounding errors are proportional to that, not to the result.
 struct Product {
     Array value;

@@ -108,7 +108,7 @@ void LayerCheck::check_token_embedding() {
     const std::int64_t batch = file_.floats("enc.z_proj").rows(0);
     std::string sibling = std::filesystem::path(file_.path()).filename().string();
     if (const auto at = sibling.find("layers_"); at != std::string::npos) {
-        sibling = beside(file_, sibling.replace(at, 7, "case_"));
+        sibling = next_to(file_, sibling.replace(at, 7, "case_"));
     }
     if (!std::filesystem::exists(sibling)) throw MissingStage(sibling, "the sampling case");
     const CaseFile run(host_, sibling);

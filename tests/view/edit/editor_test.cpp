@@ -264,7 +264,7 @@ TEST_F(MarkTest, ARestartedRunKeepsWhatItWasGiven) {
     set("steps", 1'000'000);
     app_->control().play();
     ASSERT_TRUE(frames_until([&] { return editor().step() != nullptr; }));
-    set("steps", 8); // starts the running job anew
+    set("steps", 8); // starts the running job again
     set("colour", 1);
     ASSERT_TRUE(settle());
     EXPECT_EQ(token(0, 0), kMoss);

@@ -65,9 +65,9 @@ TEST_F(MaterialInWindow, KeysGoThroughTheMapsAndBackToThePicture) {
     EXPECT_EQ(grey[0], grey[1]);
     EXPECT_NE(grey[0], shown_at(*height, 32.5F, 48.5F)[0]) << "one half is higher";
     // Latents that differ from row to row only: all of the spectrum is in the middle column.
-    const Pixel beside = shown_at(*latents, 12.5F, 28.5F);
+    const Pixel outside = shown_at(*latents, 12.5F, 28.5F);
     const Pixel within = shown_at(*latents, 36.5F, 28.5F);
-    EXPECT_LT(beside[0], within[0]);
+    EXPECT_LT(outside[0], within[0]);
 }
 
 TEST_F(MaterialInWindow, FollowsARunToItsEnd) {

@@ -347,7 +347,7 @@ TEST_F(PlanCacheTest, DamagedFilesAreMadeAgain) {
         EXPECT_EQ(transform_of(*again), expected) << i;
         const auto repaired = passes(16, 16, folder_);
         ASSERT_NE(repaired, nullptr);
-        EXPECT_TRUE(repaired->plan().from_cache()) << "the file was written anew; " << i;
+        EXPECT_TRUE(repaired->plan().from_cache()) << "the file was written again; " << i;
     }
 }
 

@@ -299,7 +299,7 @@ def second_opinion(real: ImagePack, made: Made, cache: FeatureCache) -> Results:
 
 def write_all(model: AnyModel, made: Made, columns: int, section: str, results: Results,
               facts: dict[str, object], per_class: dict[str, dict[str, float]]) -> None:
-    """Card, numbers and contact sheet, all beside the weights."""
+    """Card, numbers and contact sheet, all next to the weights."""
     report.write_card(model.path / "README.md", section)
     report.write_json(model.path / "evaluation.json", results, facts, per_class)
     rows = [torch.nonzero(made.labels == label).flatten()[:columns] for label in range(len(model.classes))]

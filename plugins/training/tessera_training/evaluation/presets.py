@@ -25,7 +25,7 @@ BEGIN, END = "<!-- presets:begin -->", "<!-- presets:end -->"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="model directory; its presets/*.json are measured beside the default")
+    parser.add_argument("model", type=Path, help="model directory; its presets/*.json are measured next to the default")
     parser.add_argument("--generate", type=Path, required=True, help="the tessera-generate program")
     parser.add_argument("--per-class", type=int, default=9, help="generated images of each class")
     parser.add_argument("--seed", type=int, default=1)

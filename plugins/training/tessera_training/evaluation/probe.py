@@ -1,7 +1,7 @@
 """`probe`: what a model's representations know of the classes of pictures that it was not shown.
 
 Features of the held-out pictures are told apart by k nearest neighbours and by a linear layer (ridge regression in
-closed form, its strength chosen on a part of the training pictures), beside the pixels themselves, the same network
+closed form, its strength chosen on a part of the training pictures), next to the pixels themselves, the same network
 with random weights, and the feature network of `evaluate`. One table.
 """
 

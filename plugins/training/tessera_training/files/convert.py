@@ -1,7 +1,7 @@
 """Published checkpoints into model files: MAR and the KL and VQ autoencoders of latent diffusion, from `.pth`, `.ckpt` or safetensors.
 
 The configuration is read off the tensor shapes. What shapes cannot tell (heads, stride, patch) comes from the
-arguments saved beside the weights, else from the widths of the published models, else from `--set`.
+arguments saved next to the weights, else from the widths of the published models, else from `--set`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings",
                         help="any other key of the configuration, such as vae_stride=8; may be repeated")
     parser.add_argument("--classes", type=Path, help="text file with one class name per line")
-    parser.add_argument("--tokenizer", default="", help="file name of the converted autoencoder, beside the output")
+    parser.add_argument("--tokenizer", default="", help="file name of the converted autoencoder, next to the output")
     parser.add_argument("--license", default="", help="licence of the weights, for the metadata")
 
 
@@ -113,9 +113,9 @@ def select_state(root: object, ema: bool | None, path: Path) -> tuple[str, Entri
     flat = {key: value for key, value in root.items() if _is_tensor(value)}
     averaged = bool(flat) and all(str(key).split(".")[0] in EMA_NAMES for key in flat)
     if flat and (not ema or averaged):
-        beside = [str(key) for key, value in root.items() if not _is_tensor(value)]
-        if beside:
-            print(f"{path}: no tensors, left out: {', '.join(beside[:10])}")
+        others = [str(key) for key, value in root.items() if not _is_tensor(value)]
+        if others:
+            print(f"{path}: no tensors, left out: {', '.join(others[:10])}")
         return "state", tensors_of(flat, path)
     raise UserError(f"{path}: has no {' or '.join(wanted[:3])}, only {', '.join(map(str, list(root)[:10]))}")
 

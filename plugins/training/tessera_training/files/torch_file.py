@@ -7,7 +7,7 @@ the few names PyTorch writes for tensors. Any other name, and whatever is called
 a tensor and finds a placeholder refuses it. Tensor bytes stay in the mapped file until used, so a file of many
 gigabytes needs no memory of its own.
 
-PyTorch's own `weights_only` loader refuses the Namespace that training scripts save beside the weights and reads
+PyTorch's own `weights_only` loader refuses the Namespace that training scripts save next to the weights and reads
 all tensors at once; it serves here for the old format from before PyTorch 1.6, which is not a zip file.
 """
 

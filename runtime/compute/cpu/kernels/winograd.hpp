@@ -171,7 +171,7 @@ struct Winograd {
             });
     }
 
-    // What `output` needs beside the rows.
+    // What `output` needs apart from the rows.
     struct Finish {
         const float *bias;
         tessera_activation_kind activation;

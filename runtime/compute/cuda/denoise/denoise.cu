@@ -7,7 +7,7 @@
 //   into shared memory. Never by the number of rows: their bits must not depend on it.
 // - else, or with the option denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
 //   is 26 launches in them; the host launches 16 graphs for 100 steps (12 of 8 steps, 4 of one), so
-//   1,024 for 64 sets, and 12 to 21 kernels and products beside them for a set.
+//   1,024 for 64 sets, and 12 to 21 other kernels and products for a set.
 #include "compute/cuda/denoise/kernels.cuh"
 #include "compute/cuda/denoise/persistent.cuh"
 #include "compute/cuda/denoise/plan.hpp"

@@ -16,7 +16,7 @@
 // 64 sets of 100 guided steps, an image, are 1,224 launches (denoise_plan.hpp), of which the sets'
 // modulations are most.
 //
-// A row's bits depend neither on the rows beside it nor on the number of blocks of threads: sums
+// A row's bits depend neither on the rows next to it nor on the number of blocks of threads: sums
 // run over the inner index in one order.
 #pragma once
 

@@ -1,6 +1,6 @@
 // Products of bf16 rows with bf16 weights by tensor cores, for kernels that multiply themselves: a
 // tile of rows in shared memory with the weights of a few columns, the inner index spread over the
-// warps of a block. Sums have one order whatever the rows beside them. Capability 8.0 and newer.
+// warps of a block. Sums have one order whatever the rows next to them. Capability 8.0 and newer.
 #pragma once
 
 #include "compute/cuda/kernels/block.cuh"

@@ -6,7 +6,7 @@
 
 namespace tessera::cuda {
 
-// A tessera_random as kernels take it; images and positions come beside it.
+// A tessera_random as kernels take it; images and positions come with it.
 struct NormalSource {
     PhiloxKey key{};
     std::uint32_t stream = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "blocks/diffusion/guidance.hpp"
+#include "blocks/diffusion/level_steps.hpp"
 #include "blocks/diffusion/sampler.hpp"
 #include "blocks/model/token_head.hpp"
 #include "blocks/sequence/run_plan.hpp"
@@ -23,6 +24,8 @@ struct DiffusionSettings {
     double guidance_high = 1.0;
     double temperature = 1.0;
     std::string denoise_steps; // see respace
+    int level_count = 0;       // in its place for heads of level_steps.hpp; 0: it counts
+    LevelRange levels;
     Integrator integrator = Integrator::kAncestral;
     double eta = 0.0; // noise of the steps, but for ancestral ones
     Annealing annealing = Annealing::kNone;

@@ -171,6 +171,25 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
              .flags = TESSERA_PARAM_ADVANCED,
              .help = "Keeps the tokens that each denoising step aims at in the range that the "
                      "model knows, so that strong guidance and high temperatures stay pictures."},
+      level_low_{.id = 22,
+                 .key = "level_low",
+                 .name = "First level",
+                 .group = kFast,
+                 .min = -16.0,
+                 .max = 16.0,
+                 .initial = LevelRange{}.low,
+                 .flags = TESSERA_PARAM_ADVANCED,
+                 .help = "Log of signal over noise, in energy, that denoising begins at: -16 is "
+                         "noise alone."},
+      level_high_{.id = 23,
+                  .key = "level_high",
+                  .name = "Last level",
+                  .group = kFast,
+                  .min = -16.0,
+                  .max = 16.0,
+                  .initial = LevelRange{}.high,
+                  .flags = TESSERA_PARAM_ADVANCED,
+                  .help = "The same of the last denoising step, which goes to what it expects."},
       deadline_{.id = 14,
                 .key = "deadline",
                 .name = "Deadline",
@@ -190,12 +209,15 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
                      "(counted from 1) denoising steps are halved (1), quartered (2), divided by 8 "
                      "(3), and also the remaining steps halved (4), quartered (5) or made one "
                      "(6)."} {
-    if (scope == DiffusionScope::kLevels) { // one chain of few steps makes the whole picture
+    if (scope != DiffusionScope::kSets) { // few steps at even log-SNR
         integrator_.initial = place_of(Integrator::kDpm2m, kIntegratorNames);
+    }
+    if (scope == DiffusionScope::kLevels) {
         deadline_.help = "Seconds an image may take; 0 is any. When time runs short, noise levels "
                          "are left out, late ones first; the report says which settings make the "
                          "same picture again.";
     }
+    if (scope == DiffusionScope::kLevelSets) denoise_.min = 1;
 }
 
 // "100" and "ddim25" become a number and a spacing that people can change; anything else is offered
@@ -231,6 +253,13 @@ void DiffusionParams::read_defaults(const Config &defaults) {
     }
     read_number(defaults, "guidance_low", guidance_low_);
     read_number(defaults, "guidance_high", guidance_high_);
+    read_number(defaults, "level_low", level_low_);
+    read_number(defaults, "level_high", level_high_);
+}
+
+void DiffusionParams::offer_means(bool samples) {
+    means_ = true;
+    if (!samples) integrator_.initial = place_of(Integrator::kMean, kIntegratorNames);
 }
 
 bool DiffusionParams::is_limit(const std::string &key) {
@@ -271,25 +300,31 @@ std::string DiffusionParams::raised(const DiffusionSettings &settings) {
 
 void DiffusionParams::add_to(sdk::ParamList &params) const {
     if (scope_ == DiffusionScope::kNone) return;
-    const bool sets = scope_ == DiffusionScope::kSets;
+    const bool sets = scope_ != DiffusionScope::kLevels;
+    const bool timed = scope_ != DiffusionScope::kLevelSets;
     params.add(guidance_);
     if (sets) params.add(schedule_, labels(kGuidanceScheduleNames));
     params.add(temperature_);
     if (sets) {
         params.add(denoise_);
+    }
+    if (sets && timed) {
         std::vector<std::string> spacings = labels(kSpacingNames);
         if (own_spacing_.empty()) spacings.pop_back();
         params.add(spacing_, spacings);
     }
     if (tokens_.is_on()) params.add(bound_);
-    params.add(integrator_, labels(kIntegratorNames));
+    std::vector<std::string> integrators = labels(kIntegratorNames);
+    if (!means_) integrators.pop_back();
+    params.add(integrator_, integrators);
     params.add(eta_);
     if (sets) {
         params.add(annealing_, labels(kAnnealingNames));
         params.add(last_denoise_);
     }
-    params.add(guidance_low_);
-    params.add(guidance_high_);
+    params.add(timed ? guidance_low_ : level_low_);
+    params.add(timed ? guidance_high_ : level_high_);
+    if (!timed) return;
     params.add(deadline_);
     params.add(hurry_);
 }
@@ -299,8 +334,12 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     s.guidance = request[guidance_];
     s.schedule = choice(request, schedule_, kGuidanceScheduleNames);
     s.temperature = request[temperature_];
-    s.integrator = choice(request, integrator_, kIntegratorNames);
+    s.integrator = integrator(request);
     s.denoise_steps = denoise_spec(request);
+    if (scope_ == DiffusionScope::kLevelSets) {
+        s.level_count = s.integrator == Integrator::kMean ? 1 : request[denoise_];
+        s.levels = {request[level_low_], request[level_high_]};
+    }
     s.eta = request[eta_];
     s.annealing = choice(request, annealing_, kAnnealingNames);
     s.last_denoise_steps = request[last_denoise_];
@@ -308,6 +347,33 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     s.guidance_low = request[guidance_low_];
     s.guidance_high = request[guidance_high_];
     s.hurry = request[hurry_];
+    check(s);
+    return s;
+}
+
+Integrator DiffusionParams::integrator(const sdk::Request &request) const {
+    const Integrator chosen = choice(request, integrator_, kIntegratorNames);
+    if (chosen == Integrator::kMean && !means_) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           std::string(integrator_.key) + " " +
+                               std::to_string(request[integrator_]) +
+                               " (mean), which this model has no head for");
+    }
+    return chosen;
+}
+
+// Throws Failure for values that no run can have.
+void DiffusionParams::check(const DiffusionSettings &s) const {
+    if (scope_ == DiffusionScope::kLevelSets &&
+        !(s.level_count >= 1 && s.levels.low >= -16.0 && s.levels.low < s.levels.high &&
+          s.levels.high <= 16.0)) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           "denoise_steps " + std::to_string(s.level_count) + " from level_low " +
+                               std::to_string(s.levels.low) + " to level_high " +
+                               std::to_string(s.levels.high) +
+                               ": expected at least 1 step, and levels of -16 to 16, the lower one "
+                               "first");
+    }
     if (!std::isfinite(s.guidance) || !(s.temperature >= 0.0) || !(s.eta >= 0.0 && s.eta <= 1.0) ||
         s.last_denoise_steps < 2 || std::isnan(s.guidance_low) || std::isnan(s.guidance_high)) {
         throw sdk::Failure(
@@ -319,7 +385,6 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
                 ": expected a finite guidance, no negative temperature, an eta of 0 to 1 and at "
                 "least 2 denoising steps");
     }
-    return s;
 }
 
 double DiffusionParams::deadline(const sdk::Request &request) const {

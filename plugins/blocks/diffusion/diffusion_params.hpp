@@ -15,19 +15,22 @@ namespace tessera::blocks {
 // Which of them a generator has.
 enum class DiffusionScope {
     kNone,
-    kLevels, // one set of all tokens, whose noise levels are the steps of the run
-    kSets,   // sets of tokens, each with its own denoising steps
+    kLevels,    // one set of all tokens, whose noise levels are the steps of the run
+    kSets,      // sets of tokens, each with its own denoising steps
+    kLevelSets, // sets of tokens, each denoised over even log-SNR (level_steps.hpp)
 };
 
 class DiffusionParams {
   public:
-    // Ids 3 to 15 and 21: a generator's own parameters have others.
+    // Ids 3 to 15 and 21 to 23: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
     // `defaults` of its file, every value of which is optional. Both throw Failure.
     void recommend_denoising(const std::string &spec);
     void read_defaults(const Config &defaults);
+    // The model also has a head for means or, where it does not sample, nothing else.
+    void offer_means(bool samples);
     // The member `limits` of its file: ranges of parameters, within those that the shell offers,
     // and `tokens`, which bounds what is sampled. What is not a parameter of this class is not
     // read.
@@ -48,6 +51,8 @@ class DiffusionParams {
 
   private:
     [[nodiscard]] std::string denoise_spec(const sdk::Request &request) const;
+    [[nodiscard]] Integrator integrator(const sdk::Request &request) const;
+    void check(const DiffusionSettings &settings) const;
 
     DiffusionScope scope_;
     std::string own_spacing_; // denoising times that no number and spacing describe; may be empty
@@ -57,6 +62,7 @@ class DiffusionParams {
     sdk::IntParam denoise_;
     sdk::ChoiceParam spacing_;
     sdk::ChoiceParam integrator_;
+    bool means_ = false;
     sdk::FloatParam eta_;
     sdk::ChoiceParam annealing_;
     sdk::IntParam last_denoise_;
@@ -64,6 +70,8 @@ class DiffusionParams {
     sdk::FloatParam guidance_high_;
     sdk::BoolParam bound_;
     CleanRange tokens_;
+    sdk::FloatParam level_low_;
+    sdk::FloatParam level_high_;
     sdk::FloatParam deadline_;
     sdk::TextParam hurry_;
 };

@@ -22,11 +22,13 @@ enum class Integrator {
     kAncestral, // a draw from the learned reverse distribution
     kDdim,      // arXiv 2010.02502
     kDpm2m,     // DPM-Solver++(2M), arXiv 2211.01095
+    kMean,      // no noise at all: what a linear head expects
 };
 inline constexpr std::pair<Integrator, const char *> kIntegratorNames[] = {
     {Integrator::kAncestral, "ancestral"},
     {Integrator::kDdim, "ddim"},
     {Integrator::kDpm2m, "dpm++2m"},
+    {Integrator::kMean, "mean"}, // last: offered only where the model has such a head
 };
 
 // Where the clean token that a step estimates (x0) must lie; it is moved to the border when it lies

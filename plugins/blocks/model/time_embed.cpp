@@ -37,14 +37,18 @@ std::vector<float> time_frequencies() {
 }
 
 std::vector<float> time_features(std::span<const std::int32_t> times) {
+    return time_features(std::vector<float>(times.begin(), times.end()));
+}
+
+std::vector<float> time_features(std::span<const float> times) {
     const std::vector<float> frequencies = time_frequencies();
     std::vector<float> features;
     features.reserve(times.size() * kTimeFeatures);
-    for (const std::int32_t time : times) {
+    for (const float time : times) {
         std::vector<double> angles;
         angles.reserve(frequencies.size());
         for (const float frequency : frequencies) {
-            angles.push_back(static_cast<double>(static_cast<float>(time) * frequency));
+            angles.push_back(static_cast<double>(time * frequency));
         }
         for (const double angle : angles) features.push_back(static_cast<float>(std::cos(angle)));
         for (const double angle : angles) features.push_back(static_cast<float>(std::sin(angle)));

@@ -44,6 +44,10 @@ class WeightLoader {
     }
 
     [[nodiscard]] bool checking() const { return checking_; }
+    // For parts that a file may lack as a whole.
+    [[nodiscard]] bool has(const std::string &name) const {
+        return weights_.find(name).has_value();
+    }
     [[nodiscard]] const sdk::Compute &compute() const { return compute_; }
 
     // A tensor as float32 on the device. Loading any tensor rejects NaN and infinity by its name.

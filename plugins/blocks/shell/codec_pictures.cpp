@@ -1,6 +1,8 @@
 // Pictures through a latent codec.
 #include "blocks/shell/codec_pictures.hpp"
 
+#include "blocks/shell/patches.hpp"
+
 #include <utility>
 
 namespace tessera::blocks {
@@ -42,9 +44,7 @@ void CodecPictures::take_given() {
 sdk::View CodecPictures::given_tokens() {
     if (!completion_) return {};
     if (encoder_) scale_encoded();
-    compute_.pixel_unshuffle(
-        latents_, static_cast<std::uint32_t>(grid_.patch),
-        sdk::reshape(token_map_, {1, grid_.rows, grid_.columns, grid_.token_width()}));
+    cut_patches(compute_, grid_, latents_, token_map_);
     return token_map_;
 }
 
@@ -61,9 +61,7 @@ void CodecPictures::scale_encoded() {
 
 // Latents, and without the scale into the decoder.
 void CodecPictures::start(const sdk::View &tokens, int) {
-    compute_.pixel_shuffle(
-        sdk::reshape(tokens, {1, grid_.rows, grid_.columns, grid_.token_width()}),
-        static_cast<std::uint32_t>(grid_.patch), latents_);
+    join_patches(compute_, grid_, tokens, latents_);
     compute_.scale_offset(latents_, static_cast<float>(1.0 / grid_.latent_scale), 0.0f,
                           decoder_.input());
 }

@@ -46,6 +46,7 @@ struct TokenSet {
     const sdk::View *noise_index = nullptr; // (rows, 2): stream of the image, position
     const StepNoise *recorded = nullptr;    // in the place of drawn noise
     std::int64_t watched_row = -1;          // whose chain is kept; -1: none
+    const SetNetwork *network = nullptr;    // of the same model, for samplers that ask it for more
 };
 
 // What a sampler makes room for.
@@ -56,6 +57,7 @@ struct SamplerSpec {
     std::uint64_t seed = 0;
     DenoiseChain::Path path = DenoiseChain::Path::kBest;
     bool watches = false;
+    std::int64_t tokens = 0; // of an image
 };
 
 class TokenSampler {
@@ -87,6 +89,9 @@ class SetModel {
     network(const sdk::Compute &compute, const RunSpec &spec, std::int64_t batch) const = 0;
     [[nodiscard]] virtual std::unique_ptr<TokenSampler> sampler(const sdk::Compute &compute,
                                                                 SamplerSpec spec) const = 0;
+    // How strongly a set is guided whose first token is `token` and which leaves so many unknown.
+    [[nodiscard]] virtual double guidance(const RunSpec &spec, std::int32_t token,
+                                          int unknown_after) const;
     // The order of an image's tokens, last generated first and known ones at the end; random unless
     // a model has one.
     [[nodiscard]] virtual std::vector<std::int32_t> order(const RunSpec &spec, int image) const;

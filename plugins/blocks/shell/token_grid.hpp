@@ -5,6 +5,12 @@
 
 namespace tessera::blocks {
 
+// The numbers inside a token of several latent cells, slowest first.
+enum class PatchOrder {
+    kChannelFirst, // (channel, row, column)
+    kChannelLast,  // (row, column, channel)
+};
+
 struct TokenGrid {
     std::int64_t rows = 0; // of tokens
     std::int64_t columns = 0;
@@ -12,6 +18,7 @@ struct TokenGrid {
     std::int64_t latent_channels = 0;
     std::int64_t latent_stride = 1; // pixels along a latent cell
     double latent_scale = 1.0;      // tokens = latents * scale
+    PatchOrder patch_order = PatchOrder::kChannelFirst;
 
     [[nodiscard]] std::int64_t tokens() const { return rows * columns; }
     [[nodiscard]] std::int64_t token_width() const { return latent_channels * patch * patch; }

@@ -20,7 +20,8 @@ RunPlan make_plan(const RunSpec &spec) {
         std::count_if(spec.known.begin(), spec.known.end(), [](auto k) { return k != 0; });
     RunSettings settings;
     settings.steps = spec.steps;
-    settings.denoise_steps = static_cast<int>(respace(d.denoise_steps).size());
+    settings.denoise_steps =
+        d.level_count > 0 ? d.level_count : static_cast<int>(respace(d.denoise_steps).size());
     settings.annealing = d.annealing;
     settings.last_denoise_steps = d.last_denoise_steps;
     settings.hurry = d.hurry;
@@ -51,6 +52,11 @@ void repeat(std::vector<std::int32_t> &values) {
 std::vector<std::int32_t> SetModel::order(const RunSpec &spec, int image) const {
     return random_order(spec.seed, spec.first_image + static_cast<std::uint32_t>(image),
                         static_cast<int>(spec.grid.tokens()), spec.known);
+}
+
+double SetModel::guidance(const RunSpec &spec, std::int32_t, int unknown_after) const {
+    return guidance_at(spec.diffusion.schedule, spec.diffusion.guidance,
+                       static_cast<int>(spec.grid.tokens()), unknown_after);
 }
 
 TokenRun::TokenRun(const sdk::Compute &compute, const SetModel &model, RunSpec spec)
@@ -104,8 +110,9 @@ std::int64_t TokenRun::widest_set() const {
 
 void TokenRun::allocate() {
     const std::int64_t max_rows = images() * widest_set();
-    sampler_ = model_.sampler(compute_, {spec_.diffusion, denoise_counts(spec_, plan_), max_rows,
-                                         spec_.seed, spec_.path, spec_.watched >= 0});
+    sampler_ =
+        model_.sampler(compute_, {spec_.diffusion, denoise_counts(spec_, plan_), max_rows,
+                                  spec_.seed, spec_.path, spec_.watched >= 0, grid().tokens()});
     guided_ = sampler_->is_guided();
     const std::int64_t batch = guided_ ? 2 * images() : images();
     tokens_ = compute_.allocate({images(), grid().tokens(), grid().token_width()});
@@ -283,8 +290,8 @@ void TokenRun::start_sampler() {
         sdk::reshape(conditions, {conditions.shape[0] * conditions.shape[1], conditions.shape[2]});
     set.rows = rows_;
     set.denoise_steps = step.denoise_steps;
-    set.guidance = guidance_at(spec_.diffusion.schedule, spec_.diffusion.guidance,
-                               static_cast<int>(grid().tokens()), step.tokens.unknown_after);
+    set.guidance = model_.guidance(spec_, wanted_tokens_.front(), step.tokens.unknown_after);
+    set.network = network_.get();
     set.noise_index = &noise_index_view_;
     if (spec_.recorded) {
         noise_ = spec_.recorded(step_);

@@ -4,8 +4,9 @@
 # -fno-gnu-unique is what makes unloading possible with GCC: unique symbols pin a library for ever.
 include_guard(GLOBAL)
 
-function(tessera_add_plugin name)
+function(tessera_add_plugin file)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  set(name ${TESSERA_PLUGIN_TARGET_PREFIX}${file})
   add_library(${name} MODULE ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE Tessera::sdk ${arg_LIBRARIES})
   if(TARGET tessera_flags)
@@ -18,7 +19,7 @@ function(tessera_add_plugin name)
   target_link_options(${name} PRIVATE
     "-Wl,--version-script=${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin_exports.map")
   set_target_properties(${name} PROPERTIES
-    PREFIX "" C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+    PREFIX "" OUTPUT_NAME ${file} C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   if(TESSERA_PLUGIN_OUTPUT_DIRECTORY)
     set_target_properties(${name} PROPERTIES
       LIBRARY_OUTPUT_DIRECTORY "${TESSERA_PLUGIN_OUTPUT_DIRECTORY}")

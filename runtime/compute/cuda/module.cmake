@@ -1,5 +1,11 @@
 # The CUDA backend as a module of its own, loaded when it is asked for: programs need no CUDA library.
-set(TESSERA_CUDA AUTO CACHE STRING "CUDA backend: AUTO (when the toolkit is found), ON or OFF")
+# A project that this one is a part of decides for itself which languages it enables.
+if(PROJECT_IS_TOP_LEVEL)
+  set(_cuda_default AUTO)
+else()
+  set(_cuda_default OFF)
+endif()
+set(TESSERA_CUDA ${_cuda_default} CACHE STRING "CUDA backend: AUTO (when the toolkit is found), ON or OFF")
 set(TESSERA_CUDA_ARCHITECTURES "75;80;86;89;90;100;120" CACHE STRING
   "Compute capabilities to build machine code for; the newest also gets PTX for later ones")
 set_property(CACHE TESSERA_CUDA PROPERTY STRINGS AUTO ON OFF)

@@ -15,6 +15,7 @@ namespace tessera {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8;
+constexpr int kMaxDimensions = 8;       // of a tensor in a file
 constexpr std::size_t kMaxQuoted = 120; // characters of hostile names in messages
 
 std::string in_quotes(std::string_view text) {
@@ -91,6 +92,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
             place_ = key_ == "__metadata__" ? Place::kMetadata : Place::kTensor;
             if (place_ == Place::kTensor) {
                 current_ = {};
+                dimensions_ = 0;
                 current_.name = key_;
             }
             has_dtype_ = has_shape_ = has_offsets_ = false;
@@ -198,9 +200,19 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     }
 
     bool add_dimension(std::int64_t value) {
-        if (current_.rank == TESSERA_MAX_RANK) {
+        if (++dimensions_ > kMaxDimensions) {
             return fail(fmt::format("tensor {}: has more than {} dimensions",
-                                    in_quotes(current_.name), TESSERA_MAX_RANK));
+                                    in_quotes(current_.name), kMaxDimensions));
+        }
+        if (current_.rank == TESSERA_MAX_RANK) {
+            const auto folded = checked_product(current_.shape[0], current_.shape[1]);
+            if (!folded) {
+                return fail(fmt::format("tensor {}: its shape is larger than any memory",
+                                        in_quotes(current_.name)));
+            }
+            std::copy(current_.shape.begin() + 1, current_.shape.end(), current_.shape.begin());
+            current_.shape[0] = *folded;
+            --current_.rank;
         }
         current_.shape[static_cast<std::size_t>(current_.rank++)] = value;
         return true;
@@ -218,6 +230,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     std::unordered_set<std::string> names_;
     SafetensorsEntry current_;
     std::size_t offset_count_ = 0;
+    int dimensions_ = 0; // of the tensor
     bool has_dtype_ = false;
     bool has_shape_ = false;
     bool has_offsets_ = false;

@@ -47,6 +47,15 @@ TEST(Safetensors, AcceptsEmptyFilesScalarsAndEmptyTensors) {
                       1));
 }
 
+TEST(Safetensors, LeadingDimensionsBeyondFourCountAsOne) {
+    const auto header =
+        parse(R"({"a":{"dtype":"U8","shape":[2,3,1,2,5,1],"data_offsets":[0,60]}})", 60);
+    ASSERT_TRUE(header) << header.error().message;
+    const SafetensorsEntry &entry = *header->find("a");
+    EXPECT_EQ(entry.rank, 4);
+    EXPECT_EQ(entry.shape, (std::array<std::int64_t, 4>{6, 2, 5, 1}));
+}
+
 TEST(Safetensors, KnowsEveryElementType) {
     const std::pair<const char *, tessera_dtype> types[] = {
         {"F64", TESSERA_DTYPE_F64},   {"F32", TESSERA_DTYPE_F32}, {"F16", TESSERA_DTYPE_F16},
@@ -104,7 +113,11 @@ constexpr BadHeader kBadHeaders[] = {
     {"NegativeShape", R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", 1, "negative"},
     {"FractionalShape", R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}})", 1, "1.5"},
     {"NestedShape", R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})", 1, "array"},
-    {"Rank5", R"({"a":{"dtype":"U8","shape":[1,1,1,1,1],"data_offsets":[0,1]}})", 1, "dimensions"},
+    {"Rank9", R"({"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}})", 1,
+     "dimensions"},
+    {"Rank5Overflow",
+     R"({"a":{"dtype":"U8","shape":[4294967296,4294967296,1,1,1],"data_offsets":[0,1]}})", 1,
+     "larger than any memory"},
     {"HugeNumber", R"({"a":{"dtype":"U8","shape":[9223372036854775808],"data_offsets":[0,1]}})", 1,
      "too large"},
     {"Overflow", R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,

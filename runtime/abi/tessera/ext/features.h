@@ -48,4 +48,23 @@ typedef struct tessera_ext_features {
 }
 #endif
 
+/* ---- representations ------------------------------------------------------------------------
+ *
+ * To find pictures that look alike, a program asks the generator what it sees in each: it fills the
+ * input slot with the key "encode" (RGBA8; a generator without that slot cannot) and nothing else.
+ * The job is one step. It sends two FEATURES events with the names below, then the picture as it was
+ * encoded, and is done. Which block of the network they are taken after is the parameter with the key
+ * "feature_layer", counted from 1; its initial value is the one that the model's makers probe, with
+ * the norm that follows it. since 0.2
+ */
+#define TESSERA_INPUT_ENCODE "encode"
+#define TESSERA_KEY_FEATURE_LAYER "feature_layer"
+/* (width) F32: one vector for the picture. */
+#define TESSERA_FEATURE_POOLED "pooled"
+/* (rows, columns, width) F32: a vector for each token. */
+#define TESSERA_FEATURE_DENSE "dense"
+/* BOOL parameter: the hole of a given picture is filled with what is expected there, in one pass and
+ * without chance, in the place of a sample. A generator that has it can reconstruct. */
+#define TESSERA_KEY_RECONSTRUCT "reconstruct"
+
 #endif

@@ -6,10 +6,34 @@ namespace {
 
 void apply(const sdk::Compute &compute, const Linear &layer, const sdk::View &x,
            const sdk::View &out, tessera_activation_kind activation = TESSERA_ACTIVATION_NONE,
-           const sdk::View *residual = nullptr) {
+           const sdk::View *residual = nullptr, const sdk::View *gate = nullptr) {
     compute.linear(x, layer.weight,
-                   {.bias = layer.bias.optional(), .activation = activation, .residual = residual},
+                   {.bias = layer.bias.optional(),
+                    .activation = activation,
+                    .gate = gate,
+                    .residual = residual},
                    out);
+}
+
+// A vector for each of g groups of rows, (g, width) as (g, 1, width).
+sdk::View of_groups(const sdk::View &vectors) {
+    sdk::View view = vectors;
+    view.rank = 3;
+    view.shape[1] = 1;
+    view.shape[2] = vectors.shape[1];
+    view.stride[1] = vectors.stride[0];
+    view.stride[2] = 1;
+    return view;
+}
+
+// LN(x) (1 + scale) + shift, or LN(x) where `shift` is NULL.
+void modulated_norm(const sdk::Compute &compute, const Norm &norm, const sdk::View &x,
+                    const sdk::View *shift, const sdk::View *scale, const sdk::View &normed) {
+    norm.apply(compute, x, normed);
+    if (shift == nullptr) return;
+    const std::int64_t groups = shift->shape[0];
+    const sdk::View rows = batch_columns(normed, groups, 0, normed.shape[1]);
+    compute.modulate(rows, of_groups(*shift), of_groups(*scale), rows);
 }
 
 // (batch, n, width) -> (batch, n, heads, head width), any row stride.
@@ -24,6 +48,12 @@ sdk::View split_heads(const sdk::View &rows, std::int64_t heads) {
 }
 
 } // namespace
+
+Modulation Modulation::of(const sdk::View &columns) {
+    const std::int64_t width = columns.shape[1] / 6;
+    const auto part = [&](std::int64_t i) { return sdk::slice(columns, 1, i * width, width); };
+    return {part(0), part(1), part(2), part(3), part(4), part(5)};
+}
 
 Norm Norm::load(WeightLoader &loader, const std::string &prefix, std::int64_t width,
                 float epsilon) {
@@ -55,8 +85,10 @@ TransformerBlock TransformerBlock::load(WeightLoader &loader, const std::string 
 }
 
 void TransformerBlock::project_qkv(const sdk::Compute &compute, const sdk::View &x,
-                                   const sdk::View &normed, const sdk::View &qkv) const {
-    norm1_.apply(compute, x, normed);
+                                   const sdk::View &normed, const sdk::View &qkv,
+                                   const Modulation *modulation) const {
+    modulated_norm(compute, norm1_, x, modulation != nullptr ? &modulation->shift1 : nullptr,
+                   modulation != nullptr ? &modulation->scale1 : nullptr, normed);
     if (qkv_.size() == 1) {
         apply(compute, qkv_[0], normed, qkv);
     } else {
@@ -86,12 +118,16 @@ void TransformerBlock::attend(const sdk::Compute &compute, const sdk::View &quer
 }
 
 void TransformerBlock::finish(const sdk::Compute &compute, const sdk::View &heads,
-                              const sdk::View &x, const sdk::View &normed,
-                              const sdk::View &hidden) const {
-    apply(compute, proj_, heads, x, TESSERA_ACTIVATION_NONE, &x);
-    norm2_.apply(compute, x, normed);
-    apply(compute, fc1_, normed, hidden, TESSERA_ACTIVATION_GELU_ERF);
-    apply(compute, fc2_, hidden, x, TESSERA_ACTIVATION_NONE, &x);
+                              const sdk::View &x, const sdk::View &normed, const sdk::View &hidden,
+                              const Modulation *modulation) const {
+    const auto part = [&](const sdk::View Modulation::*view) {
+        return modulation != nullptr ? &(modulation->*view) : nullptr;
+    };
+    apply(compute, proj_, heads, x, TESSERA_ACTIVATION_NONE, &x, part(&Modulation::gate1));
+    modulated_norm(compute, norm2_, x, part(&Modulation::shift2), part(&Modulation::scale2),
+                   normed);
+    apply(compute, fc1_, normed, hidden, shape_.activation);
+    apply(compute, fc2_, hidden, x, TESSERA_ACTIVATION_NONE, &x, part(&Modulation::gate2));
 }
 
 double TransformerBlock::project_flops(double rows) const {

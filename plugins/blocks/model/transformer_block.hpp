@@ -1,11 +1,13 @@
 // A pre-norm transformer block in pieces that can run row by row or image by image, so that a large
 // block can be spread over several steps of a job:
 //   x += proj(attention(LN(x)));  x += fc2(gelu(fc1(LN(x))))
+// with norms and gates that a condition modulates, where a model has one.
 #pragma once
 
 #include "blocks/model/weight_loader.hpp"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::blocks {
@@ -15,6 +17,7 @@ struct BlockShape {
     std::int64_t heads = 0;
     std::int64_t hidden = 0; // of the MLP
     float epsilon = 1e-6f;
+    tessera_activation_kind activation = TESSERA_ACTIVATION_GELU_ERF; // of the MLP
 
     [[nodiscard]] std::int64_t head_width() const { return width / heads; }
 };
@@ -32,8 +35,35 @@ struct Norm {
     }
 };
 
+// What a condition does to a block (adaptive norms, arXiv 2212.09748): views (g, width), where g
+// divides the rows: row r has entry r / (rows / g). LN(x) becomes LN(x) (1 + scale) + shift, what a
+// half of the block adds is multiplied by its gate.
+struct Modulation {
+    sdk::View shift1{}, scale1{}, gate1{}; // of the attention
+    sdk::View shift2{}, scale2{}, gate2{}; // of the MLP
+
+    // The six parts of `columns` (g, 6 width), in this order.
+    [[nodiscard]] static Modulation of(const sdk::View &columns);
+};
+
 class TransformerBlock {
   public:
+    // Weights that a model has loaded in its own way. `qkv` holds one layer (3 width, width), or
+    // query (width, width) and key with value (2 width, width).
+    struct Parts {
+        Norm norm1;
+        std::vector<Linear> qkv;
+        Linear proj;
+        Norm norm2;
+        Linear fc1;
+        Linear fc2;
+    };
+    TransformerBlock() = default;
+    TransformerBlock(const BlockShape &shape, Parts parts)
+        : shape_(shape), norm1_(std::move(parts.norm1)), qkv_(std::move(parts.qkv)),
+          proj_(std::move(parts.proj)), norm2_(std::move(parts.norm2)), fc1_(std::move(parts.fc1)),
+          fc2_(std::move(parts.fc2)) {}
+
     // Tensors `prefix`.{norm1,attn.qkv,attn.proj,norm2,mlp.fc1,mlp.fc2}. The rows of attn.qkv are
     // (q, k, v), each (heads, head width). Query and key/value weights are packed apart when
     // `split_query` is set, for a block of which only some rows are needed.
@@ -45,7 +75,7 @@ class TransformerBlock {
 
     // x (n, width) -> qkv (n, 3 width); `normed` (n, width) is scratch.
     void project_qkv(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
-                     const sdk::View &qkv) const;
+                     const sdk::View &qkv, const Modulation *modulation = nullptr) const;
     // The same for blocks with split_query: out (n, width), or (n, 2 width).
     void project_query(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
                        const sdk::View &query) const;
@@ -61,7 +91,8 @@ class TransformerBlock {
     // The rest of the block on rows: x (n, width) in place, heads (n, width); `normed` (n, width)
     // and `hidden` (n, hidden) are scratch.
     void finish(const sdk::Compute &compute, const sdk::View &heads, const sdk::View &x,
-                const sdk::View &normed, const sdk::View &hidden) const;
+                const sdk::View &normed, const sdk::View &hidden,
+                const Modulation *modulation = nullptr) const;
 
     // Work of the pieces for n rows against m keys, in floating-point operations.
     [[nodiscard]] double project_flops(double rows) const;

@@ -29,11 +29,11 @@ void check_host_bytes(const sdk::View &view, const char *what, int rank) {
     }
 }
 
-void check_image(const sdk::View &image, const TokenGrid &grid) {
-    check_host_bytes(image, "image", 3);
+void check_image(const sdk::View &image, const TokenGrid &grid, const char *name) {
+    check_host_bytes(image, name, 3);
     if (image.shape[0] != grid.height() || image.shape[1] != grid.width() || image.shape[2] != 4) {
-        fail("input 'image' is " + size_text(image.shape[0], image.shape[1]) + " with " +
-             std::to_string(image.shape[2]) + " channels, expected " +
+        fail(std::string("input '") + name + "' is " + size_text(image.shape[0], image.shape[1]) +
+             " with " + std::to_string(image.shape[2]) + " channels, expected " +
              size_text(grid.height(), grid.width()) + " with 4");
     }
 }
@@ -48,6 +48,10 @@ bool check_mask(const sdk::View &mask, const TokenGrid &grid) {
              size_text(grid.rows, grid.columns) + " cells");
     }
     return false;
+}
+
+float read_color(const sdk::View &image, std::int64_t y, std::int64_t x, std::int64_t c) {
+    return static_cast<float>(read(image, y, x, c)) / 255.0f * 2.0f - 1.0f;
 }
 
 std::vector<float> read_latents(const sdk::View &latents, const TokenGrid &grid) {
@@ -82,7 +86,7 @@ std::optional<Completion> read_completion(const TokenGrid &grid, std::int64_t ch
     if (image == nullptr && latents == nullptr) {
         fail("input 'mask' came without 'image' or 'latents', one of which it needs");
     }
-    if (image != nullptr) check_image(*image, grid);
+    if (image != nullptr) check_image(*image, grid, "image");
     const bool in_cells = check_mask(*mask, grid);
 
     Completion given;
@@ -97,10 +101,24 @@ std::optional<Completion> read_completion(const TokenGrid &grid, std::int64_t ch
             if (image == nullptr) continue;
             if (keep) given.kept_pixels.push_back(static_cast<std::int32_t>(y * grid.width() + x));
             for (std::int64_t c = 0; c < channels; ++c) {
-                const float value =
-                    static_cast<float>(read(*image, y, x, c)) / 255.0f * 2.0f - 1.0f;
+                const float value = read_color(*image, y, x, c);
                 given.pixels.push_back(value);
                 if (keep) given.kept_values.push_back(value);
+            }
+        }
+    }
+    return given;
+}
+
+Completion read_whole(const TokenGrid &grid, std::int64_t channels, const sdk::View &image,
+                      const char *name) {
+    check_image(image, grid, name);
+    Completion given;
+    given.known.assign(static_cast<std::size_t>(grid.tokens()), 1);
+    for (std::int64_t y = 0; y < grid.height(); ++y) {
+        for (std::int64_t x = 0; x < grid.width(); ++x) {
+            for (std::int64_t c = 0; c < channels; ++c) {
+                given.pixels.push_back(read_color(image, y, x, c));
             }
         }
     }

@@ -26,4 +26,8 @@ struct Completion {
 read_completion(const TokenGrid &grid, std::int64_t channels, const sdk::View *image,
                 const sdk::View *mask, const sdk::View *latents = nullptr);
 
+// A whole picture to encode, `name` in messages: all of it is known.
+[[nodiscard]] Completion read_whole(const TokenGrid &grid, std::int64_t channels,
+                                    const sdk::View &image, const char *name);
+
 } // namespace tessera::blocks

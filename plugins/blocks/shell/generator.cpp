@@ -84,6 +84,14 @@ ModelGenerator::ModelGenerator(sdk::Host host, const char *model, const char *na
                         "steps more."},
       width_(side_param(34, TESSERA_KEY_WIDTH, "Width", abilities.sides.value_or(Sides{}))),
       height_(side_param(35, TESSERA_KEY_HEIGHT, "Height", abilities.sides.value_or(Sides{}))),
+      layer_{.id = 36,
+             .key = TESSERA_KEY_FEATURE_LAYER,
+             .name = "Feature layer",
+             .group = "Inspect",
+             .min = 1,
+             .flags = TESSERA_PARAM_ADVANCED,
+             .help = "After which block of the encoder a picture's representation is taken, "
+                     "counted from 1."},
       diffusion_(abilities.diffusion) {
     if (model != nullptr) model_ = model;
 }
@@ -118,6 +126,7 @@ void ModelGenerator::open_model() {
     watch_.max = info_.grid.tokens() - 1;
     if (abilities_.diffusion != DiffusionScope::kLevels) steps_.max = info_.grid.tokens();
     steps_.initial = std::min<std::int64_t>(64, steps_.max);
+    layer_.max = layer_.initial = info_.feature_layers;
     read_defaults(defaults);
     read_limits();
 }
@@ -184,12 +193,13 @@ void ModelGenerator::describe_params() {
     params_.add(mix_);
     params_.add(steps_);
     if (abilities_.seamless) params_.add(seamless_);
-    diffusion_.add_to(params_);
+    if (info_.samples) diffusion_.add_to(params_);
     if (abilities_.watches) params_.add(watch_);
     if (abilities_.sides) {
         params_.add(width_);
         params_.add(height_);
     }
+    if (info_.feature_layers > 0) params_.add(layer_);
     add_params(params_);
 }
 
@@ -210,6 +220,9 @@ void ModelGenerator::describe_inputs() {
     add(TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "Latents",
         "Of an earlier picture: its kept tokens are taken exactly.", grid.latent_width(),
         grid.latent_height());
+    if (info_.feature_layers == 0) return;
+    add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_ENCODE, "To encode",
+        "A picture to represent; nothing is made of it.", grid.width(), grid.height());
 }
 
 void ModelGenerator::describe_features() {
@@ -227,6 +240,18 @@ void ModelGenerator::describe_features() {
                          TESSERA_FEATURE_VALUES,
                          "Parameters that make a run with a deadline again without one.",
                          {0, 0, 0, 0}});
+    if (info_.feature_layers > 0) {
+        features_.push_back({sizeof(tessera_feature),
+                             1,
+                             TESSERA_FEATURE_POOLED,
+                             "One vector for a picture that was encoded.",
+                             {0, 0, 0, 0}});
+        features_.push_back({sizeof(tessera_feature),
+                             3,
+                             TESSERA_FEATURE_DENSE,
+                             "A vector for each of its tokens.",
+                             {grid.rows, grid.columns, 0, 0}});
+    }
     if (!abilities_.watches) return;
     features_.push_back({sizeof(tessera_feature),
                          2,
@@ -249,7 +274,8 @@ void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink)
     }
     compute_ = activation.compute;
     paces_ = {};
-    const std::optional<std::string> codec = weights_->metadata("tokenizer");
+    std::optional<std::string> codec = weights_->metadata("tokenizer");
+    if (info_.pixels) codec.reset();
     tensors_ = static_cast<int>(weights_->count());
     if (codec) tensors_ += static_cast<int>(sdk::Weights(host_, *codec, &*weights_).count());
     try {
@@ -269,7 +295,7 @@ void ModelGenerator::deactivate() {
 
 void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sink) {
     const std::optional<std::string> name = weights_->metadata("tokenizer");
-    if (!name) return; // make_pictures says so
+    if (!name || info_.pixels) return; // make_pictures says so
     const sdk::Weights file(host_, *name, &*weights_);
     WeightLoader loader(file, activation.compute,
                         progress(sink, static_cast<int>(weights_->count())));
@@ -288,6 +314,10 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
 
 std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, const RunSpec &spec,
                                                         std::optional<Completion> completion) {
+    if (info_.pixels) {
+        return std::make_unique<PixelPictures>(*compute_, spec.grid, *info_.pixels,
+                                               std::move(completion));
+    }
     if (!codec_) {
         fail(sdk::Status::kUnsupported,
              weights_->path() + ": metadata 'tokenizer' is missing: the model makes latents, and "
@@ -295,6 +325,10 @@ std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, co
     }
     return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
                                            spec.seamless);
+}
+
+std::unique_ptr<Run> ModelGenerator::make_encoding(const sdk::Request &, RunSpec, int) {
+    fail(sdk::Status::kUnsupported, name_ + " does not encode pictures");
 }
 
 std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk::Sink sink) {
@@ -311,12 +345,20 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
                                                     sdk::Progress progress) {
         report(sink, hurried, *kept, progress);
     };
-    std::optional<Completion> completion = read_completion(
-        spec.grid, codec_ ? codec_->image_channels() : 3, request.input(TESSERA_INPUT_IMAGE),
-        request.input(TESSERA_INPUT_MASK), request.input(TESSERA_INPUT_LATENTS));
+    const std::int64_t channels = codec_         ? codec_->image_channels()
+                                  : info_.pixels ? info_.grid.latent_channels
+                                                 : 3;
+    const sdk::View *const whole = request.input(TESSERA_INPUT_ENCODE);
+    std::optional<Completion> completion =
+        whole != nullptr ? read_whole(spec.grid, channels, *whole, TESSERA_INPUT_ENCODE)
+                         : read_completion(spec.grid, channels, request.input(TESSERA_INPUT_IMAGE),
+                                           request.input(TESSERA_INPUT_MASK),
+                                           request.input(TESSERA_INPUT_LATENTS));
     if (completion) job.known = spec.known = completion->known;
     std::unique_ptr<Pictures> pictures = make_pictures(request, spec, std::move(completion));
-    std::unique_ptr<Run> run = make_run(request, std::move(spec));
+    std::unique_ptr<Run> run = whole != nullptr
+                                   ? make_encoding(request, std::move(spec), layer_of(request))
+                                   : make_run(request, std::move(spec));
     return std::make_unique<ModelJob>(*compute_, std::move(job), std::move(run),
                                       std::move(pictures), sink);
 }
@@ -332,6 +374,24 @@ TokenGrid ModelGenerator::grid(const sdk::Request &request) const {
                                                 " in steps of " + std::to_string(param->step));
     }
     return sized(request[width_], request[height_]);
+}
+
+int ModelGenerator::layer_of(const sdk::Request &request) const {
+    if (info_.feature_layers == 0) {
+        fail(sdk::Status::kUnsupported, name_ + " does not encode pictures");
+    }
+    if (request.image_count() != 1) {
+        fail(sdk::Status::kInvalidArgument, std::string("input '") + TESSERA_INPUT_ENCODE +
+                                                "' with " + std::to_string(request.image_count()) +
+                                                " images, expected 1");
+    }
+    const int layer = request[layer_];
+    if (layer < 1 || layer > info_.feature_layers) {
+        fail(sdk::Status::kInvalidArgument, std::string(layer_.key) + " " + std::to_string(layer) +
+                                                ", expected 1 to " +
+                                                std::to_string(info_.feature_layers));
+    }
+    return layer;
 }
 
 RunSpec ModelGenerator::run_spec(const sdk::Request &request) const {

@@ -24,6 +24,7 @@
 #include "blocks/model/config.hpp"
 #include "blocks/shell/completion.hpp"
 #include "blocks/shell/job.hpp"
+#include "blocks/shell/pixel_pictures.hpp"
 
 #include <tessera/sdk/generator.hpp>
 
@@ -39,6 +40,9 @@ struct ModelInfo {
     TokenGrid grid; // with sides (below): rows and columns are those of the initial values
     std::int64_t classes = 0;
     std::string denoise_steps = "100"; // as respace reads it
+    std::optional<PixelScale> pixels{}; // tokens are patches of these; none: of a codec's latents
+    bool samples = true;                // by diffusion; false: it has no use for its parameters
+    int feature_layers = 0; // that a picture's representation can be taken after; 0: it has none
 };
 
 // Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.
@@ -83,6 +87,10 @@ class ModelGenerator {
     // [begin] The spec is checked and its grid that of the request.
     [[nodiscard]] virtual std::unique_ptr<Run> make_run(const sdk::Request &request,
                                                         RunSpec spec) = 0;
+    // [begin] A run of one step that keeps the given tokens and has `features`, after block `layer`
+    // of ModelInfo::feature_layers.
+    [[nodiscard]] virtual std::unique_ptr<Run> make_encoding(const sdk::Request &request,
+                                                             RunSpec spec, int layer);
 
     // ---- what one may give ----------------------------------------------------------------------
 
@@ -92,8 +100,8 @@ class ModelGenerator {
     virtual void add_slots(sdk::InputList &, sdk::FeatureList &) {}
     // [begin] The grid of a request: by its sides, or the model's.
     [[nodiscard]] virtual TokenGrid grid(const sdk::Request &request) const;
-    // [begin] What makes pixels of tokens: the latent codec that the metadata `tokenizer` names.
-    // Throws UNSUPPORTED without one.
+    // [begin] What makes pixels of tokens: the latent codec that the metadata `tokenizer` names, or
+    // ModelInfo::pixels. Throws UNSUPPORTED without either.
     [[nodiscard]] virtual std::unique_ptr<Pictures>
     make_pictures(const sdk::Request &request, const RunSpec &spec,
                   std::optional<Completion> completion);
@@ -119,6 +127,7 @@ class ModelGenerator {
     void describe_features();
     [[nodiscard]] TokenGrid sized(std::int64_t width, std::int64_t height) const;
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
+    [[nodiscard]] int layer_of(const sdk::Request &request) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
     [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);
     void report(sdk::Sink sink, const std::string &hurried, const Deadline &deadline,
@@ -140,6 +149,7 @@ class ModelGenerator {
     sdk::BoolParam seamless_;
     sdk::IntParam width_;
     sdk::IntParam height_;
+    sdk::IntParam layer_;
     DiffusionParams diffusion_;
     sdk::ParamList params_;
     sdk::InputList inputs_;

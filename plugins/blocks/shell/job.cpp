@@ -109,6 +109,7 @@ bool ModelJob::run_run_unit() {
     sink_.progress(progress(), run_->is_done() ? "decoding" : "sampling");
     emit_cells();
     emit_chain();
+    emit_features();
     const bool preview = spec_.preview_every != 0 &&
                          static_cast<std::uint32_t>(run_->steps_done()) % spec_.preview_every == 0;
     if (preview || run_->is_done()) start_pictures();
@@ -218,6 +219,14 @@ void ModelJob::emit_chain() {
     if (chain.data == nullptr) return;
     compute_.synchronize();
     sink_.features(TESSERA_FEATURE_CHAIN, chain, progress());
+}
+
+void ModelJob::emit_features() {
+    if (!run_->is_done()) return;
+    const Run::Features made = run_->features();
+    if (made.pooled.data == nullptr) return;
+    sink_.features(TESSERA_FEATURE_POOLED, made.pooled, progress());
+    sink_.features(TESSERA_FEATURE_DENSE, made.dense, progress());
 }
 
 // A run with nothing to generate counts as one step that is done.

@@ -53,6 +53,7 @@ class ModelJob {
     [[noreturn]] void refuse(const std::string &what) const;
     void emit_cells();
     void emit_chain();
+    void emit_features();
     [[nodiscard]] sdk::Progress progress(int image = 0) const;
 
     sdk::Compute compute_;

@@ -81,6 +81,13 @@ class Run {
     // made it; else without data. Filled when the device is synchronized; valid until the next
     // unit.
     [[nodiscard]] virtual sdk::View watched_chain() const { return {}; }
+    // What a run made that encodes a picture: TESSERA_FEATURE_POOLED (width) and
+    // TESSERA_FEATURE_DENSE (rows, columns, width) of its one image. Valid when it is done.
+    struct Features {
+        sdk::View pooled{};
+        sdk::View dense{};
+    };
+    [[nodiscard]] virtual Features features() const { return {}; }
     // What a deadline did, as the setting `hurry`.
     [[nodiscard]] virtual std::string hurried() const { return {}; }
 };

@@ -1,6 +1,7 @@
 #include "sandbox/generate/list.hpp"
 
 #include "compute/registry.hpp"
+#include "host/generator/abilities.hpp"
 #include "host/plugin/scan.hpp"
 #include "host/run/session.hpp"
 
@@ -58,6 +59,7 @@ void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
         fmt::print("      parameters unknown: {}\n", session.error().message);
         return;
     }
+    fmt::print("      can: {}\n", abilities_of((*session)->inputs(), (*session)->params()).text());
     for (const Param &param : (*session)->params().descriptions()) {
         if (!param.has(TESSERA_PARAM_HIDDEN)) print_param(param);
     }

@@ -31,6 +31,18 @@ void add_input_options(CLI::App &app, GenerateOptions &options) {
             ->type_name("IMAGE");
     init->needs(mask);
     mask->needs(init);
+    CLI::Option *const encode =
+        app.add_option("--encode", options.encoded,
+                       "Pictures to represent by vectors, by generators that can; none is made. Of "
+                       "one of another shape the middle is taken")
+            ->type_name("IMAGE...");
+    CLI::Option *const features =
+        app.add_option("--features", options.features,
+                       "Where the vectors of --encode go: pooled (pictures, width) and dense "
+                       "(pictures, rows, columns, width)")
+            ->type_name("FILE.safetensors");
+    encode->needs(features);
+    features->needs(encode);
     app.add_option("--style", options.style_image,
                    "Image whose colours and grain are taken, by generators that can")
         ->type_name("IMAGE");

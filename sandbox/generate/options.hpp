@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 namespace tessera {
 
@@ -18,6 +19,8 @@ struct GenerateOptions : CommonOptions {
     std::filesystem::path init_image;
     std::filesystem::path mask_image;
     std::filesystem::path style_image;
+    std::vector<std::filesystem::path> encoded; // pictures to represent instead of making some
+    std::filesystem::path features;             // where their representations go
 
     // /dev/stdout where the user wrote "-".
     std::filesystem::path output; // picture or folder

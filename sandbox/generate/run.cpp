@@ -9,6 +9,7 @@
 #include "host/plugin/services.hpp"
 #include "host/run/memory_frames.hpp"
 #include "host/run/session.hpp"
+#include "sandbox/generate/encode.hpp"
 #include "sandbox/generate/inputs.hpp"
 #include "sandbox/generate/list.hpp"
 #include "sandbox/generate/material.hpp"
@@ -373,6 +374,12 @@ int Run::run() {
     }
     if (auto loaded = load(); !loaded) return complain(loaded.error(), kExitFailure);
     if (auto taken = take_values(); !taken) return complain(taken.error(), kExitUsage);
+    if (!options_.encoded.empty()) {
+        auto encoded = encode_pictures(
+            *session_, options_, [this] { return cancelled_.load(); },
+            [this](std::string_view note) { tell(note); });
+        return encoded ? kExitOk : complain(encoded.error(), kExitFailure);
+    }
     if (!options_.material.empty()) {
         auto material = MaterialWriter::create(options_.material_values);
         if (!material) return complain(material.error(), kExitUsage);

@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from .. import config as configuration
 from .. import pixel_models
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.model / "generator.safetensors" if arguments.model.is_dir() else arguments.model
     kind, model, metadata = pixel_models.load(path)
     torch.manual_seed(arguments.seed)
-    fresh = kind.build(model.config).eval().requires_grad_(False)
+    fresh = untrained(kind, model.config)
     sources: dict[str, Features] = {
         f"raw pixels ({_PIXELS} x {_PIXELS})": lambda x: F.adaptive_avg_pool2d(x, _PIXELS).flatten(1),
         "random weights": lambda x: kind.encode(fresh, x),
@@ -69,6 +71,15 @@ def run(arguments: argparse.Namespace) -> int:
     chance = float(labels[1].bincount().max()) / len(labels[1])
     print(table(rows, chance, [len(ids) for ids in splits], len(images.classes)))
     return 0
+
+
+def untrained(kind: pixel_models.Kind, config: Any) -> nn.Module:
+    """Random weights; what training starts at zero is random too, or the network would see nothing."""
+    model = kind.build(config).eval().requires_grad_(False)
+    for value in model.parameters():
+        if not bool(value.any()):
+            nn.init.normal_(value, std=0.1)
+    return model
 
 
 def _spread(ids: torch.Tensor, most: int) -> torch.Tensor:

@@ -1,0 +1,38 @@
+"""The probe tells apart what can be told apart, and nothing else."""
+
+from __future__ import annotations
+
+import torch
+
+from tessera_training.evaluation.probe import linear, neighbours, standardised, table
+
+
+def _classes(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """200 points around four far corners, and which one each is of."""
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(200) % 4
+    corners = torch.randn(4, 12, generator=generator) * 5
+    return corners[labels] + spread * torch.randn(200, 12, generator=generator), labels
+
+
+def test_separate_classes_are_found_and_noise_is_not() -> None:
+    for spread, low, high in ((1.0, 0.97, 1.0), (1000.0, 0.1, 0.42)):
+        points, labels = _classes(spread)
+        train, test = standardised(points[:160], points[160:])
+        for measure in (neighbours, linear):
+            assert low <= measure(train, labels[:160], test, labels[160:]) <= high, (measure.__name__, spread)
+
+
+def test_the_scale_of_a_feature_does_not_matter() -> None:
+    points, labels = _classes(3.0)
+    scaled = points * torch.logspace(-3, 3, 12) + 7
+    results = []
+    for rows in (points, scaled):
+        train, test = standardised(rows[:160], rows[160:])
+        results.append((neighbours(train, labels[:160], test, labels[160:]), linear(train, labels[:160], test, labels[160:])))
+    assert results[0] == results[1]
+
+
+def test_the_table_has_a_row_for_each() -> None:
+    text = table({"raw pixels": (0.25, 0.5), "umd": (1.0, 0.125)}, 0.2, [10, 5], 4)
+    assert "| raw pixels | 25.0% | 50.0% |" in text and "| umd | 100.0% | 12.5% |" in text and "20.0%" in text

@@ -23,8 +23,7 @@ inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000; // bytes
 struct SafetensorsEntry {
     std::string name;
     tessera_dtype dtype = TESSERA_DTYPE_NONE;
-    // Of more than TESSERA_MAX_RANK dimensions the leading ones count as one.
-    std::int32_t rank = 0;
+    std::int32_t rank = 0; // of more than TESSERA_MAX_RANK the leading ones count as one
     std::array<std::int64_t, TESSERA_MAX_RANK> shape{1, 1, 1, 1};
     std::uint64_t begin = 0; // bytes from the start of the file
     std::uint64_t end = 0;

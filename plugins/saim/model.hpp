@@ -40,6 +40,9 @@ struct SaimConfig {
     // Checks every value; throws Failure. The size of the prediction head is that of `weights`.
     [[nodiscard]] static SaimConfig read(const blocks::Config &config, const sdk::Weights &weights);
 
+    // Throws Failure where tokens are no pictures; `path` is for the message.
+    void check_makes_pictures(const std::string &path) const;
+
     [[nodiscard]] std::int64_t side() const { return image_size / patch; }
     [[nodiscard]] std::int64_t tokens() const { return side() * side(); }
     [[nodiscard]] std::int64_t token_width() const { return channels * patch * patch; }

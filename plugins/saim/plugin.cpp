@@ -51,12 +51,7 @@ class Saim final : public blocks::ModelGenerator {
     }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
                                           blocks::RunSpec spec) override {
-        if (config_.normalises) {
-            throw sdk::Failure(sdk::Status::kUnsupported,
-                               weights().path() + ": norm_pix_loss is on: the model knows patches "
-                                                  "without their brightness and contrast, so it "
-                                                  "encodes pictures and makes none");
-        }
+        config_.check_makes_pictures(weights().path());
         const int chosen = 2 * choice(request, order_, 3) + (request[reconstruct_] ? 1 : 0);
         return std::make_unique<blocks::TokenRun>(
             compute(), sets_[static_cast<std::size_t>(chosen)], std::move(spec));

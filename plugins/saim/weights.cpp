@@ -158,6 +158,13 @@ SaimConfig SaimConfig::read(const Config &config, const sdk::Weights &weights) {
     return c;
 }
 
+void SaimConfig::check_makes_pictures(const std::string &path) const {
+    if (!normalises) return;
+    throw sdk::Failure(sdk::Status::kUnsupported,
+                       path + ": norm_pix_loss is on: the model knows patches without their "
+                              "brightness and contrast, so it encodes pictures and makes none");
+}
+
 SaimModel SaimModel::load(const SaimConfig &c, WeightLoader &loader, tessera_dtype precision) {
     SaimModel m;
     m.config = c;

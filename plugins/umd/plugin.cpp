@@ -50,18 +50,16 @@ class Umd final : public blocks::ModelGenerator {
     }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
                                           blocks::RunSpec spec) override {
-        UmdSettings settings;
+        UmdSettings settings{.reconstruct = request[reconstruct_], .strength = request[strength_]};
         const int head = request[head_];
-        settings.strength = request[strength_];
         if (head < 0 || head >= static_cast<int>(std::size(kHeads)) ||
             !(settings.strength > 0.0 && settings.strength <= 1.0)) {
             throw sdk::Failure(sdk::Status::kInvalidArgument,
-                               "head " + std::to_string(head) + ", strength " +
+                               "head and strength " + std::to_string(head) + ", " +
                                    std::to_string(settings.strength) +
-                                   "; expected 0 to 2 and more than 0 to 1");
+                                   "; expected 0 to 2, up to 1");
         }
         settings.head = kHeads[head].first;
-        settings.reconstruct = request[reconstruct_];
         return std::make_unique<UmdRun>(compute(), *model_, std::move(spec), settings);
     }
     std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,

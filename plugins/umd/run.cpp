@@ -22,6 +22,10 @@ UmdRun::UmdRun(const sdk::Compute &compute, const UmdModel &model, blocks::RunSp
     : compute_(compute), model_(model), spec_(std::move(spec)), settings_(settings),
       tokens_(model.config.tokens()), width_(model.config.token_width()),
       alphas_(alphas_cumprod(model.config.schedule, static_cast<int>(model.config.times))) {
+    if (spec_.deadline != nullptr) {
+        throw sdk::Failure(sdk::Status::kUnsupported,
+                           "deadline is set: UMD keeps none; it takes fewer steps instead");
+    }
     for (std::size_t i = 0; i < spec_.known.size(); ++i) {
         if (spec_.known[i] != 0) known_.push_back(static_cast<std::int32_t>(i));
     }

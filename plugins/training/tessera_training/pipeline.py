@@ -1,7 +1,8 @@
 """The stages of a training run, each skipped once done.
 
-`pack`, `texture` and `export` make a texture model; `pack`, `pixels` and `export` one on patches of pixels. A configuration with a tokenizer and a MAR generator has the
-stages `tokenizer` and `generator` between `pack` and `export`.
+`pack`, `texture` and `export` make a texture model; `pack`, `pixels` and `export` one on patches of pixels. A
+configuration with a tokenizer and a MAR generator has the stages `tokenizer` and `generator` between `pack` and
+`export`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models whose tokens are patches of pixels, without a tokenizer: how each is made, trained, shown, saved and loaded."""
+"""Models whose tokens are patches of pixels, without a tokenizer: how each is made, trained, saved and loaded."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def load(path: Path) -> tuple[Kind, nn.Module, dict[str, str]]:
                         f"{' or '.join(f'{known}_weights' for known in KINDS)}")
     kind = KINDS[name]
     try:
-        model = kind.load({key: value.float() for key, value in tensors.items()}, kind.config.from_json(metadata["config"]))
+        config = kind.config.from_json(metadata["config"])  # type: ignore[attr-defined]
+        model = kind.load({key: value.float() for key, value in tensors.items()}, config)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     return kind, model.eval().requires_grad_(False), metadata

@@ -29,7 +29,7 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
     results = []
     for rows in (points, scaled):
         train, test = standardised(rows[:160], rows[160:])
-        results.append((neighbours(train, labels[:160], test, labels[160:]), linear(train, labels[:160], test, labels[160:])))
+        results.append([measure(train, labels[:160], test, labels[160:]) for measure in (neighbours, linear)])
     assert results[0] == results[1]
 
 

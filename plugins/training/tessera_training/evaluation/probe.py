@@ -126,7 +126,8 @@ def linear(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted
     return _right(train, labels, test, wanted, best)
 
 
-def _right(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted: torch.Tensor, strength: float) -> float:
+def _right(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted: torch.Tensor,
+           strength: float) -> float:
     """Of a ridge regression on targets of -1 and 1, with a constant feature."""
     ones = torch.ones(len(train), 1, dtype=train.dtype)
     x = torch.cat([train, ones], 1)

@@ -210,7 +210,8 @@ def to_flax(state: dict[str, torch.Tensor], config: UmdConfig) -> dict[str, torc
     heads, width, patch, channels = config.num_heads, config.width, config.patch_size, config.channels
     head, out = width // heads, {}
     renamed = {"positions": "pos_embedding", "decoder_positions": "dec_pos_embedding", "cls": "cls",
-               "mask": "image_mask_embedding", "label_table.weight": "label_emb/embedding/embedding", "out_bias": "final_conv/bias"}
+               "mask": "image_mask_embedding", "label_table.weight": "label_emb/embedding/embedding",
+               "out_bias": "final_conv/bias"}
     parts = {"norm1": "LayerNorm_0", "norm2": "LayerNorm_1", "fc1": "MlpBlock_0/Dense_0", "fc2": "MlpBlock_0/Dense_1",
              "modulation": "Dense_0"}
     for name, value in state.items():

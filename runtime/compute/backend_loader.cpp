@@ -20,7 +20,8 @@ std::string in_capitals(std::string text) {
     return text;
 }
 
-// TESSERA_NAME_MODULE, or the file next to the folder of plugins, in the build tree and installed.
+// TESSERA_NAME_MODULE, or the file next to the folder of plugins, in the build tree and installed,
+// as the program or as libtessera.so sees it.
 Result<fs::path> module_file(const std::string &name) {
     const std::string variable = "TESSERA_" + in_capitals(name) + "_MODULE";
     if (const char *given = std::getenv(variable.c_str()); given != nullptr && *given != 0) {
@@ -33,6 +34,8 @@ Result<fs::path> module_file(const std::string &name) {
     for (const char *folder : {"../lib/tessera", "../" TESSERA_LIBDIR "/tessera"}) {
         if (fs::exists(program / folder / file, ignored)) return program / folder / file;
     }
+    const fs::path beside_library = library_folder() / "tessera" / file;
+    if (fs::exists(beside_library, ignored)) return beside_library;
     return make_error(Status::kUnsupported,
                       "this build has no {} backend (its module {} is not next to the plugins)",
                       in_capitals(name), file);

@@ -39,11 +39,15 @@ PathList split_variable(const char *name) {
     return list;
 }
 
-PathList existing_dirs(const PathList &given, const char *variable, const PathList &near_program) {
+PathList existing_dirs(const PathList &given, const char *variable, const PathList &near_program,
+                       const PathList &near_library) {
     PathList all = given;
     for (fs::path &path : split_variable(variable)) all.push_back(std::move(path));
     if (const fs::path program = program_folder(); !program.empty()) {
         for (const fs::path &path : near_program) all.push_back(program / path);
+    }
+    if (const fs::path library = library_folder(); !library.empty()) {
+        for (const fs::path &path : near_library) all.push_back(library / path);
     }
     PathList found;
     for (const fs::path &path : all) {
@@ -61,11 +65,13 @@ PathList existing_dirs(const PathList &given, const char *variable, const PathLi
 
 PathList plugin_dirs(const PathList &given) {
     return existing_dirs(given, "TESSERA_PLUGIN_PATH",
-                         {"../lib/tessera/plugins", "../" TESSERA_LIBDIR "/tessera/plugins"});
+                         {"../lib/tessera/plugins", "../" TESSERA_LIBDIR "/tessera/plugins"},
+                         {"tessera/plugins"});
 }
 
 PathList model_dirs(const PathList &given) {
-    return existing_dirs(given, "TESSERA_MODEL_PATH", {"../share/tessera/models"});
+    return existing_dirs(given, "TESSERA_MODEL_PATH", {"../share/tessera/models"},
+                         {"../share/tessera/models", "../../share/tessera/models"}); // lib/TRIPLET
 }
 
 Result<fs::path> find_model(std::string_view name, const PathList &dirs, const fs::path &base) {

@@ -1,5 +1,6 @@
 // Where plugins and models are looked for: given folders, the environment, and the places next to
-// the running program, which are the same in the build tree and installed.
+// the running program and next to libtessera.so, which are the same in the build tree and
+// installed.
 #pragma once
 
 #include "core/result.hpp"
@@ -15,9 +16,9 @@ namespace tessera {
 using PathList = std::vector<std::filesystem::path>;
 
 // `given`, then TESSERA_PLUGIN_PATH (separated by ':'), then ../lib/tessera/plugins next to the
-// program. Only folders that exist, each once.
+// program, then tessera/plugins next to the library. Only folders that exist, each once.
 [[nodiscard]] PathList plugin_dirs(const PathList &given);
-// The same with TESSERA_MODEL_PATH and ../share/tessera/models.
+// The same with TESSERA_MODEL_PATH, and share/tessera/models of the same prefix.
 [[nodiscard]] PathList model_dirs(const PathList &given);
 
 // A weight file: NAME, NAME.safetensors or NAME/generator.safetensors (or the index of its shards)

@@ -56,19 +56,29 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path &path) {
     return MappedFile({static_cast<const std::byte *>(start), size});
 }
 
-MappedFile::~MappedFile() {
-    if (!bytes_.empty()) ::munmap(const_cast<std::byte *>(bytes_.data()), bytes_.size());
+MappedFile MappedFile::of_memory(std::span<const std::byte> bytes,
+                                 std::shared_ptr<const void> owner) {
+    MappedFile file(bytes);
+    file.owner_ = std::move(owner);
+    return file;
 }
 
-MappedFile::MappedFile(MappedFile &&other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+MappedFile::~MappedFile() {
+    if (!bytes_.empty() && owner_ == nullptr)
+        ::munmap(const_cast<std::byte *>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile &&other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})), owner_(std::move(other.owner_)) {}
 
 MappedFile &MappedFile::operator=(MappedFile &&other) noexcept {
     std::swap(bytes_, other.bytes_);
+    std::swap(owner_, other.owner_);
     return *this;
 }
 
 void MappedFile::discard(std::size_t offset, std::size_t size) const {
-    if (offset >= bytes_.size()) return;
+    if (offset >= bytes_.size() || owner_ != nullptr) return;
     size = std::min(size, bytes_.size() - offset);
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     const std::size_t first = (offset + page - 1) / page * page;

@@ -30,6 +30,13 @@ Result<WeightSet> WeightSet::open(const std::filesystem::path &path) {
     return set;
 }
 
+Result<WeightSet> WeightSet::of_memory(const std::string &name, MappedFile file) {
+    WeightSet set;
+    set.path_ = name;
+    if (auto added = set.add(name, std::move(file)); !added) return added.error();
+    return set;
+}
+
 Result<void> WeightSet::add(const std::filesystem::path &path, MappedFile file) {
     auto header = parse_safetensors(file.bytes(), path.string());
     if (!header) return header.error();

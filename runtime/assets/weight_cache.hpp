@@ -22,8 +22,10 @@ class WeightSet {
   public:
     // A safetensors file, or an index (`*.safetensors.index.json`) whose shards lie next to it.
     [[nodiscard]] static Result<WeightSet> open(const std::filesystem::path &path);
+    // One safetensors file that is in memory; `name` is its path from then on.
+    [[nodiscard]] static Result<WeightSet> of_memory(const std::string &name, MappedFile file);
 
-    [[nodiscard]] const std::string &path() const { return path_; } // absolute
+    [[nodiscard]] const std::string &path() const { return path_; } // absolute, or the given name
     // Every file that was read: this one, and the shards of an index.
     [[nodiscard]] const std::vector<std::filesystem::path> &files() const { return files_; }
     [[nodiscard]] const SafetensorsHeader &header() const { return header_; }

@@ -84,7 +84,8 @@ Host::Host(const HostConfig &config)
                                                      TESSERA_VERSION_MINOR, TESSERA_VERSION_PATCH)),
       plugin_dirs_(tessera::plugin_dirs(config.plugin_dirs)),
       model_dirs_(tessera::model_dirs(config.model_dirs)),
-      now_ns_(config.now_ns ? config.now_ns : values::monotonic_ns) {
+      now_ns_(config.now_ns ? config.now_ns : values::monotonic_ns),
+      given_weights_(config.weights) {
     table_.abi_version = TESSERA_ABI_VERSION;
     table_.name = program_.c_str();
     table_.version = version_.c_str();
@@ -119,6 +120,10 @@ Result<std::shared_ptr<Library>> Host::open_library(const std::filesystem::path 
 }
 
 Result<std::shared_ptr<const WeightSet>> Host::open_weights(std::string_view name) {
+    if (given_weights_) {
+        auto given = given_weights_(std::string(name));
+        if (!given || *given != nullptr) return given;
+    }
     auto path = find_model(name, model_dirs_);
     if (!path) return path.error();
     return weights_.open(*path);
@@ -127,7 +132,12 @@ Result<std::shared_ptr<const WeightSet>> Host::open_weights(std::string_view nam
 Result<std::shared_ptr<const WeightSet>>
 Host::open_weights_next_to(const std::filesystem::path &file, std::string_view name) {
     // An absolute name replaces the folder.
-    return weights_.open(file.parent_path() / std::filesystem::path(name));
+    const std::filesystem::path path = file.parent_path() / std::filesystem::path(name);
+    if (given_weights_) {
+        auto given = given_weights_(path.string());
+        if (!given || *given != nullptr) return given;
+    }
+    return weights_.open(path);
 }
 
 bool Host::is_worker_thread() const {

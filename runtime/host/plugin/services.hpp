@@ -27,6 +27,9 @@ struct HostConfig {
     PathList plugin_dirs;            // searched before the usual places, see search.hpp
     PathList model_dirs;
     std::function<std::uint64_t()> now_ns; // monotonic clock; empty: the system's
+    // [any] Weights that are not in the file system, by the name that they are asked for; nullptr:
+    // not one of them, and the file system is next. Empty: there are none.
+    std::function<Result<std::shared_ptr<const WeightSet>>(const std::string &name)> weights;
 };
 
 // Made and destroyed on the control thread. One per program: a plugin library's `init` runs once
@@ -70,6 +73,7 @@ class Host : public std::enable_shared_from_this<Host> {
     PathList plugin_dirs_;
     PathList model_dirs_;
     std::function<std::uint64_t()> now_ns_;
+    std::function<Result<std::shared_ptr<const WeightSet>>(const std::string &name)> given_weights_;
     tessera_host table_{};
     WeightCache weights_;
     std::map<std::filesystem::path, std::weak_ptr<Library>> libraries_; // [main]

@@ -24,8 +24,6 @@ std::string_view state_name(Generator::State state) {
         return "ready";
     case Generator::State::kActive:
         return "active";
-    case Generator::State::kJob:
-        return "running a job";
     }
     return "unknown";
 }
@@ -217,7 +215,7 @@ Result<void> Generator::activate(const tessera_activation &activation, const tes
 }
 
 void Generator::deactivate() {
-    if (state_ != State::kActive) return;
+    if (state_ != State::kActive || jobs_ != 0) return;
     table_->deactivate(table_);
     state_ = State::kReady;
 }
@@ -234,12 +232,15 @@ Result<tessera_job *> Generator::begin(const tessera_request &request, const tes
         return make_error(Status::kFailed, "{}: begin: answered ok and gave no job",
                           descriptor_.id);
     }
-    state_ = State::kJob;
+    ++jobs_;
     return job;
 }
 
 Result<bool> Generator::step(tessera_job *job, std::uint32_t budget_us) {
-    if (auto checked = check_call("step", State::kJob); !checked) return checked.error();
+    if (auto checked = check_call("step", State::kActive); !checked) return checked.error();
+    if (jobs_ == 0) {
+        return make_error(Status::kInvalidArgument, "{}: step: there is no job", descriptor_.id);
+    }
     (void)log::take_last_error();
     const tessera_status status = table_->step(table_, job, budget_us);
     if (status == TESSERA_MORE) return true;
@@ -248,9 +249,9 @@ Result<bool> Generator::step(tessera_job *job, std::uint32_t budget_us) {
 }
 
 void Generator::end(tessera_job *job) {
-    if (state_ != State::kJob) return;
+    if (jobs_ == 0) return;
     table_->end(table_, job);
-    state_ = State::kActive;
+    --jobs_;
 }
 
 Generator::~Generator() {

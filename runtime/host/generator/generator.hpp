@@ -20,7 +20,7 @@ namespace tessera {
 
 class Generator {
   public:
-    enum class State { kMade, kReady, kActive, kJob };
+    enum class State { kMade, kReady, kActive };
 
     // [main] Creates and initialises. `model` is an absolute path or empty.
     [[nodiscard]] static Result<std::unique_ptr<Generator>>
@@ -40,13 +40,16 @@ class Generator {
     [[nodiscard]] Result<void> activate(const tessera_activation &activation,
                                         const tessera_sink &sink);
     void deactivate();
+    // Several jobs may be under way, stepped in turn; a generator that runs one at a time answers
+    // BUSY.
     [[nodiscard]] Result<tessera_job *> begin(const tessera_request &request,
                                               const tessera_sink &sink);
-    // True: there is more to do.
+    // Of one of the jobs under way. True: there is more to do.
     [[nodiscard]] Result<bool> step(tessera_job *job, std::uint32_t budget_us);
     void end(tessera_job *job);
 
     [[nodiscard]] bool is_active() const { return state_ >= State::kActive; }
+    [[nodiscard]] int job_count() const { return jobs_; } // begun and not ended
 
   private:
     Generator(std::shared_ptr<Host> host, const FoundGenerator &found,
@@ -63,6 +66,7 @@ class Generator {
     Descriptor descriptor_;
     const tessera_generator *table_;
     State state_ = State::kMade;
+    int jobs_ = 0;
     Params params_;
     std::vector<InputSlot> inputs_;
     std::vector<FeatureTap> features_;

@@ -8,20 +8,25 @@
 
 namespace tessera {
 
-Device::Device(std::uint32_t threads) : threads_({.threads = threads}) {}
+Device::Device(std::uint32_t threads, ThreadPool *pool) : threads_(pool) {
+    if (pool != nullptr) return;
+    own_threads_.emplace(ThreadPool::Options{.threads = threads});
+    threads_ = &*own_threads_;
+}
 
 Device::~Device() = default;
 
 Result<std::unique_ptr<Device>> Device::open(const std::string &backend, std::uint32_t threads,
-                                             std::shared_ptr<const tessera_compute> given) {
-    std::unique_ptr<Device> device(new Device(threads));
+                                             std::shared_ptr<const tessera_compute> given,
+                                             ThreadPool *pool) {
+    std::unique_ptr<Device> device(new Device(threads, pool));
     device->given_ = std::move(given);
     if (device->given_ != nullptr) {
         device->count_downloads(*device->given_);
         return device;
     }
     ComputeOptions options;
-    options.pool = &device->threads_;
+    options.pool = device->threads_;
 #ifndef NDEBUG
     options.checked = true;
 #endif

@@ -19,10 +19,11 @@ namespace tessera {
 class Device {
   public:
     // Opens `backend` (empty: the best there is) on `threads` threads (0: one per core), unless
-    // `given` is set, which is used instead.
+    // `given` is set, which is used instead. With `pool`, which outlives the device, on its
+    // threads.
     [[nodiscard]] static Result<std::unique_ptr<Device>>
     open(const std::string &backend, std::uint32_t threads,
-         std::shared_ptr<const tessera_compute> given);
+         std::shared_ptr<const tessera_compute> given, ThreadPool *pool = nullptr);
     ~Device();
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
@@ -31,7 +32,7 @@ class Device {
     [[nodiscard]] tessera_memory memory() const {
         return compute().info != nullptr ? compute().info->memory : TESSERA_MEMORY_HOST;
     }
-    [[nodiscard]] ThreadPool &threads() { return threads_; }
+    [[nodiscard]] ThreadPool &threads() { return *threads_; }
     [[nodiscard]] std::string description() const;
 
     // [any] Bytes that `download` brought from a device's own memory to the host so far, whoever
@@ -44,7 +45,7 @@ class Device {
     [[nodiscard]] Result<void> synchronize();
 
   private:
-    explicit Device(std::uint32_t threads);
+    Device(std::uint32_t threads, ThreadPool *pool);
 
     // The compute's table, but for `download`, which counts.
     struct Counted {
@@ -54,7 +55,8 @@ class Device {
     };
     void count_downloads(const tessera_compute &inner);
 
-    ThreadPool threads_;
+    std::optional<ThreadPool> own_threads_;
+    ThreadPool *threads_;
     std::optional<Compute> opened_;                // checked in Debug builds
     std::shared_ptr<const tessera_compute> given_; // instead of it
     std::atomic<std::uint64_t> downloaded_bytes_{0};

@@ -20,9 +20,9 @@ Result<std::unique_ptr<Job>> Job::begin(Generator &generator, const tessera_requ
     return job;
 }
 
-Result<bool> Job::step() {
+Result<bool> Job::step(std::uint32_t budget_us) {
     const trace::Span span("job: step");
-    auto more = generator_.step(job_, limits_.budget_us);
+    auto more = generator_.step(job_, budget_us);
     // What it did wrong tells more than what it answered.
     if (sink_.fault()) return *sink_.fault();
     if (!more) return more;

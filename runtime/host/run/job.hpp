@@ -35,7 +35,8 @@ class Job {
     Job &operator=(const Job &) = delete;
 
     // True: there is more to do. After false or an error the job is only to be destroyed.
-    [[nodiscard]] Result<bool> step();
+    [[nodiscard]] Result<bool> step() { return step(limits_.budget_us); }
+    [[nodiscard]] Result<bool> step(std::uint32_t budget_us);
 
   private:
     Job(Generator &generator, JobSinkConfig sink, const JobLimits &limits);

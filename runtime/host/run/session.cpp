@@ -89,9 +89,13 @@ SessionJob Session::job(PlayRequest request) {
 
 std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
 
+bool Session::on_device_memory() const {
+    return device_ != nullptr && device_->memory() != TESSERA_MEMORY_HOST;
+}
+
 Result<void> Session::open_device() {
     if (device_ != nullptr) return {};
-    auto device = Device::open(config_.backend, config_.threads, config_.compute);
+    auto device = Device::open(config_.backend, config_.threads, config_.compute, config_.pool);
     if (!device) return device.error();
     device_ = std::move(*device);
     if (config_.store != nullptr) config_.store->use_device(&device_->compute());
@@ -173,16 +177,33 @@ void Session::deactivate() {
 
 // ---- a job --------------------------------------------------------------------------------------
 
-Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &callbacks) {
-    const std::uint64_t started = now_us();
-    const bool activates = !is_active_with(job.values);
-    if (activates) {
+Result<std::unique_ptr<SessionRun>> Session::begin(SessionJob job, SessionCallbacks callbacks) {
+    if (!is_active_with(job.values)) {
+        if (generator_->job_count() > 0) {
+            return make_error(Status::kBusy, "{}: to be activated again when its jobs are done",
+                              info_.id);
+        }
         if (auto done = activate_generator(job.values, callbacks); !done) return done.error();
     }
     if (callbacks.on_running) callbacks.on_running();
+    std::unique_ptr<SessionRun> run(new SessionRun(*this, std::move(job), std::move(callbacks)));
+    if (auto begun = run->begin(); !begun) return begun.error();
+    return run;
+}
+
+Result<RunReport> Session::run(const SessionJob &job, const SessionCallbacks &callbacks) {
+    const std::uint64_t started = now_us();
+    const bool activates = !is_active_with(job.values);
     // The host copies and grows lists for the job; when memory is short that is the job's error.
     try {
-        auto report = run_steps(job, callbacks);
+        auto run = begin(job, callbacks);
+        if (!run) return run.error();
+        const std::uint32_t budget_us =
+            job.request.step_budget_us != 0 ? job.request.step_budget_us : config_.step_budget_us;
+        auto more = Result<bool>(true);
+        while (more && *more) more = (*run)->step(budget_us);
+        auto report = (*run)->finish();
+        if (!more) return more.error();
         if (report) {
             report->activation_us = activates ? activation_us_ : 0;
             report->total_us = now_us() - started;
@@ -203,9 +224,11 @@ Result<void> Session::take_event(const tessera_event &event, const SessionJob &j
     if (event.type == TESSERA_EVENT_IMAGE) {
         trace::count("bytes from device to host", device_->downloaded_bytes());
     }
-    if (!callbacks.on_event) return {};
+    const bool on_device =
+        event.type == TESSERA_EVENT_FEATURES && event.tensor->memory != TESSERA_MEMORY_HOST;
+    if (!callbacks.on_event || (on_device && !callbacks.device_features)) return {};
     PlayerEvent copied = copy_event(event, job.number, job.request.tag);
-    if (event.type == TESSERA_EVENT_FEATURES && event.tensor->memory != TESSERA_MEMORY_HOST) {
+    if (on_device) {
         const bool may_stay = job.request.on_device && copied.name == TESSERA_FEATURE_LATENTS;
         if (config_.store != nullptr && may_stay) {
             copied.kept = config_.store->keep(*event.tensor);
@@ -220,64 +243,75 @@ Result<void> Session::take_event(const tessera_event &event, const SessionJob &j
     return {};
 }
 
-Result<RunReport> Session::run_steps(const SessionJob &job, const SessionCallbacks &callbacks) {
-    const std::uint64_t started = now_us();
-    auto inputs = view_inputs(job.request, *generator_);
+SessionRun::SessionRun(Session &session, SessionJob job, SessionCallbacks callbacks)
+    : session_(session), job_(std::move(job)), callbacks_(std::move(callbacks)) {}
+
+SessionRun::~SessionRun() {
+    if (run_ != nullptr) (void)finish();
+}
+
+Result<void> SessionRun::begin() {
+    const std::uint64_t started = session_.now_us();
+    auto inputs = view_inputs(job_.request, *session_.generator_);
     if (!inputs) return inputs.error();
-    const tessera_request request = request_of(job, *inputs);
-
-    RunReport report;
-    std::uint64_t step_started = started;
-    std::uint32_t last_step = 0;
+    const tessera_request request = request_of(job_, *inputs);
     JobSinkConfig sink;
-    sink.generator = info_.id;
-    sink.frames = config_.frames;
+    sink.generator = session_.info_.id;
+    sink.frames = session_.config_.frames;
     sink.image_count = request.image_count;
-    sink.job = job.number;
-    sink.tag = job.request.tag;
-    sink.memory = device_->memory();
-    sink.should_stop = callbacks.should_stop;
-    sink.on_event = [&](const tessera_event &event) {
-        if (event.step > last_step) {
-            last_step = event.step;
-            const std::uint64_t now = now_us();
-            report.step_us.push_back(now - step_started);
-            step_started = now;
+    sink.job = job_.number;
+    sink.tag = job_.request.tag;
+    sink.memory = session_.device_->memory();
+    sink.should_stop = [this] { return callbacks_.should_stop && callbacks_.should_stop(); };
+    sink.on_event = [this](const tessera_event &event) {
+        if (event.step > last_step_) {
+            last_step_ = event.step;
+            const std::uint64_t now = session_.now_us();
+            report_.step_us.push_back(now - step_started_us_);
+            step_started_us_ = now;
         }
-        report.total_steps = std::max(report.total_steps, event.total_steps);
-        return take_event(event, job, callbacks);
+        report_.total_steps = std::max(report_.total_steps, event.total_steps);
+        return session_.take_event(event, job_, callbacks_);
     };
-
-    const WorkerScope worker(*config_.host, &device_->threads());
-    const std::uint32_t budget_us =
-        job.request.step_budget_us != 0 ? job.request.step_budget_us : config_.step_budget_us;
-    auto run = Job::begin(*generator_, request, std::move(sink), {budget_us});
-    report.begin_us = now_us() - started;
-    step_started = now_us();
-    Result<bool> more = run ? Result<bool>(true) : Result<bool>(run.error());
-    while (more && *more) {
-        if (callbacks.should_stop && callbacks.should_stop()) {
-            more = make_error(Status::kCancelled, "{}: cancelled", info_.id);
-            break;
-        }
-        const std::uint64_t called = now_us();
-        device_->set_stepping(true);
-        more = (*run)->step();
-        device_->set_stepping(false);
-        ++report.call_count;
-        if (callbacks.on_call) callbacks.on_call(now_us() - called);
-        if (auto served = serve(); !served) more = served.error();
+    step_started_us_ = started;
+    const WorkerScope worker(*session_.config_.host, &session_.device_->threads());
+    auto run = Job::begin(*session_.generator_, request, std::move(sink), {});
+    if (!run) {
+        (void)session_.device_->synchronize();
+        return run.error();
     }
-    const std::uint64_t ended = now_us();
-    if (run) run->reset(); // `end`
-    auto synchronized = device_->synchronize();
-    if (!more) return more.error();
+    run_ = std::move(*run);
+    step_started_us_ = session_.now_us();
+    report_.begin_us = step_started_us_ - started;
+    return {};
+}
+
+Result<bool> SessionRun::step(std::uint32_t budget_us) {
+    if (callbacks_.should_stop && callbacks_.should_stop()) {
+        return make_error(Status::kCancelled, "{}: cancelled", session_.info_.id);
+    }
+    const WorkerScope worker(*session_.config_.host, &session_.device_->threads());
+    const std::uint64_t called = session_.now_us();
+    session_.device_->set_stepping(true);
+    auto more = run_->step(budget_us);
+    session_.device_->set_stepping(false);
+    ++report_.call_count;
+    if (callbacks_.on_call) callbacks_.on_call(session_.now_us() - called);
+    if (auto served = session_.serve(); !served) return served.error();
+    return more;
+}
+
+Result<RunReport> SessionRun::finish() {
+    const WorkerScope worker(*session_.config_.host, &session_.device_->threads());
+    const std::uint64_t ended = session_.now_us();
+    run_.reset(); // `end`
+    auto synchronized = session_.device_->synchronize();
     if (!synchronized) {
-        return make_error(synchronized.error().status, "{}: {}", info_.id,
+        return make_error(synchronized.error().status, "{}: {}", session_.info_.id,
                           synchronized.error().message);
     }
-    report.end_us = now_us() - ended;
-    return report;
+    report_.end_us = session_.now_us() - ended;
+    return report_;
 }
 
 } // namespace tessera

@@ -32,6 +32,7 @@
 
 namespace tessera {
 
+class Job;
 class Host; // host/plugin/services.hpp: libraries and weights that the sessions of a program share
 
 inline constexpr std::string_view kDefaultPlugin = "org.tessera.mar";
@@ -44,6 +45,7 @@ struct SessionConfig {
     std::string backend; // as in compute/registry.hpp; empty: the best there is
     tessera_precision precision = TESSERA_PRECISION_DEFAULT;
     std::uint32_t threads = 0;     // for computing; 0: one per core
+    ThreadPool *pool = nullptr;    // threads to share with other sessions instead; outlives this
     FrameTarget *frames = nullptr; // where pictures go; outlives the session; nullptr: dropped
     // Where tensors stay that lie on a device; outlives the session. nullptr: features are read as
     // they come.
@@ -75,13 +77,14 @@ struct SessionJob {
     ParamSnapshot values;
 };
 
-// Called on the worker; each may be empty.
+// Called on the worker; each may be empty. Of a job: as long as its run lives.
 struct SessionCallbacks {
     std::function<void()> on_loading;           // activation begins, which may take seconds
     std::function<void()> on_running;           // the job begins
     std::function<void(PlayerEvent)> on_event;  // kActivated, kProgress, kImage, kCells, kFeatures
     std::function<void(std::uint64_t)> on_call; // a `step` returned after so many microseconds
     std::function<bool()> should_stop;          // asked while loading as well
+    bool device_features = true; // features that lie on a device are told too, which reads them
 };
 
 // Where the time of a `run` went.
@@ -93,6 +96,39 @@ struct RunReport {
     std::uint64_t total_us = 0;
     std::uint32_t call_count = 0; // of `step`
     std::uint32_t total_steps = 0;
+};
+
+class Session;
+
+// A job between its begin and its end. Several of one session may be under way, stepped in turn on
+// one thread. [worker] for everything.
+class SessionRun {
+  public:
+    // Cancels what is left.
+    ~SessionRun();
+    SessionRun(const SessionRun &) = delete;
+    SessionRun &operator=(const SessionRun &) = delete;
+
+    // One `step` of the generator of `budget_us` (0: one unit). True: there is more to do. After
+    // false or an error only finish. Stopped: status kCancelled.
+    [[nodiscard]] Result<bool> step(std::uint32_t budget_us);
+    // Between steps: other ones from now on.
+    void set_callbacks(SessionCallbacks callbacks) { callbacks_ = std::move(callbacks); }
+    // Ends the job; an error is the device's.
+    [[nodiscard]] Result<RunReport> finish();
+
+  private:
+    friend class Session;
+    SessionRun(Session &session, SessionJob job, SessionCallbacks callbacks);
+    Result<void> begin();
+
+    Session &session_;
+    SessionJob job_;
+    SessionCallbacks callbacks_;
+    RunReport report_;
+    std::uint64_t step_started_us_ = 0;
+    std::uint32_t last_step_ = 0;
+    std::unique_ptr<Job> run_;
 };
 
 class Session {
@@ -122,16 +158,23 @@ class Session {
     // effect only then. Progress comes as kProgress events of job 0.
     [[nodiscard]] Result<void> activate(const ParamSnapshot &values,
                                         const SessionCallbacks &callbacks);
-    // Activates if need be, then runs a job to its end. Stopped: status kCancelled.
+    // Activates if need be, and begins a job. kBusy: the generator has one already and runs one at
+    // a time, or is to be activated with other values first.
+    [[nodiscard]] Result<std::unique_ptr<SessionRun>> begin(SessionJob job,
+                                                            SessionCallbacks callbacks);
+    // The same, and all steps to the end. Stopped: status kCancelled.
     [[nodiscard]] Result<RunReport> run(const SessionJob &job, const SessionCallbacks &callbacks);
     void deactivate();
     // Reads what is wanted of the store; `run` does so between steps.
     [[nodiscard]] Result<void> serve();
     [[nodiscard]] bool is_active() const { return generator_->is_active(); }
     [[nodiscard]] std::string device() const; // for people; empty until it is open
+    // The open device has memory of its own, as a GPU has.
+    [[nodiscard]] bool on_device_memory() const;
     [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; } // of the last one
 
   private:
+    friend class SessionRun;
     explicit Session(SessionConfig config);
     Result<void> open_device();
     void close_device();
@@ -139,7 +182,6 @@ class Session {
     Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
     Result<void> take_event(const tessera_event &event, const SessionJob &job,
                             const SessionCallbacks &callbacks);
-    Result<RunReport> run_steps(const SessionJob &job, const SessionCallbacks &callbacks);
 
     SessionConfig config_;
     PlayerInfo info_;

@@ -132,7 +132,11 @@ TEST_F(GeneratorStates, CallsComeInOrder) {
     EXPECT_FALSE(generator_->step(nullptr, 0));
     const auto job = begin();
     ASSERT_TRUE(job);
-    EXPECT_FALSE(begin()); // one at a time
+    const auto second = begin(); // stepped in turn
+    ASSERT_TRUE(second);
+    EXPECT_EQ(generator_->job_count(), 2);
+    EXPECT_TRUE(generator_->step(*second, 0));
+    generator_->end(*second);
     EXPECT_TRUE(generator_->step(*job, 0));
     generator_->deactivate(); // not while a job runs
     EXPECT_TRUE(generator_->is_active());

@@ -1,0 +1,304 @@
+// What is behind the handles: one runtime, its models and textures, and the two threads that work
+// for them.
+//
+//   control    [main] of the host: opens and closes generators, loads and lets go of weights, and
+//              looks whether a step hangs
+//   generate   [worker] while a model is ready: gives turns to textures, see runtime_generate.cpp
+//
+// One mutex guards all state; it is never held while a plugin runs. Steps compute on the pool that
+// all models share. A generate thread that hangs in a plugin is left behind and replaced.
+#pragma once
+
+#include "api/picture.hpp"
+#include "core/result.hpp"
+#include "core/thread_pool.hpp"
+#include "host/plugin/services.hpp"
+#include "host/run/session.hpp"
+
+#include <tessera/runtime.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tessera::api {
+
+class Runtime;
+using Clock = std::chrono::steady_clock;
+
+struct RuntimeConfig {
+    std::string program;
+    PathList plugin_dirs;
+    PathList model_dirs;
+    std::uint32_t threads = 1;
+    int nice = 10; // 0: as the program's
+    std::uint64_t cpu_bytes = UINT64_MAX;
+    std::uint64_t gpu_bytes = UINT64_MAX;
+    std::chrono::milliseconds step_timeout{10'000};
+    tessera_callbacks callbacks{};
+};
+
+struct ModelConfig {
+    std::string plugin;
+    std::string model;
+    std::string backend;
+    bool exact = false;
+    std::shared_ptr<const std::vector<std::byte>> weights; // nullptr: what `model` names
+};
+
+enum class ModelState {
+    kLoading = TESSERA_MODEL_LOADING,
+    kReady = TESSERA_MODEL_READY,
+    kEvicted = TESSERA_MODEL_EVICTED,
+    kFailed = TESSERA_MODEL_FAILED,
+    kHung = TESSERA_MODEL_HUNG,
+};
+
+// What is known of a model once its generator was made; constant from then on.
+struct ModelFacts {
+    std::string plugin, name, path;
+    Params params; // with initial values
+    std::vector<tessera_param> c_params;
+    std::vector<std::vector<const char *>> labels; // that c_params point to
+    std::uint32_t width = 0, height = 0;
+    bool sizes = false;
+    std::uint64_t bytes = 0;
+};
+
+struct Model {
+    Model(std::uint64_t number, std::shared_ptr<Runtime> owner, ModelConfig given)
+        : id(number), runtime(std::move(owner)), config(std::move(given)) {}
+
+    const std::uint64_t id;
+    const std::shared_ptr<Runtime> runtime;
+    const ModelConfig config;
+
+    // Guarded by the runtime's mutex.
+    ModelState state = ModelState::kLoading;
+    Error error{Status::kOk, {}};
+    float loaded = 0;
+    bool closed = false;
+    bool loads = false;   // the control thread is at it
+    bool in_turn = false; // the generate thread is in its generator
+    bool evict = false;
+    std::uint64_t changes = 0; // of the runs under way; what was BUSY may be tried again
+    std::uint64_t last_turn = 0;
+    std::unique_ptr<const ModelFacts> facts; // set once
+    std::string device;                      // set once, when first loaded
+    bool on_gpu = false;
+    std::map<std::uint64_t, std::unique_ptr<SessionRun>> runs; // by texture
+
+    // The control thread's, and the generate thread's during turns.
+    std::unique_ptr<PictureFrames> frames;
+    std::unique_ptr<Session> session;
+
+    std::atomic<bool> stop_loading{false};
+};
+
+// What a texture is to show.
+struct Order {
+    std::uint64_t seed = 0;
+    std::uint32_t preview_every = 0;
+    std::uint32_t width = 0, height = 0;
+    std::string values;                                        // JSON; empty: none
+    std::vector<std::pair<std::string, std::string>> settings; // over them
+    std::vector<RequestInput> inputs;
+};
+
+enum class TextureState {
+    kWaiting = TESSERA_TEXTURE_WAITING,
+    kRunning = TESSERA_TEXTURE_RUNNING,
+    kPaused = TESSERA_TEXTURE_PAUSED,
+    kDone = TESSERA_TEXTURE_DONE,
+    kCancelled = TESSERA_TEXTURE_CANCELLED,
+    kFailed = TESSERA_TEXTURE_FAILED,
+};
+
+struct Texture {
+    Texture(std::uint64_t number, std::shared_ptr<Model> owner)
+        : id(number), model(std::move(owner)) {}
+
+    const std::uint64_t id;
+    const std::shared_ptr<Model> model;
+    std::atomic<bool> stop{false}; // the run under way is to end
+
+    // Guarded by the runtime's mutex.
+    Order order;
+    std::int32_t priority = 0;
+    float weight = 0;
+    bool closed = false;
+    bool paused = false;
+    bool waits = false; // a run is to begin
+    TextureState state = TextureState::kWaiting;
+    Error error{Status::kOk, {}};
+    std::uint64_t job = 0;     // newest
+    std::uint64_t run_job = 0; // under way, while the model has a run of this texture
+    std::uint32_t step = 0, total_steps = 0;
+    std::uint64_t last_turn = 0;
+    std::uint64_t busy_at = UINT64_MAX; // changes of the model when it was BUSY
+    bool has_picture_event = false;
+    std::string made_values; // what the generator says it used
+    std::shared_ptr<const Picture> picture;
+};
+
+struct Event {
+    std::uint32_t type = 0;
+    std::uint64_t model = 0, texture = 0, job = 0;
+    std::uint32_t step = 0, total_steps = 0;
+    Status status = Status::kOk;
+    std::string plugin, text;
+};
+
+// Time that generating may take; see tessera_frame_info.
+struct Allowance {
+    bool limited = false;
+    std::int64_t left_us = 0;
+
+    void give(std::uint32_t share_us);
+    [[nodiscard]] bool has_any() const { return !limited || left_us > 0; }
+    void take(std::int64_t used_us) {
+        if (limited) left_us -= used_us;
+    }
+};
+
+class Runtime : public std::enable_shared_from_this<Runtime> {
+  public:
+    [[nodiscard]] static Result<std::shared_ptr<Runtime>> open(std::uint64_t id,
+                                                               RuntimeConfig config);
+    explicit Runtime(std::uint64_t id, RuntimeConfig config);
+
+    // Everything [any].
+    [[nodiscard]] std::uint64_t id() const { return id_; }
+    [[nodiscard]] Result<void> close(std::chrono::milliseconds timeout);
+    void frame(const tessera_frame_info &info);
+    [[nodiscard]] std::size_t event_count();
+    [[nodiscard]] std::optional<Event> next_event(std::chrono::milliseconds timeout);
+    // Kept until the next call: what a delivered event points to.
+    const Event &deliver(Event event);
+    [[nodiscard]] tessera_stats stats();
+    void trim(std::uint64_t cpu_bytes, std::uint64_t gpu_bytes);
+
+    [[nodiscard]] Result<std::uint64_t> estimate(const ModelConfig &config);
+    [[nodiscard]] Result<std::shared_ptr<Model>> open_model(std::uint64_t id, ModelConfig config);
+    void close_model(Model &model);
+    [[nodiscard]] Result<void> wait_model(const Model &model, std::chrono::milliseconds timeout);
+
+    [[nodiscard]] Result<std::shared_ptr<Texture>> open_texture(std::uint64_t id,
+                                                                const std::shared_ptr<Model> &model,
+                                                                Order order, std::int32_t priority,
+                                                                float weight, bool paused);
+    void close_texture(Texture &texture);
+    // Without an order: the one it has.
+    [[nodiscard]] Result<void> restart(Texture &texture, std::optional<Order> order,
+                                       std::optional<bool> paused);
+    [[nodiscard]] Result<void> set_value(Texture &texture, const std::string &key,
+                                         const std::string &value);
+    void pause(Texture &texture, bool paused);
+    void cancel(Texture &texture);
+    [[nodiscard]] Result<void> wait_texture(const Texture &texture,
+                                            std::chrono::milliseconds timeout);
+    [[nodiscard]] Result<std::string> preset(const Texture &texture);
+    [[nodiscard]] std::shared_ptr<const Picture> picture(const Texture &texture);
+
+    // For reading and writing what it guards.
+    [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
+
+  private:
+    // One generate thread; there are several only while one of them hangs.
+    struct Worker {
+        std::thread thread;
+        std::shared_ptr<Texture> texture; // of the turn under way
+        Clock::time_point started;
+        bool watched = false;   // a step, not an activation
+        bool abandoned = false; // it hung: what it comes back with is thrown away
+        bool ended = false;
+    };
+    enum class Ending { kMore, kBusy, kDone, kCancelled, kFailed };
+    struct Turn {
+        std::shared_ptr<Texture> texture;
+        std::shared_ptr<Model> model;
+        SessionRun *run = nullptr; // nullptr: to begin
+        bool stop = false;
+        Order order; // of a run to begin
+        std::uint64_t job = 0;
+        std::uint32_t budget_us = 0;
+    };
+    struct Outcome {
+        Ending ending = Ending::kMore;
+        Error error{Status::kOk, {}};
+        std::unique_ptr<SessionRun> begun;
+    };
+
+    // ---- runtime.cpp, with the mutex held
+    void push(Event event);
+    void push(std::uint32_t type, const Model &model, const Texture *texture, const Error &error);
+    void start_run(Texture &texture);
+    void end_waiting(Texture &texture, TextureState state, const Error &error);
+    void stop_textures(const Model &model, TextureState state, const Error &error);
+    void count_idle_and_evict(std::uint64_t cpu_bytes, std::uint64_t gpu_bytes);
+    [[nodiscard]] bool is_wanted(const Model &model) const;
+    [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> used_bytes() const; // CPU, GPU
+    void start_worker();
+
+    // ---- runtime_control.cpp, on the control thread
+    void control();
+    [[nodiscard]] bool control_once(std::unique_lock<std::mutex> &lock);
+    void load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock);
+    Result<void> load_session(Model &model);
+    void find_hanging();
+    [[nodiscard]] Result<std::shared_ptr<const WeightSet>> given_weights(const std::string &name);
+    [[nodiscard]] Result<std::shared_ptr<const WeightSet>> read_weights(const std::string &name);
+
+    // ---- runtime_generate.cpp, on a generate thread
+    void generate(const std::shared_ptr<Worker> &worker);
+    [[nodiscard]] std::optional<Turn> next_turn();
+    [[nodiscard]] bool may_have_turn(const Texture &texture) const;
+    [[nodiscard]] Outcome take_turn(Turn &turn, Worker &worker);
+    [[nodiscard]] Outcome try_turn(Turn &turn, Worker &worker, Outcome &outcome);
+    [[nodiscard]] Result<std::unique_ptr<SessionRun>> begin_run(const Turn &turn, Worker &worker);
+    void apply(Turn &turn, Outcome outcome);
+    void end_all_runs(std::unique_lock<std::mutex> &lock, const Model *model);
+    void take_event(Texture &texture, std::uint64_t job, PlayerEvent &event);
+    void take_picture(std::unique_ptr<Picture> picture, const FrameInfo &info);
+
+    const std::uint64_t id_;
+    const RuntimeConfig config_;
+    std::shared_ptr<Memory> memory_;
+    std::unique_ptr<ThreadPool> pool_;
+    std::atomic<bool> quit_{false};
+
+    std::mutex mutex_;                // guards everything below, and what models and textures say
+    std::condition_variable changed_; // somebody outside may go on
+    std::condition_variable control_wake_;
+    std::condition_variable turn_wake_;
+    bool control_sleeps_ = false; // and watches no step
+    std::thread control_;
+    std::vector<std::shared_ptr<Worker>> workers_; // the last one works
+    std::shared_ptr<Host> host_;                   // set by the control thread before open returns
+    bool closed_ = false;
+    std::map<std::uint64_t, std::shared_ptr<Model>> models_;
+    std::map<std::uint64_t, std::shared_ptr<Texture>> textures_;
+    std::map<std::string, std::weak_ptr<const WeightSet>> given_;
+    std::deque<Event> events_;
+    Event delivered_;
+    Allowance cpu_, gpu_;
+    std::uint32_t hidden_ = 0;
+    std::uint64_t turns_ = 0;
+    std::uint64_t pictures_ = 0;
+    tessera_stats counts_{};
+};
+
+// The values of an order as the generator gets them: what is wrong with one is said.
+[[nodiscard]] Result<Params> values_of(const ModelFacts &facts, const Order &order);
+
+} // namespace tessera::api

@@ -1,0 +1,327 @@
+// Models come and go, and a step that hangs is seen: the control thread.
+#include "api/runtime.hpp"
+
+#include "core/log.hpp"
+#include "core/trace.hpp"
+#include "host/run/thread_priority.hpp"
+
+#include <algorithm>
+#include <exception>
+
+namespace tessera::api {
+namespace {
+
+constexpr auto kWatchEvery = std::chrono::milliseconds(20);
+
+std::uint64_t tensor_bytes(const WeightSet &set) {
+    std::uint64_t bytes = 0;
+    for (const SafetensorsEntry &entry : set.header().entries) bytes += entry.end - entry.begin;
+    return bytes;
+}
+
+// The contract's own struct, for programs that draw a panel.
+tessera_param c_param(const Param &param, const std::vector<const char *> &labels) {
+    tessera_param c{};
+    c.struct_size = sizeof c;
+    c.id = param.id;
+    c.key = param.key.c_str();
+    c.type = static_cast<tessera_param_type>(param.type);
+    c.flags = param.flags;
+    c.name = param.name.c_str();
+    c.group = param.group.c_str();
+    c.unit = param.unit.c_str();
+    c.help = param.help.c_str();
+    c.min = param.min;
+    c.max = param.max;
+    c.initial = param.initial;
+    c.step = param.step;
+    c.labels = labels.data();
+    c.label_count = static_cast<std::uint32_t>(labels.size());
+    c.initial_text = param.initial_text.c_str();
+    return c;
+}
+
+std::unique_ptr<const ModelFacts> facts_of(const Session &session, std::uint64_t bytes) {
+    auto facts = std::make_unique<ModelFacts>();
+    facts->plugin = session.info().id;
+    facts->name = session.info().name;
+    facts->path = session.info().model;
+    facts->params = session.params();
+    facts->bytes = bytes;
+    for (const Param &param : facts->params.descriptions()) {
+        std::vector<const char *> labels;
+        for (const std::string &label : param.labels) labels.push_back(label.c_str());
+        facts->labels.push_back(std::move(labels));
+    }
+    for (std::size_t i = 0; i < facts->labels.size(); ++i) {
+        facts->c_params.push_back(c_param(facts->params.descriptions()[i], facts->labels[i]));
+    }
+    const Param *const width = facts->params.find(TESSERA_KEY_WIDTH);
+    const Param *const height = facts->params.find(TESSERA_KEY_HEIGHT);
+    if (width != nullptr && height != nullptr) {
+        facts->sizes = true;
+        facts->width = static_cast<std::uint32_t>(width->initial);
+        facts->height = static_cast<std::uint32_t>(height->initial);
+        return facts;
+    }
+    for (const InputSlot &slot : session.inputs()) {
+        if (slot.key != TESSERA_INPUT_IMAGE) continue;
+        facts->width = slot.width;
+        facts->height = slot.height;
+    }
+    return facts;
+}
+
+} // namespace
+
+// ---- weights that the program gives -------------------------------------------------------------
+
+// [any] Called by the host for every file of weights.
+Result<std::shared_ptr<const WeightSet>> Runtime::given_weights(const std::string &name) {
+    {
+        const auto guard = lock();
+        const auto known = given_.find(name);
+        if (known != given_.end()) {
+            if (auto set = known->second.lock()) return set;
+        }
+    }
+    auto set = read_weights(name);
+    if (set && *set != nullptr) {
+        const auto guard = lock();
+        given_[name] = *set;
+    }
+    return set;
+}
+
+Result<std::shared_ptr<const WeightSet>> Runtime::read_weights(const std::string &name) {
+    std::shared_ptr<const std::vector<std::byte>> memory;
+    {
+        const auto guard = lock();
+        for (const auto &[id, model] : models_) {
+            const bool is_it = model->config.weights != nullptr && !model->closed &&
+                               name == fmt::format("memory:{}", id);
+            if (is_it) memory = model->config.weights;
+        }
+    }
+    const auto open =
+        [&](std::span<const std::byte> bytes,
+            std::shared_ptr<const void> owner) -> Result<std::shared_ptr<const WeightSet>> {
+        auto set = WeightSet::of_memory(name, MappedFile::of_memory(bytes, std::move(owner)));
+        if (!set) return set.error();
+        return std::make_shared<const WeightSet>(std::move(*set));
+    };
+    if (memory != nullptr) return open(*memory, memory);
+    const tessera_callbacks &io = config_.callbacks;
+    if (io.open == nullptr) return std::shared_ptr<const WeightSet>();
+    void *file = nullptr;
+    std::uint64_t size = 0;
+    const tessera_status status = io.open(io.user, name.c_str(), &file, &size);
+    if (status == TESSERA_ERROR_NOT_FOUND) return std::shared_ptr<const WeightSet>();
+    if (status != TESSERA_OK) {
+        return make_error(Status::kIo, "{}: the program's open answered {}", name, status);
+    }
+    auto block = Block::make(memory_, size);
+    tessera_status read = TESSERA_OK;
+    if (block) read = io.read(io.user, file, 0, block->bytes().data(), size);
+    io.close(io.user, file);
+    if (!block) return block.error();
+    if (read != TESSERA_OK) {
+        return make_error(Status::kIo, "{}: the program's read answered {}", name, read);
+    }
+    auto kept = std::make_shared<Block>(std::move(*block));
+    return open(kept->bytes(), kept);
+}
+
+Result<std::uint64_t> Runtime::estimate(const ModelConfig &config) {
+    if (config.weights != nullptr) {
+        auto set =
+            WeightSet::of_memory("memory", MappedFile::of_memory(*config.weights, config.weights));
+        if (!set) return set.error();
+        return tensor_bytes(*set);
+    }
+    if (config.model.empty()) return std::uint64_t{0};
+    std::shared_ptr<Host> host;
+    {
+        const auto guard = lock();
+        host = host_;
+    }
+    if (host == nullptr) return make_error(Status::kNotFound, "the runtime is closed");
+    auto set = host->open_weights(config.model);
+    if (!set) return set.error();
+    return tensor_bytes(**set);
+}
+
+// ---- loading ------------------------------------------------------------------------------------
+
+// Without the mutex: the model is LOADING, so nobody else touches its session.
+Result<void> Runtime::load_session(Model &model) {
+    if (model.session == nullptr) {
+        model.frames = std::make_unique<PictureFrames>(
+            memory_, [this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
+                take_picture(std::move(picture), info);
+            });
+        SessionConfig config;
+        config.plugin = model.config.plugin;
+        config.model = model.config.weights != nullptr ? fmt::format("memory:{}", model.id)
+                                                       : model.config.model;
+        config.backend = model.config.backend;
+        config.precision = model.config.exact ? TESSERA_PRECISION_EXACT : TESSERA_PRECISION_DEFAULT;
+        config.pool = pool_.get();
+        config.frames = model.frames.get();
+        config.host = host_;
+        auto session = Session::create(std::move(config));
+        if (!session) return session.error();
+        model.session = std::move(*session);
+        std::uint64_t bytes = 0;
+        if (!model.session->info().model.empty()) {
+            auto set = host_->open_weights(model.session->info().model);
+            if (set) bytes = tensor_bytes(**set);
+        }
+        auto facts = facts_of(*model.session, bytes);
+        const auto guard = lock();
+        model.facts = std::move(facts);
+    }
+    SessionCallbacks callbacks;
+    callbacks.should_stop = [this, &model] { return model.stop_loading || quit_; };
+    callbacks.on_event = [this, &model](const PlayerEvent &event) {
+        if (event.total_steps == 0) return;
+        const auto guard = lock();
+        model.loaded = static_cast<float>(event.step) / static_cast<float>(event.total_steps);
+    };
+    return model.session->activate(model.facts->params.snapshot(), callbacks);
+}
+
+void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock) {
+    model->loads = true;
+    lock.unlock();
+    Result<void> done;
+    try {
+        done = load_session(*model);
+    } catch (const std::bad_alloc &) {
+        done = make_error(Status::kOutOfMemory, "out of memory while it was loaded");
+    } catch (const std::exception &exception) {
+        done =
+            make_error(Status::kFailed, "an exception while it was loaded: {}", exception.what());
+    } catch (...) {
+        done = make_error(Status::kFailed, "an exception while it was loaded");
+    }
+    std::string device = done ? model->session->device() : "";
+    lock.lock();
+    model->loads = false;
+    if (done) {
+        model->state = ModelState::kReady;
+        model->loaded = 1;
+        model->last_turn = turns_;
+        if (model->device.empty()) model->device = std::move(device);
+        model->on_gpu = model->session->on_device_memory();
+        if (!model->closed) push(TESSERA_ON_READY, *model, nullptr, {Status::kOk, {}});
+        count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
+    } else {
+        model->state = ModelState::kFailed;
+        model->error = done.error();
+        if (!model->closed && !quit_) push(TESSERA_ON_FAILED, *model, nullptr, done.error());
+        stop_textures(*model, TextureState::kFailed, done.error());
+    }
+    changed_.notify_all();
+    turn_wake_.notify_all();
+}
+
+// ---- a step that hangs --------------------------------------------------------------------------
+
+void Runtime::find_hanging() {
+    const auto worker = workers_.back();
+    if (worker->texture == nullptr || !worker->watched || worker->abandoned) return;
+    if (Clock::now() - worker->started < config_.step_timeout) return;
+    Model &model = *worker->texture->model;
+    model.state = ModelState::kHung;
+    model.error = make_error(Status::kFailed, "{}: a step has not returned for {} ms",
+                             model.facts->plugin, config_.step_timeout.count());
+    worker->abandoned = true;
+    push(TESSERA_ON_HUNG, model, nullptr, model.error);
+    stop_textures(model, TextureState::kFailed, model.error);
+    log::error("runtime", "{}; its thread is left behind", model.error.message);
+    try {
+        start_worker();
+    } catch (const std::exception &error) {
+        log::error("runtime", "no thread to go on with: {}", error.what());
+    }
+    changed_.notify_all();
+}
+
+// ---- the thread ---------------------------------------------------------------------------------
+
+// Does one thing, without the mutex if it takes long. False: there is nothing to do.
+bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
+    for (auto &[id, entry] : models_) {
+        const std::shared_ptr<Model> model = entry;
+        const bool rests = !model->in_turn && model->runs.empty();
+        if ((model->closed || quit_) && rests) {
+            models_.erase(id);
+            lock.unlock(); // textures still hold the model, but not its session
+            model->session.reset();
+            model->frames.reset();
+            lock.lock();
+            return true;
+        }
+        if (quit_) continue;
+        if (model->state == ModelState::kLoading && !model->closed) {
+            load(model, lock);
+            return true;
+        }
+        if (model->evict && rests) {
+            lock.unlock();
+            model->session->deactivate();
+            lock.lock();
+            model->evict = false;
+            model->state = ModelState::kEvicted;
+            push(TESSERA_ON_EVICTED, *model, nullptr, {Status::kOk, {}});
+            return true;
+        }
+        if (model->state == ModelState::kEvicted && is_wanted(*model)) {
+            model->state = ModelState::kLoading;
+            return true;
+        }
+    }
+    return false;
+}
+
+void Runtime::control() {
+    if (config_.nice > 0) lower_thread_priority(config_.nice);
+    trace::name_thread("tessera control");
+    HostConfig host;
+    host.program = config_.program;
+    host.plugin_dirs = config_.plugin_dirs;
+    host.model_dirs = config_.model_dirs;
+    host.weights = [this](const std::string &name) { return given_weights(name); };
+    auto made = Host::create(host); // this thread is its main one
+    auto guard = lock();
+    host_ = std::move(made);
+    changed_.notify_all();
+    const auto all_ended = [&] {
+        return std::all_of(workers_.begin(), workers_.end(),
+                           [](const auto &worker) { return worker->ended; });
+    };
+    while (true) {
+        const bool over = quit_ && all_ended();
+        if ((!quit_ || over) && control_once(guard)) continue;
+        if (over) break;
+        const bool watches = !quit_ && !workers_.empty() && workers_.back()->texture != nullptr;
+        if (watches) {
+            control_wake_.wait_for(guard, kWatchEvery);
+            if (!workers_.empty()) find_hanging();
+        } else {
+            control_sleeps_ = true;
+            control_wake_.wait(guard);
+            control_sleeps_ = false;
+        }
+    }
+    textures_.clear();
+    auto last = std::move(host_);
+    guard.unlock();
+    last.reset(); // libraries close on the thread that opened them
+    guard.lock();
+    closed_ = true;
+    changed_.notify_all();
+}
+
+} // namespace tessera::api

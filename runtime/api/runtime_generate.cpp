@@ -1,0 +1,326 @@
+// Who is next, and what a turn is: begin a run, or one step of it, or its end.
+#include "api/runtime.hpp"
+
+#include "core/log.hpp"
+#include "core/trace.hpp"
+#include "host/run/thread_priority.hpp"
+
+#include <tessera/ext/features.h>
+
+#include <algorithm>
+#include <exception>
+#include <string_view>
+#include <tuple>
+
+namespace tessera::api {
+namespace {
+
+constexpr std::uint32_t kStepUs = 4000; // of one turn
+constexpr std::uint32_t kLeastStepUs = 500;
+constexpr std::size_t kMostRuns = 4; // under way of one model
+constexpr std::size_t kMostRunsOfPatient = 2;
+constexpr std::uint64_t kPatientTurn = 8; // every so many turns the one who waits longest
+
+std::int64_t us_since(Clock::time_point started) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started).count();
+}
+
+} // namespace
+
+// ---- whose turn ---------------------------------------------------------------------------------
+
+bool Runtime::may_have_turn(const Texture &texture) const {
+    const Model &model = *texture.model;
+    if (model.state != ModelState::kReady || model.evict) return false;
+    const bool runs = texture.run_job != 0;
+    if (runs && texture.stop) return true;
+    if (texture.paused || hidden_ == 1 || (!runs && !texture.waits)) return false;
+    if (hidden_ == 0 && !(model.on_gpu ? gpu_ : cpu_).has_any()) return false;
+    if (runs) return true;
+    return model.runs.size() < kMostRuns && texture.busy_at != model.changes && !model.closed;
+}
+
+std::optional<Runtime::Turn> Runtime::next_turn() {
+    const bool patient = turns_ % kPatientTurn == kPatientTurn - 1;
+    std::shared_ptr<Texture> best;
+    for (const auto &[id, texture] : textures_) {
+        if (!may_have_turn(*texture)) continue;
+        const bool ends = texture->run_job != 0 && texture->stop;
+        if (ends) {
+            best = texture;
+            break;
+        }
+        const bool begins = texture->run_job == 0;
+        if (patient && begins && texture->model->runs.size() >= kMostRunsOfPatient) continue;
+        if (best == nullptr) {
+            best = texture;
+        } else if (patient) {
+            if (texture->last_turn < best->last_turn) best = texture;
+        } else {
+            const auto rank = [](const Texture &t) { return std::tuple(t.priority, t.weight); };
+            const auto age = [](const Texture &t) { return std::tuple(t.run_job == 0, t.id); };
+            const auto mine = rank(*texture), theirs = rank(*best);
+            if (mine > theirs || (mine == theirs && age(*texture) < age(*best))) best = texture;
+        }
+    }
+    if (best == nullptr) return std::nullopt;
+    Turn turn;
+    turn.texture = best;
+    turn.model = best->model;
+    const auto run = best->model->runs.find(best->id);
+    if (run != best->model->runs.end()) {
+        turn.run = run->second.get();
+        turn.stop = best->stop;
+        turn.job = best->run_job;
+    } else {
+        turn.order = best->order;
+        turn.job = best->run_job = best->job;
+        best->stop = false;
+        best->waits = false;
+        best->state = TextureState::kRunning;
+    }
+    const Allowance &allowance = best->model->on_gpu ? gpu_ : cpu_;
+    turn.budget_us = kStepUs;
+    if (allowance.limited && hidden_ != 2) {
+        turn.budget_us = static_cast<std::uint32_t>(
+            std::clamp<std::int64_t>(allowance.left_us, kLeastStepUs, kStepUs));
+    }
+    best->last_turn = best->model->last_turn = ++turns_;
+    return turn;
+}
+
+// ---- a turn, without the mutex ------------------------------------------------------------------
+
+Result<std::unique_ptr<SessionRun>> Runtime::begin_run(const Turn &turn, Worker &worker) {
+    auto values = values_of(*turn.model->facts, turn.order);
+    if (!values) return values.error();
+    SessionJob job;
+    job.number = turn.job;
+    job.values = values->snapshot();
+    job.request.seed = turn.order.seed;
+    job.request.preview_every = turn.order.preview_every;
+    job.request.inputs = turn.order.inputs;
+    job.request.tag = turn.texture->id;
+    SessionCallbacks callbacks;
+    callbacks.device_features = false;
+    callbacks.should_stop = [this, texture = turn.texture] { return texture->stop || quit_; };
+    callbacks.on_event = [this, texture = turn.texture.get(), number = turn.job](
+                             PlayerEvent event) { take_event(*texture, number, event); };
+    // Other values may take it to be activated again, for seconds.
+    const auto watch = [this, &worker](bool watched) {
+        const auto guard = lock();
+        worker.watched = watched;
+        worker.started = Clock::now();
+    };
+    auto begin = callbacks;
+    begin.on_loading = [&] { watch(false); };
+    begin.on_running = [&] { watch(true); };
+    auto run = turn.model->session->begin(std::move(job), begin);
+    if (run) (*run)->set_callbacks(std::move(callbacks)); // without what belongs to this call
+    return run;
+}
+
+Runtime::Outcome Runtime::try_turn(Turn &turn, Worker &worker, Outcome &outcome) {
+    if (turn.stop) {
+        (void)turn.run->finish();
+        return {Ending::kCancelled, {}, nullptr};
+    }
+    if (turn.run == nullptr) {
+        auto begun = begin_run(turn, worker);
+        if (!begun) {
+            const bool busy = begun.error().status == Status::kBusy;
+            return {busy ? Ending::kBusy : Ending::kFailed, begun.error(), nullptr};
+        }
+        outcome.begun = std::move(*begun);
+        turn.run = outcome.begun.get();
+    }
+    auto more = turn.run->step(turn.budget_us);
+    if (!more) return {Ending::kFailed, more.error(), nullptr};
+    if (*more) return {Ending::kMore, {Status::kOk, {}}, nullptr};
+    auto report = turn.run->finish();
+    if (!report) return {Ending::kFailed, report.error(), nullptr};
+    return {Ending::kDone, {Status::kOk, {}}, nullptr};
+}
+
+// What a plugin throws ends here.
+Runtime::Outcome Runtime::take_turn(Turn &turn, Worker &worker) {
+    const std::string &plugin = turn.model->facts->plugin;
+    constexpr std::string_view kThrew = "threw an exception, which the contract forbids";
+    Outcome outcome;
+    try {
+        Outcome told = try_turn(turn, worker, outcome);
+        outcome.ending = told.ending;
+        outcome.error = std::move(told.error);
+    } catch (const std::bad_alloc &) {
+        outcome.ending = Ending::kFailed;
+        outcome.error = make_error(Status::kOutOfMemory, "{}: out of memory", plugin);
+    } catch (const std::exception &exception) {
+        outcome.ending = Ending::kFailed;
+        outcome.error = make_error(Status::kFailed, "{}: {}: {}", plugin, kThrew, exception.what());
+    } catch (...) {
+        outcome.ending = Ending::kFailed;
+        outcome.error = make_error(Status::kFailed, "{}: {}", plugin, kThrew);
+    }
+    // Here rather than by whoever drops it, who holds the mutex.
+    if (outcome.ending == Ending::kFailed && turn.run != nullptr) (void)turn.run->finish();
+    return outcome;
+}
+
+// News of a run; the texture may have been started again meanwhile.
+void Runtime::take_event(Texture &texture, std::uint64_t job, PlayerEvent &event) {
+    if (event.job != job) return; // of an activation
+    const auto guard = lock();
+    if (texture.job != job) return;
+    texture.step = std::max(texture.step, event.step);
+    texture.total_steps = std::max(texture.total_steps, event.total_steps);
+    if (event.type == PlayerEvent::Type::kFeatures && event.name == TESSERA_FEATURE_VALUES) {
+        texture.made_values.assign(reinterpret_cast<const char *>(event.bytes.data()),
+                                   event.bytes.size());
+    }
+}
+
+void Runtime::take_picture(std::unique_ptr<Picture> picture, const FrameInfo &info) {
+    const auto guard = lock();
+    const auto at = textures_.find(info.tag);
+    if (at == textures_.end() || at->second->closed || at->second->job != info.job) return;
+    Texture &texture = *at->second;
+    if (texture.model->state == ModelState::kHung) return;
+    picture->number = ++pictures_;
+    texture.picture = std::move(picture);
+    texture.step = std::max(texture.step, info.step);
+    texture.total_steps = std::max(texture.total_steps, info.total_steps);
+    if (std::exchange(texture.has_picture_event, true)) return;
+    push(TESSERA_ON_PICTURE, *texture.model, &texture, {Status::kOk, {}});
+}
+
+// ---- what came of it, with the mutex ------------------------------------------------------------
+
+void Runtime::apply(Turn &turn, Outcome outcome) {
+    Texture &texture = *turn.texture;
+    Model &model = *turn.model;
+    ++counts_.steps;
+    if (outcome.ending == Ending::kMore) {
+        if (outcome.begun != nullptr) {
+            model.runs[texture.id] = std::move(outcome.begun);
+            ++model.changes;
+        }
+        return;
+    }
+    model.runs.erase(texture.id); // it is finished: nothing is left to end
+    if (outcome.ending != Ending::kBusy) ++model.changes;
+    texture.run_job = 0;
+    if (texture.closed) {
+        textures_.erase(texture.id);
+        return;
+    }
+    const bool stopped = texture.stop || quit_ || texture.waits;
+    if (outcome.ending == Ending::kBusy) {
+        if (stopped) {
+            outcome.ending = Ending::kCancelled;
+        } else if (model.runs.empty()) {
+            outcome.ending = Ending::kFailed; // busy with nothing
+        } else {
+            texture.busy_at = model.changes;
+            texture.waits = true;
+            texture.state = texture.paused ? TextureState::kPaused : TextureState::kWaiting;
+            return;
+        }
+    }
+    if (outcome.ending == Ending::kFailed && stopped &&
+        outcome.error.status == Status::kCancelled) {
+        outcome.ending = Ending::kCancelled;
+    }
+    if (outcome.ending == Ending::kCancelled) outcome.error = {Status::kCancelled, "cancelled"};
+    const bool newest = !texture.waits && texture.job == turn.job;
+    TextureState state = TextureState::kDone;
+    std::uint32_t type = TESSERA_ON_DONE;
+    if (outcome.ending == Ending::kCancelled) {
+        state = TextureState::kCancelled;
+        type = TESSERA_ON_CANCELLED;
+    } else if (outcome.ending == Ending::kFailed) {
+        state = TextureState::kFailed;
+        type = TESSERA_ON_FAILED;
+    }
+    ++(type == TESSERA_ON_DONE ? counts_.done
+                               : (type == TESSERA_ON_FAILED ? counts_.failed : counts_.cancelled));
+    if (!texture.waits) {
+        texture.state = state;
+        texture.error = outcome.error;
+    }
+    if (!newest && type == TESSERA_ON_DONE) { // started again at the last moment
+        type = TESSERA_ON_CANCELLED;
+        outcome.error = {Status::kCancelled, "started again"};
+    }
+    Event event;
+    event.type = type;
+    event.model = model.id;
+    event.texture = texture.id;
+    event.job = turn.job;
+    event.step = texture.step;
+    event.total_steps = texture.total_steps;
+    event.status = outcome.error.status;
+    event.text = outcome.error.message;
+    event.plugin = model.facts->plugin;
+    push(std::move(event));
+    count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
+}
+
+// Ends what is under way, of one model or of all; jobs end on this thread, without the mutex.
+void Runtime::end_all_runs(std::unique_lock<std::mutex> &lock, const Model *only) {
+    std::vector<std::unique_ptr<SessionRun>> runs;
+    for (const auto &[id, model] : models_) {
+        if (only != nullptr ? model.get() != only : model->state == ModelState::kHung) continue;
+        for (auto &[texture, run] : model->runs) {
+            runs.push_back(std::move(run));
+            const auto at = textures_.find(texture);
+            if (at != textures_.end()) at->second->run_job = 0;
+        }
+        model->runs.clear();
+    }
+    lock.unlock();
+    runs.clear();
+    lock.lock();
+}
+
+void Runtime::generate(const std::shared_ptr<Worker> &worker) {
+    if (config_.nice > 0) lower_thread_priority(config_.nice);
+    trace::name_thread("tessera generate");
+    auto guard = lock();
+    while (!quit_) {
+        auto turn = next_turn();
+        if (!turn) {
+            turn_wake_.wait(guard);
+            continue;
+        }
+        worker->texture = turn->texture;
+        worker->started = Clock::now();
+        worker->watched = true;
+        turn->model->in_turn = true;
+        if (control_sleeps_) control_wake_.notify_all(); // it watches the time
+        const auto started = worker->started;
+        guard.unlock();
+        Outcome outcome = take_turn(*turn, *worker);
+        const std::int64_t used_us = us_since(started);
+        guard.lock();
+        turn->model->in_turn = false;
+        if (worker->abandoned) {
+            if (outcome.begun != nullptr) {
+                turn->model->runs[turn->texture->id] = std::move(outcome.begun);
+            }
+            end_all_runs(guard, turn->model.get());
+            break;
+        }
+        (turn->model->on_gpu ? gpu_ : cpu_).take(used_us);
+        counts_.last_step_us = static_cast<std::uint32_t>(used_us);
+        counts_.worst_step_us = std::max(counts_.worst_step_us, counts_.last_step_us);
+        apply(*turn, std::move(outcome));
+        worker->texture = nullptr;
+        if (turn->model->closed || turn->model->evict) control_wake_.notify_all();
+    }
+    if (!worker->abandoned) end_all_runs(guard, nullptr);
+    worker->texture = nullptr;
+    worker->ended = true;
+    control_wake_.notify_all();
+}
+
+} // namespace tessera::api

@@ -1,0 +1,292 @@
+"""Tessera's runtime: textures made by models, many at a time, next to whatever else a program does.
+
+    with tessera.Runtime() as runtime:
+        bark = runtime.model("materials").texture(seed=7, values={"class": "bark"})
+        bark.wait()
+        print(bark.pixels().shape)
+
+Every call may be made from any thread. Only wait, poll and close wait, each with a timeout in seconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import typing
+from dataclasses import dataclass
+
+from . import _library as c
+
+if typing.TYPE_CHECKING:
+    import numpy
+
+__all__ = ["Error", "Event", "Model", "Param", "Runtime", "Texture", "TextureInfo"]
+
+READY, PICTURE, DONE, CANCELLED, FAILED, HUNG, EVICTED = range(1, 8)
+_STATES = ("waiting", "running", "paused", "done", "cancelled", "failed")
+_EVENTS = ("", "ready", "picture", "done", "cancelled", "failed", "hung", "evicted")
+_TYPES = ("", "int", "float", "bool", "choice", "text")
+_DTYPES = {"uint8": 4, "float32": 1}
+
+_c: typing.Optional[ctypes.CDLL] = None
+
+
+class Error(Exception):
+    """A status that is no OK, with the library's text: the thing, the value, what was expected."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = c.STATUS_NAMES.get(status, str(status))
+
+
+def _lib() -> ctypes.CDLL:
+    global _c
+    if _c is None:
+        _c = c.load()
+    return _c
+
+
+def _call(name: str, *arguments: object) -> None:
+    status = getattr(_lib(), name)(*arguments)
+    if status == c.OK:
+        return
+    text = ctypes.create_string_buffer(2048)
+    _lib().tessera_last_error(text, len(text), None)
+    raise Error(status, text.value.decode())
+
+
+def _bytes(text: typing.Optional[str]) -> typing.Optional[bytes]:
+    return None if text is None else str(text).encode()
+
+
+def _ms(seconds: float) -> int:
+    return max(0, min(int(seconds * 1000), 1 << 30))
+
+
+@dataclass(frozen=True)
+class Event:
+    type: str  # "ready", "picture", "done", "cancelled", "failed", "hung", "evicted"
+    texture: int  # Texture.id; 0: the news is the model's
+    model: int
+    job: int
+    step: int
+    total_steps: int
+    plugin: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TextureInfo:
+    state: str  # "waiting", "running", "paused", "done", "cancelled", "failed"
+    job: int
+    picture: int
+    hash: int
+    step: int
+    total_steps: int
+    width: int
+    height: int
+    final: bool
+
+
+@dataclass(frozen=True)
+class Param:
+    key: str
+    type: str  # "int", "float", "bool", "choice", "text"
+    help: str
+    min: float
+    max: float
+    initial: float
+    labels: typing.Tuple[str, ...]
+
+
+class Runtime:
+    """Plugins, threads and memory; one per program."""
+
+    def __init__(self, *, program: str = "python", threads: int = 0, plugin_dirs: typing.Sequence[str] = (),
+                 model_dirs: typing.Sequence[str] = (), cpu_bytes: int = 0, gpu_bytes: int = 0,
+                 step_timeout: float = 0) -> None:
+        desc = c.RuntimeDesc(abi_version=c.ABI_VERSION, program=_bytes(program), threads=threads, cpu_bytes=cpu_bytes,
+                             gpu_bytes=gpu_bytes, step_timeout_ms=_ms(step_timeout))
+        for field, paths in (("plugin_dirs", plugin_dirs), ("model_dirs", model_dirs)):
+            list_type = ctypes.c_char_p * (len(paths) + 1)
+            setattr(desc, field, ctypes.cast(list_type(*[_bytes(str(p)) for p in paths], None),
+                                             ctypes.POINTER(ctypes.c_char_p)))
+        self._handle = c.Handle()
+        _call("tessera_runtime_open", ctypes.byref(desc), ctypes.byref(self._handle))
+
+    def close(self, timeout: float = 10) -> None:
+        """Raises BUSY when a plugin does not return in time; the runtime is gone in any case."""
+        if self._handle.id:
+            handle, self._handle = self._handle, c.Handle()
+            _call("tessera_runtime_close", handle, _ms(timeout))
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def model(self, model: typing.Optional[str] = None, *, plugin: typing.Optional[str] = None,
+              backend: typing.Optional[str] = None, exact: bool = False) -> Model:
+        """Loads behind."""
+        desc = c.ModelDesc(model=_bytes(model), plugin=_bytes(plugin), backend=_bytes(backend), exact=int(exact))
+        out = c.Handle()
+        _call("tessera_model_open", self._handle, ctypes.byref(desc), ctypes.byref(out))
+        return Model(out)
+
+    def frame(self, cpu_us: int = 0, gpu_us: int = 0) -> typing.List[Event]:
+        """For a program with a frame loop: hands out time, and gives what happened since."""
+        events: typing.List[Event] = []
+        callback = c.ON_EVENT(lambda _, event: events.append(_event(event.contents)))
+        info = c.FrameInfo(cpu_us=cpu_us, gpu_us=gpu_us)
+        _call("tessera_runtime_frame", self._handle, ctypes.byref(info), callback, None)
+        return events
+
+    def poll(self, timeout: float = 0) -> typing.Optional[Event]:
+        event = c.RuntimeEvent()
+        try:
+            _call("tessera_runtime_poll", self._handle, _ms(timeout), ctypes.byref(event))
+        except Error as error:
+            if error.status == "NOT_FOUND" and self._handle.id:
+                return None
+            raise
+        return _event(event)
+
+    def stats(self) -> typing.Dict[str, int]:
+        stats = c.Stats()
+        _call("tessera_runtime_stats", self._handle, ctypes.byref(stats))
+        return {name: getattr(stats, name) for name, _ in c.Stats._fields_ if name not in ("struct_size", "reserved")}
+
+
+def _event(event: c.RuntimeEvent) -> Event:
+    return Event(_EVENTS[event.type], event.texture.id, event.model.id, event.job, event.step, event.total_steps,
+                 event.plugin.decode(), event.text.decode())
+
+
+class Model:
+    """A generator with its weights; loaded once, for any number of textures."""
+
+    def __init__(self, handle: c.Handle) -> None:
+        self._handle = handle
+
+    @property
+    def id(self) -> int:
+        return int(self._handle.id)
+
+    def wait(self, timeout: float = 60) -> Model:
+        _call("tessera_model_wait", self._handle, _ms(timeout))
+        return self
+
+    def close(self) -> None:
+        _call("tessera_model_close", self._handle)
+
+    def params(self) -> typing.Dict[str, Param]:
+        """What can be set; the model has to be loaded."""
+        params: typing.Dict[str, Param] = {}
+        while True:
+            out = ctypes.POINTER(c.Param)()
+            try:
+                _call("tessera_model_param", self._handle, len(params), ctypes.byref(out))
+            except Error as error:
+                if error.status == "NOT_FOUND":
+                    return params
+                raise
+            p = out.contents
+            labels = tuple(p.labels[i].decode() for i in range(p.label_count))
+            params[p.key.decode()] = Param(p.key.decode(), _TYPES[p.type], p.help.decode(), p.min, p.max, p.initial,
+                                           labels)
+
+    def texture(self, seed: int = 0, *, values: typing.Optional[typing.Mapping[str, object]] = None, width: int = 0,
+                height: int = 0, preview_every: int = 0, priority: int = 0, weight: float = 0,
+                inputs: typing.Optional[typing.Mapping[str, numpy.ndarray]] = None) -> Texture:
+        """Queued at once. `inputs`: (height, width[, channels]) arrays of uint8 or float32."""
+        arrays = dict(inputs or {})
+        c_inputs = (c.Input * max(1, len(arrays)))()
+        for at, (key, array) in zip(c_inputs, arrays.items()):
+            if str(array.dtype) not in _DTYPES or array.ndim not in (2, 3):
+                raise Error(-2, f"input '{key}' is {array.shape} of {array.dtype}; expected (height, width) or "
+                                "(height, width, channels) of uint8 or float32")
+            at.key = key.encode()
+            at.tensor = c.Tensor(array.ctypes.data, _DTYPES[str(array.dtype)], 0, 0, array.ndim)
+            for i in range(4):
+                at.tensor.shape[i] = array.shape[i] if i < array.ndim else 1
+                at.tensor.stride[i] = array.strides[i] // array.itemsize if i < array.ndim else 0
+        desc = c.TextureDesc(seed=seed, width=width, height=height, preview_every=preview_every, priority=priority,
+                             weight=weight, values=json.dumps(dict(values)).encode() if values else None,
+                             inputs=c_inputs, input_count=len(arrays))
+        out = c.Handle()
+        _call("tessera_texture_open", self._handle, ctypes.byref(desc), ctypes.byref(out))
+        return Texture(out)
+
+
+class Texture:
+    """A picture that is made, and made again; its newest picture stays until there is a newer one."""
+
+    def __init__(self, handle: c.Handle) -> None:
+        self._handle = handle
+
+    @property
+    def id(self) -> int:
+        return int(self._handle.id)
+
+    def wait(self, timeout: float = 60) -> Texture:
+        """Until it is done. Raises BUSY when it takes longer, CANCELLED, or why it failed."""
+        _call("tessera_texture_wait", self._handle, _ms(timeout))
+        return self
+
+    def close(self) -> None:
+        _call("tessera_texture_close", self._handle)
+
+    def restart(self) -> None:
+        _call("tessera_texture_restart", self._handle, None)
+
+    def set(self, key: str, value: object) -> None:
+        """One value; starts the run again."""
+        _call("tessera_texture_set", self._handle, _bytes(key), _bytes(str(value)))
+
+    def priority(self, priority: int, weight: float = 0) -> None:
+        _call("tessera_texture_priority", self._handle, priority, weight)
+
+    def pause(self, paused: bool = True) -> None:
+        _call("tessera_texture_pause", self._handle, int(paused))
+
+    def cancel(self) -> None:
+        _call("tessera_texture_cancel", self._handle)
+
+    def info(self) -> TextureInfo:
+        i = c.TextureInfo()
+        _call("tessera_texture_get", self._handle, ctypes.byref(i))
+        return TextureInfo(_STATES[i.state], i.job, i.picture, i.hash, i.step, i.total_steps, i.width, i.height,
+                           bool(i.final))
+
+    def pixel_bytes(self) -> typing.Tuple[int, int, bytearray]:
+        """Width, height and RGBA of the newest picture."""
+        pixels = c.Pixels()
+        while True:
+            _call("tessera_texture_read", self._handle, ctypes.byref(pixels))
+            width, height = pixels.width, pixels.height
+            data = bytearray(width * height * 4)
+            pixels.data = ctypes.addressof((ctypes.c_char * len(data)).from_buffer(data))
+            pixels.bytes = len(data)
+            _call("tessera_texture_read", self._handle, ctypes.byref(pixels))
+            if (pixels.width, pixels.height) == (width, height):  # no other one came in between
+                return width, height, data
+            pixels = c.Pixels()
+
+    def pixels(self) -> numpy.ndarray:
+        """(height, width, 4) of uint8, sRGB."""
+        import numpy
+
+        width, height, data = self.pixel_bytes()
+        return numpy.frombuffer(data, numpy.uint8).reshape(height, width, 4)
+
+    def values(self) -> str:
+        """A preset that makes the picture again, here and with tessera-generate --preset."""
+        needed = ctypes.c_size_t()
+        _call("tessera_texture_values", self._handle, None, 0, ctypes.byref(needed))
+        text = ctypes.create_string_buffer(needed.value)
+        _call("tessera_texture_values", self._handle, text, len(text), None)
+        return text.value.decode()
+
+    def save(self, path: str) -> None:
+        _call("tessera_texture_save", self._handle, _bytes(str(path)))

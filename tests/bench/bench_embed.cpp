@@ -1,0 +1,202 @@
+// What an engine pays for libtessera: a frame loop of 60 Hz with and without textures being made,
+// the time to the first picture, textures a second next to the same runs one after the other, and
+// memory next to a player (a session with a thread of its own) for each texture.
+//
+//   bench_embed [--textures 64] [--size 256] [--steps 0] [--work-us 4000] [--cpu-us 6000]
+//   [--players 4]
+#include "host/run/player.hpp"
+
+#include <tessera/runtime.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kFrame = std::chrono::microseconds(16'667);
+
+struct Options {
+    int textures = 64;
+    std::uint32_t size = 256;
+    int steps = 0;
+    std::uint32_t work_us = 4000; // of the engine, a frame
+    std::uint32_t cpu_us = 6000;  // for generating, a frame
+    std::uint32_t threads = 0;
+    int players = 4;
+};
+
+[[noreturn]] void fail(const std::string &what) {
+    std::fprintf(stderr, "bench_embed: %s\n", what.c_str());
+    std::exit(1);
+}
+
+double us_since(Clock::time_point start) {
+    return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+double percentile(std::vector<double> values, double part) {
+    if (values.empty()) return 0;
+    std::sort(values.begin(), values.end());
+    return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
+}
+
+double resident_mib() {
+    long pages = 0, resident = 0;
+    std::FILE *const file = std::fopen("/proc/self/statm", "r");
+    const bool read = std::fscanf(file, "%ld %ld", &pages, &resident) == 2;
+    std::fclose(file);
+    return read ? static_cast<double>(resident) * 4096 / 1048576 : 0;
+}
+
+// The engine's own work: so much computing, then it waits for the display.
+double one_frame(const tessera::Runtime &runtime, const Options &options, int &done) {
+    static Clock::time_point next = Clock::now();
+    next = std::max(next + kFrame, Clock::now());
+    const auto start = Clock::now();
+    tessera_frame_info info{};
+    info.cpu_us = options.cpu_us;
+    const auto frame = runtime.frame(info, [&](const tessera_runtime_event &event) {
+        if (event.type == TESSERA_ON_DONE) ++done;
+        if (event.type == TESSERA_ON_FAILED) fail(event.text);
+    });
+    if (!frame) fail(frame.text);
+    volatile unsigned sum = 0;
+    // Iterations rather than time: a core that is taken away shows.
+    for (unsigned i = 0; i < options.work_us * 300; ++i) sum = sum + i;
+    const double took = us_since(start);
+    std::this_thread::sleep_until(next);
+    return took;
+}
+
+std::string values_of(const Options &options) {
+    return options.steps > 0 ? "{\"steps\": " + std::to_string(options.steps) + "}" : "{}";
+}
+
+tessera::Texture open_texture(const tessera::Model &model, const Options &options,
+                              std::uint64_t seed) {
+    tessera_texture_desc desc{};
+    const std::string values = values_of(options);
+    desc.seed = seed;
+    desc.width = desc.height = options.size;
+    desc.values = values.c_str();
+    auto texture = model.texture(desc);
+    if (!texture) fail(texture.outcome.text);
+    return std::move(*texture);
+}
+
+double players_mib(const Options &options) {
+    const double before = resident_mib();
+    std::vector<std::unique_ptr<tessera::Player>> players;
+    for (int i = 0; i < options.players; ++i) {
+        tessera::PlayerConfig config;
+        config.model = "materials";
+        config.threads = 1;
+        auto player = tessera::Player::create(std::move(config));
+        if (!player) fail(player.error().message);
+        (void)(*player)->set_text("width", std::to_string(options.size));
+        (void)(*player)->set_text("height", std::to_string(options.size));
+        if (options.steps > 0) (void)(*player)->set_text("steps", std::to_string(options.steps));
+        (*player)->submit({.seed = static_cast<std::uint64_t>(i)});
+        if (!(*player)->wait(600'000'000)) fail("a player takes ten minutes");
+        players.push_back(std::move(*player));
+    }
+    return (resident_mib() - before) / std::max(options.players, 1);
+}
+
+void measure(const Options &options) {
+    tessera_runtime_desc desc{};
+    desc.program = "bench_embed";
+    desc.threads = options.threads;
+    auto runtime = tessera::Runtime::open(desc);
+    if (!runtime) fail(runtime.outcome.text);
+    tessera_model_desc model_desc{};
+    model_desc.model = "materials";
+    auto model = runtime->model(model_desc);
+    if (!model) fail(model.outcome.text);
+    if (const auto ready = model->wait(600'000); !ready) fail(ready.text);
+    const double loaded = resident_mib();
+
+    // One after the other, without a frame loop: what the same runs cost at best.
+    const auto single_start = Clock::now();
+    for (int i = 0; i < options.textures; ++i) {
+        const auto texture = open_texture(*model, options, static_cast<std::uint64_t>(i));
+        if (const auto made = texture.wait(600'000); !made) fail(made.text);
+    }
+    const double single_us = us_since(single_start);
+
+    // All at once, without a limit.
+    const auto all_start = Clock::now();
+    std::vector<tessera::Texture> textures;
+    for (int i = 0; i < options.textures; ++i) {
+        textures.push_back(open_texture(*model, options, static_cast<std::uint64_t>(i)));
+    }
+    for (const auto &texture : textures) {
+        if (const auto made = texture.wait(600'000); !made) fail(made.text);
+    }
+    const double all_us = us_since(all_start);
+    const double used_mib = resident_mib() - loaded;
+    std::vector<std::uint64_t> hashes;
+    for (const auto &texture : textures) hashes.push_back(texture.info().hash);
+
+    // In the frame loop: as many frames without as with.
+    std::vector<double> quiet, busy;
+    int done = 0;
+    for (int i = 0; i < 120; ++i) quiet.push_back(one_frame(*runtime, options, done));
+    done = 0;
+    for (const auto &texture : textures) texture.restart();
+    const auto loop_start = Clock::now();
+    double first_us = 0;
+    while (done < options.textures) {
+        busy.push_back(one_frame(*runtime, options, done));
+        if (done > 0 && first_us == 0) first_us = us_since(loop_start);
+    }
+    const double loop_us = us_since(loop_start);
+    for (std::size_t i = 0; i < std::min<std::size_t>(busy.size(), 600); ++i) {
+        quiet.push_back(one_frame(*runtime, options, done));
+    }
+    bool same = true;
+    for (std::size_t i = 0; i < textures.size(); ++i) {
+        same = same && textures[i].info().hash == hashes[i];
+    }
+    const double count = options.textures;
+    std::printf("%d textures of %u x %u, %u computing threads\n", options.textures, options.size,
+                options.size, runtime->stats().threads);
+    std::printf("one at a time   %8.2f textures/s\n", count / single_us * 1e6);
+    std::printf("all queued      %8.2f textures/s  (%.2fx)\n", count / all_us * 1e6,
+                single_us / all_us);
+    std::printf("in the loop     %8.2f textures/s  with %u us a frame\n", count / loop_us * 1e6,
+                options.cpu_us);
+    std::printf("first picture   %8.1f ms in the loop\n", first_us / 1000);
+    std::printf("frame p50 / p99 %8.0f / %.0f us without, %.0f / %.0f us with: p99 ratio %.3f\n",
+                percentile(quiet, 0.5), percentile(quiet, 0.99), percentile(busy, 0.5),
+                percentile(busy, 0.99), percentile(busy, 0.99) / percentile(quiet, 0.99));
+    std::printf("same pictures   %s\n", same ? "yes" : "NO");
+    std::printf("memory          %8.2f MiB a texture (weights once: %.1f MiB)", used_mib / count,
+                static_cast<double>(model->info().bytes) / 1048576);
+    if (options.players > 0) std::printf(", %.1f MiB a player", players_mib(options));
+    std::printf("\n");
+    if (!same) std::exit(1);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    Options options;
+    CLI::App app("What an engine pays for libtessera");
+    app.add_option("--textures", options.textures)->check(CLI::Range(1, 4096));
+    app.add_option("--size", options.size);
+    app.add_option("--steps", options.steps, "0: the model's own");
+    app.add_option("--work-us", options.work_us, "Of the engine in every frame, about");
+    app.add_option("--cpu-us", options.cpu_us, "For generating in every frame");
+    app.add_option("--threads", options.threads, "0: half the cores");
+    app.add_option("--players", options.players, "To compare memory with; 0: not");
+    CLI11_PARSE(app, argc, argv);
+    measure(options);
+    return 0;
+}

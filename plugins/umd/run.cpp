@@ -251,10 +251,11 @@ sdk::View UmdRun::answer() const {
 
 // x of the given part at a noise level.
 void UmdRun::put_given_at(std::int32_t time) {
+    if (!given_) return;
     const double abar = alphas_[static_cast<std::size_t>(time)];
     const sdk::View clean = sdk::slice(level_.view(), 0, 0, 1);
     const sdk::View noise = sdk::slice(level_.view(), 0, 1, 1);
-    for (std::int64_t image = 0; given_ && image < images(); ++image) {
+    for (std::int64_t image = 0; image < images(); ++image) {
         compute_.scale_offset(given_, static_cast<float>(std::sqrt(abar)), 0.0F, clean);
         compute_.scale_offset(sdk::slice(given_noise_.view(), 0, image, 1),
                               static_cast<float>(std::sqrt(1.0 - abar)), 0.0F, noise);

@@ -33,7 +33,6 @@ struct Event {
 namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{2} << 30;
-constexpr std::size_t kSharedBytes = 65536; // of a block: what compute capability 7.5 has
 constexpr unsigned kMultiprocessors = 3;
 
 struct Allocation {
@@ -51,6 +50,7 @@ struct World {
     std::size_t used_bytes = 0;
     cudaError_t last_error = cudaSuccess;
     long calls = 0;
+    long waits = 0;
     long failing_call = -1; // counted from the next one on
     cudaError_t failure = cudaSuccess;
     bool cooperative = true;
@@ -120,6 +120,11 @@ cudaError_t enqueue(Stream *stream, std::function<void()> work) {
     else
         stream->work.push_back(std::move(work));
     return cudaSuccess;
+}
+
+bool counts_only() {
+    static const bool counts = std::getenv("TESSERA_CUDA_DOUBLE_COUNT") != nullptr;
+    return counts;
 }
 
 cudaError_t check_launch(const cudaLaunchConfig_t &config, Grid *out) {
@@ -282,6 +287,9 @@ cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned, int) {
     *stream = *world().streams.insert(new cuda_double::Stream).first;
     return cudaSuccess;
 }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
+    return cudaStreamCreateWithPriority(stream, flags, 0);
+}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     if (world().streams.count(stream) == 0) return failed(cudaErrorInvalidValue);
     cuda_double::run_all(*stream);
@@ -291,6 +299,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     CUDA_DOUBLE_ENTER();
+    ++world().waits;
     if (world().streams.count(stream) == 0) return failed(cudaErrorInvalidValue);
     if (stream->capture != nullptr) return failed(cudaErrorStreamCaptureUnsupported);
     cuda_double::run_all(*stream);
@@ -370,6 +379,8 @@ __attribute__((visibility("default"))) void tessera_cuda_double_cooperative(int 
 }
 // Calls that may fail, so far.
 __attribute__((visibility("default"))) long tessera_cuda_double_calls() { return world().calls; }
+// Times that somebody waited for a stream.
+__attribute__((visibility("default"))) long tessera_cuda_double_waits() { return world().waits; }
 // Memory, streams, events and graphs that exist.
 __attribute__((visibility("default"))) long tessera_cuda_double_live() {
     const auto &w = world();

@@ -16,12 +16,16 @@
 #define __device__
 #define __host__
 #define __shared__ static
+#define __grid_constant__
 #define __align__(n) __attribute__((aligned(n)))
 
 // ---- inside kernels ----
 
-struct float4 {
+struct __attribute__((may_alias)) float4 {
     float x, y, z, w;
+};
+struct __attribute__((may_alias)) uint2 {
+    unsigned x, y;
 };
 struct __attribute__((may_alias)) uint4 {
     unsigned x, y, z, w;
@@ -32,6 +36,16 @@ using cuda_double::blockIdx;
 using cuda_double::dim3;
 using cuda_double::gridDim;
 using cuda_double::threadIdx;
+
+template <class T>
+T __ldg(const T *at) {
+    return *at;
+}
+inline float __uint_as_float(unsigned bits) {
+    float value = 0.0F;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 inline void __syncthreads() { cuda_double::block_barrier(); }
 inline int __syncthreads_or(int value) { return cuda_double::block_any(value != 0) ? 1 : 0; }
@@ -76,6 +90,7 @@ enum cudaError_t {
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorInvalidDevice = 101,
+    cudaErrorLaunchOutOfResources = 701,
     cudaErrorLaunchFailure = 719,
     cudaErrorCooperativeLaunchTooLarge = 720,
     cudaErrorNotSupported = 801,
@@ -149,6 +164,7 @@ cudaError_t cudaMemGetInfo(std::size_t *free_bytes, std::size_t *total_bytes);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
@@ -166,8 +182,11 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 namespace cuda_double {
 // Puts a piece of work on a stream, or into the graph that is being captured from it.
 cudaError_t enqueue(Stream *stream, std::function<void()> work);
+// Whether kernels and products are left out (TESSERA_CUDA_DOUBLE_COUNT).
+[[nodiscard]] bool counts_only();
 // Whether it may run; what run_grid gets for it.
 cudaError_t check_launch(const cudaLaunchConfig_t &config, Grid *out);
+constexpr int kSharedBytes = 99 << 10; // of a block: the least that capability 8.0 and newer have
 cudaError_t blocks_at_once(int *count, int threads, std::size_t shared_bytes);
 } // namespace cuda_double
 
@@ -178,6 +197,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
     cuda_double::Grid grid;
     if (const cudaError_t error = cuda_double::check_launch(*config, &grid); error != cudaSuccess)
         return error;
+    if (cuda_double::counts_only()) return cudaSuccess;
     return cuda_double::enqueue(config->stream, [grid, kernel, args...] {
         cuda_double::run_grid(grid, [&] { kernel(args...); });
     });
@@ -191,5 +211,5 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *count, void (*)(P
 
 template <class... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*)(Parameters...), cudaFuncAttribute, int bytes) {
-    return bytes <= 65536 ? cudaSuccess : cudaErrorInvalidValue; // what compute capability 7.5 has
+    return bytes <= cuda_double::kSharedBytes ? cudaSuccess : cudaErrorInvalidValue;
 }

@@ -37,6 +37,10 @@ const AttentionCase kCases[] = {
     {1, 20, 20, 1, 64, TESSERA_RANK_ALL, AttentionCase::kIndex, 4, true},
     {1, 65, 130, 1, 32, TESSERA_RANK_LESS_OR_EQUAL, AttentionCase::kIndex},
     {1, 12, 300, 1, 64},
+    {1, 9, 40, 2, 200},
+    {1, 19, 45, 1, 256},
+    {1, 21, 70, 1, 512, TESSERA_RANK_LESS_OR_EQUAL}, // as wide as the head of a KL autoencoder
+    {2, 11, 33, 1, 509},
 };
 
 // Long enough for blocks of keys that a tile of queries does not see.

@@ -33,6 +33,12 @@ class Double {
         reinterpret_cast<void (*)(long, int)>(dlsym(library_, "tessera_cuda_double_fail"))(calls,
                                                                                            error);
     }
+    // Which products cuBLASLt knows: those that add a bias, and up to how many rows with an
+    // algorithm for others; -1: any.
+    void products(bool adding, long rows) const {
+        reinterpret_cast<void (*)(int, long)>(dlsym(library_, "tessera_cuda_double_products"))(
+            adding, rows);
+    }
     void cooperative(bool can) const {
         reinterpret_cast<void (*)(int)>(dlsym(library_, "tessera_cuda_double_cooperative"))(can);
     }
@@ -339,6 +345,26 @@ TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
     EXPECT_EQ(without.result, graphs_.result);
 }
 
+// Where cuBLASLt refuses something, the result is the same and the log says what was done.
+TEST_F(CudaDenoise, OtherWaysWhereProductsAreRefused) {
+    const Outcome want = run_with("cuda");
+    const Double cuda;
+    cuda.products(false, -1);
+    const Outcome by_kernel = run_with("cuda");
+    cuda.products(true, 3); // of 4 rows and more
+    std::string said;
+    log::set_sink([&said](log::Level, std::string_view, std::string_view text) { said += text; });
+    const Outcome other = run_with("cuda");
+    log::set_sink({});
+    cuda.products(true, -1);
+    EXPECT_EQ(by_kernel.status, TESSERA_OK);
+    EXPECT_EQ(by_kernel.result, want.result);
+    EXPECT_GT(by_kernel.launches, want.launches);
+    EXPECT_EQ(other.status, TESSERA_OK);
+    EXPECT_EQ(other.result, want.result);
+    EXPECT_THAT(said, ::testing::HasSubstr("may depend on how many rows"));
+}
+
 // The device refuses one launch, the first or a later one: graphs from there on.
 TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
     constexpr int kTooLarge = 720;
@@ -362,7 +388,7 @@ TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
 
 TEST_F(CudaDenoise, LaunchesAreThoseOfThePlan) {
     const cuda::DenoiseSize size{kWidth, 1};
-    for (const std::uint32_t steps : {1U, 10U, 300U}) // 300: modulations of two chunks
+    for (const std::uint32_t steps : {1U, 10U, 300U}) // 300: modulations of three chunks
         EXPECT_EQ(run_with("cuda", steps).launches, cuda::persistent_launches(size, kRows, steps));
 }
 

@@ -23,6 +23,7 @@ const ChainCase kCases[] = {
     {40, 16, 64, 64, 2, 4, true},
     {120, 16, 48, 32, 1, 3, true}, // more rows than a backend may like to run together
     {3, 16, 32, 16, 0, 2, false},  // no block
+    {3, 16, 1024, 32, 1, 2, true}, // the width of MAR-B
 };
 
 reference::DenoiseLinear random_layer(std::int64_t out, std::int64_t in, std::uint64_t seed) {

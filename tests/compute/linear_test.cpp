@@ -29,6 +29,8 @@ const LinearCase kCases[] = {
     {300, 80, 33, TESSERA_ACTIVATION_NONE, false, false, true, 2},
     {30, 24, 40, TESSERA_ACTIVATION_GELU_TANH, true, true, true, 1, 30}, // one gate for all
     {28, 33, 65, TESSERA_ACTIVATION_NONE, true, true, false, 0, 7},
+    {17, 40, 48, TESSERA_ACTIVATION_NONE, true, false, true, 3}, // gaps that move rows off 16 bytes
+    {17, 40, 48, TESSERA_ACTIVATION_NONE, true, false, true, 4},
 };
 
 class LinearTest : public DeviceTest {};
@@ -136,6 +138,75 @@ TEST_P(LinearTest, ThreadsAndPlaceDoNotMatter) {
                              "residual in place");
         }
     }
+}
+
+// What a product takes over from the operation before it must be what it would read itself: the
+// second of two equal products has nothing to take over.
+class HandOver {
+  public:
+    explicit HandOver(const tessera_compute &compute)
+        : compute_(compute), weight_(compute, random_array({24, 32}, 1), TESSERA_DTYPE_BF16),
+          wide_(compute, random_array({32, 32}, 2), TESSERA_DTYPE_BF16),
+          x(compute, random_array({1, 6, 32}, 3)), between(compute, Shape{1, 6, 32}),
+          out_(compute, Shape{1, 6, 24}) {}
+    Array product() const {
+        compute_.linear(&compute_, between.view(), weight_.view(), nullptr, out_.view());
+        return out_.download();
+    }
+    void activate() const {
+        tessera_linear options{};
+        options.struct_size = sizeof options;
+        options.activation = TESSERA_ACTIVATION_GELU_ERF;
+        compute_.linear(&compute_, x.view(), wide_.view(), &options, between.view());
+    }
+    void normalise() const {
+        compute_.layer_norm(&compute_, x.view(), nullptr, nullptr, 1e-6F, between.view());
+    }
+    void attend() const {
+        const auto heads = [](const tessera_tensor &tensor) {
+            tessera_tensor split = tensor;
+            split.rank = 4;
+            split.shape[2] = 2;
+            split.shape[3] = 16;
+            split.stride[2] = 16;
+            split.stride[3] = 1;
+            return split;
+        };
+        const tessera_tensor from = heads(*x.view());
+        const tessera_tensor to = heads(*between.view());
+        compute_.attention(&compute_, &from, &from, &from, nullptr, &to);
+    }
+
+  private:
+    const tessera_compute &compute_;
+    PackedWeight weight_, wide_;
+
+  public:
+    DeviceTensor x, between;
+
+  private:
+    DeviceTensor out_;
+};
+
+TEST_P(LinearTest, TakesOverWhatTheCallBeforeItMade) {
+    const HandOver network(device());
+    for (const auto make : {&HandOver::activate, &HandOver::normalise, &HandOver::attend}) {
+        (network.*make)();
+        const Array first = network.product();
+        expect_identical(network.product(), first, "the second product");
+    }
+}
+
+TEST_P(LinearTest, ReadsWhatWasWrittenInBetween) {
+    const HandOver network(device());
+    const Array other = random_array({1, 6, 32}, 9);
+    const HostTensor source(other);
+    const auto put = [&] { device().upload(&device(), source.view(), network.between.view()); };
+    put();
+    const Array want = network.product();
+    network.normalise();
+    put();
+    expect_identical(network.product(), want, "after an upload");
 }
 
 TEST_P(LinearTest, FlattensLeadingDimensions) {

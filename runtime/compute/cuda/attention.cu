@@ -1,5 +1,5 @@
 // attention: softmax(q k^T) v per head by online softmax (Milakov, Gimelshein 2018) in float32. A
-// block of threads takes 32 queries of one head through the keys, 32 at a time, by way of shared
+// block of threads takes a few queries of one head through the keys, 32 at a time, by way of shared
 // memory; keys that a query does not see take no part in its sums, whatever they hold.
 #include "compute/cuda/kernels/block.cuh"
 #include "compute/cuda/ops.hpp"
@@ -9,10 +9,17 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int kKeys = 32; // of a tile: one for each lane
-constexpr int kOwn = 4;   // queries of a warp
-constexpr int kQueries = static_cast<int>(kWarps) * kOwn;
-constexpr std::int64_t kMaxWidth = 240; // what 64 KiB of shared memory hold
+constexpr int kKeys = 32;               // of a tile: one for each lane
+constexpr std::int64_t kMaxWidth = 512; // the one head of the KL-16 autoencoder
+
+// The work of a warp: Own queries, whose values lie Columns to a lane. Wide heads take fewer
+// queries, for the sake of registers and of shared memory.
+template <int Columns, int Own>
+struct Share {
+    static constexpr int kColumns = Columns;
+    static constexpr int kOwn = Own;
+    static constexpr int kQueries = static_cast<int>(kWarps) * Own; // of a block
+};
 
 // (batch, rows, heads, width), the last without gaps.
 struct Heads {
@@ -33,6 +40,9 @@ struct Mask {
     std::int64_t first_query;     // the rank of query 0, where there are no ranks
     Indices query_rank, key_rank; // no values: the index
 
+    [[nodiscard]] __device__ bool hides_nothing() const {
+        return rule == TESSERA_RANK_ALL && !isolated;
+    }
     [[nodiscard]] __device__ bool sees(std::int64_t image, std::int64_t query,
                                        std::int64_t key) const {
         if (key < sinks) return true;
@@ -48,20 +58,35 @@ struct Mask {
 
 struct Call {
     Heads query, key, value, out;
+    __nv_bfloat16 *narrow; // out as rows of bf16, heads side by side; NULL: not wanted
+    std::int64_t narrow_stride;
     Mask mask;
-    std::int64_t queries, keys, heads, width;
+    int queries, keys, heads, width;
     float scale;
+
+    // Rows in shared memory: whole float4, and an odd number of them, so that the lanes of a warp
+    // read a column of rows without conflicts.
+    [[nodiscard]] __host__ __device__ int stride() const { return ((width + 3) / 4 | 1) * 4; }
 };
 
-// Rows [first, first + 32) of a head into shared memory, rows of `stride` floats.
-__device__ void load_tile(const Heads &from, std::int64_t image, std::int64_t head,
-                          std::int64_t first, std::int64_t rows, std::int64_t width,
-                          std::int64_t stride, float *tile) {
-    for (std::int64_t i = threadIdx.x; i < kKeys * width; i += kThreads) {
-        const std::int64_t row = i / width;
-        const std::int64_t column = i % width;
-        tile[row * stride + column] =
-            first + row < rows ? from.at(image, first + row, head)[column] : 0.0F;
+// Rows [first, first + count) of a head into shared memory, scaled; zeros where there are none, and
+// up to whole float4. A warp takes a row at a time, and asks for all its rows before it needs one.
+template <int Columns, int Count>
+__device__ void load_rows(const Heads &from, const Call &call, std::int64_t image,
+                          std::int64_t head, int first, int rows, float scale, float *to) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    const int warp = static_cast<int>(threadIdx.x / kWarp);
+    const int stride = call.stride();
+#pragma unroll
+    for (int i = 0; i < Count / static_cast<int>(kWarps); ++i) {
+        const int r = warp + i * static_cast<int>(kWarps);
+        const float *row = from.at(image, first + r < rows ? first + r : 0, head);
+#pragma unroll
+        for (int c = 0; c < Columns; ++c) {
+            const int column = lane + c * static_cast<int>(kWarp);
+            const bool there = first + r < rows && column < call.width;
+            if (column < stride) to[r * stride + column] = there ? row[column] * scale : 0.0F;
+        }
     }
 }
 
@@ -91,100 +116,149 @@ struct Running {
         const float fade = maximum == highest ? 1.0F : expf(maximum - highest);
         maximum = highest;
         sum = sum * fade + warp_sum(weight);
+#pragma unroll
         for (int c = 0; c < Columns; ++c) values[c] *= fade;
         return weight;
     }
 };
 
-// The queries of a block, scaled; zeros beyond the last one.
-__device__ void load_queries(const Call &call, std::int64_t image, std::int64_t head,
-                             std::int64_t first_query, float *queries) {
-    for (std::int64_t i = threadIdx.x; i < kQueries * call.width; i += kThreads) {
-        const std::int64_t query = first_query + i / call.width;
-        queries[i] = query < call.queries
-                         ? call.query.at(image, query, head)[i % call.width] * call.scale
-                         : 0.0F;
-    }
-}
-
-// The rows of a warp, kOwn from `first_query` on.
-template <int Columns>
-__device__ void write_outputs(const Call &call, std::int64_t image, std::int64_t head,
-                              std::int64_t first_query, const Running<Columns> *running) {
-    const int lane = static_cast<int>(threadIdx.x % kWarp);
-    for (int q = 0; q < kOwn; ++q) {
-        const std::int64_t query = first_query + q;
-        if (query >= call.queries) break;
-        const float sum = running[q].sum;
-        for (int c = 0; c < Columns; ++c) {
-            const std::int64_t column = lane + c * static_cast<int>(kWarp);
-            if (column >= call.width) break;
-            // A query that sees no key gets zeros; a sum of zero there is exact.
-            call.out.at(image, query, head)[column] =
-                sum == 0.0F ? 0.0F : running[q].values[c] / sum;
+// scores[q] = q k for this lane's key: four columns of the key at once, sums in ascending order.
+template <int Own>
+__device__ void score_keys(const Call &call, const float *queries, const float *tile,
+                           float (&scores)[Own]) {
+    const int stride = call.stride();
+    const auto *key = reinterpret_cast<const float4 *>(tile + threadIdx.x % kWarp * stride);
+    const auto *own = reinterpret_cast<const float4 *>(queries);
+    for (int c = 0; c < (call.width + 3) / 4; ++c) {
+        const float4 k = key[c];
+#pragma unroll
+        for (int q = 0; q < Own; ++q) {
+            const float4 x = own[q * (stride / 4) + c];
+            float sum = fmaf(x.x, k.x, scores[q]);
+            sum = fmaf(x.y, k.y, sum);
+            sum = fmaf(x.z, k.z, sum);
+            scores[q] = fmaf(x.w, k.w, sum);
         }
     }
 }
 
-// Shared memory: queries (kQueries, width), a tile of keys or values (kKeys, width + 1).
-template <int Columns>
+// Adds the values of a tile with their weights. `seen`: by query, the keys that take part.
+template <class Part>
+__device__ void add_values(const Call &call, const float *tile, const float (&weights)[Part::kOwn],
+                           const unsigned (&seen)[Part::kOwn],
+                           Running<Part::kColumns> (&running)[Part::kOwn]) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    const int stride = call.stride();
+    unsigned any = 0; // keys that one of the queries sees
+#pragma unroll
+    for (int q = 0; q < Part::kOwn; ++q) any |= seen[q];
+#pragma unroll 4
+    for (int key = 0; key < kKeys; ++key) {
+        if ((any >> key & 1U) == 0) continue;
+        float of_key[Part::kColumns];
+#pragma unroll
+        for (int c = 0; c < Part::kColumns; ++c) {
+            const int column = lane + c * static_cast<int>(kWarp);
+            of_key[c] = column < call.width ? tile[key * stride + column] : 0.0F;
+        }
+#pragma unroll
+        for (int q = 0; q < Part::kOwn; ++q) {
+            const float weight = __shfl_sync(kAllLanes, weights[q], key);
+            if ((seen[q] >> key & 1U) == 0) continue;
+#pragma unroll
+            for (int c = 0; c < Part::kColumns; ++c)
+                running[q].values[c] = fmaf(weight, of_key[c], running[q].values[c]);
+        }
+    }
+}
+
+// The rows of a warp, Own from `first_query` on.
+template <class Part>
+__device__ void write_outputs(const Call &call, std::int64_t image, std::int64_t head,
+                              int first_query,
+                              const Running<Part::kColumns> (&running)[Part::kOwn]) {
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+#pragma unroll
+    for (int q = 0; q < Part::kOwn; ++q) {
+        if (first_query + q >= call.queries) break;
+        float *out = call.out.at(image, first_query + q, head);
+        __nv_bfloat16 *narrow = call.narrow;
+        if (narrow != nullptr)
+            narrow +=
+                (image * call.queries + first_query + q) * call.narrow_stride + head * call.width;
+        const float sum = running[q].sum;
+#pragma unroll
+        for (int c = 0; c < Part::kColumns; ++c) {
+            const int column = lane + c * static_cast<int>(kWarp);
+            // A query that sees no key gets zeros; a sum of zero there is exact.
+            if (column >= call.width) continue;
+            const float value = sum == 0.0F ? 0.0F : running[q].values[c] / sum;
+            out[column] = value;
+            if (narrow != nullptr) narrow[column] = __float2bfloat16_rn(value);
+        }
+    }
+}
+
+// Shared memory: queries (Part::kQueries, stride), a tile of keys or values (kKeys, stride).
+template <class Part>
 __global__ void attend(Call call) {
+    constexpr int kOwn = Part::kOwn;
     float *queries = dynamic_shared<float>();
-    float *tile = queries + kQueries * call.width;
-    const std::int64_t tile_stride = call.width + 1; // lanes read a column without conflicts
-    const std::int64_t image = blockIdx.y / call.heads;
-    const std::int64_t head = blockIdx.y % call.heads;
-    const std::int64_t first_query = static_cast<std::int64_t>(blockIdx.x) * kQueries;
+    float *tile = queries + Part::kQueries * call.stride();
+    const std::int64_t image = blockIdx.x / static_cast<unsigned>(call.heads);
+    const std::int64_t head = blockIdx.x % static_cast<unsigned>(call.heads);
+    const int first_query = static_cast<int>(blockIdx.y) * Part::kQueries;
     const int lane = static_cast<int>(threadIdx.x % kWarp);
     const int first_own = static_cast<int>(threadIdx.x / kWarp) * kOwn;
-    load_queries(call, image, head, first_query, queries);
-    Running<Columns> running[kOwn];
-    for (std::int64_t first_key = 0; first_key < call.keys; first_key += kKeys) {
+    load_rows<Part::kColumns, Part::kQueries>(call.query, call, image, head, first_query,
+                                              call.queries, call.scale, queries);
+    Running<Part::kColumns> running[kOwn];
+    for (int first_key = 0; first_key < call.keys; first_key += kKeys) {
         bool visible[kOwn];
         bool any = false;
+#pragma unroll
         for (int q = 0; q < kOwn; ++q) {
-            const std::int64_t query = first_query + first_own + q;
-            visible[q] = query < call.queries && first_key + lane < call.keys &&
-                         call.mask.sees(image, query, first_key + lane);
+            const int query = first_query + first_own + q;
+            visible[q] =
+                query < call.queries && first_key + lane < call.keys &&
+                (call.mask.hides_nothing() || call.mask.sees(image, query, first_key + lane));
             any = any || visible[q];
         }
         // Also the barrier after which the tile may be written.
         if (__syncthreads_or(any ? 1 : 0) == 0) continue;
-        load_tile(call.key, image, head, first_key, call.keys, call.width, tile_stride, tile);
+        load_rows<Part::kColumns, kKeys>(call.key, call, image, head, first_key, call.keys, 1.0F,
+                                         tile);
         __syncthreads();
         float scores[kOwn] = {};
-        for (std::int64_t c = 0; c < call.width; ++c) {
-            const float of_key = tile[lane * tile_stride + c];
-            for (int q = 0; q < kOwn; ++q)
-                scores[q] = fmaf(queries[(first_own + q) * call.width + c], of_key, scores[q]);
-        }
+        score_keys(call, queries + first_own * call.stride(), tile, scores);
         __syncthreads();
-        load_tile(call.value, image, head, first_key, call.keys, call.width, tile_stride, tile);
+        load_rows<Part::kColumns, kKeys>(call.value, call, image, head, first_key, call.keys, 1.0F,
+                                         tile);
         __syncthreads();
+        unsigned seen[kOwn];
+#pragma unroll
         for (int q = 0; q < kOwn; ++q) {
-            const unsigned seen = __ballot_sync(kAllLanes, visible[q] ? 1 : 0);
-            if (seen == 0) continue;
-            const float weight = running[q].take(scores[q], visible[q]);
-            for (int key = 0; key < kKeys; ++key) {
-                const float of_key = __shfl_sync(kAllLanes, weight, key);
-                if ((seen >> key & 1U) == 0) continue;
-                for (int c = 0; c < Columns; ++c) {
-                    const std::int64_t column = lane + c * static_cast<int>(kWarp);
-                    if (column >= call.width) break;
-                    running[q].values[c] =
-                        fmaf(of_key, tile[key * tile_stride + column], running[q].values[c]);
-                }
-            }
+            seen[q] = __ballot_sync(kAllLanes, visible[q] ? 1 : 0);
+            scores[q] = seen[q] != 0 ? running[q].take(scores[q], visible[q]) : 0.0F;
         }
+        add_values<Part>(call, tile, scores, seen, running);
     }
-    write_outputs(call, image, head, first_query + first_own, running);
+    write_outputs<Part>(call, image, head, first_query + first_own, running);
 }
 
-template <int Columns>
+template <class Part>
 void run(Cuda &cuda, const Call &call, std::int64_t batch) {
-    const dim3 grid(blocks_for(call.queries, kQueries), static_cast<unsigned>(batch * call.heads));
-    const auto floats = static_cast<std::size_t>(kQueries * call.width + kKeys * (call.width + 1));
-    cuda.launch_shared("attention", attend<Columns>, grid, kThreads, floats * sizeof(float), call);
+    const dim3 grid(static_cast<unsigned>(batch * call.heads),
+                    blocks_for(call.queries, Part::kQueries));
+    const std::size_t bytes =
+        static_cast<std::size_t>((Part::kQueries + kKeys) * call.stride()) * sizeof(float);
+    if (bytes > cuda.shared_limit()) {
+        cuda.fail(Status::kUnsupported,
+                  "attention: heads of {} need {} bytes of shared memory; {} has {} for a block",
+                  call.width, bytes, cuda.description(), cuda.shared_limit());
+        return;
+    }
+    cuda.launch_shared("attention", attend<Part>, grid, kThreads, bytes, call);
 }
 
 } // namespace
@@ -202,16 +276,18 @@ void attention(Cuda &cuda, const tessera_tensor &query, const tessera_tensor &ke
               .key = Heads(key),
               .value = Heads(value),
               .out = Heads(out),
+              .narrow = nullptr,
+              .narrow_stride = 0,
               .mask = {.rule = options.rule,
                        .sinks = options.sink_count,
                        .isolated = options.sink_isolated != 0,
                        .first_query = options.first_query,
                        .query_rank = {},
                        .key_rank = {}},
-              .queries = query.shape[1],
-              .keys = key.shape[1],
-              .heads = query.shape[2],
-              .width = width,
+              .queries = static_cast<int>(query.shape[1]),
+              .keys = static_cast<int>(key.shape[1]),
+              .heads = static_cast<int>(query.shape[2]),
+              .width = static_cast<int>(width),
               .scale = options.scale != 0.0F ? options.scale
                                              : 1.0F / std::sqrt(static_cast<float>(width))};
     Mask &mask = call.mask;
@@ -225,11 +301,19 @@ void attention(Cuda &cuda, const tessera_tensor &query, const tessera_tensor &ke
         return;
     }
     const std::int64_t batch = query.shape[0];
-    if (width <= 32) return run<1>(cuda, call, batch);
-    if (width <= 64) return run<2>(cuda, call, batch);
-    if (width <= 96) return run<3>(cuda, call, batch);
-    if (width <= 128) return run<4>(cuda, call, batch);
-    run<8>(cuda, call, batch);
+    // The product that joins the heads comes next, when they lie side by side in whole rows.
+    const std::int64_t joined = call.heads * width;
+    if (out.stride[2] == width && (batch == 1 || out.stride[0] == call.queries * out.stride[1])) {
+        call.narrow = cuda.leave_bf16({data_of(out), batch * call.queries, joined, out.stride[1]});
+        call.narrow_stride = Cuda::bf16_stride(joined);
+        if (cuda.failed()) return;
+    }
+    if (width <= 32) return run<Share<1, 4>>(cuda, call, batch);
+    if (width <= 64) return run<Share<2, 4>>(cuda, call, batch);
+    if (width <= 96) return run<Share<3, 4>>(cuda, call, batch);
+    if (width <= 128) return run<Share<4, 4>>(cuda, call, batch);
+    if (width <= 256) return run<Share<8, 2>>(cuda, call, batch);
+    run<Share<16, 1>>(cuda, call, batch);
 }
 
 } // namespace tessera::cuda

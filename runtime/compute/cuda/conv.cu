@@ -33,11 +33,10 @@ struct Convolution {
         int y, x, channel;
     };
     [[nodiscard]] __device__ Corner row(std::int64_t pixel) const {
-        const std::int64_t row_of_all = pixel / out_width;
-        const std::int64_t image = row_of_all / out_rows;
-        const std::int64_t y = row_of_all - image * out_rows + first_row;
-        return {x + image * x_stride[0], static_cast<int>(y * stride - pad_top),
-                static_cast<int>((pixel - row_of_all * out_width) * stride - pad_left)};
+        const auto [of_all, column] = cell_of(pixel, out_width);
+        const auto [image, row] = cell_of(of_all, out_rows);
+        return {x + image * x_stride[0], static_cast<int>((row + first_row) * stride - pad_top),
+                static_cast<int>(column * stride - pad_left)};
     }
     [[nodiscard]] __device__ Tap inner(std::int64_t k) const {
         const int tap = static_cast<int>(k) / static_cast<int>(channels);
@@ -60,9 +59,8 @@ struct Convolution {
         return silu ? activated(value, TESSERA_ACTIVATION_SILU) : value;
     }
     __device__ void store(std::int64_t pixel, std::int64_t channel, float sum) const {
-        const std::int64_t column = pixel % out_width;
-        const std::int64_t row = pixel / out_width % out_rows;
-        const std::int64_t image = pixel / out_width / out_rows;
+        const auto [of_all, column] = cell_of(pixel, out_width);
+        const auto [image, row] = cell_of(of_all, out_rows);
         float value = bias != nullptr ? sum + bias[channel] : sum;
         value = activated(value, activation);
         if (residual != nullptr) {

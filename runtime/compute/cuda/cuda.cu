@@ -60,8 +60,14 @@ Result<> Cuda::open() {
     }
     if (error == cudaSuccess) error = cudaDeviceGetStreamPriorityRange(&least, &greatest);
     // Of the lowest priority, so that graphics goes first where the device can choose.
-    if (error == cudaSuccess)
-        error = cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least);
+    if (error == cudaSuccess &&
+        cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least) != cudaSuccess) {
+        (void)cudaGetLastError();
+        stream_ = nullptr;
+        log::warning(kSource, "no stream of priority {}: a window on this device may wait for us",
+                     least);
+        error = cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking);
+    }
     if (error == cudaSuccess) error = tables_.open(stream_);
     if (error == cudaSuccess)
         error = cudaMalloc(reinterpret_cast<void **>(&bad_index_), sizeof(BadIndex));
@@ -113,7 +119,10 @@ const void *Cuda::extension(std::string_view id) const {
     return nullptr;
 }
 
-void Cuda::make_current() { check(cudaSetDevice(device_), "cudaSetDevice"); }
+void Cuda::make_current() {
+    ++calls_;
+    check(cudaSetDevice(device_), "cudaSetDevice");
+}
 
 // ---- errors ----
 
@@ -192,6 +201,20 @@ void *Cuda::scratch_bytes(Scratch slot, std::size_t size_bytes) {
     return buffer.memory;
 }
 
+__nv_bfloat16 *Cuda::leave_bf16(const Rows &rows) {
+    if (!products_.in_use()) return nullptr;
+    auto *const to = scratch<__nv_bfloat16>(Scratch::kBf16, rows.count * bf16_stride(rows.width));
+    bf16_of_ = rows;
+    bf16_call_ = to != nullptr ? calls_ : 0;
+    return to;
+}
+
+const __nv_bfloat16 *Cuda::left_bf16(const Rows &rows) const {
+    if (bf16_call_ == 0 || bf16_call_ + 1 != calls_ || !(bf16_of_ == rows)) return nullptr;
+    return static_cast<const __nv_bfloat16 *>(
+        scratch_[static_cast<std::size_t>(Scratch::kBf16)].memory);
+}
+
 const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {
     if (recording_ != nullptr) return recording_->table(host, size_bytes);
     const void *device = nullptr;
@@ -199,7 +222,8 @@ const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {
         return check(tables_.copy(host, size_bytes, &device), "a table to the device") ? device
                                                                                        : nullptr;
     }
-    void *memory = scratch_bytes(Scratch::kC, size_bytes);
+    other_table_ = !other_table_;
+    void *memory = scratch_bytes(other_table_ ? Scratch::kOtherTable : Scratch::kTable, size_bytes);
     return memory != nullptr && copy_in(host, size_bytes, memory) ? memory : nullptr;
 }
 

@@ -16,6 +16,7 @@
 #include <tessera/compute.h>
 #include <tessera/ext/cuda.h>
 
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <array>
@@ -32,7 +33,8 @@
 namespace tessera::cuda {
 
 // Scratch buffers that may live at the same time; nothing in them survives the operation.
-enum class Scratch : std::size_t { kA, kB, kC, kCount };
+// The others belong to the device itself: bf16 rows for the next call, and two large tables.
+enum class Scratch : std::size_t { kA, kB, kBf16, kTable, kOtherTable, kCount };
 
 // A weight of pack_linear (rank 2) or pack_conv2d (rank 4): rows of `inner` numbers, one per output
 // column; of a convolution in the order (kernel row, kernel column, input channel).
@@ -46,6 +48,15 @@ struct PackedWeight {
     std::int64_t kernel_width = 1;
     std::int64_t shape[TESSERA_MAX_RANK]{}; // as it was given
     ProductChoice choice{};                 // how cuBLASLt multiplies with it; BF16 of rank 2 only
+};
+
+// Rows of float32 numbers without gaps between the numbers of a row.
+struct Rows {
+    const float *data = nullptr;
+    std::int64_t count = 0;
+    std::int64_t width = 0;
+    std::int64_t stride = 0; // elements from row to row
+    bool operator==(const Rows &) const = default;
 };
 
 // Where operations find what they read of the host while a graph is recorded.
@@ -92,6 +103,8 @@ class Cuda {
     [[nodiscard]] Products &products() { return products_; }
     [[nodiscard]] HostTables &tables() { return tables_; }
     void count_launch() { ++launches_; }
+    // Bytes of shared memory that a block of threads can have.
+    [[nodiscard]] std::size_t shared_limit() const { return shared_limit_; }
 
     // This thread's calls go to the device; every entry point does it first.
     void make_current();
@@ -127,6 +140,16 @@ class Cuda {
     [[nodiscard]] const T *table(const T *host, std::int64_t count) {
         return static_cast<const T *>(
             table_bytes(host, static_cast<std::size_t>(count) * sizeof(T)));
+    }
+
+    // Rows of bf16 for products that follow: an operation whose result is likely to be multiplied
+    // next writes them next to its result. They hold for the very next call only, so nothing can
+    // have changed the result since. (rows.count, bf16_stride(rows.width)); NULL: none are wanted,
+    // or there are none.
+    [[nodiscard]] __nv_bfloat16 *leave_bf16(const Rows &rows);
+    [[nodiscard]] const __nv_bfloat16 *left_bf16(const Rows &rows) const;
+    [[nodiscard]] static std::int64_t bf16_stride(std::int64_t width) {
+        return (width + 7) / 8 * 8;
     }
 
     // For an operation that reads indices; `operation` lives for ever. What it finds in one that is
@@ -210,7 +233,8 @@ class Cuda {
         cudaError_t error = want_shared(kernel, shared_bytes);
         if (error == cudaSuccess)
             error = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(args)...);
-        if (error == cudaErrorCooperativeLaunchTooLarge || error == cudaErrorNotSupported) {
+        if (error == cudaErrorCooperativeLaunchTooLarge || error == cudaErrorNotSupported ||
+            error == cudaErrorLaunchOutOfResources) {
             (void)cudaGetLastError();
             return false;
         }
@@ -239,7 +263,8 @@ class Cuda {
     Result<> open();
     template <class... Parameters>
     cudaError_t want_shared(void (*kernel)(Parameters...), std::size_t bytes) {
-        constexpr std::size_t kAlwaysThere = std::size_t{48} << 10;
+        // 48 KiB without asking, of which kernels also have up to 9 KiB of their own.
+        constexpr std::size_t kAlwaysThere = std::size_t{39} << 10;
         if (bytes <= kAlwaysThere) return cudaSuccess;
         return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(bytes));
@@ -267,6 +292,10 @@ class Cuda {
     std::string description_;
     tessera_ext_cuda extension_{};
     std::uint64_t launches_ = 0, launches_together_ = 0;
+    std::uint64_t calls_ = 0;     // entry points
+    Rows bf16_of_;                // whose bf16 rows lie in Scratch::kBf16
+    std::uint64_t bf16_call_ = 0; // the call that left them
+    bool other_table_ = false;    // of two large tables, which one is next
     Status status_ = Status::kOk;
     std::array<Buffer, static_cast<std::size_t>(Scratch::kCount)> scratch_;
     Buffer pinned_; // of downloads

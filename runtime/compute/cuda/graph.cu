@@ -51,6 +51,7 @@ struct tessera_graph final : tessera::cuda::Recording {
     // The calls, with what they ask of the device coming here.
     void call() {
         Recording *const before = cuda.set_recording(this);
+        cuda.make_current(); // a call: the first operation finds nothing that one before it left
         run(context);
         (void)cuda.set_recording(before);
     }

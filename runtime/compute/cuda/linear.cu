@@ -33,22 +33,29 @@ __global__ void linear_f32(const float *x, std::int64_t x_stride, std::int64_t r
 }
 
 // Rows of `width` floats as bf16, zeros up to `stride`.
-__global__ void rows_to_bf16(const float *x, std::int64_t x_stride, std::int64_t rows,
-                             std::int64_t width, __nv_bfloat16 *out, std::int64_t stride) {
+__global__ void rows_to_bf16(Rows x, __nv_bfloat16 *out, std::int64_t stride) {
     const std::int64_t i = global_thread();
-    if (i >= rows * stride) return;
-    const std::int64_t column = i % stride;
-    out[i] = __float2bfloat16_rn(column < width ? x[i / stride * x_stride + column] : 0.0F);
+    if (i >= x.count * stride) return;
+    const Cell cell = cell_of(i, stride);
+    out[i] = __float2bfloat16_rn(cell.column < x.width ? x.data[cell.row * x.stride + cell.column]
+                                                       : 0.0F);
 }
 
+// `narrow`: the same as bf16, rows of `narrow_stride`; NULL: not wanted.
 __global__ void finish_rows(const float *sums, std::int64_t sums_stride, std::int64_t rows,
                             std::int64_t columns, Epilogue epilogue, float *out,
-                            std::int64_t out_stride) {
+                            std::int64_t out_stride, __nv_bfloat16 *narrow,
+                            std::int64_t narrow_stride) {
     const std::int64_t i = global_thread();
     if (i >= rows * columns) return;
-    const std::int64_t row = i / columns;
-    const std::int64_t column = i % columns;
-    out[row * out_stride + column] = epilogue(row, column, sums[row * sums_stride + column]);
+    const auto [row, column] = cell_of(i, columns);
+    const float value = epilogue(row, column, sums[row * sums_stride + column]);
+    out[row * out_stride + column] = value;
+    if (narrow != nullptr) narrow[row * narrow_stride + column] = __float2bfloat16_rn(value);
+}
+
+[[nodiscard]] bool is_aligned(const float *data) {
+    return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
 }
 
 Epilogue epilogue_of(const tessera_linear &options, std::int64_t row_count) {
@@ -110,7 +117,9 @@ void multiply_f32(Cuda &cuda, const char *what, const float *x, std::int64_t x_s
 }
 
 void multiply_bf16(Cuda &cuda, const char *what, const __nv_bfloat16 *x, std::int64_t rows,
-                   const PackedWeight &weight, float *out, std::int64_t out_stride) {
+                   const PackedWeight &weight, const float *bias, const float *residual,
+                   std::int64_t residual_stride, float *out, std::int64_t out_stride) {
+    const bool adds = bias != nullptr && weight.choice.adds && is_aligned(bias);
     const Product product{.x = x,
                           .x_stride = weight.stride,
                           .rows = rows,
@@ -119,11 +128,53 @@ void multiply_bf16(Cuda &cuda, const char *what, const __nv_bfloat16 *x, std::in
                           .columns = weight.columns,
                           .inner = weight.inner,
                           .out = out,
-                          .out_stride = out_stride};
+                          .out_stride = out_stride,
+                          .bias = adds ? bias : nullptr,
+                          .residual = residual,
+                          .residual_stride = residual_stride};
     cuda.count_launch();
     const auto done = cuda.products().multiply(product, weight.choice, cuda.stream());
-    if (!done) cuda.fail(done.error().status, "{}: {}", what, done.error().message);
+    if (!done) return cuda.fail(done.error().status, "{}: {}", what, done.error().message);
+    if (bias == nullptr || adds) return;
+    Epilogue epilogue;
+    epilogue.bias = bias;
+    cuda.launch(what, finish_rows, blocks_for(rows * weight.columns), kThreads, out, out_stride,
+                rows, weight.columns, epilogue, out, out_stride, nullptr, std::int64_t{0});
 }
+
+namespace {
+
+// residual + (sum + bias): where the rows of `out` do not begin at 16 bytes, by way of scratch, so
+// that the arithmetic does not depend on where things lie.
+void add_product(Cuda &cuda, const __nv_bfloat16 *x, std::int64_t rows, const PackedWeight &weight,
+                 const Epilogue &epilogue, float *out, std::int64_t out_stride) {
+    const auto suits = [&](const float *data, std::int64_t stride) {
+        return is_aligned(data) && stride % 4 == 0 && stride >= padded_columns(weight.columns);
+    };
+    const bool straight =
+        suits(out, out_stride) &&
+        (epilogue.residual == nullptr || suits(epilogue.residual, epilogue.residual_stride));
+    if (straight) {
+        return multiply_bf16(cuda, "linear", x, rows, weight, epilogue.bias, epilogue.residual,
+                             epilogue.residual_stride, out, out_stride);
+    }
+    const std::int64_t stride = padded_columns(weight.columns);
+    auto *sums = cuda.scratch<float>(Scratch::kB, rows * stride);
+    if (sums == nullptr) return;
+    const auto copy = [&](const float *from, std::int64_t from_stride, float *to,
+                          std::int64_t to_stride) {
+        cuda.launch("linear", finish_rows, blocks_for(rows * weight.columns), kThreads, from,
+                    from_stride, rows, weight.columns, Epilogue{}, to, to_stride, nullptr,
+                    std::int64_t{0});
+    };
+    const bool adds = epilogue.residual != nullptr;
+    if (adds) copy(epilogue.residual, epilogue.residual_stride, sums, stride);
+    multiply_bf16(cuda, "linear", x, rows, weight, epilogue.bias, adds ? sums : nullptr, stride,
+                  sums, stride);
+    copy(sums, stride, out, out_stride);
+}
+
+} // namespace
 
 void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
             const tessera_linear &options, const tessera_tensor &out) {
@@ -134,23 +185,40 @@ void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
                   shape_text(packed));
         return;
     }
-    const auto rows = operands::as_rows(x);
+    const auto from = operands::as_rows(x);
+    const Rows rows{data_of(x), from->count, from->width, from->stride};
     const std::int64_t out_stride = operands::as_rows(out)->stride;
-    const Epilogue epilogue = epilogue_of(options, rows->count);
+    const Epilogue epilogue = epilogue_of(options, rows.count);
     if (weight->dtype == TESSERA_DTYPE_F32) {
-        multiply_f32(cuda, "linear", data_of(x), rows->stride, rows->count, *weight, epilogue,
+        multiply_f32(cuda, "linear", rows.data, rows.stride, rows.count, *weight, epilogue,
                      data_of(out), out_stride);
         return;
     }
+    const __nv_bfloat16 *narrow = cuda.left_bf16(rows);
+    if (narrow == nullptr) {
+        auto *made = cuda.scratch<__nv_bfloat16>(Scratch::kA, rows.count * weight->stride);
+        if (made == nullptr) return;
+        cuda.launch("linear", rows_to_bf16, blocks_for(rows.count * weight->stride), kThreads, rows,
+                    made, weight->stride);
+        narrow = made;
+    }
+    if (epilogue.activation == TESSERA_ACTIVATION_NONE && epilogue.gate == nullptr) {
+        add_product(cuda, narrow, rows.count, *weight, epilogue, data_of(out), out_stride);
+        return;
+    }
     const std::int64_t sums_stride = padded_columns(weight->columns);
-    auto *narrow = cuda.scratch<__nv_bfloat16>(Scratch::kA, rows->count * weight->stride);
-    auto *sums = cuda.scratch<float>(Scratch::kB, rows->count * sums_stride);
-    if (narrow == nullptr || sums == nullptr) return;
-    cuda.launch("linear", rows_to_bf16, blocks_for(rows->count * weight->stride), kThreads,
-                data_of(x), rows->stride, rows->count, rows->width, narrow, weight->stride);
-    multiply_bf16(cuda, "linear", narrow, rows->count, *weight, sums, sums_stride);
-    cuda.launch("linear", finish_rows, blocks_for(rows->count * weight->columns), kThreads, sums,
-                sums_stride, rows->count, weight->columns, epilogue, data_of(out), out_stride);
+    auto *sums = cuda.scratch<float>(Scratch::kB, rows.count * sums_stride);
+    if (sums == nullptr) return;
+    multiply_bf16(cuda, "linear", narrow, rows.count, *weight, nullptr, nullptr, 0, sums,
+                  sums_stride);
+    // What has been activated goes into a product next, in the networks that we know.
+    const bool leaves = epilogue.gate == nullptr && epilogue.residual == nullptr;
+    __nv_bfloat16 *const left =
+        leaves ? cuda.leave_bf16({data_of(out), rows.count, weight->columns, out_stride}) : nullptr;
+    if (cuda.failed()) return;
+    cuda.launch("linear", finish_rows, blocks_for(rows.count * weight->columns), kThreads, sums,
+                sums_stride, rows.count, weight->columns, epilogue, data_of(out), out_stride, left,
+                Cuda::bf16_stride(weight->columns));
 }
 
 } // namespace tessera::cuda

@@ -3,19 +3,23 @@
 #include "compute/cuda/kernels/activation.cuh"
 #include "compute/cuda/kernels/block.cuh"
 #include "compute/cuda/ops.hpp"
+#include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
 
 __global__ void normalise_rows(const float *x, RowOffsets x_row, const float *gamma,
                                const float *beta, std::int64_t width, float epsilon, float *out,
-                               RowOffsets out_row) {
+                               RowOffsets out_row, __nv_bfloat16 *narrow,
+                               std::int64_t narrow_stride) {
     const float *from = x + x_row(blockIdx.x);
     float *to = out + out_row(blockIdx.x);
     const RowStatistics normal = row_statistics(from, width, epsilon);
     for (std::int64_t i = threadIdx.x; i < width; i += kThreads) {
-        const float y = normal(from[i]);
-        to[i] = gamma != nullptr ? fmaf(y, gamma[i], beta[i]) : y;
+        float y = normal(from[i]);
+        if (gamma != nullptr) y = fmaf(y, gamma[i], beta[i]);
+        to[i] = y;
+        if (narrow != nullptr) narrow[blockIdx.x * narrow_stride + i] = __float2bfloat16_rn(y);
     }
 }
 
@@ -60,8 +64,8 @@ struct GroupNorm {
     }
     [[nodiscard]] __device__ float at(std::int64_t image, std::int64_t pixel,
                                       std::int64_t channel) const {
-        return x[image * x_stride[0] + pixel / width * x_stride[1] + pixel % width * x_stride[2] +
-                 channel];
+        const Cell at = cell_of(pixel, width);
+        return x[image * x_stride[0] + at.row * x_stride[1] + at.column * x_stride[2] + channel];
     }
 };
 
@@ -69,9 +73,8 @@ struct GroupNorm {
 __global__ void measure(GroupNorm norm, std::int64_t batch) {
     const std::int64_t i = global_thread();
     if (i >= batch * norm.blocks() * norm.channels) return;
-    const std::int64_t channel = i % norm.channels;
-    const std::int64_t block = i / norm.channels % norm.blocks();
-    const std::int64_t image = i / norm.channels / norm.blocks();
+    const auto [of_all, channel] = cell_of(i, norm.channels);
+    const auto [image, block] = cell_of(of_all, norm.blocks());
     const std::int64_t first = block * kBlockPixels;
     const std::int64_t count = norm.pixels_of(block);
     float sum = 0.0F;
@@ -141,14 +144,14 @@ __global__ void apply_groups(GroupNorm norm, tessera_activation_kind activation,
                              std::int64_t batch) {
     const std::int64_t i = global_thread();
     if (i >= batch * norm.pixels() * norm.channels) return;
-    const std::int64_t channel = i % norm.channels;
-    const std::int64_t pixel = i / norm.channels % norm.pixels();
-    const std::int64_t image = i / norm.channels / norm.pixels();
+    const auto [of_all, channel] = cell_of(i, norm.channels);
+    const auto [image, pixel] = cell_of(of_all, norm.pixels());
+    const Cell place = cell_of(pixel, norm.width);
     const std::int64_t at = image * norm.channels + channel;
     const std::int64_t apart = batch * norm.channels;
     const float centred = norm.at(image, pixel, channel) - norm.apply[at];
-    norm.out[image * norm.out_stride[0] + pixel / norm.width * norm.out_stride[1] +
-             pixel % norm.width * norm.out_stride[2] + channel] =
+    norm.out[image * norm.out_stride[0] + place.row * norm.out_stride[1] +
+             place.column * norm.out_stride[2] + channel] =
         activated(fmaf(centred, norm.apply[apart + at], norm.apply[2 * apart + at]), activation);
 }
 
@@ -156,10 +159,15 @@ __global__ void apply_groups(GroupNorm norm, tessera_activation_kind activation,
 
 void layer_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma,
                 const tessera_tensor *beta, float epsilon, const tessera_tensor &out) {
+    // A product comes next, nearly always.
+    const auto rows = operands::as_rows(out);
+    __nv_bfloat16 *const narrow =
+        rows ? cuda.leave_bf16({data_of(out), rows->count, rows->width, rows->stride}) : nullptr;
+    if (cuda.failed()) return;
     cuda.launch("layer_norm", normalise_rows, static_cast<unsigned>(row_count(x)), kThreads,
                 data_of(x), RowOffsets(x, x), gamma != nullptr ? data_of(*gamma) : nullptr,
                 beta != nullptr ? data_of(*beta) : nullptr, row_width(x), epsilon, data_of(out),
-                RowOffsets(out, out));
+                RowOffsets(out, out), narrow, Cuda::bf16_stride(row_width(x)));
 }
 
 void rms_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma, float epsilon,

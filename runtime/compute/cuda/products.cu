@@ -1,20 +1,28 @@
 #include "compute/cuda/products.hpp"
 
+#include "compute/operands.hpp"
+#include "core/log.hpp"
+
 #include <dlfcn.h>
 
-#include <cstring>
+#include <utility>
 
 namespace tessera::cuda {
 
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+constexpr std::uint32_t kAlignment = 16;
 // The row count that an algorithm is chosen for: a token set of a few images, with guidance.
 constexpr std::int64_t kUsualRows = 64;
 
 } // namespace
 
 struct Products::Library {
+    Library() = default;
+    Library(const Library &) = delete;
+    Library &operator=(const Library &) = delete;
+
     decltype(&cublasLtCreate) create;
     decltype(&cublasLtDestroy) destroy;
     decltype(&cublasLtGetStatusString) status_text;
@@ -30,7 +38,27 @@ struct Products::Library {
     decltype(&cublasLtMatmul) matmul;
 
     cublasLtHandle_t handle = nullptr;
-    cublasLtMatmulDesc_t description = nullptr; // out^T = w x^T, column-major as cuBLAS thinks
+    // out^T = w x^T, column-major as cuBLAS thinks; and the same with a bias.
+    cublasLtMatmulDesc_t plain = nullptr;
+    cublasLtMatmulDesc_t adding = nullptr;
+
+    ~Library() {
+        for (cublasLtMatmulDesc_t description : {plain, adding}) {
+            if (description != nullptr) (void)description_destroy(description);
+        }
+        if (handle != nullptr) (void)destroy(handle);
+    }
+
+    [[nodiscard]] cublasLtMatmulDesc_t description(const Product &product) const {
+        return product.bias != nullptr ? adding : plain;
+    }
+    // The vector of the product that adds.
+    [[nodiscard]] cublasStatus_t set_bias(const float *bias) const {
+        return description_set(adding, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                               static_cast<const void *>(&bias), sizeof bias);
+    }
+    // Into *out: nvcc does not take this type, which has no name, into templates.
+    [[nodiscard]] Result<> ask(const Product &product, cublasLtMatmulAlgo_t *out) const;
 
     [[nodiscard]] Result<> check(cublasStatus_t status, const char *what) const {
         if (status == CUBLAS_STATUS_SUCCESS) return {};
@@ -57,9 +85,11 @@ class Layouts {
         make(weight, CUDA_R_16BF, p.inner, p.columns, p.weight_stride);
         make(x, CUDA_R_16BF, p.inner, p.rows, p.x_stride);
         make(out, CUDA_R_32F, p.columns, p.rows, p.out_stride);
+        make(residual, CUDA_R_32F, p.columns, p.rows,
+             p.residual != nullptr ? p.residual_stride : p.out_stride);
     }
     ~Layouts() {
-        for (cublasLtMatrixLayout_t layout : {weight, x, out}) {
+        for (cublasLtMatrixLayout_t layout : {weight, x, out, residual}) {
             if (layout != nullptr) (void)destroy_(layout);
         }
     }
@@ -69,6 +99,7 @@ class Layouts {
     cublasLtMatrixLayout_t weight = nullptr;
     cublasLtMatrixLayout_t x = nullptr;
     cublasLtMatrixLayout_t out = nullptr;
+    cublasLtMatrixLayout_t residual = nullptr;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
 
   private:
@@ -102,11 +133,7 @@ Result<void *> open_library() {
 Products::Products() = default;
 
 Products::~Products() {
-    if (library_ == nullptr) return;
-    if (library_->description != nullptr) {
-        (void)library_->description_destroy(library_->description);
-    }
-    if (library_->handle != nullptr) (void)library_->destroy(library_->handle);
+    library_.reset();
     if (workspace_ != nullptr) (void)cudaFree(workspace_);
 }
 
@@ -134,75 +161,106 @@ Result<> Products::load() {
         return make_error(Status::kOutOfMemory, "no {} bytes of device memory for cuBLASLt",
                           kWorkspaceBytes);
     }
-    library_ = std::move(library); // from here on the destructor clears up
-    Library &lt = *library_;
-    Result<> ready = [&]() -> Result<> {
-        if (auto made = lt.check(lt.create(&lt.handle), "cublasLtCreate"); !made) return made;
-        if (auto made =
-                lt.check(lt.description_create(&lt.description, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                         "cublasLtMatmulDescCreate");
-            !made) {
-            return made;
-        }
+    const auto describe = [&](cublasLtMatmulDesc_t &description, cublasLtEpilogue_t epilogue) {
         const cublasOperation_t transposed = CUBLAS_OP_T;
-        return lt.check(lt.description_set(lt.description, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                           sizeof transposed),
-                        "cublasLtMatmulDescSetAttribute");
-    }();
-    if (!ready) {
-        if (lt.description != nullptr) (void)lt.description_destroy(lt.description);
-        if (lt.handle != nullptr) (void)lt.destroy(lt.handle);
-        library_.reset();
+        cublasStatus_t made =
+            library->description_create(&description, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+        if (made == CUBLAS_STATUS_SUCCESS) {
+            made = library->description_set(description, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
+                                            sizeof transposed);
+        }
+        if (made != CUBLAS_STATUS_SUCCESS || epilogue == CUBLASLT_EPILOGUE_DEFAULT) return made;
+        return library->description_set(description, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue,
+                                        sizeof epilogue);
+    };
+    TESSERA_TRY(library->check(library->create(&library->handle), "cublasLtCreate"));
+    TESSERA_TRY(library->check(describe(library->plain, CUBLASLT_EPILOGUE_DEFAULT),
+                               "cublasLtMatmulDescCreate"));
+    TESSERA_TRY(library->check(describe(library->adding, CUBLASLT_EPILOGUE_BIAS),
+                               "cublasLtMatmulDescCreate (with a bias)"));
+    library_ = std::move(library);
+    return {};
+}
+
+// The best algorithm for exactly these rows that sums whole; Unsupported where there is none.
+Result<> Products::Library::ask(const Product &product, cublasLtMatmulAlgo_t *out) const {
+    const Layouts layouts(*this, product);
+    TESSERA_TRY(check(layouts.status, "cublasLtMatrixLayoutCreate"));
+    if (product.bias != nullptr)
+        TESSERA_TRY(check(set_bias(product.bias), "cublasLtMatmulDescSetAttribute"));
+    cublasLtMatmulPreference_t preference = nullptr;
+    TESSERA_TRY(check(preference_create(&preference), "cublasLtMatmulPreferenceCreate"));
+    const std::size_t workspace = kWorkspaceBytes;
+    const std::uint32_t whole_sums = CUBLASLT_REDUCTION_SCHEME_NONE;
+    const std::uint32_t alignment = kAlignment;
+    (void)preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                         sizeof workspace);
+    (void)preference_set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &whole_sums,
+                         sizeof whole_sums);
+    for (const auto of :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+        (void)preference_set(preference, of, &alignment, sizeof alignment);
+    cublasLtMatmulHeuristicResult_t found{};
+    int count = 0;
+    const cublasStatus_t status =
+        heuristic(handle, description(product), layouts.weight, layouts.x, layouts.residual,
+                  layouts.out, preference, 1, &found, &count);
+    (void)preference_destroy(preference);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+        TESSERA_TRY(check(status, "cublasLtMatmulAlgoGetHeuristic"));
+    if (status != CUBLAS_STATUS_SUCCESS || count == 0) {
+        return make_error(Status::kUnsupported,
+                          "cuBLASLt knows no product of {} rows with a bf16 ({}, {})", product.rows,
+                          product.columns, product.inner);
     }
-    return ready;
+    *out = found.algo;
+    return {};
 }
 
 Result<ProductChoice> Products::choose(const Product &product) {
     if (auto loaded = load(); !loaded) return loaded.error();
-    const Library &lt = *library_;
     Product usual = product;
     usual.rows = kUsualRows;
-    const Layouts layouts(lt, usual);
-    if (auto made = lt.check(layouts.status, "cublasLtMatrixLayoutCreate"); !made) {
-        return made.error();
+    usual.bias = usual.residual = nullptr;
+    ProductChoice choice{.plain = {}, .adding = {}, .adds = usual.columns % 4 == 0};
+    TESSERA_TRY(library_->ask(usual, &choice.plain));
+    if (!choice.adds) return choice;
+    alignas(kAlignment) static constexpr float kSomewhere = 0.0F; // its alignment is what counts
+    usual.bias = &kSomewhere;
+    if (const auto adding = library_->ask(usual, &choice.adding); !adding) {
+        choice.adds = false;
+        log::info("compute.cuda", "{} and a bias; it is added by a kernel", adding.error().message);
     }
-    cublasLtMatmulPreference_t preference = nullptr;
-    if (auto made = lt.check(lt.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
-        !made) {
-        return made.error();
-    }
-    const std::size_t workspace = kWorkspaceBytes;
-    const std::uint32_t whole_sums = CUBLASLT_REDUCTION_SCHEME_NONE;
-    (void)lt.preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                            sizeof workspace);
-    (void)lt.preference_set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &whole_sums,
-                            sizeof whole_sums);
-    cublasLtMatmulHeuristicResult_t found{};
-    int count = 0;
-    const cublasStatus_t status =
-        lt.heuristic(lt.handle, lt.description, layouts.weight, layouts.x, layouts.out, layouts.out,
-                     preference, 1, &found, &count);
-    (void)lt.preference_destroy(preference);
-    if (auto asked = lt.check(status, "cublasLtMatmulAlgoGetHeuristic"); !asked) {
-        return asked.error();
-    }
-    if (count == 0) {
-        return make_error(Status::kUnsupported, "cuBLASLt knows no product with a bf16 ({}, {})",
-                          product.columns, product.inner);
-    }
-    return ProductChoice{found.algo, found.workspaceSize};
+    return choice;
 }
 
 Result<> Products::multiply(const Product &p, const ProductChoice &choice, cudaStream_t stream) {
     const Library &lt = *library_;
     const Layouts layouts(lt, p);
-    if (auto made = lt.check(layouts.status, "cublasLtMatrixLayoutCreate"); !made) return made;
-    const float one = 1.0F;
-    const float zero = 0.0F;
-    return lt.check(lt.matmul(lt.handle, lt.description, &one, p.weight, layouts.weight, p.x,
-                              layouts.x, &zero, p.out, layouts.out, p.out, layouts.out,
-                              &choice.algorithm, workspace_, choice.workspace_bytes, stream),
-                    "cublasLtMatmul");
+    TESSERA_TRY(lt.check(layouts.status, "cublasLtMatrixLayoutCreate"));
+    if (p.bias != nullptr)
+        TESSERA_TRY(lt.check(lt.set_bias(p.bias), "cublasLtMatmulDescSetAttribute"));
+    const auto run = [&](const cublasLtMatmulAlgo_t &algorithm) {
+        const float one = 1.0F;
+        const float of_residual = p.residual != nullptr ? 1.0F : 0.0F;
+        const float *residual = p.residual != nullptr ? p.residual : p.out;
+        return lt.matmul(lt.handle, lt.description(p), &one, p.weight, layouts.weight, p.x,
+                         layouts.x, &of_residual, residual, layouts.residual, p.out, layouts.out,
+                         &algorithm, workspace_, kWorkspaceBytes, stream);
+    };
+    const cublasStatus_t status = run(p.bias != nullptr ? choice.adding : choice.plain);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
+        return lt.check(status, "cublasLtMatmul");
+    cublasLtMatmulAlgo_t other;
+    if (!lt.ask(p, &other)) return lt.check(status, "cublasLtMatmul");
+    if (!std::exchange(said_other_, true)) {
+        log::warning("compute.cuda",
+                     "cuBLASLt refuses its algorithm of a bf16 ({}, {}) for {} rows and gets "
+                     "another: a row's last bits may depend on how many rows there are",
+                     p.columns, p.inner, p.rows);
+    }
+    return lt.check(run(other), "cublasLtMatmul");
 }
 
 } // namespace tessera::cuda

@@ -2,7 +2,7 @@
 // per set and the modulations of many steps in one product per layer; then the steps run, a few in
 // one unit of about a millisecond, in one of two ways that agree within the rounding of bf16:
 //
-// - the persistent kernel (denoise_persistent.cuh), where the blocks' products are bf16, the device
+// - the persistent kernel (persistent.cuh), where the blocks' products are bf16, the device
 //   has cooperative launches and tensor cores for bf16 (capability 8.0), and a tile of rows fits
 //   into shared memory. Never by the number of rows: their bits must not depend on it.
 // - else, or with the option denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
@@ -11,6 +11,7 @@
 #include "compute/cuda/denoise/kernels.cuh"
 #include "compute/cuda/denoise/persistent.cuh"
 #include "compute/cuda/denoise/plan.hpp"
+#include "compute/cuda/denoise/steps.cuh"
 #include "compute/cuda/kernels/linear.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/operands.hpp"
@@ -74,8 +75,9 @@ class DenoiseChain {
     [[nodiscard]] NormLayer norm_layer(std::size_t block) const;
     [[nodiscard]] StepShape shape(std::int64_t network_rows, std::int32_t offset) const;
     void upload_steps(const tessera_mlp_denoiser_set &set);
-    void multiply(const Layer &layer, const Feed &from, std::int64_t rows, float *out,
-                  std::int64_t out_stride);
+    // `bias`: that of the layer, or NULL for the plain product.
+    void multiply(const Layer &layer, const Feed &from, std::int64_t rows, const float *bias,
+                  float *out, std::int64_t out_stride);
     void open_chunk(std::uint32_t step);
     void record_step(std::int64_t network_rows, std::int32_t offset);
     [[nodiscard]] Finish finish() const;
@@ -122,6 +124,8 @@ class DenoiseChain {
     std::int64_t chunk_rows_ = 0, sums_stride_ = 0;
     std::int64_t block_modulation_ = 0, modulation_stride_ = 0; // elements of a block, of all
     std::map<GraphKey, cudaGraphExec_t> graphs_;
+
+    bool ran_uncaptured_ = false;
 
     // The persistent kernel; state_->step stays 0 with it, and launches say which steps they make.
     unsigned grid_ = 0; // its blocks of threads; 0: graphs
@@ -223,37 +227,33 @@ Result<> DenoiseChain::plan_persistent() {
     const bool fits = std::all_of(blocks_.begin(), blocks_.end(), [](const Block &block) {
         return block.mlp_in.is_bf16() && block.mlp_out.is_bf16();
     });
-    if (!fits || cuda_.options().denoise_graphs) return {};
+    if (!fits || blocks_.size() > kPersistentBlocks || cuda_.options().denoise_graphs) return {};
     const auto grid = persistent_grid(cuda_, width_, token_width_, guided_);
     if (!grid) return grid.error();
     const auto any = [](const Layer &layer) {
         return AnyLayer{layer.weight.data, layer.weight.stride, layer.bias, layer.is_bf16()};
     };
     const auto mma = [](const Layer &layer) {
-        return MmaLayer{static_cast<const __nv_bfloat16 *>(layer.weight.data), layer.weight.stride,
+        return MmaLayer{{static_cast<const __nv_bfloat16 *>(layer.weight.data), layer.weight.stride,
+                         layer.weight.columns},
                         layer.bias};
     };
-    std::vector<PersistentBlock> blocks;
-    for (std::size_t i = 0; i < blocks_.size(); ++i)
-        blocks.push_back({norm_layer(i), mma(blocks_[i].mlp_in), mma(blocks_[i].mlp_out)});
-    PersistentBlock *on_device = nullptr;
-    if (!blocks.empty()) {
-        TESSERA_TRY(allocate(on_device, static_cast<std::int64_t>(blocks.size())));
-        if (!cuda_.copy_in(blocks.data(), blocks.size() * sizeof(PersistentBlock), on_device)) {
-            return make_error(static_cast<Status>(cuda_.take_status()), "the network's table");
-        }
-    }
-    Feed normal = normal_; // in the precision of the last layer alone
-    if (final_.is_bf16()) normal.f32 = nullptr;
-    if (!final_.is_bf16()) normal.bf16 = nullptr;
-    persistent_ = {.blocks = on_device,
-                   .block_count = static_cast<std::int32_t>(blocks.size()),
+    const auto aligned = [](const float *data) {
+        return reinterpret_cast<std::uintptr_t>(data) % sizeof(float4) == 0;
+    };
+    persistent_ = {.blocks = {},
+                   .block_count = static_cast<std::int32_t>(blocks_.size()),
                    .input = any(input_),
                    .final = any(final_),
                    .final_norm = norm_layer(blocks_.size()),
-                   .normal = normal,
+                   .vectors = width_ % 4 == 0 && width_ <= kVectorWidth,
                    .inner = inner_.bf16,
                    .inner_stride = inner_.bf16_stride};
+    for (std::size_t i = 0; i < blocks_.size(); ++i) {
+        const Block &block = blocks_[i];
+        persistent_.vectors = persistent_.vectors && aligned(block.gamma) && aligned(block.beta);
+        persistent_.blocks[i] = {norm_layer(i), mma(block.mlp_in), mma(block.mlp_out)};
+    }
     grid_ = *grid;
     return {};
 }
@@ -281,12 +281,15 @@ DenoiseChain::~DenoiseChain() {
 
 // ---- products and shapes ----
 
-void DenoiseChain::multiply(const Layer &layer, const Feed &from, std::int64_t rows, float *out,
-                            std::int64_t out_stride) {
+void DenoiseChain::multiply(const Layer &layer, const Feed &from, std::int64_t rows,
+                            const float *bias, float *out, std::int64_t out_stride) {
     if (layer.is_bf16()) {
-        multiply_bf16(cuda_, "denoise", from.bf16, rows, layer.weight, out, out_stride);
+        multiply_bf16(cuda_, "denoise", from.bf16, rows, layer.weight, bias, nullptr, 0, out,
+                      out_stride);
     } else {
-        multiply_f32(cuda_, "denoise", from.f32, from.f32_stride, rows, layer.weight, {}, out,
+        Epilogue epilogue;
+        epilogue.bias = bias;
+        multiply_f32(cuda_, "denoise", from.f32, from.f32_stride, rows, layer.weight, epilogue, out,
                      out_stride);
     }
 }
@@ -294,8 +297,8 @@ void DenoiseChain::multiply(const Layer &layer, const Feed &from, std::int64_t r
 // The norm before block `block`, or before the last product.
 NormLayer DenoiseChain::norm_layer(std::size_t block) const {
     const std::int64_t at = static_cast<std::int64_t>(block) * block_modulation_;
-    if (block == blocks_.size()) return {nullptr, nullptr, at, final_ada_.bias};
-    return {blocks_[block].gamma, blocks_[block].beta, at, blocks_[block].ada.bias};
+    if (block == blocks_.size()) return {nullptr, nullptr, at};
+    return {blocks_[block].gamma, blocks_[block].beta, at};
 }
 
 StepShape DenoiseChain::shape(std::int64_t network_rows, std::int32_t offset) const {
@@ -353,7 +356,7 @@ void DenoiseChain::begin(const tessera_mlp_denoiser_set &set) {
     const std::int64_t rows = guided_set_ ? 2 * rows_ : rows_;
     narrow_rows(cuda_, data_of(*set.condition), operands::as_rows(*set.condition)->stride, rows,
                 condition_width_, condition_in_);
-    multiply(condition_, condition_in_, rows, condition_out_, sums_stride_);
+    multiply(condition_, condition_in_, rows, nullptr, condition_out_, sums_stride_);
 }
 
 // Modulations for the steps from `step` on that fit, all guided or none.
@@ -377,7 +380,7 @@ void DenoiseChain::open_chunk(std::uint32_t step) {
     activate_conditions(cuda_, activation, step, steps, activated_);
     for (std::size_t i = 0; i <= blocks_.size(); ++i) {
         const Layer &ada = i < blocks_.size() ? blocks_[i].ada : final_ada_;
-        multiply(ada, activated_, steps * rows, modulations_ + norm_layer(i).at,
+        multiply(ada, activated_, steps * rows, ada.bias, modulations_ + norm_layer(i).at,
                  modulation_stride_);
     }
     set_chunk(cuda_, state_, static_cast<std::int32_t>(chunk_begin_));
@@ -388,9 +391,9 @@ void DenoiseChain::record_step(std::int64_t network_rows, std::int32_t offset) {
     open_step(cuda_, step, input_.weight, input_.bias, norm_layer(0), normal_);
     for (std::size_t i = 0; i < blocks_.size(); ++i) {
         const Block &block = blocks_[i];
-        multiply(block.mlp_in, normal_, network_rows, sums_, sums_stride_);
+        multiply(block.mlp_in, normal_, network_rows, nullptr, sums_, sums_stride_);
         activate_sums(cuda_, step, sums_, sums_stride_, block.mlp_in.bias, inner_);
-        multiply(block.mlp_out, inner_, network_rows, sums_, sums_stride_);
+        multiply(block.mlp_out, inner_, network_rows, nullptr, sums_, sums_stride_);
         next_block(cuda_, step, sums_, sums_stride_, block.mlp_out.bias, norm_layer(i),
                    norm_layer(i + 1), normal_);
     }
@@ -417,6 +420,12 @@ void DenoiseChain::run_graph(std::int64_t network_rows, std::int32_t steps) {
 }
 
 std::uint32_t DenoiseChain::run_graphs(std::uint32_t left) {
+    if (!std::exchange(ran_uncaptured_, true)) {
+        // Once without a graph: kernels are loaded when they first run, which a capture may refuse.
+        record_step(network_rows(next_step_), 0);
+        count_steps(cuda_, state_, 1);
+        return 1;
+    }
     const std::uint32_t steps = left >= kGraphSteps ? kGraphSteps : 1;
     run_graph(network_rows(next_step_), static_cast<std::int32_t>(steps));
     return steps;

@@ -8,17 +8,18 @@ namespace {
 __global__ void narrow(const float *x, std::int64_t stride, std::int64_t rows, std::int64_t width,
                        Feed out) {
     const std::int64_t i = global_thread();
-    if (i < rows * width) out.store(i / width, i % width, x[i / width * stride + i % width]);
+    if (i >= rows * width) return;
+    const auto [row, column] = cell_of(i, width);
+    out.store(row, column, x[row * stride + column]);
 }
 
 __global__ void activate_all(Activation a, std::int64_t first_step, std::int64_t steps, Feed out) {
     const std::int64_t i = global_thread();
     if (i >= steps * a.network_rows * a.width) return;
-    const std::int64_t row = i / a.width; // (step, network row)
-    const std::int64_t column = i % a.width;
-    const float condition =
-        a.condition[row % a.network_rows * a.condition_stride + column] + a.bias[column];
-    const float time = a.time[(first_step + row / a.network_rows) * a.time_stride + column];
+    const auto [row, column] = cell_of(i, a.width); // the row: (step, network row)
+    const Cell of = cell_of(row, a.network_rows);
+    const float condition = a.condition[of.column * a.condition_stride + column] + a.bias[column];
+    const float time = a.time[(first_step + of.row) * a.time_stride + column];
     out.store(row, column, silu(condition + time));
 }
 
@@ -32,7 +33,11 @@ __device__ void normalise_row(const StepShape &shape, std::int64_t row, const No
 template <class Weight>
 __global__ void open_rows(StepShape shape, const Weight *weight, std::int64_t stride,
                           const float *bias, NormLayer norm, Feed out) {
-    open_row(shape, blockIdx.x, weight, stride, bias);
+    // The unconditional rows read the tokens again.
+    for (std::int64_t i = threadIdx.x; i < shape.width; i += kThreads) {
+        shape.hidden[blockIdx.x * shape.width + i] =
+            opened(shape, blockIdx.x % shape.rows, weight, stride, bias, i);
+    }
     __syncthreads();
     normalise_row(shape, blockIdx.x, norm, out);
 }
@@ -41,9 +46,8 @@ __global__ void activate_rows(StepShape shape, const float *sums, std::int64_t s
                               const float *bias, Feed out) {
     const std::int64_t i = global_thread();
     if (i >= shape.network_rows * shape.width) return;
-    const std::int64_t column = i % shape.width;
-    out.store(i / shape.width, column,
-              silu(sums[i / shape.width * stride + column] + bias[column]));
+    const auto [row, column] = cell_of(i, shape.width);
+    out.store(row, column, silu(sums[row * stride + column] + bias[column]));
 }
 
 __global__ void next_rows(StepShape shape, const float *sums, std::int64_t stride,
@@ -61,7 +65,9 @@ template <class Number>
 __global__ void finish_rows(StepShape shape, const Number *from, std::int64_t from_stride,
                             const Number *weight, std::int64_t weight_stride, const float *bias,
                             Finish finish) {
-    finish_token(shape, blockIdx.x, from, from_stride, weight, weight_stride, bias, finish,
+    const Number *const rows[2] = {from + blockIdx.x * from_stride,
+                                   from + (blockIdx.x + shape.rows) * from_stride};
+    finish_token(shape, blockIdx.x, rows, weight, weight_stride, bias, finish,
                  dynamic_shared<float>());
 }
 

@@ -45,12 +45,11 @@ struct ChainState {
     std::int32_t keeps; // not 0: steps leave something to the next
 };
 
-// A modulated norm: LN(h) (1 + scale) + shift, shift and scale being `modulation` plus `bias`.
+// A modulated norm: LN(h) (1 + scale) + shift.
 struct NormLayer {
     const float *gamma; // NULL: none
     const float *beta;
-    std::int64_t at;   // of the layer in a row of modulations
-    const float *bias; // of the layer that made them: (shift, scale, ...)
+    std::int64_t at; // of the layer in a row of modulations: (shift, scale, gate)
 };
 
 // A step's sizes and buffers, the same for all steps of a shape.

@@ -6,6 +6,9 @@
 //   for each residual block: norm, product, silu | product, gate, h += |
 //   last product, reverse step, h = input(x) |                            (| is a barrier)
 //
+// Weights never change, so each block asks for its part of the next product before the barrier that
+// the product waits for, and keeps it in registers for all tiles of rows.
+//
 // 2 B + 1 barriers a step, 13 for MAR-B. The norm is worked out again by every block of threads
 // from the rows of h, which saves a third barrier. One barrier a residual block would want both
 // products of a slice of the inner activations in one place: their partial sums, as many times the
@@ -13,7 +16,7 @@
 //
 // The floor for MAR-B (width 1024, 6 blocks, token 16): 25 MFLOP a network row and step, 25 MB of
 // bf16 weights a step for each 16 rows, out of the level 2 cache where it holds them; 13 barriers.
-// 64 sets of 100 guided steps, an image, are 1,224 launches (denoise_plan.hpp), of which the sets'
+// 64 sets of 100 guided steps, an image, are 1,686 launches (plan.hpp), of which the sets'
 // modulations are most.
 //
 // A row's bits depend neither on the rows next to it nor on the number of blocks of threads: sums
@@ -22,6 +25,7 @@
 
 #include "compute/cuda/denoise/kernels.cuh"
 #include "compute/cuda/denoise/plan.hpp"
+#include "compute/cuda/kernels/mma.cuh"
 
 namespace tessera::cuda {
 
@@ -35,8 +39,7 @@ struct AnyLayer {
 
 // A product by tensor cores: (width, width).
 struct MmaLayer {
-    const __nv_bfloat16 *weight;
-    std::int64_t stride;
+    MmaWeight weight;
     const float *bias;
 };
 
@@ -45,12 +48,14 @@ struct PersistentBlock {
     MmaLayer mlp_in, mlp_out;
 };
 
+// By value to the kernel: what it points to is then known to be read only.
+constexpr std::size_t kPersistentBlocks = 24;
 struct PersistentNetwork {
-    const PersistentBlock *blocks; // device memory
+    PersistentBlock blocks[kPersistentBlocks];
     std::int32_t block_count;
     AnyLayer input, final;
     NormLayer final_norm;
-    Feed normal;          // (network rows, width), in the precision of `final`
+    bool vectors;         // all rows may be read four numbers at a time (normalise_vectors)
     __nv_bfloat16 *inner; // (network rows, inner_stride): between the two products
     std::int64_t inner_stride;
 };

@@ -13,10 +13,10 @@ struct DenoiseSize {
 };
 
 constexpr std::uint32_t kGraphSteps = 8;         // of a graph; what is left over runs one by one
-constexpr std::int64_t kChunkRows = 1024;        // steps times network rows of modulations at once
+constexpr std::int64_t kChunkRows = 512;         // steps times network rows of modulations at once
 constexpr std::int64_t kPersistentTileRows = 16; // network rows that are multiplied together
 
-// Two a block, one a step: see denoise_persistent.cuh.
+// Two a block, one a step: see persistent.cuh.
 [[nodiscard]] constexpr std::int64_t barriers_of_step(const DenoiseSize &size) {
     return 2 * size.blocks + 1;
 }

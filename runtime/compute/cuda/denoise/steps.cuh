@@ -14,6 +14,45 @@ namespace tessera::cuda {
     return activated(x, TESSERA_ACTIVATION_SILU);
 }
 
+// Four numbers of a row of `count` at `i`, zeros beyond its end; `row` begins at 16 bytes, and so
+// does every fourth number of it.
+template <class Number>
+[[nodiscard]] __device__ float4 four_at(const Number *row, std::int64_t i, std::int64_t count) {
+    if (i + 4 <= count) {
+        if constexpr (sizeof(Number) == sizeof(float)) {
+            return *reinterpret_cast<const float4 *>(row + i);
+        } else {
+            const uint2 two = *reinterpret_cast<const uint2 *>(row + i);
+            return {__uint_as_float(two.x << 16U), __uint_as_float(two.x & 0xffff0000U),
+                    __uint_as_float(two.y << 16U), __uint_as_float(two.y & 0xffff0000U)};
+        }
+    }
+    return {i < count ? as_float(row[i]) : 0.0F, i + 1 < count ? as_float(row[i + 1]) : 0.0F,
+            i + 2 < count ? as_float(row[i + 2]) : 0.0F, 0.0F};
+}
+
+// A row of numbers to write, one or four at a time.
+template <class Number>
+struct RowOut {
+    Number *to;
+    __device__ void operator()(std::int64_t i, float value) const { store(to + i, value); }
+    __device__ void operator()(std::int64_t i, const float4 &v) const {
+        if constexpr (sizeof(Number) == sizeof(float)) {
+            *reinterpret_cast<float4 *>(to + i) = v;
+        } else {
+            Number four[4];
+            store(four, v.x), store(four + 1, v.y), store(four + 2, v.z), store(four + 3, v.w);
+            *reinterpret_cast<uint2 *>(to + i) = *reinterpret_cast<const uint2 *>(four);
+        }
+    }
+
+  private:
+    static __device__ void store(float *at, float value) { *at = value; }
+    static __device__ void store(__nv_bfloat16 *at, float value) {
+        *at = __float2bfloat16_rn(value);
+    }
+};
+
 // store(column, number) for the norm of h's row `row`, by a team of threads.
 template <class Team, class Store>
 __device__ void normalise(const StepShape &shape, std::int64_t row, const NormLayer &norm,
@@ -24,40 +63,109 @@ __device__ void normalise(const StepShape &shape, std::int64_t row, const NormLa
     for (std::int64_t i = Team::own(); i < shape.width; i += Team::kThreadCount) {
         float y = normal(h[i]);
         if (norm.gamma != nullptr) y = fmaf(y, norm.gamma[i], norm.beta[i]);
-        const float shift = modulation[i] + norm.bias[i];
-        const float scale = modulation[shape.width + i] + norm.bias[shape.width + i];
-        store(i, y * (1.0F + scale) + shift);
+        store(i, y * (1.0F + modulation[shape.width + i]) + modulation[i]);
     }
 }
 
-// h of a network row = input(x). The unconditional rows read the tokens again.
-template <class Weight>
-__device__ void open_row(const StepShape &shape, std::int64_t row, const Weight *weight,
-                         std::int64_t stride, const float *bias) {
-    const float *x = shape.state->x + row % shape.rows * shape.state->x_stride;
-    float *h = shape.hidden + row * shape.width;
-    for (std::int64_t i = threadIdx.x; i < shape.width; i += kThreads) {
-        float sum = 0.0F;
-        for (std::int64_t k = 0; k < shape.token_width; ++k)
-            sum = fmaf(x[k], as_float(weight[i * stride + k]), sum);
-        h[i] = sum + bias[i];
+// The same by one warp with h in registers: one way through memory, many loads under way at once.
+// For widths of multiples of 4 up to kVectorWidth, with everything at 16 bytes; store(column, four
+// numbers).
+constexpr int kVectors = 12; // of a lane
+constexpr std::int64_t kVectorWidth = 4 * kVectors * static_cast<std::int64_t>(kWarp);
+template <class Store>
+__device__ void normalise_vectors(const StepShape &shape, std::int64_t row, const NormLayer &norm,
+                                  const Store &store) {
+    const auto *const h = reinterpret_cast<const float4 *>(shape.hidden + row * shape.width);
+    const float *const modulation = shape.modulation(row) + norm.at;
+    const int count = static_cast<int>(shape.width) / 4;
+    const int lane = static_cast<int>(threadIdx.x % kWarp);
+    float4 x[kVectors];
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+        const int i = lane + v * static_cast<int>(kWarp);
+        x[v] = i < count ? h[i] : float4{0.0F, 0.0F, 0.0F, 0.0F};
     }
+    float total = 0.0F;
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) total += (x[v].x + x[v].y) + (x[v].z + x[v].w);
+    const auto width = static_cast<float>(shape.width);
+    const float mean = warp_sum(total) / width;
+    float rest = 0.0F;
+    float squares = 0.0F;
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+        if (lane + v * static_cast<int>(kWarp) >= count) continue;
+        for (const float value : {x[v].x, x[v].y, x[v].z, x[v].w}) {
+            const float d = value - mean;
+            rest += d;
+            squares = fmaf(d, d, squares);
+        }
+    }
+    const float missed = warp_sum(rest) / width;
+    const float variance = warp_sum(squares) / width - missed * missed;
+    const float kept = variance > 0.0F || variance != variance ? variance : 0.0F;
+    const RowStatistics normal{mean, missed, 1.0F / sqrtf(kept + shape.epsilon)};
+    const auto at = [](const float *p, int i) {
+        return __ldg(reinterpret_cast<const float4 *>(p) + i);
+    };
+    constexpr int kTogether = 4; // loads before the first store
+#pragma unroll
+    for (int first = 0; first < kVectors; first += kTogether) {
+        if (first * static_cast<int>(kWarp) >= count) break; // all lanes alike
+        float4 gain[kTogether], offset[kTogether], shift[kTogether], scale[kTogether];
+#pragma unroll
+        for (int k = 0; k < kTogether; ++k) {
+            const int i = lane + (first + k) * static_cast<int>(kWarp);
+            const int j = i < count ? i : count - 1;
+            shift[k] = at(modulation, j);
+            scale[k] = at(modulation + shape.width, j);
+            gain[k] = norm.gamma != nullptr ? at(norm.gamma, j) : float4{1.0F, 1.0F, 1.0F, 1.0F};
+            offset[k] = norm.gamma != nullptr ? at(norm.beta, j) : float4{0.0F, 0.0F, 0.0F, 0.0F};
+        }
+#pragma unroll
+        for (int k = 0; k < kTogether; ++k) {
+            const int i = lane + (first + k) * static_cast<int>(kWarp);
+            const float4 y = x[first + k];
+            const auto one = [&](float value, float g, float b, float t, float s) {
+                return fmaf(normal(value), g, b) * (1.0F + s) + t;
+            };
+            if (i < count) {
+                store(4 * i, float4{one(y.x, gain[k].x, offset[k].x, shift[k].x, scale[k].x),
+                                    one(y.y, gain[k].y, offset[k].y, shift[k].y, scale[k].y),
+                                    one(y.z, gain[k].z, offset[k].z, shift[k].z, scale[k].z),
+                                    one(y.w, gain[k].w, offset[k].w, shift[k].w, scale[k].w)});
+            }
+        }
+    }
+}
+
+// h = input(x) of a token at column `i`. Rows of the weight are padded with zeros to whole fours.
+template <class Weight>
+[[nodiscard]] __device__ float opened(const StepShape &shape, std::int64_t token,
+                                      const Weight *weight, std::int64_t stride, const float *bias,
+                                      std::int64_t i) {
+    const float *x = shape.state->x + token * shape.state->x_stride;
+    float sum = 0.0F;
+    for (std::int64_t k = 0; k < shape.token_width; k += 4) {
+        const float4 w = four_at(weight + i * stride, k, stride);
+        for (int j = 0; j < 4 && k + j < shape.token_width; ++j)
+            sum = fmaf(x[k + j], j == 0 ? w.x : j == 1 ? w.y : j == 2 ? w.z : w.w, sum);
+    }
+    return sum + bias[i];
 }
 
 // What h gains at a column of a network row, `sum` being the block's last product there.
 [[nodiscard]] __device__ inline float gated(const StepShape &shape, const NormLayer &gate,
                                             std::int64_t row, std::int64_t column, float sum) {
-    const std::int64_t at = 2 * shape.width + column;
-    return (shape.modulation(row)[gate.at + at] + gate.bias[at]) * sum;
+    return shape.modulation(row)[gate.at + 2 * shape.width + column] * sum;
 }
 
-// The reverse step of element i of a token; `out` holds its (guided) outputs.
+// The reverse step of element i of a token; `model` and `variance` are its (guided) outputs.
 __device__ inline void reverse_element(const StepShape &shape, const Finish &finish,
-                                       std::int64_t token, std::int64_t i, float model,
-                                       float variance) {
+                                       const StepEntry &entry, std::int64_t token, std::int64_t i,
+                                       float model, float variance) {
     const ChainState &state = *shape.state;
     const std::int64_t step = shape.step();
-    const StepEntry &entry = finish.steps[step];
     float noise = 0.0F;
     if (entry.coefficients.noise_scale != 0.0F && state.noise != nullptr) {
         noise = state.noise[step * state.noise_stride[0] + token * state.noise_stride[1] +
@@ -83,35 +191,72 @@ __device__ inline void reverse_element(const StepShape &shape, const Finish &fin
     *x = after;
 }
 
-// The last product, guidance and the reverse step of a token; a warp makes an output at a time.
-// `outputs`: shared memory, (1 or 2, 2 token_width).
+// The last product for a token's rows (conditional, unconditional): outputs (copies, columns) in
+// shared memory. A warp makes four columns of both rows at a time, so that all it reads is under
+// way at once.
 template <class Number>
-__device__ void finish_token(const StepShape &shape, std::int64_t token, const Number *from,
-                             std::int64_t from_stride, const Number *weight,
+__device__ void last_product(const StepShape &shape, const Number *const (&rows)[2],
+                             std::int64_t copies, const Number *weight, std::int64_t weight_stride,
+                             const float *bias, float *outputs) {
+    constexpr int kTogether = 4;
+    const std::int64_t columns = 2 * shape.token_width;
+    const std::int64_t warp = threadIdx.x / kWarp;
+    const std::int64_t lane = threadIdx.x % kWarp;
+    for (std::int64_t first = warp * kTogether; first < columns;
+         first += static_cast<std::int64_t>(kWarps) * kTogether) {
+        float sums[2][kTogether] = {};
+        for (std::int64_t i = 4 * lane; i < shape.width; i += 4 * kWarp) {
+            float4 w[kTogether];
+#pragma unroll
+            for (int c = 0; c < kTogether; ++c) {
+                const std::int64_t column = first + c < columns ? first + c : columns - 1;
+                w[c] = four_at(weight + column * weight_stride, i, shape.width);
+            }
+#pragma unroll
+            for (int copy = 0; copy < 2; ++copy) {
+                if (copy == copies) break;
+                const float4 x = four_at(rows[copy], i, shape.width);
+#pragma unroll
+                for (int c = 0; c < kTogether; ++c) {
+                    float sum = fmaf(x.x, w[c].x, sums[copy][c]);
+                    sum = fmaf(x.y, w[c].y, sum);
+                    sum = fmaf(x.z, w[c].z, sum);
+                    sums[copy][c] = fmaf(x.w, w[c].w, sum);
+                }
+            }
+        }
+#pragma unroll
+        for (int copy = 0; copy < 2; ++copy) {
+#pragma unroll
+            for (int c = 0; c < kTogether; ++c) {
+                const float sum = warp_sum(sums[copy][c]);
+                if (lane == 0 && copy < copies && first + c < columns)
+                    outputs[copy * columns + first + c] = sum + bias[first + c];
+            }
+        }
+    }
+}
+
+// The last product, guidance and the reverse step of a token. `outputs`: shared memory, (1 or 2,
+// 2 token_width).
+template <class Number>
+__device__ void finish_token(const StepShape &shape, std::int64_t token,
+                             const Number *const (&rows)[2], const Number *weight,
                              std::int64_t weight_stride, const float *bias, const Finish &finish,
                              float *outputs) {
     const std::int64_t columns = 2 * shape.token_width;
     const std::int64_t copies = shape.network_rows / shape.rows;
-    for (std::int64_t o = threadIdx.x / kWarp; o < copies * columns; o += kWarps) {
-        const Number *row = from + (token + o / columns * shape.rows) * from_stride;
-        const Number *w = weight + o % columns * weight_stride;
-        float sum = 0.0F;
-        for (std::int64_t k = threadIdx.x % kWarp; k < shape.width; k += kWarp)
-            sum = fmaf(as_float(row[k]), as_float(w[k]), sum);
-        sum = warp_sum(sum);
-        if (threadIdx.x % kWarp == 0) outputs[o] = sum + bias[o % columns];
-    }
+    const StepEntry entry = finish.steps[shape.step()];
+    last_product(shape, rows, copies, weight, weight_stride, bias, outputs);
     __syncthreads();
     for (std::int64_t i = threadIdx.x; i < shape.token_width; i += kThreads) {
         float model = outputs[i];
-        if (copies == 2)
-            model = guided(model, outputs[columns + i], finish.steps[shape.step()].guidance);
-        model = bounded(shape.state->x[token * shape.state->x_stride + i], model,
-                        finish.steps[shape.step()].clean);
+        if (copies == 2) model = guided(model, outputs[columns + i], entry.guidance);
+        model = bounded(shape.state->x[token * shape.state->x_stride + i], model, entry.clean);
         const float variance = outputs[shape.token_width + i];
         finish.model_out[token * columns + i] = model;
         finish.model_out[token * columns + shape.token_width + i] = variance;
-        reverse_element(shape, finish, token, i, model, variance);
+        reverse_element(shape, finish, entry, token, i, model, variance);
     }
 }
 

@@ -32,10 +32,12 @@ void multiply_f32(Cuda &cuda, const char *what, const float *x, std::int64_t x_s
                   std::int64_t rows, const PackedWeight &weight, const Epilogue &epilogue,
                   float *out, std::int64_t out_stride);
 
-// out = x w^T of a bf16 weight: one product of cuBLASLt. x has rows of weight.stride elements, out
-// of a multiple of 4 (see padded_columns).
+// out = x w^T (+ bias) (+ residual) of a bf16 weight. x has rows of weight.stride elements, the
+// others of a multiple of 4 (see padded_columns), all from addresses of 16 bytes. One product of
+// cuBLASLt, and a kernel that adds where that has none that does.
 void multiply_bf16(Cuda &cuda, const char *what, const __nv_bfloat16 *x, std::int64_t rows,
-                   const PackedWeight &weight, float *out, std::int64_t out_stride);
+                   const PackedWeight &weight, const float *bias, const float *residual,
+                   std::int64_t residual_stride, float *out, std::int64_t out_stride);
 [[nodiscard]] inline std::int64_t padded_columns(std::int64_t columns) {
     return (columns + 3) / 4 * 4;
 }

@@ -27,41 +27,89 @@ __device__ inline void multiply_add(float (&sums)[4], const unsigned (&a)[4],
 #ifdef TESSERA_CUDA_DOUBLE
     cuda_double::warp_product(sums, a, b);
 #elif __CUDA_ARCH__ >= 800
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #else
     __trap(); // never launched there
 #endif
 }
 
-// `rows`: kMmaRows rows of `stride` numbers in shared memory, zeros from `inner` on. `weight`: a
-// row of `weight_stride` numbers (a multiple of 8, zeros after the last) for each of `columns`.
+// Eight numbers of a weight, which never change. Volatile, so that they are asked for where it says
+// so: before a barrier, not after it.
+[[nodiscard]] __device__ inline uint4 weight_at(const __nv_bfloat16 *at) {
+#if defined(TESSERA_CUDA_DOUBLE) || !defined(__CUDA_ARCH__)
+    return *reinterpret_cast<const uint4 *>(at);
+#else
+    uint4 w;
+    asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+                 : "l"(at));
+    return w;
+#endif
+}
+
+// A (columns, inner) weight: rows of `stride` numbers, a multiple of 8, zeros after the last.
+struct MmaWeight {
+    const __nv_bfloat16 *data;
+    std::int64_t stride;
+    std::int64_t columns;
+};
+
+// What a lane multiplies of kMmaColumns columns of a weight: all of it for up to 1,536 numbers a
+// column, the beginning otherwise.
+constexpr int kMmaKept = 6; // slabs of a warp
+struct MmaPart {
+    uint4 of_slab[kMmaKept];
+    std::int64_t first_column;
+};
+[[nodiscard]] __device__ inline MmaPart load_part(const MmaWeight &weight,
+                                                  std::int64_t first_column) {
+    const std::int64_t column = first_column + threadIdx.x % kWarp / 4;
+    const __nv_bfloat16 *const of_column = weight.data + column * weight.stride;
+    MmaPart part{{}, first_column};
+#pragma unroll
+    for (int i = 0; i < kMmaKept; ++i) {
+        const std::int64_t k =
+            (threadIdx.x / kWarp + i * kWarps) * kMmaSlab + 8 * (threadIdx.x % 4);
+        if (column < weight.columns && k < weight.stride)
+            part.of_slab[i] = weight_at(of_column + k);
+    }
+    return part;
+}
+
+// `rows`: kMmaRows rows of `stride` numbers in shared memory, zeros from `inner` on.
 //
 // A lane takes eight neighbours of the inner index at once, of the rows and of the weight alike:
 // the sum does not mind which of them the two products call which.
 __device__ inline void multiply_tile(const __nv_bfloat16 *rows, std::int64_t stride,
-                                     const __nv_bfloat16 *weight, std::int64_t weight_stride,
-                                     std::int64_t columns, std::int64_t first_column,
-                                     MmaSums &sums) {
+                                     const MmaWeight &weight, const MmaPart &part, MmaSums &sums) {
     const unsigned warp = threadIdx.x / kWarp;
     const unsigned group = threadIdx.x % kWarp / 4;
     const unsigned in_group = threadIdx.x % 4;
-    const std::int64_t column = first_column + group;
-    const __nv_bfloat16 *const of_column = weight + column * weight_stride;
+    const std::int64_t column = part.first_column + group;
+    const __nv_bfloat16 *const of_column = weight.data + column * weight.stride;
     const __nv_bfloat16 *const upper = rows + group * stride;
     const __nv_bfloat16 *const lower = upper + kMmaRows / 2 * stride;
     float own[4] = {};
-    for (std::int64_t slab = warp; slab * kMmaSlab < weight_stride; slab += kWarps) {
-        const std::int64_t k = slab * kMmaSlab + 8 * in_group;
-        uint4 w{0, 0, 0, 0};
-        if (column < columns && k < weight_stride)
-            w = *reinterpret_cast<const uint4 *>(of_column + k);
+    const auto add = [&](std::int64_t k, const uint4 &w) {
         const uint4 u = *reinterpret_cast<const uint4 *>(upper + k);
         const uint4 l = *reinterpret_cast<const uint4 *>(lower + k);
         multiply_add(own, {u.x, l.x, u.y, l.y}, {w.x, w.y});
         multiply_add(own, {u.z, l.z, u.w, l.w}, {w.z, w.w});
+    };
+#pragma unroll
+    for (int i = 0; i < kMmaKept; ++i) {
+        const std::int64_t slab = warp + i * kWarps;
+        if (slab * kMmaSlab < weight.stride) add(slab * kMmaSlab + 8 * in_group, part.of_slab[i]);
+    }
+    for (std::int64_t slab = warp + kMmaKept * kWarps; slab * kMmaSlab < weight.stride;
+         slab += kWarps) {
+        const std::int64_t k = slab * kMmaSlab + 8 * in_group;
+        uint4 w{0, 0, 0, 0};
+        if (column < weight.columns && k < weight.stride) w = weight_at(of_column + k);
+        add(k, w);
     }
     for (unsigned i = 0; i < 4; ++i)
         sums[warp][group + i / 2 * (kMmaRows / 2)][2 * in_group + i % 2] = own[i];

@@ -23,6 +23,22 @@ constexpr unsigned kThreads = 256; // of a block, where nothing else is said
     return count;
 }
 
+// Element i of rows of `width` numbers: by 32-bit division where that will do, which is several
+// times as fast.
+struct Cell {
+    std::int64_t row, column;
+};
+[[nodiscard]] __device__ inline Cell cell_of(std::int64_t i, std::int64_t width) {
+    if (((i | width) >> 32) == 0) {
+        const auto at = static_cast<std::uint32_t>(i);
+        const auto of = static_cast<std::uint32_t>(width);
+        const std::uint32_t row = at / of;
+        return {row, at - row * of};
+    }
+    const std::int64_t row = i / width;
+    return {row, i - row * width};
+}
+
 [[nodiscard]] __device__ inline std::int64_t global_thread() {
     return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
@@ -55,9 +71,9 @@ struct RowOffsets {
     }
 
     [[nodiscard]] __device__ std::int64_t operator()(std::int64_t row) const {
-        const std::int64_t upper = row / extent[0];
-        return row % extent[0] * stride[0] + upper % extent[1] * stride[1] +
-               upper / extent[1] * stride[2];
+        const Cell lower = cell_of(row, extent[0]);
+        const Cell upper = cell_of(lower.row, extent[1]);
+        return lower.column * stride[0] + upper.column * stride[1] + upper.row * stride[2];
     }
 };
 
@@ -71,10 +87,10 @@ template <int N, class Body>
 __global__ void each_element(std::int64_t rows, std::int64_t width, Offsets<N> offsets, Body body) {
     const std::int64_t i = global_thread();
     if (i >= rows * width) return;
-    const std::int64_t row = i / width;
+    const Cell cell = cell_of(i, width);
     std::int64_t at[N];
-    for (int n = 0; n < N; ++n) at[n] = offsets.of[n](row);
-    body(at, i - row * width);
+    for (int n = 0; n < N; ++n) at[n] = offsets.of[n](cell.row);
+    body(at, cell.column);
 }
 
 // Launches it over the rows of `over`.

@@ -20,7 +20,7 @@ constexpr int kPadded = kTile + 4; // keeps 16-byte alignment
 }
 
 [[nodiscard]] inline dim3 tiles_for(std::int64_t rows, std::int64_t columns) {
-    return {blocks_for(columns, kTile), blocks_for(rows, kTile), 1};
+    return {blocks_for(rows, kTile), blocks_for(columns, kTile), 1}; // rows may be millions
 }
 
 // store(row, column, sum of a(row, k) b(column, k)) for the tile of this block, by kThreads
@@ -30,8 +30,8 @@ __device__ void tile_product(std::int64_t rows, std::int64_t columns, std::int64
                              const A &a, const B &b, const Store &store) {
     __shared__ __align__(16) float a_slab[kSlab][kPadded];
     __shared__ __align__(16) float b_slab[kSlab][kPadded];
-    const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.y) * kTile;
-    const std::int64_t first_column = static_cast<std::int64_t>(blockIdx.x) * kTile;
+    const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * kTile;
+    const std::int64_t first_column = static_cast<std::int64_t>(blockIdx.y) * kTile;
     const int own_row = static_cast<int>(threadIdx.x) / (kTile / kPart) * kPart;
     const int own_column = static_cast<int>(threadIdx.x) % (kTile / kPart) * kPart;
     const int load_k = static_cast<int>(threadIdx.x) % kSlab;

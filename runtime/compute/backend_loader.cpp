@@ -45,14 +45,14 @@ void write_log(std::int32_t level, const char *source, const char *message) {
     log::write(static_cast<log::Level>(level), source, message);
 }
 
-// A loaded module. It is closed again only as long as nothing was opened with it: kernels of a
-// context that lives on must stay.
+// A loaded module. It is closed again only as long as nothing was opened with it; its code stays in
+// any case, since a driver that it has started may call back into it for as long as we live.
 class Module {
   public:
     static Result<Module> load(const std::string &name) {
         const auto file = module_file(name);
         if (!file) return file.error();
-        Module module(dlopen(file->c_str(), RTLD_NOW | RTLD_LOCAL));
+        Module module(dlopen(file->c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE));
         if (module.library_ == nullptr) {
             const char *const why = dlerror();
             return make_error(Status::kUnsupported, "{} cannot be loaded: {}", file->string(),

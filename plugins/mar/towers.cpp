@@ -1,6 +1,7 @@
 // The encoder and decoder of MAR for a batch, unit by unit.
 #include "mar/towers.hpp"
 
+#include "blocks/model/unit_size.hpp"
 #include "blocks/shell/diffusion_sampler.hpp"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 namespace tessera::mar {
 namespace {
 
-// Aim of a unit: a few milliseconds on two cores. Small models run whole stages as one unit.
+// Aim of a unit on two cores: a few milliseconds. Small models run whole stages as one unit.
 constexpr double kUnitFlops = 1e9;
 constexpr std::int64_t kMinUnitRows = 32;
 
@@ -38,7 +39,8 @@ std::unique_ptr<blocks::TokenSampler> MarModel::sampler(const sdk::Compute &comp
 
 Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch)
     : compute_(compute), model_(model), batch_(batch), buffer_(model.config.buffer_rows),
-      tokens_(model.config.tokens()) {
+      tokens_(model.config.tokens()),
+      unit_flops_of_device_(blocks::unit_flops(compute, kUnitFlops)) {
     const MarConfig &c = model.config;
     const std::int64_t rows = batch * c.rows();
     const std::int64_t encoder = c.encoder.width;
@@ -144,7 +146,7 @@ void Towers::plan() {
 
 void Towers::plan_rows(Kind kind, std::int64_t block, std::int64_t rows, double flops_per_row) {
     const auto chunk =
-        std::max(kMinUnitRows, static_cast<std::int64_t>(kUnitFlops / flops_per_row));
+        std::max(kMinUnitRows, static_cast<std::int64_t>(unit_flops_of_device_ / flops_per_row));
     for (std::int64_t first = 0; first < rows; first += chunk) {
         const std::int64_t count = std::min(chunk, rows - first);
         units_.push_back({kind, block, first, count, flops_per_row * static_cast<double>(count)});
@@ -152,8 +154,8 @@ void Towers::plan_rows(Kind kind, std::int64_t block, std::int64_t rows, double 
 }
 
 void Towers::plan_entries(Kind kind, std::int64_t block, double flops_per_entry) {
-    const auto chunk =
-        std::max<std::int64_t>(1, static_cast<std::int64_t>(kUnitFlops / flops_per_entry));
+    const auto chunk = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(unit_flops_of_device_ / flops_per_entry));
     for (std::int64_t first = 0; first < batch_; first += chunk) {
         const std::int64_t count = std::min(chunk, batch_ - first);
         units_.push_back({kind, block, first, count, flops_per_entry * static_cast<double>(count)});

@@ -98,6 +98,7 @@ class Towers final : public blocks::SetNetwork {
     std::int64_t batch_;
     std::int64_t buffer_;
     std::int64_t tokens_;
+    double unit_flops_of_device_;
     std::int64_t known_count_ = 0;
     std::int64_t wanted_count_ = 0;
 

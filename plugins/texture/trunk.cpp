@@ -1,6 +1,8 @@
 // One pass of the trunk, unit by unit.
 #include "texture/trunk.hpp"
 
+#include "blocks/model/unit_size.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -62,7 +64,8 @@ Trunk::Trunk(const sdk::Compute &compute, const TextureModel &model, Grid grid, 
     windows_ = ((grid.rows + window - 1) / window) * ((grid.columns + window - 1) / window);
     double most = 0;
     for (const Layer &layer : model.layers) most = std::max(most, layer_flops(layer));
-    const auto rows = static_cast<std::int64_t>(kUnitFlops / most) / grid.columns;
+    const auto rows =
+        static_cast<std::int64_t>(blocks::unit_flops(compute, kUnitFlops) / most) / grid.columns;
     chunk_ = std::clamp<std::int64_t>(rows, 1, grid.rows) * grid.columns;
     allocate();
 }
@@ -85,7 +88,8 @@ void Trunk::allocate() {
     heads_ = compute_.allocate({windows_ * in_window * c.width});
     if (windowed_) {
         const auto group = std::clamp<std::int64_t>(
-            static_cast<std::int64_t>(kUnitFlops / window_flops()), 1, windows_);
+            static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / window_flops()), 1,
+            windows_);
         window_query_key_ = compute_.allocate({group * in_window * 2 * c.width});
         window_value_ = compute_.allocate({group * in_window * c.width});
     }
@@ -225,7 +229,8 @@ void Trunk::plan_rows(Kind kind, std::size_t layer, std::int64_t entry, double f
 
 void Trunk::plan_windows(std::size_t layer, std::int64_t entry) {
     const auto most = std::clamp<std::int64_t>(
-        static_cast<std::int64_t>(kUnitFlops / window_flops()), 1, windows_);
+        static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / window_flops()), 1,
+        windows_);
     for (std::int64_t first = 0; first < windows_; first += most) {
         const std::int64_t count = std::min(most, windows_ - first);
         units_.push_back({Kind::kAttend, layer, entry, first, count,

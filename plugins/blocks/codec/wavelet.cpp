@@ -1,6 +1,8 @@
 // CDF 9/7 on the torus: lifting for the definition, 5 x 5 convolutions of 2 x 2 samples to run it.
 #include "blocks/codec/wavelet.hpp"
 
+#include "blocks/model/unit_size.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -18,7 +20,7 @@ constexpr std::int64_t kRadius = kSide / 2;
 constexpr std::int64_t kLumaNumbers = 64;
 constexpr std::int64_t kChromaNumbers = 16;
 constexpr int kChannels = 3;
-constexpr double kUnitFlops = 1e9;
+constexpr double kUnitFlops = 1e9; // on two cores
 
 // Column of a token where the bands of a level begin: after all coarser ones.
 constexpr std::int64_t channel_start(int channel) {
@@ -170,8 +172,8 @@ WaveletRun::WaveletRun(const Wavelet &wavelet, Direction direction, std::int64_t
         bands_[level] = compute.allocate({kChannels, h, w, 4});
         compute.fill(0.0F, bands_[level]); // the finest bands of chroma stay so
         const double row_flops = 2.0 * kChannels * static_cast<double>(w) * 4 * 4 * kSide * kSide;
-        const auto most =
-            std::max<std::int64_t>(1, static_cast<std::int64_t>(kUnitFlops / row_flops));
+        const auto most = std::max<std::int64_t>(
+            1, static_cast<std::int64_t>(unit_flops(compute, kUnitFlops) / row_flops));
         for (std::int64_t first = 0; first < h; first += most) {
             const std::int64_t count = std::min(most, h - first);
             units_.push_back({level, first, count, first + count == h});

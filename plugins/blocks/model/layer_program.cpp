@@ -1,6 +1,8 @@
 // A convolutional network as a list of operations on a few feature maps.
 #include "blocks/model/layer_program.hpp"
 
+#include "blocks/model/unit_size.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -60,6 +62,7 @@ LayerRun::LayerRun(const sdk::Compute &compute, const LayerProgram &program, std
     shapes[program.input] = {height, width, program.input_channels};
     input_ = map_view(program.input, shapes[program.input]);
     steps_.reserve(program.ops.size());
+    if (unit_flops == 0.0) unit_flops = blocks::unit_flops(compute, kUnitFlops);
     for (int op = 0; op < static_cast<int>(program.ops.size()); ++op) plan(op, shapes, unit_flops);
     output_ = map_view(program.output, shapes[program.output]);
 }

@@ -54,8 +54,9 @@ class LayerRun {
   public:
     static constexpr double kUnitFlops = 2e9; // some ten milliseconds on two cores
 
+    // `unit_flops` 0: what suits the device, kUnitFlops on the CPU.
     LayerRun(const sdk::Compute &compute, const LayerProgram &program, std::int64_t height,
-             std::int64_t width, double unit_flops = kUnitFlops, bool wrap = false);
+             std::int64_t width, double unit_flops = 0.0, bool wrap = false);
 
     [[nodiscard]] const sdk::View &input() const { return input_; }   // (1, h, w, channels)
     [[nodiscard]] const sdk::View &output() const { return output_; } // after the last unit

@@ -11,8 +11,7 @@ CodecPictures::CodecPictures(const sdk::Compute &compute, const LatentCodec &cod
                              const TokenGrid &grid, std::optional<Completion> completion, bool wrap)
     : compute_(compute), grid_(grid), channels_(codec.image_channels()),
       completion_(std::move(completion)),
-      decoder_(compute, codec.decoder(), grid.latent_height(), grid.latent_width(),
-               LayerRun::kUnitFlops, wrap) {
+      decoder_(compute, codec.decoder(), grid.latent_height(), grid.latent_width(), 0.0, wrap) {
     latents_ =
         compute_.allocate({1, grid.latent_height(), grid.latent_width(), grid.latent_channels});
     if (!completion_) return;

@@ -1,13 +1,15 @@
 // Tokens from conditions by a diffusion head.
 #include "blocks/shell/diffusion_sampler.hpp"
 
+#include "blocks/model/unit_size.hpp"
+
 #include <algorithm>
 #include <utility>
 
 namespace tessera::blocks {
 namespace {
 
-constexpr double kUnitFlops = 1e9;
+constexpr double kUnitFlops = 1e9; // on two cores
 
 // What the head samples: the token, or its difference to a guess that keeps the same range.
 DiffusionSettings for_head(DiffusionSettings settings, bool differences) {
@@ -71,7 +73,8 @@ double DiffusionSampler::flops_of_a_pass() const {
 
 int DiffusionSampler::step_count() const {
     if (set_.watched_row >= 0) return 1; // every one is looked at
-    const auto fitting = static_cast<int>(std::min(kUnitFlops / flops_of_a_pass(), 1e6));
+    const double unit = unit_flops(compute_, kUnitFlops);
+    const auto fitting = static_cast<int>(std::min(unit / flops_of_a_pass(), 1e6));
     return std::clamp(fitting, 1, steps_ - step_);
 }
 

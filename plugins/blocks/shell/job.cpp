@@ -1,6 +1,8 @@
 // One job of a generator that is a model.
 #include "blocks/shell/job.hpp"
 
+#include "blocks/model/unit_size.hpp"
+
 #include <tessera/ext/features.h>
 
 #include <algorithm>
@@ -9,8 +11,13 @@
 namespace tessera::blocks {
 namespace {
 
-// Without a budget, small units are run together up to this much work.
-constexpr double kNaturalUnitFlops = 1e9;
+// Without a budget, small units are run together up to this much work. On a device every return to
+// the host is a wait for it: ten units of its own, some ten milliseconds.
+double natural_flops(const sdk::Compute &compute) {
+    constexpr double kOnTwoCores = 1e9;
+    const double unit = unit_flops(compute, kOnTwoCores);
+    return compute.memory() == TESSERA_MEMORY_HOST ? unit : 10.0 * unit;
+}
 
 } // namespace
 
@@ -41,6 +48,9 @@ ModelJob::ModelJob(const sdk::Compute &compute, Spec spec, std::unique_ptr<Run> 
 sdk::Status ModelJob::step(std::uint32_t budget_us) {
     const double start = spec_.clock();
     const double budget = 1e-6 * budget_us;
+    const double natural = natural_flops(compute_);
+    // A device is only told what to do meanwhile: what it takes is known from the last time.
+    const bool waits = compute_.memory() != TESSERA_MEMORY_HOST;
     double done_flops = 0.0;
     while (phase_ != Phase::kDone) {
         const double flops = next_flops();
@@ -48,9 +58,10 @@ sdk::Status ModelJob::step(std::uint32_t budget_us) {
         done_flops += flops;
         if (phase_ == Phase::kDone || sink_.should_stop()) break;
         if (budget_us == 0) {
-            if (boundary || done_flops + next_flops() > kNaturalUnitFlops) break;
+            if (boundary || done_flops + next_flops() > natural) break;
         } else {
-            const double elapsed = spec_.clock() - start;
+            double elapsed = spec_.clock() - start;
+            if (waits) elapsed = std::max(elapsed, done_flops * seconds_per_flop_);
             const double pace = done_flops > 0.0 ? elapsed / done_flops : 0.0;
             if (elapsed + next_flops() * std::max(pace, seconds_per_flop_) > budget) break;
         }

@@ -1,6 +1,7 @@
 // bench_cuda: milliseconds, launches and parts of whole MAR images (64 x 100 with guidance by
-// default) of a published shape with made-up weights, on one backend. gpu.sh runs it next to
-// PyTorch.
+// default) of a published shape with made-up weights, on one backend. Prints a line for each part
+// as soon as it is known, so that a failure later on takes nothing with it. The GPU bundle runs it
+// next to PyTorch.
 #include "golden/synthetic.hpp"
 
 #include "blocks/codec/latent_codec.hpp"
@@ -14,6 +15,9 @@
 #include <tessera/ext/cuda.h>
 
 #include <CLI/CLI.hpp>
+
+#include <dlfcn.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -31,7 +35,8 @@ struct Options {
     std::string backend = "cuda";
     std::string shape = "base";
     std::string precision = "bf16";
-    int batch = 1;
+    std::vector<int> batches = {1};
+    int size = 256; // of the image, where the shape does not say
     int steps = 64;
     int denoise_steps = 100;
     int repeats = 3;
@@ -39,8 +44,9 @@ struct Options {
 
 constexpr float kGuidance = 3.0f;
 
-golden::SyntheticMar mar_of(const std::string &shape) {
+golden::SyntheticMar mar_of(const std::string &shape, int size) {
     golden::SyntheticMar mar = golden::mar_base();
+    mar.img_size = size;
     const auto grow = [&mar](int width, int depth, int heads, int blocks, int head_width) {
         mar.encoder_embed_dim = mar.decoder_embed_dim = width;
         mar.encoder_depth = mar.decoder_depth = depth;
@@ -64,23 +70,40 @@ golden::SyntheticFile codec_of(const std::string &shape) {
 }
 
 struct Parts {
-    double encoder = 0.0, decoder = 0.0, denoiser = 0.0, picture = 0.0, total = 0.0;
-    std::uint64_t launches = 0;
-    std::uint64_t persistent = 0; // of them
+    double encoder = 0.0, decoder = 0.0, denoiser = 0.0;
 };
+
+// Megabytes of device memory in use by all programs; negative where there is no driver to ask.
+double used_memory_mb() {
+    using MemGetInfo = int (*)(std::size_t *, std::size_t *);
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    const auto ask = driver != nullptr
+                         ? reinterpret_cast<MemGetInfo>(dlsym(driver, "cuMemGetInfo_v2"))
+                         : nullptr;
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    if (ask == nullptr || ask(&free_bytes, &total_bytes) != 0) return -1.0;
+    return static_cast<double>(total_bytes - free_bytes) / 1e6;
+}
+
+long peak_memory_mb() {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    return used.ru_maxrss * 1024 / 1000000;
+}
 
 double now_ms() {
     using Clock = std::chrono::steady_clock;
     return std::chrono::duration<double, std::milli>(Clock::now().time_since_epoch()).count();
 }
 
-// A model, and whole images made with it.
+// The weights of a model on the device; what the parts of an image are made with.
 class Bench {
   public:
     Bench(const sdk::Compute &compute, const sdk::Host &host, const Options &options,
           const std::string &directory)
         : compute_(compute), options_(options) {
-        const golden::SyntheticMar shape = mar_of(options.shape);
+        const golden::SyntheticMar shape = mar_of(options.shape, options.size);
         golden::SyntheticFile file;
         file.tensors = shape.tensors();
         file.metadata["config"] = shape.config_json();
@@ -93,32 +116,57 @@ class Bench {
         load(host, model, codec);
     }
 
-    // One batch; waits between the parts when they are wanted, at the end otherwise.
-    Parts run(bool parts) {
-        const auto order = blocks::random_order(1, 0, static_cast<int>(tokens()), {});
-        const Launches before = launches();
+    // Room for another batch; the one before it is given back.
+    void set_batch(int batch) {
+        batch_ = batch;
+        towers_.reset();
+        chain_.reset();
+        make_towers();
+        make_chain();
+        wait();
+    }
+
+    // The tokens of a batch; waits between the parts when they are wanted.
+    Parts tokens(bool parts) {
+        const auto order = blocks::random_order(1, 0, static_cast<int>(token_count()), {});
         Parts spent;
-        const double start = now_ms();
         for (const blocks::UnmaskStep &step : plan_) {
-            set_tokens(order, static_cast<int>(tokens()) - step.unknown_before,
-                       step.unknown_before - step.first);
+            const int known = static_cast<int>(token_count()) - step.unknown_before;
+            const int wanted = step.unknown_before - step.first;
+            set_tokens(order, known, wanted);
             measure(parts, spent.encoder, [&] { run_towers(0, towers_->encoder_unit_count()); });
             measure(parts, spent.decoder,
                     [&] { run_towers(towers_->encoder_unit_count(), towers_->unit_count()); });
-            measure(parts, spent.denoiser, [&] { denoise(step.unknown_before - step.first); });
+            measure(parts, spent.denoiser, [&] { denoise(wanted); });
         }
-        measure(parts, spent.picture, [&] {
-            for (int image = 0; image < options_.batch; ++image) {
-                compute_.fill(0.2f, picture_->input());
-                for (int i = 0; i < picture_->size(); ++i) picture_->run(i);
-            }
-        });
-        compute_.synchronize();
-        spent.total = now_ms() - start;
-        const Launches after = launches();
-        spent.launches = after.all - before.all;
-        spent.persistent = after.persistent - before.persistent;
         return spent;
+    }
+
+    // The pictures of a batch, one after the other.
+    void pictures() {
+        if (picture_ == nullptr) {
+            const auto side = model_->config.latent_side();
+            picture_ = std::make_unique<blocks::LayerRun>(compute_, codec_->decoder(), side, side);
+        }
+        for (int image = 0; image < batch_; ++image) {
+            compute_.fill(0.2f, picture_->input());
+            for (int i = 0; i < picture_->size(); ++i) picture_->run(i);
+        }
+    }
+
+    [[nodiscard]] std::int64_t token_count() const { return model_->config.tokens(); }
+    // Throws what went wrong on the device.
+    void wait() { compute_.synchronize(); }
+
+    struct Launches {
+        std::uint64_t all = 0, persistent = 0;
+    };
+    [[nodiscard]] Launches launches() const {
+        const tessera_compute *table = compute_.table();
+        const auto *cuda =
+            static_cast<const tessera_ext_cuda *>(table->get_extension(table, TESSERA_EXT_CUDA));
+        return cuda != nullptr ? Launches{*cuda->launch_count, *cuda->persistent_count}
+                               : Launches{};
     }
 
   private:
@@ -136,45 +184,38 @@ class Bench {
             std::make_unique<blocks::LatentCodec>(codec_loader.run([&](blocks::WeightLoader &l) {
                 return blocks::LatentCodec::load(l, codec_weights, precision == TESSERA_DTYPE_F32);
             }));
-        plan_ = blocks::cosine_plan(options_.steps, static_cast<int>(tokens()));
-        const std::int64_t entries = 2 * options_.batch;
-        towers_ = std::make_unique<mar::Towers>(compute_, *model_, entries);
-        const sdk::Tensor start = compute_.allocate({1, tokens(), config.token_width()});
-        compute_.fill(0.5f, start);
-        std::vector<std::int32_t> all(static_cast<std::size_t>(tokens()));
-        std::iota(all.begin(), all.end(), 0);
-        for (std::int64_t entry = 0; entry < entries; ++entry) {
-            towers_->set_class(entry, entry < options_.batch ? 1 : -1, {});
-            towers_->embed(start, all, 1, entry);
-        }
+        plan_ = blocks::cosine_plan(options_.steps, static_cast<int>(token_count()));
         const blocks::NoiseTables tables =
             blocks::cosine_tables(std::to_string(options_.denoise_steps));
         steps_ = blocks::ancestral_steps(tables, 1.0);
         const std::vector<std::int32_t> times(tables.timestep_map.rbegin(),
                                               tables.timestep_map.rend());
         time_ = model_->head.time_table(compute_, times);
-        const std::int64_t rows = tokens() * options_.batch;
-        chain_ = std::make_unique<blocks::DenoiseChain>(compute_, model_->head, rows, tables.size(),
-                                                        true);
-        x_ = compute_.allocate({rows, config.token_width()});
-        condition_ = compute_.allocate({2 * rows, config.decoder.width});
-        compute_.fill(0.3f, condition_);
-        picture_ = std::make_unique<blocks::LayerRun>(compute_, codec_->decoder(),
-                                                      config.latent_side(), config.latent_side());
-        compute_.synchronize();
+        wait();
     }
 
-    [[nodiscard]] std::int64_t tokens() const { return model_->config.tokens(); }
+    void make_towers() {
+        const mar::MarConfig &config = model_->config;
+        const std::int64_t entries = 2 * static_cast<std::int64_t>(batch_);
+        towers_ = std::make_unique<mar::Towers>(compute_, *model_, entries);
+        const sdk::Tensor start = compute_.allocate({1, token_count(), config.token_width()});
+        compute_.fill(0.5f, start);
+        std::vector<std::int32_t> all(static_cast<std::size_t>(token_count()));
+        std::iota(all.begin(), all.end(), 0);
+        for (std::int64_t entry = 0; entry < entries; ++entry) {
+            towers_->set_class(entry, entry < batch_ ? 1 : -1, {});
+            towers_->embed(start, all, 1, entry);
+        }
+        wait(); // `start` and `all` end here
+    }
 
-    struct Launches {
-        std::uint64_t all = 0, persistent = 0;
-    };
-    [[nodiscard]] Launches launches() const {
-        const tessera_compute *table = compute_.table();
-        const auto *cuda =
-            static_cast<const tessera_ext_cuda *>(table->get_extension(table, TESSERA_EXT_CUDA));
-        return cuda != nullptr ? Launches{*cuda->launch_count, *cuda->persistent_count}
-                               : Launches{};
+    void make_chain() {
+        const std::int64_t rows = token_count() * batch_;
+        chain_ = std::make_unique<blocks::DenoiseChain>(
+            compute_, model_->head, rows, static_cast<std::int64_t>(steps_.size()), true);
+        x_ = compute_.allocate({rows, model_->config.token_width()});
+        condition_ = compute_.allocate({2 * rows, model_->config.decoder.width});
+        compute_.fill(0.3f, condition_);
     }
 
     template <class Body>
@@ -193,7 +234,7 @@ class Bench {
         std::sort(want.begin(), want.end());
         std::vector<std::int32_t> all_have;
         std::vector<std::int32_t> all_want;
-        for (int entry = 0; entry < 2 * options_.batch; ++entry) {
+        for (int entry = 0; entry < 2 * batch_; ++entry) {
             all_have.insert(all_have.end(), have.begin(), have.end());
             all_want.insert(all_want.end(), want.begin(), want.end());
         }
@@ -205,7 +246,7 @@ class Bench {
     }
 
     void denoise(int wanted) {
-        const std::int64_t rows = static_cast<std::int64_t>(wanted) * options_.batch;
+        const std::int64_t rows = static_cast<std::int64_t>(wanted) * batch_;
         index_.clear();
         for (std::int32_t row = 0; row < rows; ++row) index_.insert(index_.end(), {0, row});
         const sdk::View index = sdk::host_view(index_.data(), {rows, 2});
@@ -224,6 +265,7 @@ class Bench {
 
     sdk::Compute compute_;
     const Options &options_;
+    int batch_ = 0;
     std::unique_ptr<mar::MarModel> model_;
     std::unique_ptr<blocks::LatentCodec> codec_;
     std::vector<blocks::UnmaskStep> plan_;
@@ -235,6 +277,64 @@ class Bench {
     sdk::Tensor time_, x_, condition_;
 };
 
+// The median, least and most of a few runs of `body`, in milliseconds an image.
+struct Times {
+    double median = 0.0, least = 0.0, most = 0.0;
+};
+template <class Body>
+Times time(const Options &options, int batch, Body &&body) {
+    std::vector<double> all;
+    for (int i = 0; i < options.repeats; ++i) {
+        const double start = now_ms();
+        body();
+        all.push_back((now_ms() - start) / batch);
+    }
+    std::sort(all.begin(), all.end());
+    return {all[all.size() / 2], all.front(), all.back()};
+}
+
+void run_batch(Bench &bench, const Options &options, int batch) {
+    bench.set_batch(batch);
+    const auto make = [&] {
+        (void)bench.tokens(false);
+        bench.wait();
+    };
+    const double begin = now_ms();
+    make(); // kernels are loaded, graphs made, clocks go up
+    const double first = now_ms() - begin;
+    const Bench::Launches before = bench.launches();
+    const Times tokens = time(options, batch, make);
+    const Bench::Launches after = bench.launches();
+    const double images = static_cast<double>(batch) * options.repeats;
+    const auto an_image = [&](std::uint64_t count) { return static_cast<double>(count) / images; };
+    std::printf("%-6s %-4s batch %d, %d tokens, %d x %d: tokens %9.2f ms an image (%.2f to %.2f), "
+                "the first time "
+                "%.2f\n",
+                options.shape.c_str(), options.precision.c_str(), batch,
+                static_cast<int>(bench.token_count()), options.steps, options.denoise_steps,
+                tokens.median, tokens.least, tokens.most, first / batch);
+    std::printf("       %.0f launches an image, %.0f of them the persistent denoiser%s\n",
+                an_image(after.all - before.all), an_image(after.persistent - before.persistent),
+                after.all > before.all && after.persistent == before.persistent
+                    ? " (graphs or single steps instead)"
+                    : "");
+    const Parts parts = bench.tokens(true);
+    std::printf(
+        "       parts, waiting between them: encoder %.2f, decoder %.2f, denoiser %.2f ms an "
+        "image\n",
+        parts.encoder / batch, parts.decoder / batch, parts.denoiser / batch);
+    if (const double used = used_memory_mb(); used >= 0.0)
+        std::printf("       device memory in use: %.0f MB\n", used);
+    const auto pictures = [&] {
+        bench.pictures();
+        bench.wait();
+    };
+    pictures();
+    const Times picture = time(options, batch, pictures);
+    std::printf("       picture %.2f ms; total %9.2f ms an image; peak memory %ld MB of the host\n",
+                picture.median, tokens.median + picture.median, peak_memory_mb());
+}
+
 int run(const Options &options, const std::string &directory) {
     auto opened = Compute::open(options.backend);
     if (!opened) {
@@ -244,28 +344,11 @@ int run(const Options &options, const std::string &directory) {
     const sdk::Compute compute(opened->table());
     const auto host = Host::create({});
     const sdk::Host plugin_host(host->table(), "bench");
+    const double start = now_ms();
     Bench bench(compute, plugin_host, options, directory);
-    bench.run(false); // graphs are made, clocks go up
-    std::vector<Parts> whole;
-    for (int i = 0; i < options.repeats; ++i) whole.push_back(bench.run(false));
-    std::sort(whole.begin(), whole.end(),
-              [](const Parts &a, const Parts &b) { return a.total < b.total; });
-    const Parts parts = bench.run(true);
-    const double n = options.batch;
-    std::printf("%-6s %-4s batch %d, %d x %d: %8.2f ms an image (%.2f to %.2f), %.0f launches an "
-                "image\n",
-                options.shape.c_str(), options.precision.c_str(), options.batch, options.steps,
-                options.denoise_steps, whole[whole.size() / 2].total / n, whole.front().total / n,
-                whole.back().total / n, static_cast<double>(whole.front().launches) / n);
-    std::printf("       parts, waiting between them: encoder %.2f, decoder %.2f, denoiser %.2f, "
-                "picture %.2f ms an image\n",
-                parts.encoder / n, parts.decoder / n, parts.denoiser / n, parts.picture / n);
-    if (whole.front().persistent > 0) {
-        std::printf("       denoiser: the persistent kernel, %.1f launches an image\n",
-                    static_cast<double>(whole.front().persistent) / n);
-    } else if (whole.front().launches > 0) {
-        std::printf("       denoiser: graphs\n");
-    }
+    std::printf("%s; %s ready after %.1f s\n", compute.table()->info->device, options.shape.c_str(),
+                1e-3 * (now_ms() - start));
+    for (const int batch : options.batches) run_batch(bench, options, batch);
     return 0;
 }
 
@@ -282,13 +365,19 @@ int main(int argc, char **argv) {
     app.add_option("--precision", options.precision)
         ->check(CLI::IsMember({"bf16", "f32"}))
         ->capture_default_str();
-    app.add_option("--batch", options.batch)->check(CLI::Range(1, 64))->capture_default_str();
+    app.add_option("--batch", options.batches, "Images at once, one or more numbers of them")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    app.add_option("--size", options.size, "Of the image, for all shapes but tiny")
+        ->check(CLI::Range(64, 2048))
+        ->capture_default_str();
     app.add_option("--steps", options.steps)->check(CLI::Range(1, 256))->capture_default_str();
     app.add_option("--denoise-steps", options.denoise_steps)
         ->check(CLI::Range(2, 1000))
         ->capture_default_str();
     app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 100))->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    std::setvbuf(stdout, nullptr, _IOLBF, 0); // a line that is printed stays, whatever comes next
     std::string pattern =
         (std::filesystem::temp_directory_path() / "tessera_bench_XXXXXX").string();
     const char *directory = mkdtemp(pattern.data());

@@ -18,9 +18,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "training"))
 
-from tessera_training import diffusion  # noqa: E402
-from tessera_training.kl_vae import KlVae, KlVaeConfig  # noqa: E402
-from tessera_training.mar import Mar, MarConfig  # noqa: E402
+from tessera_training.networks import diffusion  # noqa: E402
+from tessera_training.networks.kl_vae import KlVae, KlVaeConfig  # noqa: E402
+from tessera_training.networks.mar import Mar, MarConfig  # noqa: E402
 
 TINY_CODEC = {"ch": 32, "ch_mult": (1, 1, 1, 1), "num_res_blocks": 1, "resolution": 32, "z_channels": 4,
               "embed_dim": 4, "encoder_attn_resolutions": (8,)}

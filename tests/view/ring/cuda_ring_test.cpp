@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -113,9 +114,11 @@ TEST_F(CudaRingTest, SharedFramesAreTheBytesOfADownload) {
             read = frame.info.step;
         });
         std::uint32_t number = 0;
+        unsigned long long bytes = 0;
         for (const std::uint32_t side : {64U, 256U, 512U, 128U}) { // one resize after the other
             for (int i = 0; i < 50; ++i) {
                 produce(**ring, ++number, side);
+                bytes += 4ULL * side * side;
                 reader.poll();
             }
         }
@@ -124,6 +127,8 @@ TEST_F(CudaRingTest, SharedFramesAreTheBytesOfADownload) {
             if (!reader.poll()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
         EXPECT_EQ(read, number);
+        std::printf("%u frames, %llu bytes shared, none of them by way of the host\n", number,
+                    bytes);
         (*ring)->use_device(nullptr);
     }
     EXPECT_EQ(open_files(), files_before);

@@ -165,6 +165,7 @@ Result<void> App::open_player() {
     config.frames = recorded_.get();
     config.store = &recorded_->store();
     config.restart_on_change = false; // PlayControl decides that
+    config.share = 0.01 * options_.share;
     config.host = std::move(host);
     auto player = Player::create(std::move(config));
     if (!player) return player.error();

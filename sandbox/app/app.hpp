@@ -34,6 +34,7 @@ struct AppOptions : CommonOptions {   // threads 0: as many as leave the window 
     std::filesystem::path preset_dir; // empty: PresetShelf::default_folder()
     PlayOptions play;                 // of its seed, what CommonOptions::seed says
     bool play_at_start = true;
+    int share = 25; // percent of a core that others want too, see PlayerConfig::share
 
     std::string device;     // Vulkan device: index, part of its name or UUID; empty: the best
     float scale = 0;        // of the user interface; 0: the monitor's

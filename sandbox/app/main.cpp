@@ -28,6 +28,10 @@ void describe_window(CLI::App &cli, AppOptions &options) {
     tessera::add_number(cli, "--fps", options.fps, 0.0, 1000.0,
                         "Most frames per second; 0: no limit")
         ->group("Window");
+    tessera::add_number(
+        cli, "--share", options.share, 1, 50,
+        "Percent of a core for the generator where others want it too; less is smoother")
+        ->group("Window");
     cli.add_flag("--offscreen", options.offscreen, "No window and no display")->group("Window");
     cli.add_option("--device", options.device,
                    "Vulkan device: index, part of its name or UUID; --list-devices shows them")

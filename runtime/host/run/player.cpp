@@ -13,7 +13,6 @@
 namespace tessera {
 namespace {
 
-constexpr int kThreadNice = 10;          // below the window's thread
 constexpr std::size_t kMaxEvents = 1024; // that may be dropped, when nobody drains the queue
 
 bool is_droppable(const PlayerEvent &event) {
@@ -170,7 +169,7 @@ void Player::push(PlayerEvent event) {
 // ---- the player's thread ------------------------------------------------------------------------
 
 void Player::work(const ParamSnapshot &values) {
-    lower_thread_priority(kThreadNice);
+    take_share(share_);
     trace::name_thread("player");
     auto activated = session_->activate(values, callbacks());
     std::unique_lock lock(mutex_);

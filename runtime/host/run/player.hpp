@@ -30,6 +30,10 @@ namespace tessera {
 
 struct PlayerConfig : SessionConfig {
     bool restart_on_change = true; // a value changed while a job runs starts that job again
+    // Of a core that other programs want at the same time, for each of the player's threads (0.01
+    // to 0.5; what nobody else wants is the player's anyway). Small: frames stay smooth. Large:
+    // pictures come in time on a loaded machine, where 0.1 is a tenth of the usual speed.
+    double share = 0.25;
 };
 
 enum class PlayerPhase {
@@ -99,7 +103,7 @@ class Player {
   private:
     Player(std::unique_ptr<Session> session, const PlayerConfig &config)
         : session_(std::move(session)), store_(config.store),
-          restart_on_change_(config.restart_on_change) {}
+          restart_on_change_(config.restart_on_change), share_(config.share) {}
     Result<void> start();
     void values_changed();
 
@@ -119,6 +123,7 @@ class Player {
     std::unique_ptr<Session> session_; // values and descriptions: control thread; the rest: its own
     DeviceStore *store_;               // may be nullptr
     bool restart_on_change_;
+    double share_;
     std::optional<PlayRequest> last_request_;
 
     std::atomic<bool> stop_job_{false}; // the running job is to end

@@ -3,8 +3,12 @@
 
 namespace tessera {
 
-// Lowers the calling thread, and nothing else of the process, by `nice` (1 to 19). A system that
-// refuses leaves it as it was: that costs smoothness, not correctness.
-void lower_thread_priority(int nice);
+// Lowers the calling thread, and nothing else of the process, so that it gets `share` (0.01 to 0.5)
+// of a core that another busy thread of ordinary priority wants too, and all of it otherwise. A
+// system that refuses leaves it as it was: that costs smoothness, not correctness.
+void take_share(double share);
+
+// The nice value (0 to 19) for a share: the scheduler's weights fall by a factor of 1.25 with each.
+[[nodiscard]] int nice_of_share(double share);
 
 } // namespace tessera

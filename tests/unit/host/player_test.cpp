@@ -1,6 +1,7 @@
 // The player: a session with a thread.
 #include "core/log.hpp"
 #include "host/run/player.hpp"
+#include "host/run/thread_priority.hpp"
 #include "tests/unit/host/host_fixture.hpp"
 #include "tests/unit/host/pixel_frames.hpp"
 
@@ -10,10 +11,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include <sched.h>
 
 namespace tessera {
 namespace {
@@ -57,6 +63,42 @@ class PlayerTest : public testing::Test {
     test::PixelFrames frames_;
     std::vector<PlayerEvent> events_;
 };
+
+// ---- the share of a core ------------------------------------------------------------------------
+
+TEST(Share, IsANiceValue) {
+    EXPECT_EQ(nice_of_share(0.5), 0);
+    EXPECT_EQ(nice_of_share(0.25), 5);
+    EXPECT_EQ(nice_of_share(0.1), 10);
+    EXPECT_EQ(nice_of_share(0.0), 19);
+    EXPECT_EQ(nice_of_share(0.9), 0);
+}
+
+// Two busy threads on one core; whatever else runs there takes from both alike.
+TEST(Share, IsWhatAThreadGetsNextToABusyOne) {
+    std::atomic<bool> stop = false;
+    std::array<double, 2> seconds{};
+    const auto burn = [&](double share, double &spent) {
+        cpu_set_t first;
+        CPU_ZERO(&first);
+        CPU_SET(0, &first);
+        if (sched_setaffinity(0, sizeof first, &first) != 0) return;
+        take_share(share);
+        while (!stop) {
+        }
+        timespec time{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        spent = static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    };
+    std::thread ordinary(burn, 0.5, std::ref(seconds[0]));
+    std::thread quarter(burn, 0.25, std::ref(seconds[1]));
+    std::this_thread::sleep_for(std::chrono::milliseconds(800));
+    stop = true;
+    ordinary.join();
+    quarter.join();
+    if (seconds[0] == 0.0 || seconds[0] + seconds[1] < 0.1) GTEST_SKIP() << "this core is not ours";
+    EXPECT_NEAR(seconds[1] / (seconds[0] + seconds[1]), 0.25, 0.12);
+}
 
 TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
     const auto player = make("test.good");

@@ -1,5 +1,5 @@
 // The endless canvas on the bundled model: windows and tiles meet without a seam. The plane that it
-// looks at is saved beside the test.
+// looks at is saved next to the test.
 #include "assets/contact_sheet.hpp"
 #include "host/canvas/canvas.hpp"
 #include "host/run/memory_frames.hpp"

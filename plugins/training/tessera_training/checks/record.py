@@ -158,7 +158,7 @@ def record_codec(vae: TextureVae | KlVae | VqVae | ConsistencyVae, config: str, 
     if isinstance(vae, ConsistencyVae):
         noise = torch.randn(len(vae.config.decoder_times), *image.shape, generator=torch.Generator().manual_seed(7))
         return ({"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "noise": noise.permute(
-            0, 1, 3, 4, 2), "decoded": vae.decode(z, noise)}, {"kind": "klvae_io", "config": config})
+            0, 1, 3, 4, 2).flatten(0, 1), "decoded": vae.decode(z, noise)}, {"kind": "klvae_io", "config": config})
     tensors = {"image": image, "moments": moments, "mean": mean, "logvar": logvar, "z": z, "decoded": vae.decode(z)}
     return {**tensors, **(layers.close() if layers else {})}, {"kind": "klvae_io", "config": config}
 

@@ -34,19 +34,23 @@ bool are_srgb(const std::array<double, 8> &chromaticities) {
                       [](double a, double b) { return std::abs(a - b) < kChromaticityTolerance; });
 }
 
-// The transfer curve of sRGB: IEC 61966-2-1.
-cmsToneCurve *srgb_curve() {
-    constexpr std::array<double, 5> kParameters{2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
-    return cmsBuildParametricToneCurve(nullptr, 4, kParameters.data());
+// IEC 61966-2-1.
+constexpr TransferCurve kSrgbCurve{2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045};
+
+cmsToneCurve *built(const TransferCurve &curve) {
+    constexpr int kOfThisShape = 4;
+    const std::array<double, 5> parameters{curve.g, curve.a, curve.b, curve.c, curve.d};
+    return cmsBuildParametricToneCurve(nullptr, kOfThisShape, parameters.data());
 }
 
 // Of gamma and chromaticities; nullptr when they say sRGB.
 Profile profile_of_numbers(const ColourSpace &colours) {
     const bool has_gamma = colours.gamma && !is_srgb_gamma(*colours.gamma);
     const auto &xy = colours.chromaticities.value_or(kSrgbChromaticities);
-    if (!has_gamma && are_srgb(xy)) return nullptr;
-    cmsToneCurve *const curve =
-        has_gamma ? cmsBuildGamma(nullptr, 1 / *colours.gamma) : srgb_curve();
+    if (!colours.curve && !has_gamma && are_srgb(xy)) return nullptr;
+    cmsToneCurve *const curve = colours.curve ? built(*colours.curve)
+                                : has_gamma   ? cmsBuildGamma(nullptr, 1 / *colours.gamma)
+                                              : built(kSrgbCurve);
     if (curve == nullptr) return nullptr;
     const cmsCIExyY white{xy[0], xy[1], 1};
     const cmsCIExyYTRIPLE primaries{{xy[2], xy[3], 1}, {xy[4], xy[5], 1}, {xy[6], xy[7], 1}};

@@ -122,11 +122,16 @@ bool read_rows(Reader &reader, std::uint8_t *out) {
     return true;
 }
 
+// A component of which no scan told anything; the decoder takes it as empty.
+bool lacks_component(const jpeg_decompress_struct &codec) {
+    return std::any_of(codec.comp_info, codec.comp_info + codec.num_components,
+                       [](const jpeg_component_info &info) { return info.quant_table == nullptr; });
+}
+
 // A cut file is whole when its entropy-coded data were: the decoder asked for no more of them, and
 // no later scan was to refine what is there.
-bool lacks_scans(const jpeg_decompress_struct &codec) {
-    if (!jpeg_has_multiple_scans(const_cast<j_decompress_ptr>(&codec))) return false;
-    if (codec.progressive_mode == FALSE || codec.coef_bits == nullptr) return true;
+bool lacks_refinement(const jpeg_decompress_struct &codec) {
+    if (codec.progressive_mode == FALSE || codec.coef_bits == nullptr) return false;
     for (int c = 0; c < codec.num_components; ++c) {
         for (int i = 0; i < DCTSIZE2; ++i) {
             if (codec.coef_bits[c][i] != 0) return true;
@@ -262,7 +267,7 @@ Result<RawPicture> decode_jpeg(std::span<const std::byte> bytes) {
     picture.colours.profile = profile_of(*reader);
     picture.bytes.resize(std::size_t{picture.width} * picture.height * 4);
     if (!read_rows(*reader, picture.bytes.data()) || reader->errors.is_damaged) return fail();
-    if (reader->errors.is_cut && lacks_scans(codec)) {
+    if (lacks_component(codec) || (reader->errors.is_cut && lacks_refinement(codec))) {
         return make_error(Status::kInvalidArgument, "not a readable JPEG: the file ends too early");
     }
     if (*layout == RawPicture::Layout::kCmyk && codec.saw_Adobe_marker != FALSE) {

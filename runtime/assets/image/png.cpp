@@ -3,10 +3,13 @@
 #include <png.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <csetjmp>
 #include <cstring>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace tessera {
 namespace {
@@ -14,6 +17,11 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "PNG is big-endian: see png_set_swap");
 
 constexpr std::array<std::uint8_t, 8> kStart = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+// Chunks that this libpng does not know: cICP, colours by the code points of ITU-T H.273, and acTL,
+// how many pictures follow each other.
+constexpr std::array<png_byte, 10> kKeptChunks = {'c', 'I', 'C', 'P', '\0',
+                                                  'a', 'c', 'T', 'L', '\0'};
 
 // What libpng's callbacks reach. libpng jumps out of its calls on an error: nothing that has a
 // destructor may live in a function that calls it.
@@ -57,10 +65,18 @@ struct Reader {
         if (png == nullptr) return;
         info = png_create_info_struct(png);
         png_set_read_fn(png, &context, take_bytes);
+        // A small table, and nothing that is read: what fails here fails again with the header.
+        keep_chunks();
     }
     ~Reader() { png_destroy_read_struct(&png, &info, nullptr); }
     Reader(const Reader &) = delete;
     Reader &operator=(const Reader &) = delete;
+
+  private:
+    void keep_chunks() {
+        if (setjmp(png_jmpbuf(png)) != 0) return;
+        png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_ALWAYS, kKeptChunks.data(), 2);
+    }
 };
 
 struct Header {
@@ -95,8 +111,81 @@ void read_rest(Reader &reader) {
     png_read_end(reader.png, reader.info);
 }
 
-ColourSpace colours_of(const Reader &reader) {
+// The kept chunk of this name; nullptr: there is none.
+const png_unknown_chunk *chunk_of(const Reader &reader, std::string_view name) {
+    png_unknown_chunkp chunks = nullptr;
+    const int count = png_get_unknown_chunks(reader.png, reader.info, &chunks);
+    for (int i = 0; i < count; ++i) {
+        if (name == reinterpret_cast<const char *>(chunks[i].name)) return &chunks[i];
+    }
+    return nullptr;
+}
+
+bool is_animated(const Reader &reader) {
+    const png_unknown_chunk *const control = chunk_of(reader, "acTL");
+    if (control == nullptr || control->size < 4) return false;
+    return png_get_uint_32(control->data) > 1;
+}
+
+struct CodedPrimaries {
+    int code;
+    std::array<double, 8> xy; // white, red, green, blue
+};
+constexpr std::array<CodedPrimaries, 6> kPrimaries{
+    {{1, {0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06}},          // BT.709, sRGB
+     {5, {0.3127, 0.3290, 0.64, 0.33, 0.29, 0.60, 0.15, 0.06}},          // BT.601, 625 lines
+     {6, {0.3127, 0.3290, 0.63, 0.34, 0.31, 0.595, 0.155, 0.07}},        // BT.601, 525 lines
+     {9, {0.3127, 0.3290, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046}},    // BT.2020
+     {11, {0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060}},     // P3 of the cinema
+     {12, {0.3127, 0.3290, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060}}}}; // P3 of displays
+
+// What cICP says; an error where it says something else than a picture for screens.
+Result<ColourSpace> coded_colours(std::span<const png_byte> codes) {
+    const auto fail = [&](std::string_view why) {
+        return make_error(Status::kUnsupported, "a PNG with {}; save it again for screens, as sRGB",
+                          why);
+    };
+    if (codes.size() != 4) return fail("a chunk cICP that is no list of four codes");
+    const int transfer = codes[1];
+    if (transfer == 16 || transfer == 18) return fail("high dynamic range (PQ or HLG)");
+    if (codes[2] != 0 || codes[3] != 1) return fail("the numbers of a video (cICP)");
+    const auto *const primaries =
+        std::find_if(kPrimaries.begin(), kPrimaries.end(),
+                     [&](const CodedPrimaries &known) { return known.code == codes[0]; });
     ColourSpace colours;
+    if (primaries == kPrimaries.end()) {
+        return fail(fmt::format("primaries of code {} (cICP)", int{codes[0]}));
+    }
+    colours.chromaticities = primaries->xy;
+    switch (transfer) {
+    case 1: // BT.709, and the same curve under other names
+    case 6:
+    case 14:
+    case 15:
+        colours.curve = TransferCurve{1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081};
+        break;
+    case 4:
+        colours.gamma = 1 / 2.2;
+        break;
+    case 5:
+        colours.gamma = 1 / 2.8;
+        break;
+    case 8:
+        colours.gamma = 1;
+        break;
+    case 13: // sRGB
+        break;
+    default:
+        return fail(fmt::format("a transfer of code {} (cICP)", transfer));
+    }
+    return colours;
+}
+
+Result<ColourSpace> colours_of(const Reader &reader) {
+    ColourSpace colours;
+    if (const auto *const coded = chunk_of(reader, "cICP")) { // rules all others
+        return coded_colours({coded->data, coded->size});
+    }
     png_charp name = nullptr;
     int compression = 0;
     png_bytep profile = nullptr;
@@ -192,6 +281,11 @@ Result<RawPicture> decode_png(std::span<const std::byte> bytes) {
     if (!read_header(reader, header)) return fail();
     if (auto size = check_picture_size(header.width, header.height); !size) return size.error();
 
+    if (is_animated(reader)) {
+        return make_error(Status::kUnsupported,
+                          "an animated PNG; save the picture that is meant as a PNG of its own");
+    }
+
     RawPicture picture;
     picture.width = header.width;
     picture.height = header.height;
@@ -209,7 +303,9 @@ Result<RawPicture> decode_png(std::span<const std::byte> bytes) {
     }
     if (!read_rows(reader, rows.data())) return fail();
     read_rest(reader);
-    picture.colours = colours_of(reader);
+    auto colours = colours_of(reader);
+    if (!colours) return colours.error();
+    picture.colours = std::move(*colours);
     picture.exif = exif_of(reader);
     return picture;
 }

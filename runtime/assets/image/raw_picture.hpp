@@ -12,9 +12,15 @@
 
 namespace tessera {
 
+// Light from an encoded value x: (a x + b)^g from d on, below it c x.
+struct TransferCurve {
+    double g, a, b, c, d;
+};
+
 // What the file says that its numbers mean; empty: nothing, which is sRGB.
 struct ColourSpace {
-    std::vector<std::byte> profile;                      // ICC; rules the other two
+    std::vector<std::byte> profile;                      // ICC; rules all others
+    std::optional<TransferCurve> curve;                  // in the place of the gamma
     std::optional<double> gamma;                         // of the encoding: 0.45455 for a screen's
     std::optional<std::array<double, 8>> chromaticities; // x, y of white, red, green, blue
 };

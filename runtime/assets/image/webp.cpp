@@ -73,6 +73,30 @@ Result<RawPicture> decode_webp(std::span<const std::byte> bytes) {
     return picture;
 }
 
+namespace {
+
+// The library can run out of memory at its end and say nothing.
+bool is_whole(std::span<const std::byte> bytes, const Image &image) {
+    int width = 0;
+    int height = 0;
+    std::uint8_t *const rgb = WebPDecodeRGB(bytes_of(bytes), bytes.size(), &width, &height);
+    const std::unique_ptr<std::uint8_t, void (*)(void *)> decoded(rgb, WebPFree);
+    if (decoded == nullptr) return false;
+    const std::size_t step = image.channels;
+    const std::size_t green = step > 1 ? 1 : 0;
+    const std::size_t blue = step > 1 ? 2 : 0;
+    for (std::size_t i = 0; i < std::size_t{image.width} * image.height; ++i) {
+        const std::uint8_t *const from = image.pixels.data() + i * step;
+        const bool is_clear = step == 4 && from[3] == 0; // whose colour the library may drop
+        const bool same =
+            rgb[3 * i] == from[0] && rgb[3 * i + 1] == from[green] && rgb[3 * i + 2] == from[blue];
+        if (!is_clear && !same) return false;
+    }
+    return true;
+}
+
+} // namespace
+
 Result<std::vector<std::byte>> encode_webp(const Image &image) {
     if (image.width > kMaxWebpSide || image.height > kMaxWebpSide) {
         return make_error(Status::kInvalidArgument,
@@ -91,10 +115,13 @@ Result<std::vector<std::byte>> encode_webp(const Image &image) {
         const auto rgb = with_three_channels(image);
         size = WebPEncodeLosslessRGB(rgb.data(), width, height, width * 3, &out);
     }
-    if (size == 0) return make_error(Status::kFailed, "cannot make a WebP: not enough memory?");
+    if (size == 0) return make_error(Status::kOutOfMemory, "cannot make a WebP: out of memory");
+    const std::unique_ptr<std::uint8_t, void (*)(void *)> freed(out, WebPFree);
     const auto *const encoded = reinterpret_cast<const std::byte *>(out);
     std::vector<std::byte> bytes(encoded, encoded + size);
-    WebPFree(out);
+    if (!is_whole(bytes, image)) {
+        return make_error(Status::kOutOfMemory, "cannot make a WebP: out of memory");
+    }
     return bytes;
 }
 

@@ -76,6 +76,15 @@ std::string make_png(const PngSpec &spec) {
                        reinterpret_cast<png_bytep>(exif.data()));
     }
     png_write_info(png, info);
+    if (!spec.coded_colours.empty()) {
+        png_write_chunk(png, reinterpret_cast<png_const_bytep>("cICP"), spec.coded_colours.data(),
+                        spec.coded_colours.size());
+    }
+    if (spec.animation > 0) {
+        const std::array<png_byte, 8> control{0, 0, 0, static_cast<png_byte>(spec.animation)};
+        png_write_chunk(png, reinterpret_cast<png_const_bytep>("acTL"), control.data(),
+                        control.size());
+    }
     std::vector<std::uint8_t> rows = spec.rows;
     const std::size_t row_bytes = rows.size() / spec.height;
     std::vector<png_bytep> pointers;
@@ -103,6 +112,12 @@ std::string make_jpeg(const JpegSpec &spec) {
     jpeg_set_defaults(&codec);
     jpeg_set_quality(&codec, 95, TRUE);
     if (spec.progressive) jpeg_simple_progression(&codec);
+    std::array<jpeg_scan_info, 4> scans{};
+    if (spec.separate_scans) {
+        for (int c = 0; c < codec.num_components; ++c) scans[c] = {1, {c, 0, 0, 0}, 0, 63, 0, 0};
+        codec.scan_info = scans.data();
+        codec.num_scans = codec.num_components;
+    }
     jpeg_start_compress(&codec, TRUE);
     if (!spec.exif.empty()) {
         const std::string marker = std::string("Exif\0\0", 6) + spec.exif;

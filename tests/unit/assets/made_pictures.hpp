@@ -24,6 +24,8 @@ struct PngSpec {
     std::vector<std::uint8_t> palette_alpha = {}; // of the first entries
     std::optional<std::uint16_t> transparent_grey = {};
     std::string exif = {};
+    std::vector<std::uint8_t> coded_colours = {}; // the chunk cICP
+    int animation = 0;                            // frames that the chunk acTL claims; 0: no chunk
 };
 [[nodiscard]] std::string make_png(const PngSpec &spec);
 
@@ -33,6 +35,7 @@ struct JpegSpec {
     int channels = 3; // 1 grey, 3 RGB, 4 CMYK as Adobe's programs write it
     std::vector<std::uint8_t> pixels = {};
     bool progressive = false;
+    bool separate_scans = false; // of each component, and nothing else
     std::string profile = {};
     std::string exif = {};
 };

@@ -140,6 +140,41 @@ TEST(PngKinds, ProfilesAreApplied) {
     expect_near(pixels_of(make_png(grey), 1), {test::encoded(100 / 255.0)}, 1);
 }
 
+TEST(PngKinds, CodedColoursRuleAllOthers) {
+    const auto with = [](std::vector<std::uint8_t> codes) {
+        return PngSpec{.width = 2,
+                       .colour_type = PNG_COLOR_TYPE_RGB,
+                       .rows = {100, 150, 100, 128, 128, 128},
+                       .gamma = 1.0,
+                       .coded_colours = std::move(codes)};
+    };
+    EXPECT_THAT(pixels_of(make_png(with({1, 13, 0, 1})), 3), ElementsAreArray(with({}).rows))
+        << "sRGB, whatever gAMA says";
+    const auto linear = [](int value) { return test::encoded(value / 255.0); };
+    expect_near(pixels_of(make_png(with({1, 8, 0, 1})), 3),
+                {linear(100), linear(150), linear(100), linear(128), linear(128), linear(128)}, 1);
+    const Bytes display = pixels_of(make_png(with({12, 13, 0, 1})), 3);
+    EXPECT_LT(display[0], 90) << "P3 is wider";
+    expect_near({display[3], display[4], display[5]}, {128, 128, 128}, 1);
+    const Bytes video = pixels_of(make_png(with({1, 1, 0, 1})), 3);
+    const double light = std::pow((128 / 255.0 + 0.099) / 1.099, 1 / 0.45);
+    expect_near({video[3], video[4], video[5]},
+                {test::encoded(light), test::encoded(light), test::encoded(light)}, 1);
+    EXPECT_THAT(error_of(make_png(with({9, 16, 0, 1}))), HasSubstr("high dynamic range"));
+    EXPECT_THAT(error_of(make_png(with({9, 18, 0, 1}))), HasSubstr("save it again"));
+    EXPECT_THAT(error_of(make_png(with({1, 13, 1, 0}))), HasSubstr("numbers of a video"));
+    EXPECT_THAT(error_of(make_png(with({77, 13, 0, 1}))), HasSubstr("primaries of code 77"));
+    EXPECT_THAT(error_of(make_png(with({1, 99, 0, 1}))), HasSubstr("transfer of code 99"));
+    EXPECT_THAT(error_of(make_png(with({1}))), HasSubstr("four codes"));
+}
+
+TEST(PngKinds, SeveralPicturesInOneAreNamed) {
+    PngSpec spec{.width = 1, .rows = {9}, .animation = 2};
+    EXPECT_THAT(error_of(make_png(spec)), HasSubstr("an animated PNG; save the picture"));
+    spec.animation = 1;
+    EXPECT_THAT(pixels_of(make_png(spec), 1), ElementsAre(9));
+}
+
 TEST(PngKinds, AFileWithoutItsEndIsReadWhenAllRowsAreThere) {
     const std::string png = make_png({.width = 3, .rows = {1, 2, 3}});
     EXPECT_THAT(pixels_of(png.substr(0, png.size() - 12), 1), ElementsAre(1, 2, 3));
@@ -190,6 +225,25 @@ TEST(JpegKinds, ATruncatedOneIsAnError) {
          at = jpeg.find("\xff\xda", at + 2)) {
         EXPECT_THAT(error_of(jpeg.substr(0, at)), HasSubstr("ends too early")) << at;
     }
+}
+
+// Each colour in a scan of its own, as some cameras and `jpegtran -scans` write them.
+TEST(JpegKinds, ScansOfOneColourEachAreAllNeeded) {
+    JpegSpec spec = ramp(64, false);
+    const Bytes together = pixels_of(make_jpeg(spec), 3);
+    spec.separate_scans = true;
+    const std::string jpeg = make_jpeg(spec);
+    EXPECT_EQ(pixels_of(jpeg, 3), together);
+    EXPECT_EQ(pixels_of(jpeg.substr(0, jpeg.size() - 2), 3), together) << "without the end";
+    std::size_t scans = 0;
+    for (std::size_t at = jpeg.find("\xff\xda"); at != std::string::npos;
+         at = jpeg.find("\xff\xda", at + 2), ++scans) {
+        if (scans == 0) continue;
+        EXPECT_THAT(error_of(jpeg.substr(0, at)), HasSubstr("ends too early")) << at;
+        EXPECT_THAT(error_of(jpeg.substr(0, at) + "\xff\xd9"), HasSubstr("ends too early"))
+            << "an end marker makes no colour of it";
+    }
+    EXPECT_EQ(scans, 3U);
 }
 
 TEST(JpegKinds, DamagedDataAreAnError) {

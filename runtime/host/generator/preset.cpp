@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <array>
+#include <set>
 #include <utility>
 
 namespace tessera {
@@ -52,13 +54,22 @@ Result<Preset> preset_from_json(std::string_view text) {
         return fail(fmt::format("{} bytes; expected at most {}", text.size(), kMaxPresetBytes));
     }
     bool is_deep = false;
-    const auto keep = [&](int depth, Json::parse_event_t /*event*/, Json & /*parsed*/) {
+    std::string twice;                                     // a key that one object has two times
+    std::array<std::set<std::string>, kMaxDepth + 2> keys; // of the object under way, by depth
+    const auto keep = [&](int depth, Json::parse_event_t event, Json &parsed) {
+        using Event = Json::parse_event_t;
         is_deep = is_deep || depth > kMaxDepth;
-        return depth <= kMaxDepth;
+        if (is_deep) return false;
+        if (event == Event::object_start) keys[depth + 1].clear();
+        if (event == Event::key && !keys[depth].insert(parsed.get<std::string>()).second) {
+            twice = parsed.get<std::string>();
+        }
+        return true;
     };
     const Json object = Json::parse(text, keep, false);
     if (is_deep) return fail("nested too deeply");
     if (!object.is_object()) return fail("not a JSON object");
+    if (!twice.empty()) return fail(fmt::format("\"{}\" is there twice", twice));
     std::string format;
     if (!take_text(object, "format", format) || format != kFormat) {
         return fail(fmt::format("its format is not \"{}\"", kFormat));

@@ -53,6 +53,10 @@ TEST(Preset, WrongTextsAreErrors) {
         {R"({"format":"tessera-preset/1","plugin":"p","values":{"a":)" + std::string(9999, '[') +
              std::string(9999, ']') + "}}",
          "nested"},
+        {R"({"format":"tessera-preset/1","plugin":"p","seed":1,"seed":2})",
+         "\"seed\" is there twice"},
+        {R"({"format":"tessera-preset/1","plugin":"p","values":{"a":1,"b":{"a":1},"a":2}})",
+         "\"a\" is there twice"},
         {std::string(2 << 20, ' '), "bytes"},
     };
     for (const auto &[text, expected] : wrong) {

@@ -199,7 +199,9 @@ void PatchSampler::clamp() {
     options.clean_scale = 1.0f;
     options.clean_low = -1.0f;
     options.clean_high = 1.0f;
-    compute_.reverse_step(tokens(), tokens(), options, tokens());
+    const sdk::View apart = rows_of(made_, set_.rows); // it is read, if only times 0
+    compute_.copy(tokens(), apart);
+    compute_.reverse_step(tokens(), apart, options, tokens());
 }
 
 void PatchSampler::watch() {

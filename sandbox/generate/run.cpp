@@ -262,6 +262,7 @@ PictureName Run::name_of(std::uint32_t image) const {
 }
 
 Result<void> Run::take_frame(const tessera_tensor &frame, const FrameInfo &info) {
+    if (!output_) return {}; // pictures are encoded, not made
     Image image = rgb_of(frame);
     record_.width = image.width;
     record_.height = image.height;

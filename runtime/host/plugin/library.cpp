@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <dlfcn.h>
+#include <sys/stat.h>
 
 namespace tessera {
 namespace {
@@ -50,29 +51,42 @@ Result<Descriptor> read_descriptor(const tessera_descriptor *descriptor) {
                       copy_text(local.version), copy_text(local.description)};
 }
 
-Library::Library(std::filesystem::path path, void *handle,
+Library::FileState Library::FileState::of(const std::filesystem::path &path) {
+    struct stat file {};
+    if (::stat(path.c_str(), &file) != 0) return {};
+    return {file.st_dev, file.st_ino, static_cast<std::uint64_t>(file.st_size),
+            file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec};
+}
+
+Library::Library(std::filesystem::path path, PrivateCopy loaded, void *handle,
                  std::shared_ptr<const void> host_lifetime)
-    : path_(std::move(path)), handle_(handle), host_lifetime_(std::move(host_lifetime)) {}
+    : path_(std::move(path)), loaded_(std::move(loaded)), handle_(handle),
+      host_lifetime_(std::move(host_lifetime)) {}
+
+bool Library::is_current() const { return FileState::of(path_) == state_; }
 
 Result<std::shared_ptr<Library>> Library::open(const std::filesystem::path &path,
                                                const tessera_host *host,
-                                               std::shared_ptr<const void> host_lifetime) {
+                                               std::shared_ptr<const void> host_lifetime,
+                                               bool replaceable) {
     std::error_code code;
     // A full path, or the linker would look in its own folders.
     const auto full = std::filesystem::canonical(path, code);
     if (code) {
         return make_error(Status::kNotFound, "plugin {}: {}", path.string(), code.message());
     }
-    if (auto checked = check_elf_library(full); !checked) {
+    PrivateCopy loaded = replaceable ? PrivateCopy::of(full) : PrivateCopy::none(full);
+    if (auto checked = check_elf_library(loaded.path()); !checked) {
         return make_error(checked.error().status, "plugin {}: {}", full.string(),
                           checked.error().message);
     }
-    void *const handle = ::dlopen(full.c_str(), RTLD_NOW | RTLD_LOCAL);
+    void *const handle = ::dlopen(loaded.path().c_str(), RTLD_NOW | RTLD_LOCAL);
     if (handle == nullptr) {
         return make_error(Status::kFailed, "plugin {}: not a loadable library: {}", full.string(),
                           linker_message());
     }
-    std::shared_ptr<Library> library(new Library(full, handle, std::move(host_lifetime)));
+    std::shared_ptr<Library> library(
+        new Library(full, std::move(loaded), handle, std::move(host_lifetime)));
     auto started = library->start(host);
     if (started) started = library->read_factory();
     if (!started) {
@@ -157,7 +171,7 @@ Result<const tessera_generator *> Library::make_generator(const std::string &id,
 Library::~Library() {
     if (entry_ != nullptr) entry_->deinit();
     ::dlclose(handle_);
-    if (is_loaded(path_)) {
+    if (is_loaded(loaded_path())) {
         log::debug(kSource, "{} stays in memory after closing", path_.string());
     }
 }

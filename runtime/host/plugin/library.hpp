@@ -3,9 +3,11 @@
 #pragma once
 
 #include "core/result.hpp"
+#include "host/plugin/private_copy.hpp"
 
 #include <tessera/entry.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -28,17 +30,22 @@ struct Descriptor {
 
 class Library {
   public:
-    // `host` is what the plugin is given; `host_lifetime` keeps it alive.
-    // [main] Runs the plugin's `init`.
+    // `host` is what the plugin is given; `host_lifetime` keeps it alive. A file that may change
+    // while it is open is `replaceable`: the library is then a copy of it. [main] Runs the plugin's
+    // `init`.
     [[nodiscard]] static Result<std::shared_ptr<Library>>
     open(const std::filesystem::path &path, const tessera_host *host,
-         std::shared_ptr<const void> host_lifetime);
+         std::shared_ptr<const void> host_lifetime, bool replaceable);
     // [main] Runs `deinit`, closes, and logs when the library stays in memory all the same.
     ~Library();
     Library(const Library &) = delete;
     Library &operator=(const Library &) = delete;
 
     [[nodiscard]] const std::filesystem::path &path() const { return path_; }
+    // What the linker has: the file or its copy.
+    [[nodiscard]] const std::filesystem::path &loaded_path() const { return loaded_.path(); }
+    // [any] False once there is another file at path(), or none.
+    [[nodiscard]] bool is_current() const;
     [[nodiscard]] const std::vector<Descriptor> &descriptors() const { return descriptors_; }
 
     // [main] A new instance, or why not.
@@ -46,11 +53,23 @@ class Library {
                                                                    const std::string &model) const;
 
   private:
-    Library(std::filesystem::path path, void *handle, std::shared_ptr<const void> host_lifetime);
+    // Tells one state of a file from another.
+    struct FileState {
+        std::uint64_t device = 0, inode = 0, size = 0;
+        std::int64_t changed_ns = 0;
+
+        static FileState of(const std::filesystem::path &path); // all 0: there is none
+        bool operator==(const FileState &) const = default;
+    };
+
+    Library(std::filesystem::path path, PrivateCopy loaded, void *handle,
+            std::shared_ptr<const void> host_lifetime);
     Result<void> start(const tessera_host *host);
     Result<void> read_factory();
 
     std::filesystem::path path_;
+    PrivateCopy loaded_;
+    FileState state_ = FileState::of(path_);
     void *handle_ = nullptr; // of dlopen
     std::shared_ptr<const void> host_lifetime_;
     const tessera_host *host_ = nullptr;

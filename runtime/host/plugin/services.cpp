@@ -104,17 +104,20 @@ Result<std::shared_ptr<Library>> Host::open_library(const std::filesystem::path 
     if (!code) {
         const auto known = libraries_.find(canonical);
         if (known != libraries_.end()) {
-            if (auto library = known->second.lock()) return library;
+            // One that was built again is opened next to the old one.
+            if (auto library = known->second.lock(); library && library->is_current())
+                return library;
         }
     }
-    if (!code && !is_own_plugin(canonical)) {
+    const bool is_own = !code && is_own_plugin(canonical);
+    if (!is_own) {
         const std::string end =
-            try_in_child([&] { (void)Library::open(path, &table_, shared_from_this()); });
+            try_in_child([&] { (void)Library::open(path, &table_, shared_from_this(), false); });
         if (!end.empty()) {
             return make_error(Status::kFailed, "plugin {}: opening it {}", canonical.string(), end);
         }
     }
-    auto library = Library::open(path, &table_, shared_from_this());
+    auto library = Library::open(path, &table_, shared_from_this(), !is_own);
     if (library && !code) libraries_[canonical] = *library;
     return library;
 }

@@ -8,6 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 namespace tessera {
@@ -17,13 +20,59 @@ using testing::HasSubstr;
 
 TEST(Library, OpensAndUnloadsCompletely) {
     const auto host = test::make_host();
+    std::filesystem::path loaded;
     {
         const auto library = host->open_library(test::plugin_path("faults"));
         ASSERT_TRUE(library) << library.error().message;
         EXPECT_EQ((*library)->descriptors()[0].id, "test.good");
-        EXPECT_TRUE(is_loaded((*library)->path()));
+        loaded = (*library)->loaded_path();
+        EXPECT_TRUE(is_loaded(loaded));
     }
-    EXPECT_FALSE(is_loaded(std::filesystem::canonical(test::plugin_path("faults"))));
+    EXPECT_FALSE(is_loaded(loaded));
+    EXPECT_FALSE(std::filesystem::exists(loaded.parent_path())); // it was a copy
+}
+
+void expect_makes(const Library &library) {
+    const auto made = library.make_generator("test.good", "");
+    ASSERT_TRUE(made) << made.error().message;
+    (*made)->destroy(*made);
+}
+
+// As a build does that writes into the file in place: the old code stays, the next opening has the
+// new.
+TEST(Library, SurvivesThatItsFileIsOverwritten) {
+    const test::TemporaryFolder folder;
+    const auto path = folder.path() / "changing.so";
+    std::filesystem::copy_file(test::plugin_path("faults"), path);
+    const auto host = test::make_host();
+    const auto before = host->open_library(path);
+    ASSERT_TRUE(before) << before.error().message;
+    EXPECT_TRUE((*before)->is_current());
+    std::ofstream(path, std::ios::binary | std::ios::trunc) << "half a file";
+    EXPECT_FALSE((*before)->is_current());
+    expect_makes(**before);
+    EXPECT_FALSE(host->open_library(path)); // a broken build changes nothing
+    expect_makes(**before);
+    std::filesystem::copy_file(test::plugin_path("faults"), path,
+                               std::filesystem::copy_options::overwrite_existing);
+    const auto after = host->open_library(path);
+    ASSERT_TRUE(after) << after.error().message;
+    EXPECT_NE(before->get(), after->get());
+    expect_makes(**after);
+}
+
+// Opened again and again, as a loop of building and looking does.
+TEST(Library, ManyReloadsLeaveNothingBehind) {
+    const auto host = test::make_host();
+    const auto count = [](const char *what) {
+        return std::distance(std::filesystem::directory_iterator(what), {});
+    };
+    ASSERT_TRUE(host->open_library(test::plugin_path("faults")));
+    const auto files = count("/proc/self/fd");
+    const auto threads = count("/proc/self/task");
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(host->open_library(test::plugin_path("faults")));
+    EXPECT_EQ(count("/proc/self/fd"), files);
+    EXPECT_EQ(count("/proc/self/task"), threads);
 }
 
 TEST(Library, IsSharedWhileOpen) {

@@ -1,7 +1,8 @@
 // Latent codecs against recorded images and latents, and latents to image bytes.
 #include "golden/check_case.hpp"
 
-#include "blocks/codec/latent_codec.hpp"
+#include "blocks/codec/codec_decoder.hpp"
+#include "blocks/codec/kl_vae.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -67,6 +68,37 @@ blocks::LatentCodec load_codec(const CaseContext &context, const sdk::Weights &w
     });
 }
 
+// Through a decoder that takes noise off a picture, with the recorded noise (steps, batch, H, W,
+// c).
+std::vector<float> run_noisy(const CaseContext &context, const blocks::LatentCodec &codec,
+                             const CaseFile &file, const Values<float> &z) {
+    const Values<float> noise = file.floats("noise");
+    blocks::CodecDecoder decoder(context.compute, codec, z.rows(1), z.rows(2), false);
+    const sdk::View &shape = decoder.output();
+    const auto steps = static_cast<std::int64_t>(codec.noisy_steps().size());
+    if (noise.shape != std::vector<std::int64_t>{steps, z.rows(0), shape.shape[1], shape.shape[2],
+                                                 shape.shape[3]}) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           file.path() + ": 'noise' is not of the " + std::to_string(steps) +
+                               " steps of this decoder and the size of the picture");
+    }
+    std::vector<float> output;
+    for (std::int64_t entry = 0; entry < z.rows(0); ++entry) {
+        const Values<float> one = one_of(z, entry);
+        context.compute.upload(
+            sdk::host_view(one.data.data(), {1, z.rows(1), z.rows(2), z.rows(3)}), decoder.input());
+        std::vector<sdk::Tensor> draws;
+        for (std::int64_t step = 0; step < steps; ++step) {
+            draws.push_back(to_device(context.compute, noise.at(step).at(entry)));
+        }
+        decoder.start(0, [&](int step) { return draws[static_cast<std::size_t>(step)].view(); });
+        for (int i = 0; i < decoder.size(); ++i) decoder.run(i);
+        const std::vector<float> result = to_host(context.compute, decoder.output());
+        output.insert(output.end(), result.begin(), result.end());
+    }
+    return output;
+}
+
 // The first or second half of the channels of moments (batch, h, w, 2 c).
 std::vector<float> half_of(const std::vector<float> &moments, std::int64_t channels, int half) {
     std::vector<float> part;
@@ -106,6 +138,21 @@ std::vector<std::uint8_t> to_bytes(const sdk::Compute &compute, const Values<flo
     return bytes;
 }
 
+// Images to the entries of a codebook.
+void check_codes(const CaseContext &context, const sdk::Weights &weights, const CaseFile &file,
+                 const Values<float> &image, Report &report) {
+    blocks::WeightLoader loader(weights, context.compute);
+    const blocks::LatentCodec codec = loader.run([&](blocks::WeightLoader &l) {
+        return blocks::LatentCodec::load(l, weights, context.exact, /*to_codes=*/true);
+    });
+    report.attempt(file, "encode: codes", [&] {
+        const std::vector<float> theirs = channels_last(file.floats("codes")).data;
+        report.compare("encode: codes",
+                       run_program(context, codec.encoder(), "enc", file, image, report), theirs,
+                       0.0, 0.0);
+    });
+}
+
 void check_codec(const CaseContext &context, const CaseFile &file, Report &report) {
     const sdk::Weights weights(context.host, context.weights);
     const blocks::LatentCodec codec = load_codec(context, weights);
@@ -121,6 +168,9 @@ void check_codec(const CaseContext &context, const CaseFile &file, Report &repor
         const std::vector<float> moments =
             run_program(context, codec.encoder(), "enc", file, image, report);
         compare("encode: moments", moments, "moments");
+        if (weights.metadata("kind").value_or("") == blocks::kVqVaeKind) {
+            return check_codes(context, weights, file, image, report); // no variance
+        }
         compare("encode: mean", half_of(moments, codec.latent_channels(), 0), "mean");
         std::vector<float> log_variance = half_of(moments, codec.latent_channels(), 1);
         for (float &v : log_variance) v = std::clamp(v, -30.0f, 20.0f);
@@ -128,7 +178,11 @@ void check_codec(const CaseContext &context, const CaseFile &file, Report &repor
     });
     report.attempt(file, "decode", [&] {
         const Values<float> z = channels_last(file.floats("z"));
-        compare("decode", run_program(context, codec.decoder(), "dec", file, z, report), "decoded");
+        compare("decode",
+                codec.noisy_steps().empty()
+                    ? run_program(context, codec.decoder(), "dec", file, z, report)
+                    : run_noisy(context, codec, file, z),
+                "decoded");
     });
 }
 

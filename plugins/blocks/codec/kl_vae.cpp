@@ -1,4 +1,4 @@
-// The KL autoencoder of latent diffusion as layer programs.
+// The autoencoders of latent diffusion as layer programs.
 #include "blocks/codec/kl_vae.hpp"
 
 #include <algorithm>
@@ -32,6 +32,72 @@ class Builder {
         op.name = full_name;
         push(std::move(op));
         advance(out);
+    }
+
+    // To the nearest entries of the codebook; scores are as LayerRun::run_quantize wants them.
+    void quantize() {
+        LayerOp op;
+        op.kind = LayerOp::Kind::kQuantize;
+        op.in = current_;
+        op.out = scratch1_;
+        op.out_channels = channels_;
+        op.name = "quantize";
+        const std::vector<float> entries =
+            loader_.numbers("quantize.embedding.weight", {config_.codes, channels_});
+        if (!entries.empty()) { // not while the file is checked
+            std::vector<float> offsets;
+            for (auto entry = entries.begin(); entry != entries.end(); entry += channels_) {
+                double square = 0.0;
+                for (auto value = entry; value != entry + channels_; ++value) {
+                    square += static_cast<double>(*value) * *value;
+                }
+                offsets.push_back(static_cast<float>(-square / 2.0));
+            }
+            const sdk::View table = sdk::host_view(entries.data(), {config_.codes, channels_});
+            op.table = loader_.compute().to_device(table);
+            op.layer.weight = loader_.compute().pack_linear(table, kPrecision);
+            op.layer.bias =
+                loader_.compute().to_device(sdk::host_view(offsets.data(), {config_.codes}));
+        }
+        push(std::move(op));
+        advance(channels_);
+    }
+
+    // The latents at the resolution of picture cells of `patch` pixels, plus the same of a noisy
+    // picture with a plane of its time.
+    void noisy_picture(const NoisyDecoder &decoder, std::int64_t image_channels,
+                       std::int64_t stride) {
+        constexpr int kLatents = 5, kNoisy = 6;
+        program_.maps = 7;
+        program_.input = kLatents;
+        program_.second = kNoisy;
+        program_.second_channels = image_channels + 1;
+        program_.second_factor = stride;
+        const std::int64_t cells = program_.second_channels * decoder.patch * decoder.patch;
+        LayerOp unshuffle;
+        unshuffle.kind = LayerOp::Kind::kUnshuffle;
+        unshuffle.in = kNoisy;
+        unshuffle.out = scratch1_;
+        unshuffle.factor = static_cast<std::uint32_t>(decoder.patch);
+        push(std::move(unshuffle));
+        push(conv_op("noisy_in", cells, decoder.width, 3, scratch1_, current_));
+        push(conv_op("latent_in", channels_, decoder.width, 3, kLatents, scratch1_));
+        LayerOp both = conv_op("latent_up", decoder.width, decoder.width, 3, scratch1_, scratch2_);
+        both.factor = static_cast<std::uint32_t>(stride / decoder.patch);
+        both.residual = current_;
+        push(std::move(both));
+        std::swap(current_, scratch2_);
+        channels_ = decoder.width;
+    }
+
+    void shuffle(std::int64_t factor) {
+        LayerOp op;
+        op.kind = LayerOp::Kind::kShuffle;
+        op.in = current_;
+        op.out = scratch1_;
+        op.factor = static_cast<std::uint32_t>(factor);
+        push(std::move(op));
+        advance(channels_ / (factor * factor));
     }
 
     void conv3(const std::string &name, std::int64_t out) {
@@ -174,7 +240,7 @@ std::string indexed(const std::string &name, std::int64_t index) {
 
 } // namespace
 
-KlVaeConfig KlVaeConfig::read(const Config &config) {
+KlVaeConfig KlVaeConfig::read(const Config &config, bool codebook) {
     KlVaeConfig c;
     c.base_channels = config.integer("ch", 1, kMaxChannels);
     c.multipliers = config.integers("ch_mult", 1, 64);
@@ -195,8 +261,10 @@ KlVaeConfig KlVaeConfig::read(const Config &config) {
                                     std::to_string(c.in_channels) +
                                     " input channels, expected 3 and 3, or 1 and 1");
     }
-    if (config.has("double_z") && !config.boolean("double_z")) {
-        config.reject("double_z", "is false, expected true (mean and log variance)");
+    if (codebook) c.codes = config.integer("n_embed", 1, 1 << 20);
+    if (config.has("double_z") && config.boolean("double_z") == codebook) {
+        config.reject("double_z", codebook ? "is true, expected false (latents without variance)"
+                                           : "is false, expected true (mean and log variance)");
     }
     if (config.has("norm_groups")) {
         c.groups = static_cast<std::uint32_t>(config.integer("norm_groups", 1, 1024));
@@ -220,7 +288,7 @@ KlVaeConfig KlVaeConfig::read(const Config &config) {
     return c;
 }
 
-LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader) {
+LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader, bool to_codes) {
     Builder builder(config, loader, "encoder.", config.in_channels);
     builder.conv3("conv_in", config.base_channels);
     std::int64_t resolution = config.resolution;
@@ -239,13 +307,16 @@ LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader) {
         }
     }
     builder.middle();
-    builder.head(2 * config.z_channels);
-    builder.pointwise("quant_conv", 2 * config.embed_channels);
+    const std::int64_t parts = config.codes != 0 ? 1 : 2; // a variance next to the mean
+    builder.head(parts * config.z_channels);
+    builder.pointwise("quant_conv", parts * config.embed_channels);
+    if (to_codes) builder.quantize();
     return builder.finish();
 }
 
 LayerProgram kl_vae_decoder(const KlVaeConfig &config, WeightLoader &loader) {
     Builder builder(config, loader, "decoder.", config.embed_channels);
+    if (config.codes != 0) builder.quantize();
     builder.pointwise("post_quant_conv", config.z_channels);
     builder.conv3("conv_in", config.base_channels * config.multipliers.back());
     builder.middle();
@@ -265,6 +336,49 @@ LayerProgram kl_vae_decoder(const KlVaeConfig &config, WeightLoader &loader) {
         }
     }
     builder.head(config.out_channels);
+    return builder.finish();
+}
+
+NoisyDecoder NoisyDecoder::read(const Config &config, const KlVaeConfig &codec) {
+    NoisyDecoder d;
+    d.width = config.integer("decoder_width", 1, kMaxChannels);
+    d.blocks = config.integer("decoder_blocks", 0, 64);
+    d.patch = config.integer("decoder_patch", 1, 64);
+    for (const std::int64_t time : config.integers("decoder_times", 0, kConsistencySteps - 1)) {
+        if (!d.times.empty() && time >= d.times.back()) {
+            config.reject("decoder_times", "has " + std::to_string(time) + " after " +
+                                               std::to_string(d.times.back()) +
+                                               ", expected times that fall");
+        }
+        d.times.push_back(time);
+    }
+    if (d.times.empty() || d.times.size() > 64) {
+        config.reject("decoder_times",
+                      "has " + std::to_string(d.times.size()) + " times, expected 1 to 64");
+    }
+    if (config.has("sigma_data")) d.sigma_data = config.number("sigma_data", 1e-3, 1e3);
+    if (codec.stride() % d.patch != 0) {
+        config.reject("decoder_patch", "is " + std::to_string(d.patch) +
+                                           ", expected a divisor of the stride " +
+                                           std::to_string(codec.stride()));
+    }
+    if (d.width % codec.groups != 0) {
+        config.reject("decoder_width", "is " + std::to_string(d.width) +
+                                           ", expected a multiple of norm_groups " +
+                                           std::to_string(codec.groups));
+    }
+    return d;
+}
+
+LayerProgram noisy_decoder(const KlVaeConfig &config, const NoisyDecoder &decoder,
+                           WeightLoader &loader) {
+    Builder builder(config, loader, "decoder.", config.embed_channels);
+    builder.noisy_picture(decoder, config.out_channels, config.stride());
+    for (std::int64_t i = 0; i < decoder.blocks; ++i) {
+        builder.res_block(indexed("block", i), decoder.width);
+    }
+    builder.head(config.out_channels * decoder.patch * decoder.patch);
+    builder.shuffle(decoder.patch);
     return builder.finish();
 }
 

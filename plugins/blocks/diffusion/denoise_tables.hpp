@@ -15,7 +15,7 @@
 
 namespace tessera::blocks {
 
-// How a diffusion head is sampled.
+// How tokens are sampled, by a diffusion head or from a codebook.
 struct DiffusionSettings {
     double guidance = 1.0;
     GuidanceSchedule schedule = GuidanceSchedule::kLinear;
@@ -31,7 +31,9 @@ struct DiffusionSettings {
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
     std::string hurry;            // see RunSettings
-    CleanRange tokens; // of what is sampled
+    CleanRange tokens;            // of what is sampled
+    int top_k = 0;                // of a codebook: only the likeliest codes, 0 is all
+    double top_p = 0.0; // only the likeliest codes that together have this share, 0 is all
 };
 
 class DenoiseTables {

@@ -1,4 +1,4 @@
-// The parameters of every generator with a diffusion head.
+// The parameters of every generator that samples tokens.
 #include "blocks/diffusion/diffusion_params.hpp"
 
 #include <algorithm>
@@ -190,6 +190,18 @@ DiffusionParams::DiffusionParams(DiffusionScope scope)
                   .initial = LevelRange{}.high,
                   .flags = TESSERA_PARAM_ADVANCED,
                   .help = "The same of the last denoising step, which goes to what it expects."},
+      top_k_{.id = 24,
+             .key = "top_k",
+             .name = "Likeliest codes",
+             .group = kSampling,
+             .max = 1 << 20,
+             .help = "Draws each token from so many of the likeliest codes only. 0 is all."},
+      top_p_{.id = 25,
+             .key = "top_p",
+             .name = "Share of likeliest",
+             .group = kSampling,
+             .help = "Draws each token from the likeliest codes that together have this share of "
+                     "the probability. 0 is all."},
       deadline_{.id = 14,
                 .key = "deadline",
                 .name = "Deadline",
@@ -255,6 +267,8 @@ void DiffusionParams::read_defaults(const Config &defaults) {
     read_number(defaults, "guidance_high", guidance_high_);
     read_number(defaults, "level_low", level_low_);
     read_number(defaults, "level_high", level_high_);
+    if (defaults.has("top_k")) top_k_.initial = defaults.integer("top_k", 0, top_k_.max);
+    read_number(defaults, "top_p", top_p_);
 }
 
 void DiffusionParams::offer_means(bool samples) {
@@ -300,9 +314,16 @@ std::string DiffusionParams::raised(const DiffusionSettings &settings) {
 
 void DiffusionParams::add_to(sdk::ParamList &params) const {
     if (scope_ == DiffusionScope::kNone) return;
+    params.add(guidance_);
+    if (scope_ == DiffusionScope::kCodes) {
+        params.add(schedule_, labels(kGuidanceScheduleNames));
+        params.add(temperature_);
+        params.add(top_k_);
+        params.add(top_p_);
+        return;
+    }
     const bool sets = scope_ != DiffusionScope::kLevels;
     const bool timed = scope_ != DiffusionScope::kLevelSets;
-    params.add(guidance_);
     if (sets) params.add(schedule_, labels(kGuidanceScheduleNames));
     params.add(temperature_);
     if (sets) {
@@ -347,6 +368,8 @@ DiffusionSettings DiffusionParams::read(const sdk::Request &request) const {
     s.guidance_low = request[guidance_low_];
     s.guidance_high = request[guidance_high_];
     s.hurry = request[hurry_];
+    s.top_k = request[top_k_];
+    s.top_p = request[top_p_];
     check(s);
     return s;
 }
@@ -373,6 +396,12 @@ void DiffusionParams::check(const DiffusionSettings &s) const {
                                std::to_string(s.levels.high) +
                                ": expected at least 1 step, and levels of -16 to 16, the lower one "
                                "first");
+    }
+    if (s.top_k < 0 || !(s.top_p >= 0.0 && s.top_p <= 1.0)) {
+        throw sdk::Failure(sdk::Status::kInvalidArgument,
+                           "top_k " + std::to_string(s.top_k) + ", top_p " +
+                               std::to_string(s.top_p) +
+                               ", expected no negative number, and 0 to 1");
     }
     if (!std::isfinite(s.guidance) || !(s.temperature >= 0.0) || !(s.eta >= 0.0 && s.eta <= 1.0) ||
         s.last_denoise_steps < 2 || std::isnan(s.guidance_low) || std::isnan(s.guidance_high)) {

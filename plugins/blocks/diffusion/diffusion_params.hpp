@@ -1,5 +1,5 @@
-// The parameters of every generator with a diffusion head: their descriptions, a model's own
-// defaults for them, and what a request says.
+// The parameters of every generator that samples tokens, by a diffusion head or from a codebook:
+// their descriptions, a model's own defaults for them, and what a request says.
 #pragma once
 
 #include "blocks/diffusion/denoise_tables.hpp"
@@ -18,11 +18,12 @@ enum class DiffusionScope {
     kLevels,    // one set of all tokens, whose noise levels are the steps of the run
     kSets,      // sets of tokens, each with its own denoising steps
     kLevelSets, // sets of tokens, each denoised over even log-SNR (level_steps.hpp)
+    kCodes,     // sets of tokens that are chosen from a codebook: nothing is denoised
 };
 
 class DiffusionParams {
   public:
-    // Ids 3 to 15 and 21 to 23: a generator's own parameters have others.
+    // Ids 3 to 15 and 21 to 25: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
@@ -72,6 +73,8 @@ class DiffusionParams {
     CleanRange tokens_;
     sdk::FloatParam level_low_;
     sdk::FloatParam level_high_;
+    sdk::IntParam top_k_;
+    sdk::FloatParam top_p_;
     sdk::FloatParam deadline_;
     sdk::TextParam hurry_;
 };

@@ -31,6 +31,8 @@ sdk::View as_head(const sdk::View &map) {
 
 // Products are made this many columns wide at least.
 constexpr double kLeastColumns = 16.0;
+// Scores of a kQuantize held at once: 16 MB.
+constexpr std::int64_t kMostScores = 1 << 22;
 // An element that is read and written costs as much as so many operations of a product.
 constexpr double kElementFlops = 100.0;
 
@@ -47,6 +49,8 @@ double flops_of(const LayerOp &op, const sdk::View &in, const sdk::View &out) {
         return 2.0 * pixels * in_channels * columns;
     case LayerOp::Kind::kAttention:
         return 4.0 * pixels * pixels * out_channels;
+    case LayerOp::Kind::kQuantize:
+        return pixels * static_cast<double>(op.table.shape(0)) * (2.0 * in_channels + 10.0);
     default:
         return kElementFlops * pixels * out_channels;
     }
@@ -61,10 +65,30 @@ LayerRun::LayerRun(const sdk::Compute &compute, const LayerProgram &program, std
     Shapes shapes(static_cast<std::size_t>(program.maps));
     shapes[program.input] = {height, width, program.input_channels};
     input_ = map_view(program.input, shapes[program.input]);
+    if (program.second >= 0) {
+        shapes[program.second] = {height * program.second_factor, width * program.second_factor,
+                                  program.second_channels};
+        second_ = map_view(program.second, shapes[program.second]);
+    }
     steps_.reserve(program.ops.size());
     if (unit_flops == 0.0) unit_flops = blocks::unit_flops(compute, kUnitFlops);
     for (int op = 0; op < static_cast<int>(program.ops.size()); ++op) plan(op, shapes, unit_flops);
     output_ = map_view(program.output, shapes[program.output]);
+    allocate_scores();
+}
+
+void LayerRun::allocate_scores() {
+    std::int64_t pixels = 0, scores = 0;
+    for (const Unit &unit : units_) {
+        const LayerOp &op = program_.ops[unit.op];
+        if (op.kind != LayerOp::Kind::kQuantize) continue;
+        const std::int64_t here = unit.count * steps_[unit.op].out.shape[2];
+        pixels = std::max(pixels, here);
+        scores = std::max(scores, here * op.table.shape(0));
+    }
+    if (pixels == 0) return;
+    scores_ = compute_.allocate({scores});
+    chosen_ = compute_.allocate({pixels}, TESSERA_DTYPE_I32);
 }
 
 // Each map is as large as the largest of what it holds in turn.
@@ -76,6 +100,10 @@ void LayerRun::allocate_maps(std::int64_t height, std::int64_t width) {
         sizes[map] = std::max(sizes[map], shape.height * shape.width * shape.channels);
     };
     hold(program_.input, {height, width, program_.input_channels});
+    if (program_.second >= 0) {
+        hold(program_.second, {height * program_.second_factor, width * program_.second_factor,
+                               program_.second_channels});
+    }
     for (const LayerOp &op : program_.ops) hold(op.out, result_shape(op, shapes[op.in]));
     for (const std::int64_t size : sizes) maps_.push_back(compute_.allocate({size}));
 }
@@ -106,6 +134,10 @@ void LayerRun::plan(int index, Shapes &shapes, double unit_flops) {
         const auto fitting =
             static_cast<std::int64_t>(unit_flops / flops * static_cast<double>(extent));
         count = std::max<std::int64_t>(1, fitting / grain) * grain;
+    }
+    if (op.kind == LayerOp::Kind::kQuantize) {
+        const std::int64_t fitting = kMostScores / (op.table.shape(0) * out.width);
+        count = std::clamp<std::int64_t>(fitting, 1, count);
     }
     for (std::int64_t first = 0; first < extent; first += count) {
         const std::int64_t here = std::min(count, extent - first);
@@ -163,6 +195,8 @@ void LayerRun::run(int index) const {
         return run_shuffle(op, step, unit);
     case LayerOp::Kind::kAdd:
         return run_add(op, step, unit);
+    case LayerOp::Kind::kQuantize:
+        return run_quantize(op, step, unit);
     }
 }
 
@@ -222,6 +256,20 @@ void LayerRun::run_shuffle(const LayerOp &op, const Step &step, const Unit &unit
         compute_.pixel_unshuffle(rows_of(step.in, unit.first * factor, unit.count * factor),
                                  op.factor, rows_of(step.out, unit.first, unit.count));
     }
+}
+
+// The nearest entry, the first of equals: |x - e|^2 is least where x e - |e|^2 / 2 is greatest.
+void LayerRun::run_quantize(const LayerOp &op, const Step &step, const Unit &unit) const {
+    const sdk::View x = as_pixels(rows_of(step.in, unit.first, unit.count));
+    const sdk::View out = as_pixels(rows_of(step.out, unit.first, unit.count));
+    const std::int64_t pixels = x.shape[0], entries = op.table.shape(0);
+    const sdk::View scores =
+        sdk::reshape(sdk::slice(scores_.view(), 0, 0, pixels * entries), {pixels, entries});
+    const sdk::View chosen = sdk::slice(chosen_.view(), 0, 0, pixels);
+    compute_.linear(x, op.layer.weight, {.bias = op.layer.bias.optional()}, scores);
+    compute_.argmax(scores, chosen);
+    compute_.gather_rows(sdk::reshape(op.table, {1, entries, x.shape[1]}), chosen,
+                         sdk::reshape(out, {1, pixels, x.shape[1]}));
 }
 
 // out = in, plus residual on the leading channels.

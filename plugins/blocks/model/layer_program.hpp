@@ -14,7 +14,16 @@ namespace tessera::blocks {
 
 // One operation. `in`, `out`, `residual`, `key` and `value` are numbers of maps; -1 is none.
 struct LayerOp {
-    enum class Kind { kConv, kLinear, kGroupNorm, kAttention, kShuffle, kUnshuffle, kAdd };
+    enum class Kind {
+        kConv,
+        kLinear,
+        kGroupNorm,
+        kAttention,
+        kShuffle,
+        kUnshuffle,
+        kAdd,
+        kQuantize, // each pixel becomes the nearest entry of `table`
+    };
 
     Kind kind = Kind::kConv;
     int in = -1;
@@ -31,9 +40,10 @@ struct LayerOp {
     bool silu_input = false;
     bool silu_output = false;
     std::uint32_t groups = 1; // kGroupNorm
-    Linear layer;
+    Linear layer;             // kQuantize: scores that are highest where the entry is nearest
     Norm norm;
-    std::string name; // of the layer that is complete after this operation; for tests
+    sdk::Tensor table; // kQuantize: (entries, channels)
+    std::string name;  // of the layer that is complete after this operation; for tests
 };
 
 struct LayerProgram {
@@ -42,6 +52,10 @@ struct LayerProgram {
     int input = 0;
     int output = 0;
     std::int64_t input_channels = 0;
+    // A further input, so many times as high and wide as the first; no map: none.
+    int second = -1;
+    std::int64_t second_channels = 0;
+    std::int64_t second_factor = 1;
     bool exact = false; // convolutions sum plainly
 };
 
@@ -58,7 +72,8 @@ class LayerRun {
     LayerRun(const sdk::Compute &compute, const LayerProgram &program, std::int64_t height,
              std::int64_t width, double unit_flops = 0.0, bool wrap = false);
 
-    [[nodiscard]] const sdk::View &input() const { return input_; }   // (1, h, w, channels)
+    [[nodiscard]] const sdk::View &input() const { return input_; } // (1, h, w, channels)
+    [[nodiscard]] const sdk::View &second() const { return second_; }
     [[nodiscard]] const sdk::View &output() const { return output_; } // after the last unit
 
     [[nodiscard]] int size() const { return static_cast<int>(units_.size()); }
@@ -92,6 +107,7 @@ class LayerRun {
     using Shapes = std::vector<MapShape>; // of each map, as far as the program has run
 
     void allocate_maps(std::int64_t height, std::int64_t width);
+    void allocate_scores();
     void plan(int op, Shapes &shapes, double unit_flops);
     [[nodiscard]] MapShape result_shape(const LayerOp &op, const MapShape &in) const;
     [[nodiscard]] sdk::View map_view(int map, const MapShape &shape) const;
@@ -101,14 +117,18 @@ class LayerRun {
     void run_attention(const Step &step, const Unit &unit) const;
     void run_shuffle(const LayerOp &op, const Step &step, const Unit &unit) const;
     void run_add(const LayerOp &op, const Step &step, const Unit &unit) const;
+    void run_quantize(const LayerOp &op, const Step &step, const Unit &unit) const;
 
     sdk::Compute compute_;
     const LayerProgram &program_;
     bool wrap_;
     std::vector<sdk::Tensor> maps_; // flat
+    sdk::Tensor scores_;            // flat, of a unit of kQuantize: (pixels, entries)
+    sdk::Tensor chosen_;            // (pixels) I32
     std::vector<Step> steps_;       // of each operation
     std::vector<Unit> units_;
     sdk::View input_{};
+    sdk::View second_{};
     sdk::View output_{};
 };
 

@@ -83,6 +83,7 @@ RunPlan::RunPlan(const RunSettings &settings, int unknown)
 }
 
 void RunPlan::hurry(int k, int level) {
+    level = std::min(level, settings_.most_hurry);
     if (level <= level_ || k >= size()) return;
     const int rest = size() - k;
     const int count = fewer_steps(rest, level_, level);

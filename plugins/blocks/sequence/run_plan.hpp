@@ -29,6 +29,8 @@ inline constexpr std::pair<Annealing, const char *> kAnnealingNames[] = {
 // Levels of hurry. 1 to 3 halve the denoising steps once more each (though not below
 // kFewestHurried); 4 and 5 also halve the remaining autoregressive steps; 6 makes them one.
 inline constexpr int kHurryLevels = 6;
+inline constexpr int kHurryDenoising =
+    3; // the last level that leaves the autoregressive steps alone
 inline constexpr int kFewestHurried = 4;
 
 // What a deadline did to a run, all of it, as a text: which level held from which step on, counted
@@ -50,6 +52,7 @@ struct RunSettings {
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100;
     std::string hurry; // as parse_hurry reads it
+    int most_hurry = kHurryLevels; // higher levels count as this one
 };
 
 struct RunStep {

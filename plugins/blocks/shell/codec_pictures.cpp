@@ -8,10 +8,12 @@
 namespace tessera::blocks {
 
 CodecPictures::CodecPictures(const sdk::Compute &compute, const LatentCodec &codec,
-                             const TokenGrid &grid, std::optional<Completion> completion, bool wrap)
+                             const TokenGrid &grid, std::optional<Completion> completion, bool wrap,
+                             std::uint64_t seed, std::uint32_t first_image)
     : compute_(compute), grid_(grid), channels_(codec.image_channels()),
       completion_(std::move(completion)),
-      decoder_(compute, codec.decoder(), grid.latent_height(), grid.latent_width(), 0.0, wrap) {
+      decoder_(compute, codec, grid.latent_height(), grid.latent_width(), wrap, seed),
+      first_image_(first_image) {
     latents_ =
         compute_.allocate({1, grid.latent_height(), grid.latent_width(), grid.latent_channels});
     if (!completion_) return;
@@ -59,7 +61,8 @@ void CodecPictures::scale_encoded() {
 }
 
 // Latents, and without the scale into the decoder.
-void CodecPictures::start(const sdk::View &tokens, int) {
+void CodecPictures::start(const sdk::View &tokens, int image) {
+    decoder_.start(first_image_ + static_cast<std::uint32_t>(image));
     join_patches(compute_, grid_, tokens, latents_);
     compute_.scale_offset(latents_, static_cast<float>(1.0 / grid_.latent_scale), 0.0f,
                           decoder_.input());

@@ -2,7 +2,7 @@
 // pixels given back as they came.
 #pragma once
 
-#include "blocks/codec/latent_codec.hpp"
+#include "blocks/codec/codec_decoder.hpp"
 #include "blocks/shell/completion.hpp"
 #include "blocks/shell/run.hpp"
 
@@ -13,9 +13,11 @@ namespace tessera::blocks {
 
 class CodecPictures final : public Pictures {
   public:
-    // `wrap`: decoded as a period of a picture that repeats. The codec outlives this.
+    // `wrap`: decoded as a period of a picture that repeats. `seed` and `first_image` are those of
+    // the run, for a decoder that draws noise. The codec outlives this.
     CodecPictures(const sdk::Compute &compute, const LatentCodec &codec, const TokenGrid &grid,
-                  std::optional<Completion> completion, bool wrap);
+                  std::optional<Completion> completion, bool wrap, std::uint64_t seed = 0,
+                  std::uint32_t first_image = 0);
 
     [[nodiscard]] int encode_units() const override { return encoder_ ? encoder_->size() : 0; }
     [[nodiscard]] double encode_flops(int unit) const override { return encoder_->flops(unit); }
@@ -40,7 +42,8 @@ class CodecPictures final : public Pictures {
     TokenGrid grid_;
     std::int64_t channels_; // of pixels
     std::optional<Completion> completion_;
-    LayerRun decoder_;
+    CodecDecoder decoder_;
+    std::uint32_t first_image_;
     std::unique_ptr<LayerRun> encoder_; // only for given pixels without latents
     sdk::Tensor latents_;               // (1, h, w, C), times latent_scale
     sdk::Tensor token_map_;             // (1, S, d), given tokens

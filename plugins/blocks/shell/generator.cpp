@@ -119,6 +119,7 @@ void ModelGenerator::open_model() {
                  "); give the generator.safetensors that goes with it");
     }
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
+    if (info_.codes) diffusion_ = DiffusionParams(DiffusionScope::kCodes);
     read_classes();
     const Config defaults = Config::parse(weights_->metadata("defaults").value_or("{}"),
                                           weights_->path() + ": defaults");
@@ -191,10 +192,10 @@ void ModelGenerator::describe_params() {
     params_.add(class_, labels);
     params_.add(mix_class_, labels);
     params_.add(mix_);
-    params_.add(steps_);
-    if (abilities_.seamless) params_.add(seamless_);
+    if (!info_.one_by_one) params_.add(steps_);
+    if (abilities_.seamless && info_.seamless) params_.add(seamless_);
     if (info_.samples) diffusion_.add_to(params_);
-    if (abilities_.watches) params_.add(watch_);
+    if (abilities_.watches && !info_.codes) params_.add(watch_);
     if (abilities_.sides) {
         params_.add(width_);
         params_.add(height_);
@@ -252,7 +253,7 @@ void ModelGenerator::describe_features() {
                              "A vector for each of its tokens.",
                              {grid.rows, grid.columns, 0, 0}});
     }
-    if (!abilities_.watches) return;
+    if (!abilities_.watches || info_.codes) return;
     features_.push_back({sizeof(tessera_feature),
                          2,
                          TESSERA_FEATURE_CHAIN,
@@ -299,8 +300,9 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
     const sdk::Weights file(host_, *name, &*weights_);
     WeightLoader loader(file, activation.compute,
                         progress(sink, static_cast<int>(weights_->count())));
-    codec_ = std::make_unique<LatentCodec>(
-        loader.run([&](WeightLoader &l) { return LatentCodec::load(l, file, activation.exact); }));
+    codec_ = std::make_unique<LatentCodec>(loader.run([&](WeightLoader &l) {
+        return LatentCodec::load(l, file, activation.exact, info_.codes);
+    }));
     const TokenGrid &grid = info_.grid;
     if (codec_->latent_channels() != grid.latent_channels ||
         codec_->stride() != grid.latent_stride) {
@@ -324,7 +326,7 @@ std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, co
                                 "nothing says how to turn them into pixels");
     }
     return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
-                                           spec.seamless);
+                                           spec.seamless, spec.seed, spec.first_image);
 }
 
 std::unique_ptr<Run> ModelGenerator::make_encoding(const sdk::Request &, RunSpec, int) {

@@ -39,10 +39,13 @@ namespace tessera::blocks {
 struct ModelInfo {
     TokenGrid grid; // with sides (below): rows and columns are those of the initial values
     std::int64_t classes = 0;
-    std::string denoise_steps = "100"; // as respace reads it
+    std::string denoise_steps = "100";  // as respace reads it
     std::optional<PixelScale> pixels{}; // tokens are patches of these; none: of a codec's latents
     bool samples = true;                // by diffusion; false: it has no use for its parameters
-    int feature_layers = 0; // that a picture's representation can be taken after; 0: it has none
+    int feature_layers = 0;  // that a picture's representation can be taken after; 0: it has none
+    bool codes = false;      // tokens are entries of the codec's codebook
+    bool one_by_one = false; // as SetModel says: the number of steps is no choice
+    bool seamless = true;    // its runs can close a seam
 };
 
 // Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.
@@ -54,8 +57,8 @@ struct Sides {
 // What a kind of generator offers; known without a model.
 struct Abilities {
     DiffusionScope diffusion = DiffusionScope::kSets;
-    bool seamless = true; // its runs read RunSpec::seamless
-    bool watches = true;  // its runs read RunSpec::watched
+    bool seamless = true;            // its runs read RunSpec::seamless
+    bool watches = true;             // its runs read RunSpec::watched
     std::optional<Sides> sides = {}; // without: the model has one size
 };
 

@@ -92,6 +92,8 @@ class SetModel {
     // How strongly a set is guided whose first token is `token` and which leaves so many unknown.
     [[nodiscard]] virtual double guidance(const RunSpec &spec, std::int32_t token,
                                           int unknown_after) const;
+    // Sets of one token an image only: runs have as many steps as there are unknown tokens.
+    [[nodiscard]] virtual bool one_by_one() const { return false; }
     // The order of an image's tokens, last generated first and known ones at the end; random unless
     // a model has one.
     [[nodiscard]] virtual std::vector<std::int32_t> order(const RunSpec &spec, int image) const;

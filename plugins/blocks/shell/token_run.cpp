@@ -9,12 +9,7 @@
 namespace tessera::blocks {
 namespace {
 
-RunSpec with_grid(RunSpec spec, const SetModel &model) {
-    if (spec.grid.tokens() == 0) spec.grid = model.grid();
-    return spec;
-}
-
-RunPlan make_plan(const RunSpec &spec) {
+RunPlan make_plan(const RunSpec &spec, bool one_by_one) {
     const DiffusionSettings &d = spec.diffusion;
     const auto given =
         std::count_if(spec.known.begin(), spec.known.end(), [](auto k) { return k != 0; });
@@ -25,7 +20,15 @@ RunPlan make_plan(const RunSpec &spec) {
     settings.annealing = d.annealing;
     settings.last_denoise_steps = d.last_denoise_steps;
     settings.hurry = d.hurry;
+    if (one_by_one) settings.most_hurry = kHurryDenoising;
     return {settings, static_cast<int>(spec.grid.tokens() - given)};
+}
+
+// With the grid and the steps that the model gives where the request does not.
+RunSpec complete(RunSpec spec, const SetModel &model) {
+    if (spec.grid.tokens() == 0) spec.grid = model.grid();
+    if (model.one_by_one()) spec.steps = static_cast<int>(spec.grid.tokens());
+    return spec;
 }
 
 // Numbers of denoising steps that the run may come to use.
@@ -60,8 +63,8 @@ double SetModel::guidance(const RunSpec &spec, std::int32_t, int unknown_after) 
 }
 
 TokenRun::TokenRun(const sdk::Compute &compute, const SetModel &model, RunSpec spec)
-    : compute_(compute), model_(model), spec_(with_grid(std::move(spec), model)),
-      plan_(make_plan(spec_)), trial_(plan_), given_(compute, spec_) {
+    : compute_(compute), model_(model), spec_(complete(std::move(spec), model)),
+      plan_(make_plan(spec_, model.one_by_one())), trial_(plan_), given_(compute, spec_) {
     draw_orders();
     cells_.assign(static_cast<std::size_t>(images() * grid().tokens()), TESSERA_CELL_UNKNOWN);
     for (std::size_t i = 0; i < cells_.size() && !spec_.known.empty(); ++i) {
@@ -99,6 +102,7 @@ void TokenRun::plan_rounds() {
 
 // A deadline may make one step of all that is left.
 std::int64_t TokenRun::widest_set() const {
+    if (model_.one_by_one()) return 1;
     const int unknown = plan_.size() == 0 ? 0 : plan_[0].tokens.unknown_before;
     std::int64_t widest = spec_.deadline != nullptr ? std::max(unknown, 1) : 1;
     for (int k = 0; k < step_count(); ++k) {

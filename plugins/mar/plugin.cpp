@@ -1,4 +1,5 @@
-// The MAR generator as a plugin; all but the model is blocks/shell.
+// The MAR generators as a plugin; all but the models is blocks/shell.
+#include "mar/causal.hpp"
 #include "mar/model.hpp"
 
 #include "blocks/shell/generator.hpp"
@@ -6,6 +7,7 @@
 
 #include <memory>
 #include <utility>
+#include <variant>
 
 namespace tessera::mar {
 namespace {
@@ -23,20 +25,41 @@ class Mar final : public blocks::ModelGenerator {
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {
-        config_ = MarConfig::read(config);
-        return {config_.grid(), config_.classes, config_.denoise_steps};
+        if (config.has("variant")) {
+            config_ = CausalConfig::read(config);
+        } else {
+            config_ = MarConfig::read(config);
+        }
+        const TokenConfig &shared =
+            std::visit([](const TokenConfig &c) -> const TokenConfig & { return c; }, config_);
+        const auto *causal = std::get_if<CausalConfig>(&config_);
+        return {.grid = shared.grid(),
+                .classes = shared.classes,
+                .denoise_steps = shared.denoise_steps,
+                .codes = shared.codes != 0,
+                .one_by_one = causal != nullptr,
+                .seamless = causal == nullptr || causal->random_order};
     }
     void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
-        model_ = std::make_unique<MarModel>(loader.run(
-            [&](blocks::WeightLoader &l) { return MarModel::load(config_, l, precision); }));
+        const auto *causal = std::get_if<CausalConfig>(&config_);
+        if (causal == nullptr)
+            return load_as<MarModel>(loader, std::get<MarConfig>(config_), precision);
+        load_as<CausalModel>(loader, *causal, precision);
+        host().info("a cache of keys and values of " + std::to_string(causal->cache_bytes()) +
+                    " bytes an image, twice that with guidance");
+    }
+    template <class Model, class Config>
+    void load_as(blocks::WeightLoader &loader, const Config &config, tessera_dtype precision) {
+        model_ = std::make_unique<Model>(
+            loader.run([&](blocks::WeightLoader &l) { return Model::load(config, l, precision); }));
     }
     void unload() override { model_.reset(); }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &, blocks::RunSpec spec) override {
         return std::make_unique<blocks::TokenRun>(compute(), *model_, std::move(spec));
     }
 
-    MarConfig config_;
-    std::unique_ptr<MarModel> model_;
+    std::variant<MarConfig, CausalConfig> config_;
+    std::unique_ptr<TokenModel> model_;
 };
 
 } // namespace

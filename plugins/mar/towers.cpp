@@ -2,10 +2,8 @@
 #include "mar/towers.hpp"
 
 #include "blocks/model/unit_size.hpp"
-#include "blocks/shell/diffusion_sampler.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace tessera::mar {
 namespace {
@@ -29,12 +27,6 @@ sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
 std::unique_ptr<blocks::SetNetwork>
 MarModel::network(const sdk::Compute &compute, const blocks::RunSpec &, std::int64_t batch) const {
     return std::make_unique<Towers>(compute, *this, batch);
-}
-
-std::unique_ptr<blocks::TokenSampler> MarModel::sampler(const sdk::Compute &compute,
-                                                        blocks::SamplerSpec spec) const {
-    const blocks::Linear *guesses = config.local_kernel != 0 ? &guess : nullptr;
-    return std::make_unique<blocks::DiffusionSampler>(compute, head, guesses, std::move(spec));
 }
 
 Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch)
@@ -73,21 +65,8 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
 }
 
 void Towers::set_class(std::int64_t entry, std::int64_t label, const blocks::ClassMix &mix) {
-    const auto embedding = [this](std::int64_t index) {
-        return index >= 0 ? sdk::at(model_.class_table.view(), index)
-                          : sdk::at(model_.no_class.view(), 0);
-    };
-    sdk::View vector = embedding(label);
-    if (mix.weight != 0.0f) {
-        const std::int64_t width = model_.config.encoder.width;
-        const sdk::View first = rows_of(normed_, 1, width);
-        const sdk::View second = rows_of(heads_, 1, width);
-        compute_.scale_offset(sdk::reshape(vector, {1, width}), 1.0f - mix.weight, 0.0f, first);
-        compute_.scale_offset(sdk::reshape(embedding(mix.label), {1, width}), mix.weight, 0.0f,
-                              second);
-        compute_.add(first, second, first);
-        vector = sdk::at(first, 0);
-    }
+    const sdk::View scratch = rows_of(normed_, 2, model_.config.encoder.width);
+    const sdk::View vector = model_.class_vector(compute_, label, mix, scratch);
     const sdk::View rows = sdk::slice(sdk::at(embedded_.view(), entry), 0, 0, buffer_);
     compute_.add(sdk::slice(model_.encoder_positions.view(), 0, 0, buffer_), vector, rows);
     model_.token_norm.apply(compute_, rows, rows);

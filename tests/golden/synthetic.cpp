@@ -137,57 +137,101 @@ std::string SyntheticMar::config_json() const {
     // Contexts and guesses hand on how large tokens are: noise estimates of a made-up head would
     // let them grow without bound.
     const char *prediction = local_kernel != 0 ? "v" : "epsilon";
-    return nlohmann::json{{"img_size", img_size},
+    nlohmann::json config{{"img_size", img_size},
                           {"vae_stride", vae_stride},
                           {"patch_size", patch_size},
                           {"vae_embed_dim", vae_embed_dim},
-                          {"encoder_embed_dim", encoder_embed_dim},
-                          {"encoder_depth", encoder_depth},
-                          {"encoder_num_heads", encoder_num_heads},
-                          {"decoder_embed_dim", decoder_embed_dim},
-                          {"decoder_depth", decoder_depth},
-                          {"decoder_num_heads", decoder_num_heads},
                           {"mlp_ratio", 4},
                           {"class_num", class_num},
-                          {"buffer_size", buffer_size},
-                          {"diffloss_d", diffloss_d},
-                          {"diffloss_w", diffloss_w},
                           {"num_sampling_steps", num_sampling_steps},
-                          {"local_kernel", local_kernel},
                           {"prediction", prediction},
                           {"norm_eps", 1e-6},
-                          {"latent_scale", 0.5}}
-        .dump();
+                          {"latent_scale", 0.5}};
+    const nlohmann::json towers{{"encoder_embed_dim", encoder_embed_dim},
+                                {"encoder_depth", encoder_depth},
+                                {"encoder_num_heads", encoder_num_heads},
+                                {"decoder_embed_dim", decoder_embed_dim},
+                                {"decoder_depth", decoder_depth},
+                                {"decoder_num_heads", decoder_num_heads},
+                                {"buffer_size", buffer_size},
+                                {"local_kernel", local_kernel}};
+    const nlohmann::json causal{{"variant", variant},
+                                {"prefix", prefix},
+                                {"width", encoder_embed_dim},
+                                {"depth", encoder_depth + decoder_depth},
+                                {"heads", encoder_num_heads}};
+    config.update(variant.empty() ? towers : causal);
+    if (codebook != 0) {
+        config["codebook"] = codebook;
+    } else {
+        config["diffloss_d"] = diffloss_d;
+        config["diffloss_w"] = diffloss_w;
+    }
+    return config.dump();
 }
+
+namespace {
+
+void add_towers(Lister &list, const SyntheticMar &mar) {
+    const std::int64_t encoder = mar.encoder_embed_dim, decoder = mar.decoder_embed_dim;
+    const std::int64_t rows = mar.buffer_size + mar.tokens_per_image();
+    list.add("mask_token", {1, 1, decoder}, 0.0f, 0.2f);
+    list.add("encoder_pos_embed_learned", {1, rows, encoder}, 0.0f, 0.2f);
+    list.add("decoder_pos_embed_learned", {1, rows, decoder}, 0.0f, 0.2f);
+    for (int i = 0; i < mar.encoder_depth; ++i) list.block(indexed("encoder_blocks", i), encoder);
+    list.norm("encoder_norm", encoder);
+    list.linear("decoder_embed", decoder, encoder);
+    for (int i = 0; i < mar.decoder_depth; ++i) list.block(indexed("decoder_blocks", i), decoder);
+    list.norm("decoder_norm", decoder);
+    if (mar.local_kernel == 0) return;
+    const std::int64_t token =
+        static_cast<std::int64_t>(mar.vae_embed_dim) * mar.patch_size * mar.patch_size;
+    list.conv("local_mix", decoder, token, mar.local_kernel);
+    list.linear("guess", token, decoder, 0.3f);
+}
+
+void add_causal(Lister &list, const SyntheticMar &mar) {
+    const std::int64_t width = mar.encoder_embed_dim, tokens = mar.tokens_per_image();
+    if (mar.variant == "random") {
+        list.add("source_pos_embed_learned", {1, tokens, width}, 0.0f, 0.2f);
+        list.add("target_pos_embed_learned", {1, tokens, width}, 0.0f, 0.2f);
+    } else {
+        list.add("pos_embed_learned", {1, mar.prefix + tokens - 1, width}, 0.0f, 0.2f);
+    }
+    for (int i = 0; i < mar.encoder_depth + mar.decoder_depth; ++i) {
+        list.block(indexed("blocks", i), width);
+    }
+    list.norm("norm", width);
+}
+
+} // namespace
 
 std::vector<SyntheticTensor> SyntheticMar::tensors() const {
     const std::int64_t encoder = encoder_embed_dim, decoder = decoder_embed_dim;
     const std::int64_t side = img_size / vae_stride / patch_size;
     const std::int64_t token = static_cast<std::int64_t>(vae_embed_dim) * patch_size * patch_size;
-    const std::int64_t rows = buffer_size + side * side;
     const std::int64_t width = diffloss_w;
+    const std::int64_t conditions = variant.empty() ? decoder : encoder;
     Lister list;
     list.add("class_emb.weight", {class_num, encoder}, 0.0f, 0.2f);
     list.add("fake_latent", {1, encoder}, 0.0f, 0.2f);
-    list.add("mask_token", {1, 1, decoder}, 0.0f, 0.2f);
-    list.add("encoder_pos_embed_learned", {1, rows, encoder}, 0.0f, 0.2f);
-    list.add("decoder_pos_embed_learned", {1, rows, decoder}, 0.0f, 0.2f);
-    list.add("diffusion_pos_embed_learned", {1, side * side, decoder}, 0.0f, 0.2f);
+    list.add("diffusion_pos_embed_learned", {1, side * side, conditions}, 0.0f, 0.2f);
     list.linear("z_proj", encoder, token);
     list.norm("z_proj_ln", encoder);
-    for (int i = 0; i < encoder_depth; ++i) list.block(indexed("encoder_blocks", i), encoder);
-    list.norm("encoder_norm", encoder);
-    list.linear("decoder_embed", decoder, encoder);
-    for (int i = 0; i < decoder_depth; ++i) list.block(indexed("decoder_blocks", i), decoder);
-    list.norm("decoder_norm", decoder);
-    if (local_kernel != 0) {
-        list.conv("local_mix", decoder, token, local_kernel);
-        list.linear("guess", token, decoder, 0.3f);
+    if (variant.empty()) {
+        add_towers(list, *this);
+    } else {
+        add_causal(list, *this);
+    }
+    if (codebook != 0) {
+        list.linear("codebook_logits", codebook, conditions, 3.0f);
+        list.add("codebook", {codebook, token}, 0.0f, 1.0f);
+        return list.tensors;
     }
     const std::string net = "diffloss.net";
     list.linear(net + ".time_embed.mlp.0", width, 256);
     list.linear(net + ".time_embed.mlp.2", width, width);
-    list.linear(net + ".cond_embed", width, decoder);
+    list.linear(net + ".cond_embed", width, conditions);
     list.linear(net + ".input_proj", width, token);
     for (int i = 0; i < diffloss_d; ++i) {
         const std::string block = indexed(net + ".res_blocks", i);
@@ -264,24 +308,30 @@ SyntheticFile synthetic_texture_codec(int latent_channels, int stride) {
 }
 
 SyntheticFile synthetic_kl_codec(int channels, const std::vector<int> &multipliers, int res_blocks,
-                                 int latent_channels, int resolution, int attention_resolution) {
+                                 int latent_channels, int resolution, int attention_resolution,
+                                 int codes) {
     SyntheticFile file;
-    file.metadata["kind"] = "klvae_weights";
-    file.metadata["config"] = nlohmann::json{
-        {"ch", channels},
-        {"ch_mult", multipliers},
-        {"num_res_blocks", res_blocks},
-        {"resolution", resolution},
-        {"encoder_attn_resolutions", std::vector<int>{attention_resolution}},
-        {"decoder_attn_resolutions", std::vector<int>{}},
-        {"z_channels", latent_channels},
-        {"embed_dim", latent_channels},
-        {"in_channels", 3},
-        {"out_ch", 3},
-        {"double_z", true},
-        {"norm_groups", 32},
-        {"norm_eps", 1e-6}}.dump();
+    const int parts = codes != 0 ? 1 : 2; // a variance next to the mean
+    nlohmann::json config{{"ch", channels},
+                          {"ch_mult", multipliers},
+                          {"num_res_blocks", res_blocks},
+                          {"resolution", resolution},
+                          {"encoder_attn_resolutions", std::vector<int>{attention_resolution}},
+                          {"decoder_attn_resolutions", std::vector<int>{}},
+                          {"z_channels", latent_channels},
+                          {"embed_dim", latent_channels},
+                          {"in_channels", 3},
+                          {"out_ch", 3},
+                          {"double_z", codes == 0},
+                          {"norm_groups", 32},
+                          {"norm_eps", 1e-6}};
+    file.metadata["kind"] = codes != 0 ? "vqvae_weights" : "klvae_weights";
     Lister list;
+    if (codes != 0) {
+        config["n_embed"] = codes;
+        list.add("quantize.embedding.weight", {codes, latent_channels}, 0.0f, 1.0f);
+    }
+    file.metadata["config"] = config.dump();
     const std::size_t last = multipliers.size() - 1;
     const std::int64_t deepest = static_cast<std::int64_t>(channels) * multipliers[last];
     list.conv("encoder.conv_in", channels, 3, 3);
@@ -315,9 +365,9 @@ SyntheticFile synthetic_kl_codec(int channels, const std::vector<int> &multiplie
     }
     list.norm("encoder.norm_out", deepest);
     list.norm("decoder.norm_out", channels * multipliers[0]);
-    list.conv("encoder.conv_out", 2 * latent_channels, deepest, 3);
+    list.conv("encoder.conv_out", parts * latent_channels, deepest, 3);
     list.conv("decoder.conv_out", 3, channels * multipliers[0], 3);
-    list.conv("quant_conv", 2 * latent_channels, 2 * latent_channels, 1);
+    list.conv("quant_conv", parts * latent_channels, parts * latent_channels, 1);
     list.conv("post_quant_conv", latent_channels, latent_channels, 1);
     file.tensors = std::move(list.tensors);
     return file;

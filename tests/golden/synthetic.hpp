@@ -35,6 +35,10 @@ struct SyntheticMar {
     int class_num = 5, buffer_size = 4, diffloss_d = 2, diffloss_w = 40;
     std::string num_sampling_steps = "10";
     int local_kernel = 0;
+    // Causal, "raster" or "random": the encoder's width and heads, and the depth of both.
+    std::string variant = {};
+    int prefix = 1;
+    int codebook = 0; // codes in the place of the head
 
     [[nodiscard]] int tokens_per_image() const;
     [[nodiscard]] std::string config_json() const;
@@ -46,9 +50,10 @@ struct SyntheticMar {
 
 // The light texture tokenizer with the given latent channels and stride (a power of two from 4).
 [[nodiscard]] SyntheticFile synthetic_texture_codec(int latent_channels, int stride);
-// The KL autoencoder: KL-16 is (128, {1, 1, 2, 2, 4}, 2, 16, 256, 16).
+// The KL autoencoder: KL-16 is (128, {1, 1, 2, 2, 4}, 2, 16, 256, 16). With `codes` it is the VQ
+// one.
 [[nodiscard]] SyntheticFile synthetic_kl_codec(int channels, const std::vector<int> &multipliers,
                                                int res_blocks, int latent_channels, int resolution,
-                                               int attention_resolution);
+                                               int attention_resolution, int codes = 0);
 
 } // namespace tessera::golden

@@ -2,6 +2,7 @@
 #include "tests/golden/synthetic.hpp"
 #include "tests/invariants/subject.hpp"
 
+#include <filesystem>
 #include <stdexcept>
 
 namespace tessera::invariants {
@@ -11,37 +12,72 @@ void write(const std::string &path, const golden::SyntheticFile &file) {
     if (!golden::write_synthetic(path, file)) throw std::runtime_error("cannot write " + path);
 }
 
-// With a tokenizer next to it.
+// With a tokenizer next to it: one with a codebook where tokens are codes.
 std::string write_mar(const std::string &folder, const golden::SyntheticMar &shape) {
     golden::SyntheticFile file;
     file.tensors = shape.tensors();
     file.metadata = {{"config", shape.config_json()}, {"tokenizer", "codec.safetensors"}};
+    const int codes = shape.codebook;
     write(folder + "codec.safetensors",
-          golden::synthetic_texture_codec(shape.vae_embed_dim, shape.vae_stride));
+          codes == 0 ? golden::synthetic_texture_codec(shape.vae_embed_dim, shape.vae_stride)
+                     : golden::synthetic_kl_codec(32, {1, 1, 1, 1}, 1, shape.vae_embed_dim,
+                                                  shape.img_size, 8, codes));
     write(folder + "model.safetensors", file);
     return folder + "model.safetensors";
 }
 
-const std::map<std::string, double> kValues = {
-    {"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"denoise_steps", 4}};
+using Values = std::map<std::string, double>;
+const Values kMasked = {{"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"denoise_steps", 4}};
+const Values kCausal = {{"class", 1}, {"guidance", 2.0}, {"denoise_steps", 4}};
+const Values kMaskedCodes = {{"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"top_k", 20}};
+const Values kCausalCodes = {{"class", 1}, {"guidance", 2.0}, {"top_p", 0.9}};
 
-const Subject kMasked({.plugin = "mar",
-                       .name = "mar",
-                       .write_model =
-                           [](const std::string &folder) {
-                               return write_mar(folder, golden::SyntheticMar{});
-                           },
-                       .values = kValues});
+Subject subject(const char *name, const golden::SyntheticMar &shape, const Values &values) {
+    return Subject({.plugin = "mar",
+                    .name = name,
+                    .write_model = [shape](const std::string &f) { return write_mar(f, shape); },
+                    .values = values});
+}
 
-const Subject kLocal({.plugin = "mar",
-                      .name = "mar_local",
-                      .write_model =
-                          [](const std::string &folder) {
-                              golden::SyntheticMar shape;
-                              shape.local_kernel = 3;
-                              return write_mar(folder, shape);
-                          },
-                      .values = kValues});
+golden::SyntheticMar shape_of(const char *variant, int codebook, int local_kernel = 0) {
+    golden::SyntheticMar shape;
+    shape.variant = variant;
+    shape.codebook = codebook;
+    shape.local_kernel = local_kernel;
+    return shape;
+}
+
+// Table 1 of arXiv 2406.11838, and the variant for textures.
+const Subject kSubjects[] = {
+    subject("mar", shape_of("", 0), kMasked),
+    subject("mar_local", shape_of("", 0, 3), kMasked),
+    subject("mar_codes", shape_of("", 40), kMaskedCodes),
+    subject("mar_raster", shape_of("raster", 0), kCausal),
+    subject("mar_random", shape_of("random", 0), kCausal),
+    subject("mar_raster_codes", shape_of("raster", 40), kCausalCodes),
+    subject("mar_random_codes", shape_of("random", 40), kCausalCodes),
+};
+
+// A tokenizer whose decoder draws noise: that of tests/golden.
+const Subject kNoisyDecoder(
+    {.plugin = "mar",
+     .name = "mar_noisy_decoder",
+     .write_model =
+         [](const std::string &folder) {
+             golden::SyntheticMar shape;
+             shape.vae_embed_dim = 3;
+             shape.vae_stride = 2;
+             shape.img_size = 8;
+             golden::SyntheticFile file;
+             file.tensors = shape.tensors();
+             file.metadata = {{"config", shape.config_json()}, {"tokenizer", "codec.safetensors"}};
+             write(folder + "model.safetensors", file);
+             std::filesystem::copy_file(TESSERA_SOURCE_DIR "/tests/golden/data/consistency/"
+                                                           "weights.safetensors",
+                                        folder + "codec.safetensors");
+             return folder + "model.safetensors";
+         },
+     .values = kMasked});
 
 } // namespace
 } // namespace tessera::invariants

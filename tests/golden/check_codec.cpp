@@ -68,7 +68,7 @@ blocks::LatentCodec load_codec(const CaseContext &context, const sdk::Weights &w
     });
 }
 
-// Through a decoder that takes noise off a picture, with the recorded noise (steps, batch, H, W,
+// Through a decoder that takes noise off a picture, with the recorded noise (steps x batch, H, W,
 // c).
 std::vector<float> run_noisy(const CaseContext &context, const blocks::LatentCodec &codec,
                              const CaseFile &file, const Values<float> &z) {
@@ -76,7 +76,7 @@ std::vector<float> run_noisy(const CaseContext &context, const blocks::LatentCod
     blocks::CodecDecoder decoder(context.compute, codec, z.rows(1), z.rows(2), false);
     const sdk::View &shape = decoder.output();
     const auto steps = static_cast<std::int64_t>(codec.noisy_steps().size());
-    if (noise.shape != std::vector<std::int64_t>{steps, z.rows(0), shape.shape[1], shape.shape[2],
+    if (noise.shape != std::vector<std::int64_t>{steps * z.rows(0), shape.shape[1], shape.shape[2],
                                                  shape.shape[3]}) {
         throw sdk::Failure(sdk::Status::kInvalidArgument,
                            file.path() + ": 'noise' is not of the " + std::to_string(steps) +
@@ -89,7 +89,7 @@ std::vector<float> run_noisy(const CaseContext &context, const blocks::LatentCod
             sdk::host_view(one.data.data(), {1, z.rows(1), z.rows(2), z.rows(3)}), decoder.input());
         std::vector<sdk::Tensor> draws;
         for (std::int64_t step = 0; step < steps; ++step) {
-            draws.push_back(to_device(context.compute, noise.at(step).at(entry)));
+            draws.push_back(to_device(context.compute, noise.at(step * z.rows(0) + entry)));
         }
         decoder.start(0, [&](int step) { return draws[static_cast<std::size_t>(step)].view(); });
         for (int i = 0; i < decoder.size(); ++i) decoder.run(i);

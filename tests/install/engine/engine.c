@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
     void *shown, *pixels = malloc(BYTES);
     VK(vkMapMemory(device, buffer_memory, 0, BYTES, 0, &shown));
     VkCommandPool pool; VkCommandBuffer commands;
-    VK(vkCreateCommandPool(device, &(VkCommandPoolCreateInfo){VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO}, NULL, &pool));
+    VK(vkCreateCommandPool(device, &(VkCommandPoolCreateInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO}, NULL, &pool));
     VK(vkAllocateCommandBuffers(device, &(VkCommandBufferAllocateInfo){VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
         NULL, pool, VK_COMMAND_BUFFER_LEVEL_PRIMARY, 1}, &commands));
 
@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
         last = info.state == TESSERA_TEXTURE_DONE; /* recorded below, so this is the last frame */
         uint32_t updated;
         VK(vkResetCommandPool(device, pool, 0));
-        VK(vkBeginCommandBuffer(commands, &(VkCommandBufferBeginInfo){VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO}));
+        VK(vkBeginCommandBuffer(commands, &(VkCommandBufferBeginInfo){.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO}));
         TS(tessera_vulkan_record(vulkan, commands, 0, frame, frame - 1, &updated));
         updates += updated;
         vkCmdCopyImageToBuffer(commands, image, VK_IMAGE_LAYOUT_TRANSFER_SRC_OPTIMAL, buffer, 1,

@@ -8,6 +8,9 @@ namespace tessera {
 // system that refuses leaves it as it was: that costs smoothness, not correctness.
 void take_share(double share);
 
+// The same by a nice value (1 to 19).
+void lower_thread_priority(int nice);
+
 // The nice value (0 to 19) for a share: the scheduler's weights fall by a factor of 1.25 with each.
 [[nodiscard]] int nice_of_share(double share);
 

@@ -133,7 +133,9 @@ std::string describe_range(const Param &param) {
     if (param.type == ParamType::kChoice) {
         return fmt::format("one of {} (or 0 to {})", list_labels(param), param.labels.size() - 1);
     }
-    return (param.type == ParamType::kInt ? "a whole number from " : "a number from ") + range;
+    const bool has_grid = param.step > (param.type == ParamType::kInt ? 1 : 0);
+    return (param.type == ParamType::kInt ? "a whole number from " : "a number from ") + range +
+           (has_grid ? " in steps of " + format_value(param, param.step) : "");
 }
 
 std::optional<double> parse_bool(std::string_view text) {
@@ -197,7 +199,10 @@ Result<double> check_number(const Param &param, double number, std::string_view 
     const bool fits = std::isfinite(number) && number >= param.min && number <= param.max &&
                       (!is_whole_type(param.type) || number == std::floor(number));
     if (!fits) return value_error(param, text);
-    return conform(param, number);
+    const double conformed = conform(param, number);
+    constexpr double kRounding = 1e-4; // of a step: decimals are no binary fractions
+    if (std::abs(conformed - number) > kRounding * param.step) return value_error(param, text);
+    return conformed;
 }
 
 // {"index": 134, "name": "crane"}: the index where it still has this name, else the name alone,

@@ -82,13 +82,25 @@ TEST_F(ParamsTest, ReadsTexts) {
 }
 
 TEST_F(ParamsTest, WrongTextsNameKeyValueAndWhatIsAllowed) {
-    const std::pair<const char *, const char *> wrong[] = {
-        {"steps", "0"},      {"steps", "-3"},     {"steps", "1.5"},
-        {"steps", "many"},   {"steps", ""},       {"steps", "12x"},
-        {"steps", "1e300"},  {"class", "wood"},   {"class", "3"},
-        {"class", "-1"},     {"flip", "perhaps"}, {"flip", "2"},
-        {"strength", "3"},   {"strength", "nan"}, {"strength", "inf"},
-        {"strength", "0x1"}, {"steps", " 4"},     {"steps", "99999999999999999999"}};
+    const std::pair<const char *, const char *> wrong[] = {{"steps", "0"},
+                                                           {"steps", "-3"},
+                                                           {"steps", "1.5"},
+                                                           {"steps", "many"},
+                                                           {"steps", ""},
+                                                           {"steps", "12x"},
+                                                           {"steps", "1e300"},
+                                                           {"class", "wood"},
+                                                           {"class", "3"},
+                                                           {"class", "-1"},
+                                                           {"flip", "perhaps"},
+                                                           {"flip", "2"},
+                                                           {"strength", "3"},
+                                                           {"strength", "nan"},
+                                                           {"strength", "inf"},
+                                                           {"strength", "0.3"},
+                                                           {"strength", "0x1"},
+                                                           {"steps", " 4"},
+                                                           {"steps", "99999999999999999999"}};
     for (const auto &[key, text] : wrong) {
         const auto set = params_.set_text(key, text);
         ASSERT_FALSE(set) << key << " " << text;
@@ -97,6 +109,8 @@ TEST_F(ParamsTest, WrongTextsNameKeyValueAndWhatIsAllowed) {
         EXPECT_THAT(set.error().message, HasSubstr("expected"));
     }
     EXPECT_THAT(params_.set_text("class", "wood").error().message, HasSubstr("bark, sand, none"));
+    EXPECT_THAT(params_.set_text("strength", "0.3").error().message,
+                HasSubstr("a number from 0 to 2 in steps of 0.25"));
     EXPECT_THAT(params_.set_text("colour", "1").error().message, HasSubstr("steps, strength"));
     EXPECT_EQ(params_.value_of("steps", 0), 4); // nothing changed
 }

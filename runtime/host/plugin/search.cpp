@@ -4,9 +4,11 @@
 #include "core/program.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <new>
 #include <system_error>
 
 #include <dirent.h>
@@ -113,6 +115,7 @@ Result<fs::path> find_model(std::string_view name, const PathList &dirs, const f
 PathList list_folder(const fs::path &folder) {
     // The library's iterator ends the process when it runs out of memory.
     const std::unique_ptr<DIR, int (*)(DIR *)> open(::opendir(folder.c_str()), ::closedir);
+    if (!open && errno == ENOMEM) throw std::bad_alloc();
     PathList paths;
     while (const dirent *const entry = open ? ::readdir(open.get()) : nullptr) {
         const std::string_view name(entry->d_name);

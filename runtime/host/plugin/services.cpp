@@ -143,25 +143,31 @@ Host::open_weights_next_to(const std::filesystem::path &file, std::string_view n
     return weights_.open(path);
 }
 
-bool Host::is_worker_thread() const {
+const WorkerScope *Host::scope_of_this_thread() const {
     const std::lock_guard lock(workers_mutex_);
-    return workers_.count(std::this_thread::get_id()) != 0;
+    const auto me = std::this_thread::get_id();
+    const WorkerScope *at = workers_;
+    while (at != nullptr && at->thread_ != me) at = at->next_;
+    return at; // ended by this thread alone
 }
+
+bool Host::is_worker_thread() const { return scope_of_this_thread() != nullptr; }
 
 ThreadPool *Host::thread_pool() const {
-    const std::lock_guard lock(workers_mutex_);
-    const auto at = workers_.find(std::this_thread::get_id());
-    return at != workers_.end() ? at->second : nullptr;
+    const WorkerScope *const scope = scope_of_this_thread();
+    return scope != nullptr ? scope->pool_ : nullptr;
 }
 
-WorkerScope::WorkerScope(Host &host, ThreadPool *pool) : host_(host) {
+WorkerScope::WorkerScope(Host &host, ThreadPool *pool) : host_(host), pool_(pool) {
     const std::lock_guard lock(host_.workers_mutex_);
-    host_.workers_[std::this_thread::get_id()] = pool;
+    next_ = std::exchange(host_.workers_, this);
 }
 
 WorkerScope::~WorkerScope() {
     const std::lock_guard lock(host_.workers_mutex_);
-    host_.workers_.erase(std::this_thread::get_id());
+    WorkerScope **at = &host_.workers_;
+    while (*at != this) at = &(*at)->next_;
+    *at = next_;
 }
 
 } // namespace tessera

@@ -32,6 +32,8 @@ struct HostConfig {
     std::function<Result<std::shared_ptr<const WeightSet>>(const std::string &name)> weights;
 };
 
+class WorkerScope;
+
 // Made and destroyed on the control thread. One per program: a plugin library's `init` runs once
 // per host, and its statics are the process's.
 class Host : public std::enable_shared_from_this<Host> {
@@ -78,8 +80,10 @@ class Host : public std::enable_shared_from_this<Host> {
     WeightCache weights_;
     std::map<std::filesystem::path, std::weak_ptr<Library>> libraries_; // [main]
 
-    mutable std::mutex workers_mutex_;
-    std::map<std::thread::id, ThreadPool *> workers_;
+    [[nodiscard]] const WorkerScope *scope_of_this_thread() const;
+
+    mutable std::mutex workers_mutex_; // for the list of scopes, the newest first
+    WorkerScope *workers_ = nullptr;
 };
 
 // While it lives, this thread counts as [worker], and tessera.parallel/1 uses `pool` on it.
@@ -91,7 +95,11 @@ class WorkerScope {
     WorkerScope &operator=(const WorkerScope &) = delete;
 
   private:
+    friend class Host;
     Host &host_;
+    const std::thread::id thread_ = std::this_thread::get_id();
+    ThreadPool *const pool_;
+    WorkerScope *next_ = nullptr; // of the host's list: destructors open scopes, and take no memory
 };
 
 } // namespace tessera

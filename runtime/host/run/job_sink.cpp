@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace tessera {
@@ -16,6 +17,12 @@ constexpr std::size_t kMaxAcquired = 256;                        // frames held 
 constexpr std::int64_t kMaxFeatureBytes = std::int64_t{1} << 28; // of one tensor in an event
 
 JobSink &sink_of(const tessera_sink *table) { return *static_cast<JobSink *>(table->sink_data); }
+
+// What was thrown, for people: the library's own word for a lack of memory is the name of a type.
+const char *words_of(const std::exception &thrown) {
+    const bool is_memory = dynamic_cast<const std::bad_alloc *>(&thrown) != nullptr;
+    return is_memory ? "out of memory" : thrown.what();
+}
 
 bool is_same_view(const tessera_tensor &a, const tessera_tensor &b) {
     if (a.data != b.data || a.dtype != b.dtype || a.memory != b.memory || a.layout != b.layout ||
@@ -106,7 +113,7 @@ tessera_status JobSink::acquire_frame(std::uint32_t width, std::uint32_t height,
         return TESSERA_OK;
     } catch (const std::exception &exception) {
         return keep_fault(make_error(Status::kOutOfMemory, "acquire_frame: {} x {} pixels: {}",
-                                     width, height, exception.what()));
+                                     width, height, words_of(exception)));
     }
 }
 
@@ -188,7 +195,7 @@ tessera_status JobSink::emit(const tessera_event *event) {
         }
         return TESSERA_OK;
     } catch (const std::exception &exception) {
-        return keep_fault(make_error(Status::kOutOfMemory, "emit: {}", exception.what()));
+        return keep_fault(make_error(Status::kOutOfMemory, "emit: {}", words_of(exception)));
     }
 }
 

@@ -22,7 +22,12 @@ const VolkDeviceTable &bound_table() { return bound->table(); }
 VkResult submit_under_lock(VkQueue queue, std::uint32_t count, const VkSubmitInfo *infos,
                            VkFence fence) {
     const auto lock = bound->lock_queue();
-    return bound_table().vkQueueSubmit(queue, count, infos, fence);
+    return bound->noted(bound_table().vkQueueSubmit(queue, count, infos, fence));
+}
+
+VkResult wait_and_note_a_loss(VkDevice device, std::uint32_t count, const VkFence *fences,
+                              VkBool32 all, std::uint64_t timeout_ns) {
+    return bound->noted(bound_table().vkWaitForFences(device, count, fences, all, timeout_ns));
 }
 
 // VkFFT 1.2.26 asks for reads to wait for the writes of the pass before; the passes write in place,
@@ -58,8 +63,10 @@ struct LimitsByPosition {
 #define glslang_resource_t LimitsByPosition
 #undef vkCmdPipelineBarrier
 #undef vkQueueSubmit
+#undef vkWaitForFences
 #define vkCmdPipelineBarrier barrier_for_writes_too
 #define vkQueueSubmit submit_under_lock
+#define vkWaitForFences wait_and_note_a_loss
 #include <vkFFT.h>
 #undef glslang_resource_t
 

@@ -118,17 +118,23 @@ Result<void> VulkanDevice::submit(VkCommandBuffer commands,
     info.signalSemaphoreInfoCount = static_cast<std::uint32_t>(signals.size());
     info.pSignalSemaphoreInfos = signals.data();
     const auto lock = lock_queue();
-    return vulkan_check(table_.vkQueueSubmit2(queue_, 1, &info, VK_NULL_HANDLE), "vkQueueSubmit2");
+    return vulkan_check(noted(table_.vkQueueSubmit2(queue_, 1, &info, VK_NULL_HANDLE)),
+                        "vkQueueSubmit2");
 }
 
 VkResult VulkanDevice::present(const VkPresentInfoKHR &info) {
     const auto lock = lock_queue();
-    return table_.vkQueuePresentKHR(queue_, &info);
+    return noted(table_.vkQueuePresentKHR(queue_, &info));
 }
 
 Result<void> VulkanDevice::wait_idle() {
     const auto lock = lock_queue();
-    return vulkan_check(table_.vkQueueWaitIdle(queue_), "vkQueueWaitIdle");
+    return vulkan_check(noted(table_.vkQueueWaitIdle(queue_)), "vkQueueWaitIdle");
+}
+
+VkResult VulkanDevice::noted(VkResult result) const {
+    if (result == VK_ERROR_DEVICE_LOST) lost_ = true;
+    return result;
 }
 
 Result<VulkanHandle<VkSemaphore>> VulkanDevice::make_timeline(std::uint64_t initial) const {
@@ -152,7 +158,7 @@ Result<VulkanHandle<VkSemaphore>> VulkanDevice::make_semaphore() const {
 
 Result<std::uint64_t> VulkanDevice::timeline_value(VkSemaphore timeline) const {
     std::uint64_t value = 0;
-    const VkResult result = table_.vkGetSemaphoreCounterValue(device_, timeline, &value);
+    const VkResult result = noted(table_.vkGetSemaphoreCounterValue(device_, timeline, &value));
     if (result < 0) return vulkan_error(result, "vkGetSemaphoreCounterValue");
     return value;
 }
@@ -163,7 +169,7 @@ Result<bool> VulkanDevice::wait_for(VkSemaphore timeline, std::uint64_t value,
     info.semaphoreCount = 1;
     info.pSemaphores = &timeline;
     info.pValues = &value;
-    const VkResult result = table_.vkWaitSemaphores(device_, &info, timeout_ns);
+    const VkResult result = noted(table_.vkWaitSemaphores(device_, &info, timeout_ns));
     if (result < 0) return vulkan_error(result, "vkWaitSemaphores");
     return result != VK_TIMEOUT;
 }

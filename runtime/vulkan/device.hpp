@@ -10,6 +10,7 @@
 #include "vulkan/instance.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -94,6 +95,13 @@ class VulkanDevice {
     // For all that was submitted to the queue.
     [[nodiscard]] Result<void> wait_idle();
 
+    // The driver lost the device, which is for good: calls fail, and what lay on it is gone. Only a
+    // new VulkanDevice helps. Any thread.
+    [[nodiscard]] bool is_lost() const { return lost_; }
+    // Passes the result on and remembers a lost device: for whoever calls by table() what can
+    // report one (submitting, waiting, acquiring, presenting, making a swapchain).
+    VkResult noted(VkResult result) const;
+
     // Wraps a new handle; a failed vkCreate* leaves it null, which is fine to wrap.
     template <class Handle>
     [[nodiscard]] VulkanHandle<Handle> own(Handle handle,
@@ -137,6 +145,7 @@ class VulkanDevice {
     PFN_vkCmdBeginDebugUtilsLabelEXT begin_label_ = nullptr;
     PFN_vkCmdEndDebugUtilsLabelEXT end_label_ = nullptr;
     QueueLock queue_lock_;
+    mutable std::atomic<bool> lost_{false};
 };
 
 } // namespace tessera

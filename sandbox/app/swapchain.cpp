@@ -84,7 +84,7 @@ Result<void> Swapchain::rebuild(VkExtent2D extent) {
     info.oldSwapchain = swapchain_;
     VkSwapchainKHR next = VK_NULL_HANDLE;
     const VkResult result =
-        device_.table().vkCreateSwapchainKHR(device_.get(), &info, nullptr, &next);
+        device_.noted(device_.table().vkCreateSwapchainKHR(device_.get(), &info, nullptr, &next));
     if (result < 0) return vulkan_error(result, "vkCreateSwapchainKHR");
     images_.clear();
     device_.table().vkDestroySwapchainKHR(device_.get(), swapchain_, nullptr);
@@ -136,8 +136,8 @@ Swapchain::acquire(std::uint32_t slot) {
     if (images_.empty()) return Outcome(Missed::kOutdated); // made while the window was minimised
     const VkSemaphore available = available_[slot].get();
     std::uint32_t index = 0;
-    const VkResult result = device_.table().vkAcquireNextImageKHR(
-        device_.get(), swapchain_, kTimeoutNs, available, VK_NULL_HANDLE, &index);
+    const VkResult result = device_.noted(device_.table().vkAcquireNextImageKHR(
+        device_.get(), swapchain_, kTimeoutNs, available, VK_NULL_HANDLE, &index));
     if (result == VK_TIMEOUT || result == VK_NOT_READY) return Outcome(Missed::kHidden);
     if (result == VK_ERROR_OUT_OF_DATE_KHR) return Outcome(Missed::kOutdated);
     if (result < 0) return vulkan_error(result, "vkAcquireNextImageKHR");

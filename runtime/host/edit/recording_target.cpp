@@ -24,13 +24,36 @@ Image copy_of(const tessera_tensor &frame) {
 
 } // namespace
 
+void RecordingTarget::redirect(std::shared_ptr<FrameTarget> next) {
+    const std::lock_guard lock(mutex_);
+    turn_ = std::move(next);
+}
+
+// To the way that was asked for, unless a frame of this one is out.
+void RecordingTarget::take_turn() {
+    if (lent_ > 0) return;
+    std::shared_ptr<FrameTarget> next;
+    {
+        const std::lock_guard lock(mutex_);
+        next = std::move(turn_);
+    }
+    if (next == nullptr) return;
+    next_->use_device(nullptr);
+    next_ = std::move(next);
+    if (compute_ != nullptr) next_->use_device(compute_);
+}
+
 void RecordingTarget::use_device(const tessera_compute *compute) {
+    take_turn();
     compute_ = compute;
-    next_.use_device(compute);
+    next_->use_device(compute);
 }
 
 Result<tessera_tensor> RecordingTarget::acquire(std::uint32_t width, std::uint32_t height) {
-    return next_.acquire(width, height);
+    take_turn();
+    auto frame = next_->acquire(width, height);
+    if (frame) ++lent_;
+    return frame;
 }
 
 Result<RecordedPicture> RecordingTarget::record(const tessera_tensor &frame,
@@ -55,13 +78,14 @@ Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameIn
     // Before it is published: after that the memory is the view's.
     auto picture = record(frame, info);
     if (!picture) {
-        next_.abandon(frame);
+        abandon(frame);
         return picture.error();
     }
     if (info.tag != kNotShown) {
-        if (auto published = next_.publish(frame, info); !published) return published;
+        --lent_;
+        if (auto published = next_->publish(frame, info); !published) return published;
     } else {
-        next_.abandon(frame);
+        abandon(frame);
     }
     if (picture->image == nullptr && picture->kept == nullptr)
         return {}; // of a device that has gone
@@ -71,7 +95,10 @@ Result<void> RecordingTarget::publish(const tessera_tensor &frame, const FrameIn
     return {};
 }
 
-void RecordingTarget::abandon(const tessera_tensor &frame) { next_.abandon(frame); }
+void RecordingTarget::abandon(const tessera_tensor &frame) {
+    --lent_;
+    next_->abandon(frame);
+}
 
 std::vector<RecordedPicture> RecordingTarget::take() {
     const std::lock_guard lock(mutex_);

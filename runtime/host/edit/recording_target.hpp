@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -26,9 +27,17 @@ class RecordingTarget : public FrameTarget {
     // Pictures of requests with this tag are read at once, and not passed on.
     static constexpr std::uint64_t kNotShown = 1;
 
-    // `next` outlives this. `device_bytes` of a device's memory are taken for what is kept there.
+    // `device_bytes` of a device's memory are taken for what is kept there.
+    RecordingTarget(std::shared_ptr<FrameTarget> next, std::size_t device_bytes)
+        : next_(std::move(next)), store_(device_bytes) {}
+    // `next` outlives this.
     RecordingTarget(FrameTarget &next, std::size_t device_bytes)
-        : next_(next), store_(device_bytes) {}
+        : RecordingTarget({std::shared_ptr<void>(), &next}, device_bytes) {}
+
+    // [any] Pictures take another way on, as when the view's device was lost: from the next one
+    // that is begun while none is being made. The way so far is left and let go then, by the thread
+    // that steps the generator.
+    void redirect(std::shared_ptr<FrameTarget> next);
 
     // For SessionConfig::store, so that features are kept in the same place.
     [[nodiscard]] DeviceStore &store() { return store_; }
@@ -43,11 +52,14 @@ class RecordingTarget : public FrameTarget {
 
   private:
     Result<RecordedPicture> record(const tessera_tensor &frame, const FrameInfo &info);
+    void take_turn();
 
-    FrameTarget &next_;
+    std::shared_ptr<FrameTarget> next_;
+    std::size_t lent_ = 0; // frames of next_
     DeviceStore store_;
     const tessera_compute *compute_ = nullptr; // that makes the frames
-    std::mutex mutex_;
+    std::mutex mutex_;                         // for what follows
+    std::shared_ptr<FrameTarget> turn_;        // in the place of next_; null: none
     std::deque<RecordedPicture> waiting_;
 };
 

@@ -8,7 +8,10 @@
 #include <tessera/ext/features.h>
 
 #include <cstring>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace tessera {
 namespace {
@@ -160,6 +163,64 @@ TEST(RecordingTarget, CopiesWhatItPassesOn) {
     EXPECT_EQ(taken.front().image->height, 3U);
     EXPECT_EQ(taken.front().image->pixels[0], 3);
     EXPECT_TRUE(target.take().empty());
+}
+
+// Frames in plain memory, and what was asked of them in words.
+class Way final : public FrameTarget {
+  public:
+    Way(std::string name, std::vector<std::string> &log) : name_(std::move(name)), log_(log) {}
+    ~Way() override { log_.push_back(name_ + " goes"); }
+    Way(const Way &) = delete;
+    Way &operator=(const Way &) = delete;
+    void use_device(const tessera_compute *compute) override {
+        log_.push_back(name_ + (compute != nullptr ? " has the device" : " has none"));
+    }
+    Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override {
+        return frames_.acquire(width, height);
+    }
+    Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override {
+        return frames_.publish(frame, info);
+    }
+    void abandon(const tessera_tensor &frame) override { frames_.abandon(frame); }
+
+  private:
+    std::string name_;
+    std::vector<std::string> &log_;
+    MemoryFrames frames_{[this](const tessera_tensor &, const FrameInfo &info) -> Result<void> {
+        log_.push_back(name_ + " shows " + std::to_string(info.step));
+        return {};
+    }};
+};
+
+TEST(RecordingTarget, TakesAnotherWayWhenNoFrameOfTheFirstIsOut) {
+    std::vector<std::string> log;
+    const auto taken_since = [&log] { return std::exchange(log, {}); };
+    RecordingTarget target(std::make_shared<Way>("first", log), 0);
+    const tessera_compute compute{};
+    target.use_device(&compute);
+    const auto one = target.acquire(2, 2);
+    const auto two = target.acquire(2, 2);
+    ASSERT_TRUE(one && two);
+    target.redirect(std::make_shared<Way>("second", log));
+    EXPECT_TRUE(target.publish(*one, {.step = 1}).ok());
+    const auto three = target.acquire(2, 2);
+    ASSERT_TRUE(three.ok());
+    EXPECT_TRUE(target.publish(*three, {.step = 2}).ok());
+    target.abandon(*two);
+    EXPECT_THAT(taken_since(),
+                ElementsAre("first has the device", "first shows 1", "first shows 2"));
+    const auto four = target.acquire(2, 2);
+    ASSERT_TRUE(four.ok());
+    EXPECT_THAT(taken_since(),
+                ElementsAre("first has none", "first goes", "second has the device"));
+    EXPECT_TRUE(target.publish(*four, {.step = 3}).ok());
+    target.redirect(std::make_shared<Way>("third", log));
+    target.redirect(std::make_shared<Way>("fourth", log));
+    target.use_device(nullptr);
+    EXPECT_THAT(taken_since(),
+                ElementsAre("second shows 3", "third goes", "second has none", "second goes",
+                            "fourth has the device", "fourth has none"));
+    EXPECT_EQ(target.take().size(), 3U) << "and every picture is recorded";
 }
 
 } // namespace

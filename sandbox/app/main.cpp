@@ -33,17 +33,14 @@ void describe_window(CLI::App &cli, AppOptions &options) {
         "Percent of a core for the generator where others want it too; less is smoother")
         ->group("Window");
     cli.add_flag("--offscreen", options.offscreen, "No window and no display")->group("Window");
-    cli.add_option("--device", options.device,
-                   "Vulkan device: index, part of its name or UUID; --list-devices shows them")
-        ->type_name("DEVICE")
-        ->group("Window");
+    tessera::add_graphics_device_option(cli, options.device, "Window");
     tessera::add_number(cli, "--scale", options.scale, 0.5F, 4.0F,
                         "Size of the panel; default: the monitor's")
         ->group("Window");
     cli.add_flag("--validation", options.validation,
                  "Turn Vulkan's validation layers on; any message is a failure")
         ->group("Window");
-    tessera::add_number(cli, "--frame-limit,--frames", options.frame_limit, 0,
+    tessera::add_number(cli, "--frame-limit", options.frame_limit, 0,
                         std::numeric_limits<std::uint64_t>::max(), "Exit after so many frames")
         ->group("Window");
     cli.add_option("--screenshot", options.screenshot,
@@ -104,6 +101,7 @@ int run(AppOptions options) {
 
 int main(int argc, char **argv) {
     tessera::hold_standard_streams();
+    tessera::end_in_words("tessera-sandbox");
     CLI::App cli{"Tessera sandbox: watch a generator at work", "tessera-sandbox"};
     AppOptions options;
     std::filesystem::path trace; // empty: none

@@ -44,8 +44,14 @@ void print_param(const Param &param) {
     if (!param.help.empty()) fmt::print("          {}\n", param.help);
 }
 
-void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
-                     const std::string &model) {
+// What went wrong, if anything did: it stands in the list, too.
+Result<void> print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
+                             const std::string &model) {
+    if (!entry.usable()) {
+        fmt::print("  {}  cannot be used: {}\n", entry.path.filename().string(),
+                   entry.error.message);
+        return entry.error;
+    }
     fmt::print("  {}  {} {}\n", entry.descriptor.id, entry.descriptor.name,
                entry.descriptor.version);
     if (!entry.descriptor.description.empty())
@@ -57,7 +63,7 @@ void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
     auto session = Session::create(std::move(config));
     if (!session) {
         fmt::print("      parameters unknown: {}\n", session.error().message);
-        return;
+        return session.error();
     }
     fmt::print("      can: {}\n", abilities_of((*session)->inputs(), (*session)->params()).text());
     for (const Param &param : (*session)->params().descriptions()) {
@@ -66,23 +72,23 @@ void print_generator(const std::shared_ptr<Host> &host, const ScanEntry &entry,
     for (const InputSlot &slot : (*session)->inputs()) {
         fmt::print("      takes {}: {}\n", slot.key, slot.name);
     }
+    return {};
 }
 
 } // namespace
 
-void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options) {
+bool print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options) {
+    const bool names_model = !options.model.empty() || !options.preset.empty();
     GenerateOptions settled = options;
     if (auto preset = settle_options(settled, *host); !preset) {
         fmt::print(stderr, "tessera-generate: {}\n", preset.error().message);
     }
     fmt::print("Plugins\n");
+    bool is_whole = true;
     for (const ScanEntry &entry : scan_plugins(*host)) {
-        if (entry.usable()) {
-            print_generator(host, entry, settled.model);
-        } else {
-            fmt::print("  {}  cannot be used: {}\n", entry.path.filename().string(),
-                       entry.error.message);
-        }
+        const std::string own = names_model ? settled.model : default_model(entry.descriptor.id);
+        const auto printed = print_generator(host, entry, own);
+        if (!printed && printed.error().status == Status::kOutOfMemory) is_whole = false;
     }
     fmt::print("Models\n");
     for (const ModelFile &model : list_models(host->model_dirs())) {
@@ -94,6 +100,7 @@ void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &option
         fmt::print("  {}{}{}\n", backend.name, missing ? "  missing: " : "",
                    missing ? backend.missing : "");
     }
+    return is_whole;
 }
 
 } // namespace tessera

@@ -9,6 +9,7 @@
 namespace tessera {
 
 // Prints to standard output. Plugins that cannot be used are listed with the reason.
-void print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options);
+// False: memory ran out over a part of it.
+[[nodiscard]] bool print_list(const std::shared_ptr<Host> &host, const GenerateOptions &options);
 
 } // namespace tessera

@@ -38,6 +38,7 @@ void set_up_log(bool verbose) {
 int main(int argc, char **argv) {
     const std::uint64_t started_us = tessera::values::monotonic_us();
     tessera::hold_standard_streams();
+    tessera::end_in_words("tessera-generate");
     try {
         auto parsed = tessera::parse_options(argc, argv);
         if (!parsed.options) return parsed.exit_code;

@@ -4,7 +4,6 @@
 #include "sandbox/material/export.hpp"
 #include "sandbox/material/maker.hpp"
 #include "sandbox/material/options.hpp"
-#include "vulkan/device.hpp"
 #include "vulkan/instance.hpp"
 #endif
 
@@ -14,15 +13,17 @@ namespace tessera {
 
 struct MaterialWriter::Parts {
     MaterialOptions options;
+    std::string device;
     std::unique_ptr<VulkanInstance> instance;
-    std::unique_ptr<VulkanDevice> device;
     std::unique_ptr<MaterialMaker> maker;
 };
 
 Result<std::unique_ptr<MaterialWriter>>
-MaterialWriter::create(const std::vector<std::pair<std::string, std::string>> &settings) {
+MaterialWriter::create(const std::vector<std::pair<std::string, std::string>> &settings,
+                       const std::string &device) {
     auto writer = std::unique_ptr<MaterialWriter>(new MaterialWriter);
     writer->parts_ = std::make_unique<Parts>();
+    writer->parts_->device = device;
     for (const auto &[key, text] : settings) {
         auto set = set_material_option(writer->parts_->options, key, text);
         if (!set) return set.error();
@@ -40,13 +41,8 @@ Result<void> MaterialWriter::write(const std::filesystem::path &folder, const st
                               instance.error().message);
         }
         parts.instance = std::move(*instance);
-        auto device = VulkanDevice::create(*parts.instance, {});
-        if (!device) {
-            return make_error(device.error().status, "material {}: {}", folder.string(),
-                              device.error().message);
-        }
-        parts.device = std::move(*device);
-        parts.maker = std::make_unique<MaterialMaker>(*parts.device, PlanCache::default_folder());
+        parts.maker = std::make_unique<MaterialMaker>(*parts.instance, parts.device,
+                                                      PlanCache::default_folder());
     }
     auto maps = parts.maker->maps_of(picture, parts.options.maps);
     if (!maps) {
@@ -63,7 +59,8 @@ Result<void> MaterialWriter::write(const std::filesystem::path &folder, const st
 struct MaterialWriter::Parts {};
 
 Result<std::unique_ptr<MaterialWriter>>
-MaterialWriter::create(const std::vector<std::pair<std::string, std::string>> & /*settings*/) {
+MaterialWriter::create(const std::vector<std::pair<std::string, std::string>> & /*settings*/,
+                       const std::string & /*device*/) {
     return make_error(Status::kUnsupported,
                       "--material: this build has no material maps; they need Vulkan, VkFFT and "
                       "glslang (libvulkan-dev, libvkfft-dev, glslang-dev) when it is configured");

@@ -15,9 +15,11 @@ namespace tessera {
 
 class MaterialWriter {
   public:
-    // `settings`: keys and texts, as in material_options.hpp.
+    // `settings`: keys and texts, as in material_options.hpp. `device`: as in
+    // VulkanDeviceConfig::wanted.
     [[nodiscard]] static Result<std::unique_ptr<MaterialWriter>>
-    create(const std::vector<std::pair<std::string, std::string>> &settings);
+    create(const std::vector<std::pair<std::string, std::string>> &settings,
+           const std::string &device);
     ~MaterialWriter();
     MaterialWriter(const MaterialWriter &) = delete;
     MaterialWriter &operator=(const MaterialWriter &) = delete;

@@ -9,16 +9,19 @@
 namespace tessera {
 namespace {
 
+// Begins as Json::object(): what becomes an object by its first member is destroyed as one, even if
+// there was no memory to make it.
 using Json = nlohmann::ordered_json;
 
 double seconds(std::uint64_t us) { return static_cast<double>(us) * 1e-6; }
 
 Json times_json(const RunReport &times) {
-    Json json;
+    Json json = Json::object();
     json["activate"] = seconds(times.activation_us);
     json["begin"] = seconds(times.begin_us);
-    json["steps"] = Json::array();
-    for (const std::uint64_t us : times.step_us) json["steps"].push_back(seconds(us));
+    Json steps = Json::array();
+    for (const std::uint64_t us : times.step_us) steps.push_back(seconds(us));
+    json["steps"] = std::move(steps);
     json["end"] = seconds(times.end_us);
     json["total"] = seconds(times.total_us);
     return json;
@@ -27,7 +30,7 @@ Json times_json(const RunReport &times) {
 Json jobs_json(const std::vector<JobRecord> &jobs) {
     Json list = Json::array();
     for (const JobRecord &job : jobs) {
-        Json json;
+        Json json = Json::object();
         json["label"] = job.label;
         json["first_image"] = job.first_image;
         json["image_count"] = job.image_count;
@@ -67,7 +70,7 @@ double mean_seam(const std::vector<JobRecord> &jobs) {
 
 std::string report_json(const GenerateOptions &options, const Session &session,
                         const GenerateRecord &record) {
-    Json report;
+    Json report = Json::object();
     report["format"] = "tessera-report/1";
     report["version"] = fmt::format("{}.{}.{}", TESSERA_VERSION_MAJOR, TESSERA_VERSION_MINOR,
                                     TESSERA_VERSION_PATCH);

@@ -151,6 +151,12 @@ Result<void> Run::list_variants() {
                           "--all-classes: {} has no parameter with the key '{}'",
                           session_->info().id, kClassKey);
     }
+    const bool names_class = std::any_of(options_.values.begin(), options_.values.end(),
+                                         [](const auto &set) { return set.first == kClassKey; });
+    if (options_.all_classes && names_class) {
+        return make_error(Status::kInvalidArgument,
+                          "--all-classes and a class; expected one of the two");
+    }
     if (param == nullptr) {
         const std::string &name = session_->info().name;
         variants_.push_back({name, file_part(name), std::nullopt});
@@ -229,7 +235,10 @@ Result<void> Run::take_size(const Image &image) {
          {std::pair<std::string_view, std::uint32_t>(TESSERA_KEY_WIDTH, image.width),
           {TESSERA_KEY_HEIGHT, image.height}}) {
         if (auto taken = session_->params().set_text(key, std::to_string(side)); !taken) {
-            return taken.error();
+            return make_error(
+                taken.error().status,
+                "{}: {} x {} pixels: {}; or set the width and the height to fit it to",
+                options_.init_image.string(), image.width, image.height, taken.error().message);
         }
     }
     return {};
@@ -370,8 +379,8 @@ int Run::run() {
     config.model_dirs = options_.model_dirs;
     host_ = Host::create(config);
     if (options_.list) {
-        print_list(host_, options_);
-        return kExitOk;
+        if (print_list(host_, options_)) return kExitOk;
+        return complain(make_error(Status::kOutOfMemory, "out of memory"), kExitFailure);
     }
     if (auto loaded = load(); !loaded) return complain(loaded.error(), kExitFailure);
     if (auto taken = take_values(); !taken) return complain(taken.error(), kExitUsage);
@@ -382,7 +391,7 @@ int Run::run() {
         return encoded ? kExitOk : complain(encoded.error(), kExitFailure);
     }
     if (!options_.material.empty()) {
-        auto material = MaterialWriter::create(options_.material_values);
+        auto material = MaterialWriter::create(options_.material_values, options_.device);
         if (!material) return complain(material.error(), kExitUsage);
         material_ = std::move(*material);
     }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <system_error>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -146,7 +147,9 @@ std::string gltf(const std::string &name, const std::string &part) {
                                      {"wrapT", kRepeat}}});
     json["images"] =
         Json::array({image(part, "albedo"), image(part, "normal"), image(part, "orm")});
-    for (int i = 0; i < 3; ++i) json["textures"].push_back({{"sampler", 0}, {"source", i}});
+    Json textures = Json::array();
+    for (int i = 0; i < 3; ++i) textures.push_back({{"sampler", 0}, {"source", i}});
+    json["textures"] = std::move(textures);
     json["accessors"] = accessors();
     constexpr std::size_t kVertexBytes = offsetof(Square, indices);
     json["bufferViews"] = Json::array({{{"buffer", 0},

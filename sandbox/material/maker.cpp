@@ -1,5 +1,6 @@
 #include "sandbox/material/maker.hpp"
 
+#include "core/log.hpp"
 #include "interop/maps/spectrum.hpp"
 
 #include <algorithm>
@@ -33,11 +34,31 @@ Result<MapPasses *> MaterialMaker::passes_for(std::uint32_t width, std::uint32_t
         kept_.splice(kept_.begin(), kept_, found);
         return kept_.front().get();
     }
+    if (device_ == nullptr) {
+        auto device = VulkanDevice::create(instance_, {.wanted = device_name_});
+        if (!device) return device.error();
+        device_ = std::move(*device);
+    }
     if (kept_.size() == kSizesKept) kept_.pop_back();
-    auto passes = MapPasses::create(device_, width, height, cache_);
+    auto passes = MapPasses::create(*device_, width, height, cache_);
     if (!passes) return passes.error();
     kept_.push_front(std::move(*passes));
     return kept_.front().get();
+}
+
+template <class Make>
+auto MaterialMaker::with_passes(std::uint32_t width, std::uint32_t height, Make make)
+    -> decltype(make(std::declval<MapPasses &>())) {
+    using Made = decltype(make(std::declval<MapPasses &>()));
+    for (int i = 1;; ++i) {
+        const auto passes = passes_for(width, height);
+        Made made = passes ? make(**passes) : Made(passes.error());
+        if (made || device_ == nullptr || !device_->is_lost()) return made;
+        kept_.clear();
+        device_.reset();
+        if (i == kTries) return made;
+        log::warning("material", "{}; the device is opened again", made.error().message);
+    }
 }
 
 Result<MaterialMaps> MaterialMaker::maps_of(const Image &picture,
@@ -47,16 +68,15 @@ Result<MaterialMaps> MaterialMaker::maps_of(const Image &picture,
                           "material of a picture with {} channels; expected 3 or 4",
                           picture.channels);
     }
-    auto passes = passes_for(picture.width, picture.height);
-    if (!passes) return passes.error();
-    return TextureMaps(**passes).compute(with_alpha(picture), settings);
+    return with_passes(picture.width, picture.height, [&](MapPasses &passes) {
+        return TextureMaps(passes).compute(with_alpha(picture), settings);
+    });
 }
 
 Result<std::vector<float>> MaterialMaker::spectrum_of(std::span<const float> plane,
                                                       std::uint32_t width, std::uint32_t height) {
-    auto passes = passes_for(width, height);
-    if (!passes) return passes.error();
-    return Spectrum(**passes).power_of_plane(plane);
+    return with_passes(width, height,
+                       [&](MapPasses &passes) { return Spectrum(passes).power_of_plane(plane); });
 }
 
 Image picture_of_spectrum(std::span<const float> decibels, std::uint32_t width,

@@ -2,8 +2,6 @@
 
 #include "host/run/thread_priority.hpp"
 #include "sandbox/material/export.hpp"
-#include "vulkan/device.hpp"
-#include "vulkan/instance.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -37,8 +35,8 @@ bool MaterialRequest::same_as(const MaterialRequest &other) const {
 
 MaterialWorker::MaterialWorker(const VulkanInstance &instance, std::string device_name,
                                std::filesystem::path cache_folder)
-    : instance_(instance), device_name_(std::move(device_name)),
-      cache_folder_(std::move(cache_folder)), thread_([this] { work(); }) {}
+    : maker_(instance, std::move(device_name), std::move(cache_folder)),
+      thread_([this] { work(); }) {}
 
 MaterialWorker::~MaterialWorker() {
     {
@@ -124,22 +122,11 @@ void MaterialWorker::work() {
     }
 }
 
-Result<MaterialMaker *> MaterialWorker::maker() {
-    if (maker_) return maker_.get();
-    auto device = VulkanDevice::create(instance_, {.wanted = device_name_});
-    if (!device) return device.error();
-    device_ = std::move(*device);
-    maker_ = std::make_unique<MaterialMaker>(*device_, cache_folder_);
-    return maker_.get();
-}
-
 Result<std::shared_ptr<const MaterialMaps>>
 MaterialWorker::maps_of(const std::shared_ptr<const Image> &picture,
                         const MaterialSettings &settings) {
     if (maps_ && mapped_ == picture && mapped_settings_ == settings) return maps_;
-    auto made = maker();
-    if (!made) return made.error();
-    auto maps = (*made)->maps_of(*picture, settings);
+    auto maps = maker_.maps_of(*picture, settings);
     if (!maps) return maps.error();
     mapped_ = picture;
     mapped_settings_ = settings;
@@ -166,9 +153,7 @@ Result<Image> MaterialWorker::make_latents(const MaterialRequest &request) {
     for (std::size_t i = channel; i < latents.values.size(); i += latents.channels) {
         plane.push_back(latents.values[i]);
     }
-    auto made = maker();
-    if (!made) return made.error();
-    auto decibels = (*made)->spectrum_of(plane, latents.width, latents.height);
+    auto decibels = maker_.spectrum_of(plane, latents.width, latents.height);
     if (!decibels) return decibels.error();
     return enlarged(picture_of_spectrum(*decibels, latents.width, latents.height),
                     request.picture->width, request.picture->height);

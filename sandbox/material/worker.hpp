@@ -20,8 +20,6 @@
 
 namespace tessera {
 
-class VulkanInstance;
-
 // Which map of which picture.
 struct MaterialRequest {
     MaterialMap map = MaterialMap::kColour;
@@ -43,8 +41,7 @@ struct MaterialResult {
 
 class MaterialWorker {
   public:
-    // The instance outlives the worker. The device, named as in VulkanDeviceConfig::wanted, is
-    // opened with the first request.
+    // As MaterialMaker.
     MaterialWorker(const VulkanInstance &instance, std::string device_name,
                    std::filesystem::path cache_folder);
     ~MaterialWorker();
@@ -72,19 +69,14 @@ class MaterialWorker {
         MaterialOptions options;
     };
     void work();
-    Result<MaterialMaker *> maker();
     Result<std::shared_ptr<const MaterialMaps>> maps_of(const std::shared_ptr<const Image> &picture,
                                                         const MaterialSettings &settings);
     Result<Image> make(const MaterialRequest &request);
     Result<Image> make_latents(const MaterialRequest &request);
     Result<std::string> make(const Export &wanted);
 
-    const VulkanInstance &instance_;
-    const std::string device_name_;
-    std::filesystem::path cache_folder_;
-    // Only the worker's, and in the order of construction.
-    std::unique_ptr<VulkanDevice> device_;
-    std::unique_ptr<MaterialMaker> maker_;
+    // Only the worker's.
+    MaterialMaker maker_;
     std::shared_ptr<const Image> mapped_; // the maps below are of
     MaterialSettings mapped_settings_;
     std::shared_ptr<const MaterialMaps> maps_;

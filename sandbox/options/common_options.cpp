@@ -8,8 +8,12 @@
 #include <tessera/version.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
 #include <limits>
 #include <memory>
+#include <new>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -100,13 +104,12 @@ class NarrowHelp : public CLI::Formatter {
     }
 };
 
-// The bundled one of a plugin; none for a plugin that was named and has none.
+} // namespace
+
 std::string default_model(std::string_view plugin) {
     if (plugin.empty() || plugin == "org.tessera.texture") return "materials";
     return plugin == kDefaultPlugin ? "materials_mar" : "";
 }
-
-} // namespace
 
 void add_settings_option(CLI::App &app, const std::string &name, Settings &settings,
                          const std::string &help, const std::string &group) {
@@ -124,6 +127,16 @@ void add_settings_option(CLI::App &app, const std::string &name, Settings &setti
            help)
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false)
+        ->group(group);
+}
+
+CLI::Option *add_graphics_device_option(CLI::App &app, std::string &device,
+                                        const std::string &group) {
+    return app
+        .add_option("--device", device,
+                    "Vulkan device: index, part of its name or UUID; tessera-sandbox "
+                    "--list-devices shows them")
+        ->type_name("DEVICE")
         ->group(group);
 }
 
@@ -156,6 +169,14 @@ void add_common_options(CLI::App &app, CommonOptions &options) {
 }
 
 std::optional<int> parse_command_line(CLI::App &app, int argc, const char *const *argv) {
+    // An unset variable of a shell is no value: what follows would be something else than was
+    // meant.
+    for (CLI::Option *const option : app.get_options()) {
+        if (option->get_items_expected_max() == 0) continue; // a flag
+        option->check([](const std::string &text) {
+            return text.empty() ? std::string("expected a value that is not empty") : std::string();
+        });
+    }
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
@@ -204,6 +225,33 @@ set_values(const std::optional<Preset> &preset, const CommonOptions &options,
         if (auto done = set(key, text); !done) return done.error();
     }
     return unknown;
+}
+
+namespace {
+
+const char *ended_program = "";
+
+// Takes no memory, as there is none.
+[[noreturn]] void on_terminate() {
+    try {
+        if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc &) {
+        const auto tell = [](const char *text) {
+            [[maybe_unused]] const ssize_t told = ::write(STDERR_FILENO, text, std::strlen(text));
+        };
+        tell(ended_program);
+        tell(": out of memory\n");
+        std::_Exit(1);
+    } catch (...) { // a mistake of ours
+    }
+    std::abort();
+}
+
+} // namespace
+
+void end_in_words(const char *program) {
+    ended_program = program;
+    std::set_terminate(on_terminate);
 }
 
 void hold_standard_streams() {

@@ -18,6 +18,7 @@
 
 namespace CLI {
 class App;
+class Option;
 } // namespace CLI
 
 namespace tessera {
@@ -36,7 +37,7 @@ struct CommonOptions {
     std::vector<std::filesystem::path> model_dirs;
     Settings values;
     std::filesystem::path preset;
-    std::optional<std::uint64_t> seed; // nothing: a preset's, or the program's first one
+    std::optional<std::uint64_t> seed; // nothing: a preset's, or 0
 };
 
 // Adds them to the command line; `options` outlives the parsing.
@@ -44,6 +45,13 @@ void add_common_options(CLI::App &app, CommonOptions &options);
 // An option for "key=value", as often as the user likes.
 void add_settings_option(CLI::App &app, const std::string &name, Settings &settings,
                          const std::string &help, const std::string &group);
+
+// --device: the Vulkan device, as VulkanDeviceConfig::wanted names it.
+CLI::Option *add_graphics_device_option(CLI::App &app, std::string &device,
+                                        const std::string &group);
+
+// The bundled model of a plugin, by its id; empty: the default plugin. None: empty.
+[[nodiscard]] std::string default_model(std::string_view plugin);
 
 // Parses and prints what is to be printed: nothing, when all is well, else the exit code to end
 // with: 0 after help, 2 after a mistake.
@@ -60,6 +68,10 @@ void add_settings_option(CLI::App &app, const std::string &name, Settings &setti
 set_values(const std::optional<Preset> &preset, const CommonOptions &options,
            const std::function<Result<std::vector<std::string>>(std::string_view)> &load,
            const std::function<Result<bool>(std::string_view, std::string_view)> &set);
+
+// Where a library may not throw, a lack of memory ends the process; from now on with a message and
+// exit code 1. `program` is for the message and lives on.
+void end_in_words(const char *program);
 
 // Opens descriptors 0 to 2 where the caller closed them, so that no file of ours gets their number
 // and with it what is meant for a terminal. Before anything else.

@@ -63,6 +63,33 @@ TEST_F(GenerateMaterial, WithoutADeviceThePictureIsStillWritten) {
     EXPECT_FALSE(has("m"));
 }
 
+#ifdef TESSERA_LOSING_LAYERS
+TEST_F(GenerateMaterial, ALostDeviceIsOpenedAgain) {
+    const auto whole = run({"-o", "a.png", "--material", "whole"});
+    if (whole.exit_code != 0 && whole.err.find("Vulkan") != std::string::npos) {
+        GTEST_SKIP() << whole.err;
+    }
+    ASSERT_EQ(whole.exit_code, 0) << whole.err;
+    environment_["VK_ADD_LAYER_PATH"] = TESSERA_LOSING_LAYERS;
+    environment_["VK_INSTANCE_LAYERS"] = "VK_LAYER_TESSERA_losing";
+    environment_["TESSERA_LOSE"] = "submit:1,submit:3";
+    const auto twice = run({"-o", "b.png", "--material", "twice", "--device", "0"});
+    EXPECT_EQ(twice.exit_code, 0) << twice.err;
+    EXPECT_THAT(twice.err, HasSubstr("device lost"));
+    for (const char *end : {"_albedo.png", "_height.png", "_normal.png", "_orm.png"}) {
+        const std::string name = "Gradient_0_000" + std::string(end);
+        EXPECT_EQ(test::read_text(folder_.path() / "twice" / name),
+                  test::read_text(folder_.path() / "whole" / name))
+            << name;
+    }
+    environment_["TESSERA_LOSE"] = "submit:1+";
+    const auto never = run({"-o", "c.png", "--material", "never"});
+    EXPECT_EQ(never.exit_code, 1);
+    EXPECT_THAT(never.err, HasSubstr("material never: "));
+    EXPECT_TRUE(has("c.png")) << "what was made is there";
+}
+#endif
+
 TEST_F(GenerateMaterial, MistakesAreNamedBeforeAnythingIsMade) {
     const auto unknown = run({"-o", "a.png", "--material", "m", "--material-set", "gloss=1"});
     EXPECT_EQ(unknown.exit_code, 2);

@@ -155,6 +155,16 @@ TEST_F(Generate, ListsPluginsParametersAndModels) {
     EXPECT_THAT(outcome.out, HasSubstr("wood  " + fs::canonical(folder_.path()).string()));
 }
 
+TEST_F(Generate, ListsEachPluginWithItsOwnModel) {
+    const auto outcome = run({"--list"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const auto mar = outcome.out.find("  org.tessera.mar  ");
+    ASSERT_NE(mar, std::string::npos);
+    const auto lines = outcome.out.substr(mar, 600);
+    EXPECT_THAT(lines, HasSubstr("class = "));
+    EXPECT_THAT(lines, Not(HasSubstr("parameters unknown")));
+}
+
 TEST_F(Generate, SaysWhatItCanDo) {
     EXPECT_EQ(run({"--help"}).exit_code, 0);
     EXPECT_THAT(run({"--help"}).out, HasSubstr("--all-classes"));
@@ -192,6 +202,15 @@ TEST_F(Generate, WrongUseSaysWhatWasExpected) {
         {{"--threads", "-2"}, "--threads"},
         {{"--precision", "double"}, "--precision"},
         {{"--init", "a.png"}, "--mask"},
+        {{"--set", "strength=0.3"}, "strength is '0.3'; expected a number from 0 to 2 in steps of"},
+        {{"--all-classes", "--class", "sand"}, "expected one of the two"},
+        {{"--all-classes", "--set", "class=sand"}, "expected one of the two"},
+        // As when the variable of a shell has no value.
+        {{"--output", ""}, "--output: expected a value that is not empty"},
+        {{"--frames", ""}, "--frames: expected"},
+        {{"--model", ""}, "--model: expected"},
+        {{"--preset", ""}, "--preset: expected"},
+        {{"--backend", ""}, "--backend: expected"},
     };
     for (const auto &[arguments, message] : wrong) {
         SCOPED_TRACE(arguments[0]);

@@ -67,7 +67,7 @@ TEST(SandboxProgram, ListsDevicesThatItThenTakesByIndex) {
     if (list.output.find("no Vulkan") != std::string::npos) GTEST_SKIP() << list.output;
     EXPECT_EQ(list.exit_code, 0) << list.output;
     EXPECT_EQ(list.output.substr(0, 3), "0  ") << list.output;
-    const Outcome taken = run("", "--offscreen --idle --frames 2 --device 0 " + kShowcase);
+    const Outcome taken = run("", "--offscreen --idle --frame-limit 2 --device 0 " + kShowcase);
     EXPECT_EQ(taken.exit_code, 0) << taken.output;
 }
 
@@ -98,6 +98,7 @@ TEST(SandboxProgram, ReadsOptionsAsTheOtherProgramDoes) {
         {"--width 0x100", "expected a whole number from 64 to 16384"},
         {"--budget nan", "expected a number from 0.5 to 1000"},
         {"--threads 9999", "from 0 to 1024"},
+        {"--frames 2", "--frames"}, // a folder for tessera-generate: no number here
         {"--set steps", "'steps'; expected key=value"},
         {"--precision double", "--precision"},
         {"--exact --precision exact", "--exact"},
@@ -157,7 +158,7 @@ TEST(SandboxProgram, BadScriptsAreNamed) {
 }
 
 TEST(SandboxProgram, StopsAfterTheFramesItWasGiven) {
-    const Outcome outcome = run("", "--offscreen --fps 0 --frames 5 " + kShowcase);
+    const Outcome outcome = run("", "--offscreen --fps 0 --frame-limit 5 " + kShowcase);
     EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
     EXPECT_EQ(outcome.output, "");
 }

@@ -42,5 +42,6 @@ fs::path folder_of(const char *variable, const char *in_home) {
 
 fs::path user_config_folder() { return folder_of("XDG_CONFIG_HOME", ".config"); }
 fs::path user_cache_folder() { return folder_of("XDG_CACHE_HOME", ".cache"); }
+fs::path user_data_folder() { return folder_of("XDG_DATA_HOME", ".local/share"); }
 
 } // namespace tessera

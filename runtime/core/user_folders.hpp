@@ -11,5 +11,7 @@ namespace tessera {
 [[nodiscard]] std::filesystem::path user_config_folder();
 // $XDG_CACHE_HOME/tessera, else ~/.cache/tessera; empty: as above.
 [[nodiscard]] std::filesystem::path user_cache_folder();
+// $XDG_DATA_HOME/tessera, else ~/.local/share/tessera; empty: as above.
+[[nodiscard]] std::filesystem::path user_data_folder();
 
 } // namespace tessera

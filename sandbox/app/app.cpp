@@ -5,7 +5,10 @@
 #include "compute/registry.hpp"
 #include "core/log.hpp"
 #include "core/trace.hpp"
+#include "host/plugin/search.hpp"
 #include "host/plugin/services.hpp"
+#include "host/run/memory_frames.hpp"
+#include "sandbox/app/rescue.hpp"
 #include "sandbox/view/scene_key.hpp"
 
 #include <tessera/values/clock.hpp>
@@ -20,21 +23,15 @@
 namespace tessera {
 namespace {
 
-constexpr VkFormat kOffscreenFormat = VK_FORMAT_B8G8R8A8_UNORM;
+constexpr int kMostLosses = 3; // of the device, each within kLossMemoryUs of the one before
+constexpr std::uint64_t kLossMemoryUs = 60'000'000;
+constexpr std::chrono::milliseconds kPauseForDriver{200}; // which may have to start again
 
 using values::monotonic_us;
 
 void sleep_until_us(std::uint64_t time_us) {
     std::this_thread::sleep_until(
         std::chrono::steady_clock::time_point(std::chrono::microseconds(time_us)));
-}
-
-// Moves a result's value into `target`, or returns its error.
-template <class T>
-Result<void> assign(T &target, Result<T> made) {
-    if (!made) return made.error();
-    target = std::move(*made);
-    return {};
 }
 
 // One core is left to the window: on two cores a second compute thread, even of low priority,
@@ -70,7 +67,6 @@ App::App(AppOptions options) : options_(std::move(options)), pacer_(options_.fps
 App::~App() {
     canvas_.reset();
     control_.reset(); // the worker stops before the ring goes
-    if (device_) static_cast<void>(device_->wait_idle());
 }
 
 Result<std::unique_ptr<App>> App::create(AppOptions options) {
@@ -85,51 +81,55 @@ Result<std::unique_ptr<App>> App::create(AppOptions options) {
     }
     auto app = std::unique_ptr<App>(new App(std::move(options)));
     app->script_ = std::move(script);
-    if (auto opened = app->open_graphics(); !opened) return opened.error();
+    if (auto opened = app->open_window(); !opened) return opened.error();
     if (auto opened = app->open_player(); !opened) return opened.error();
     return app;
 }
 
-Result<void> App::open_graphics() {
-    const auto width = static_cast<int>(options_.width);
-    const auto height = static_cast<int>(options_.height);
+Result<void> App::open_window() {
     if (!options_.offscreen) {
-        auto opened = assign(window_, Window::create("Tessera", width, height));
-        if (!opened) return opened;
+        auto window = Window::create("Tessera", static_cast<int>(options_.width),
+                                     static_cast<int>(options_.height));
+        if (!window) return window.error();
+        window_ = std::move(*window);
     }
     scale_ = wanted_scale();
-    VulkanInstanceConfig instance_config;
-    instance_config.validation = options_.validation;
-    if (window_) instance_config.extensions = window_->vulkan_extensions();
-    if (auto made = assign(instance_, VulkanInstance::create(instance_config)); !made) return made;
-    if (window_) {
-        if (auto made = assign(surface_, window_->make_surface(instance_->get())); !made)
-            return made;
-    }
-    auto device =
-        VulkanDevice::create(*instance_, {.surface = surface_.get(), .wanted = options_.device});
-    if (auto made = assign(device_, std::move(device)); !made) return made;
-    if (auto made = assign(renderer_, Renderer::create(*device_)); !made) return made;
-
-    VkRenderPass pass = VK_NULL_HANDLE;
-    if (window_) {
-        auto swapchain = Swapchain::create(*device_, surface_.get(), window_->pixels());
-        if (auto made = assign(swapchain_, std::move(swapchain)); !made) return made;
-        pass = swapchain_->pass();
-    } else {
-        auto target =
-            Offscreen::create(*device_, options_.width, options_.height, kOffscreenFormat);
-        if (auto made = assign(offscreen_, std::move(target)); !made) return made;
-        pass = offscreen_->target().pass;
-    }
-    if (auto made = assign(ring_, LiveRing::create(*device_, options_.make_writer)); !made)
-        return made;
-    if (auto made = assign(pane_, Pane::create(*device_, pass)); !made) return made;
-    if (auto made = assign(pinned_pane_, Pane::create(*device_, pass)); !made) return made;
-    recorded_ = std::make_unique<RecordingTarget>(*ring_, PlayControl::kBytes);
+    VulkanInstanceConfig config;
+    config.validation = options_.validation;
+    if (window_) config.extensions = window_->vulkan_extensions();
+    auto instance = VulkanInstance::create(config);
+    if (!instance) return instance.error();
+    instance_ = std::move(*instance);
+    if (auto opened = open_graphics(); !opened) return opened;
+    const std::shared_ptr<FrameTarget> ring(graphics_, graphics_->ring.get());
+    recorded_ = std::make_unique<RecordingTarget>(ring, PlayControl::kBytes);
     material_ =
         std::make_unique<MaterialWorker>(*instance_, options_.device, PlanCache::default_folder());
-    return rescale(scale_);
+    return {};
+}
+
+Result<void> App::make_surface() {
+    surface_ = Surface(); // a window has one at a time
+    auto surface = window_->make_surface(instance_->get());
+    if (!surface) return surface.error();
+    surface_ = std::move(*surface);
+    return {};
+}
+
+Result<void> App::open_graphics() {
+    if (window_) {
+        if (auto made = make_surface(); !made) return made;
+    }
+    auto graphics = Graphics::create({.instance = instance_.get(),
+                                      .window = window_.get(),
+                                      .surface = surface_.get(),
+                                      .device = options_.device,
+                                      .extent = {options_.width, options_.height},
+                                      .scale = scale_,
+                                      .make_writer = options_.make_writer});
+    if (!graphics) return graphics.error();
+    graphics_ = std::move(*graphics);
+    return {};
 }
 
 float App::wanted_scale() const {
@@ -140,34 +140,20 @@ float App::wanted_scale() const {
 Result<void> App::rescale(float scale) {
     scale_ = scale;
     shown_key_.reset();
-    imgui_.reset(); // one context per process
-    GLFWwindow *const glfw = window_ ? window_->glfw() : nullptr;
-    const VkRenderPass pass = window_ ? swapchain_->pass() : offscreen_->target().pass;
-    return assign(imgui_, ImGuiLayer::create(*device_, *renderer_, pass, glfw, scale_));
+    return graphics_->rescale(scale);
 }
 
 Result<void> App::open_player() {
     // A backend that was asked for must be there; the player would only say so later.
     if (auto found = Compute::find(options_.backend.empty() ? "best" : options_.backend); !found)
         return found;
-    auto host = Host::create({.program = "tessera-sandbox",
-                              .plugin_dirs = options_.plugin_dirs,
-                              .model_dirs = options_.model_dirs});
-    const auto preset = settle_options(options_, *host);
+    host_ = Host::create({.program = "tessera-sandbox",
+                          .plugin_dirs = options_.plugin_dirs,
+                          .model_dirs = options_.model_dirs});
+    const auto preset = settle_options(options_, *host_);
     if (!preset) return preset.error();
     if (options_.seed) options_.play.seed = *options_.seed;
-    PlayerConfig config;
-    config.plugin = options_.plugin;
-    config.model = options_.model;
-    config.backend = options_.backend;
-    config.precision = options_.precision;
-    config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
-    config.frames = recorded_.get();
-    config.store = &recorded_->store();
-    config.restart_on_change = false; // PlayControl decides that
-    config.share = 0.01 * options_.share;
-    config.host = std::move(host);
-    auto player = Player::create(std::move(config));
+    auto player = make_player(*recorded_, options_.plugin, options_.model);
     if (!player) return player.error();
     const auto unknown = set_values(
         *preset, options_, [&](std::string_view json) { return (*player)->load_values(json); },
@@ -175,10 +161,7 @@ Result<void> App::open_player() {
             return (*player)->set_text(key, text);
         });
     if (!unknown) return unknown.error();
-    control_ =
-        std::make_unique<PlayControl>(std::move(*player), *recorded_, monotonic_us, options_.play);
-    editor_ = std::make_unique<Editor>(*control_);
-    canvas_ = std::make_unique<CanvasView>(*control_);
+    take_player(std::move(*player), options_.play);
     presets_ = std::make_unique<PresetShelf>(
         options_.preset_dir.empty() ? PresetShelf::default_folder() : options_.preset_dir);
     if (options_.play_at_start) control_->play();
@@ -189,8 +172,27 @@ Result<void> App::open_player() {
     return {};
 }
 
-VkExtent2D App::extent() const {
-    return window_ ? swapchain_->extent() : offscreen_->target().extent;
+Result<std::unique_ptr<Player>> App::make_player(RecordingTarget &recorded, std::string plugin,
+                                                 std::string model) const {
+    PlayerConfig config;
+    config.plugin = std::move(plugin);
+    config.model = std::move(model);
+    config.backend = options_.backend;
+    config.precision = options_.precision;
+    config.threads = options_.threads > 0 ? options_.threads : threads_for_a_smooth_window();
+    config.frames = &recorded;
+    config.store = &recorded.store();
+    config.jobs_before = control_ ? control_->last_job() : 0;
+    config.restart_on_change = false; // PlayControl decides that
+    config.share = 0.01 * options_.share;
+    config.host = host_;
+    return Player::create(std::move(config));
+}
+
+void App::take_player(std::unique_ptr<Player> player, const PlayOptions &play) {
+    control_ = std::make_unique<PlayControl>(std::move(player), *recorded_, monotonic_us, play);
+    editor_ = std::make_unique<Editor>(*control_);
+    canvas_ = std::make_unique<CanvasView>(*control_);
 }
 
 Result<void> App::run() {
@@ -213,6 +215,48 @@ void App::note_frame_time(std::uint64_t start_us) {
 }
 
 Result<void> App::frame() {
+    const auto done = turn();
+    if (!graphics_->device->is_lost()) return done;
+    return recover(done ? Error{Status::kFailed, "the Vulkan device is lost"} : done.error());
+}
+
+// The generator goes on meanwhile, and what is shown comes back from the history.
+Result<void> App::recover(Error loss) {
+    const std::uint64_t now = monotonic_us();
+    if (now - last_loss_us_ > kLossMemoryUs) losses_ = 0;
+    last_loss_us_ = now;
+    while (++losses_ <= kMostLosses) {
+        log::warning("window", "{}; it is opened again", loss.message);
+        graphics_->leave_window();
+        auto opened = open_graphics();
+        if (opened) {
+            recorded_->redirect({graphics_, graphics_->ring.get()});
+            shown_key_.reset();
+            must_rebuild_ = false;
+            shows_record_ = true;
+            if (control_->problem().empty()) {
+                control_->report("The Vulkan device was lost and opened again. Nothing that was "
+                                 "made is gone.");
+            }
+            return {};
+        }
+        loss = opened.error();
+        std::this_thread::sleep_for(kPauseForDriver);
+    }
+    return end_without_device(loss);
+}
+
+Error App::end_without_device(const Error &loss) {
+    Image canvas;
+    if (canvas_->is_on()) canvas = canvas_->visible();
+    const auto rescued = rescue_pictures(*control_, canvas);
+    return make_error(loss.status, "{}; the Vulkan device was lost {} times in a row. {}",
+                      loss.message, kMostLosses + 1,
+                      rescued ? *rescued
+                              : "Pictures could not be saved: " + rescued.error().message);
+}
+
+Result<void> App::turn() {
     sleep_until_us(pacer_.next_start_us(monotonic_us()));
     if (window_) {
         window_->poll();
@@ -224,7 +268,8 @@ Result<void> App::frame() {
             finished_ = window_->should_close();
             return {};
         }
-        if (pixels.width != extent().width || pixels.height != extent().height) {
+        if (pixels.width != graphics_->extent().width ||
+            pixels.height != graphics_->extent().height) {
             must_rebuild_ = true;
         }
         if (const float scale = wanted_scale(); scale != scale_) { // dragged to another monitor
@@ -237,7 +282,9 @@ Result<void> App::frame() {
     note_frame_time(start_us);
 
     control_->update();
-    for (const auto &path : window_ ? window_->take_dropped() : Paths()) {
+    Paths files = window_ ? window_->take_dropped() : Paths();
+    if (panel_.file_to_open) files.push_back(*std::exchange(panel_.file_to_open, std::nullopt));
+    for (const auto &path : files) {
         if (auto opened = open_dropped(path); !opened) control_->report(opened.error().message);
     }
     if (script_) {
@@ -271,11 +318,9 @@ Result<Image> read_opaque(const std::filesystem::path &path, bool &had_alpha) {
 
 Result<void> App::open_file(const std::filesystem::path &path) {
     if (path.extension() == ".json" || path.extension() == ".JSON") {
-        auto preset = load_preset(path);
-        if (!preset) return preset.error();
-        auto applied = control_->apply(*preset);
-        if (applied) return applied;
-        return make_error(applied.error().status, "{}: {}", path.string(), applied.error().message);
+        auto opened = open_preset(path);
+        if (opened) return opened;
+        return make_error(opened.error().status, "{}: {}", path.string(), opened.error().message);
     }
     bool had_alpha = false;
     auto image = read_opaque(path, had_alpha);
@@ -303,12 +348,53 @@ Result<void> App::open_dropped(const std::filesystem::path &path) {
     return on_panel && !is_preset && control_->takes_style() ? open_style(path) : open_file(path);
 }
 
+Result<void> App::open_preset(const std::filesystem::path &path) {
+    const auto preset = load_preset(path);
+    if (!preset) return preset.error();
+    std::string model;
+    if (!preset->model.empty()) {
+        auto found = find_model(preset->model, host_->model_dirs(), path.parent_path());
+        if (!found) return found.error();
+        model = found->string();
+    }
+    const PlayerInfo &now = control_->player().info();
+    const bool same_model = model.empty() || model == now.model;
+    if (preset->plugin == now.id && same_model) return control_->apply(*preset);
+    return change_generator(*preset, std::move(model));
+}
+
+// The new one is there and has its values before the old one goes.
+Result<void> App::change_generator(const Preset &preset, std::string model) {
+    auto recorded =
+        std::make_unique<RecordingTarget>(std::make_shared<MemoryFrames>(), PlayControl::kBytes);
+    auto player = make_player(*recorded, preset.plugin, std::move(model));
+    if (!player) return player.error();
+    const auto unknown = (*player)->load_values(preset.values);
+    if (!unknown) return unknown.error();
+    PlayOptions play = control_->options;
+    play.seed = preset.seed;
+    const bool played = control_->job() != 0;
+    canvas_.reset();
+    editor_.reset();
+    control_.reset(); // waits for the step under way, and with it the ring is free
+    recorded_ = std::move(recorded);
+    recorded_->redirect({graphics_, graphics_->ring.get()});
+    take_player(std::move(*player), play);
+    shows_record_ = false;
+    if (played && play.live) control_->play();
+    if (!unknown->empty()) {
+        control_->report(fmt::format("the preset sets what {} does not have: {}",
+                                     control_->player().info().name, fmt::join(*unknown, ", ")));
+    }
+    return {};
+}
+
 void App::build_interface() {
     const trace::Span span("frame: interface");
     const float elapsed_s = frames_.all.size() > 0
                                 ? static_cast<float>(frames_.all.at(frames_.all.size() - 1)) * 1e-6F
                                 : 0;
-    imgui_->begin_frame(extent(), elapsed_s);
+    graphics_->interface->begin_frame(graphics_->extent(), elapsed_s);
     transform_.set_region(halves().first);
     const PanelContext context = panel_context();
     draw_panel(context);
@@ -319,7 +405,7 @@ void App::build_interface() {
         draw_overlay(context);
         draw_comparison(context);
     }
-    imgui_->end_frame();
+    graphics_->interface->end_frame();
 }
 
 PanelContext App::panel_context() {
@@ -332,9 +418,9 @@ PanelContext App::panel_context() {
     context.state = &panel_;
     context.transform = &transform_;
     context.look = &look_;
-    context.view = &pane_->view();
+    context.view = &graphics_->pane->view();
     context.frames = &frames_;
-    context.graphics_device = device_->properties().deviceName;
+    context.graphics_device = graphics_->device->properties().deviceName;
     context.scale = scale_;
     context.to_pixels = pixels_per_unit();
     std::tie(context.region, context.pinned_region) = halves();
@@ -380,13 +466,13 @@ Result<void> App::choose_picture() {
     // Back to the live run: first what the pane missed of it.
     const bool catches_up = live && shows_record_ && has_record;
     if (live && !catches_up) {
-        pane_->follow(ring_->current());
+        graphics_->pane->follow(graphics_->ring->current());
     } else if (has_record && !fetch(*run, *step)) {
         return choose_pinned_picture(); // what was shown stays until it is read
     } else if (maps) {
         if (auto chosen = choose_map(*run, *step); !chosen) return chosen;
     } else if (has_record) {
-        auto shown = pane_->show(picture_of(*run, *step, painter_), info_of(*run, *step));
+        auto shown = graphics_->pane->show(picture_of(*run, *step, painter_), info_of(*run, *step));
         if (!shown) return shown;
     }
     shows_record_ = !live;
@@ -401,7 +487,7 @@ void App::pan_by(float screen_x, float screen_y) {
 Result<void> App::choose_canvas() {
     shows_record_ = true; // and the live run comes back when the canvas goes
     canvas_transform_ = canvas_->transform();
-    return pane_->show(canvas_->picture(), {});
+    return graphics_->pane->show(canvas_->picture(), {});
 }
 
 MaterialRequest App::wanted_map(const RunRecord &run, const RunStep &step) const {
@@ -418,9 +504,9 @@ MaterialRequest App::wanted_map(const RunRecord &run, const RunStep &step) const
 Result<void> App::choose_map(const RunRecord &run, const RunStep &step) {
     material_->want(wanted_map(run, step));
     const MaterialResult made = material_->newest();
-    if (!made.error.empty()) return pane_->show(step.picture, info_of(run, step));
+    if (!made.error.empty()) return graphics_->pane->show(step.picture, info_of(run, step));
     const bool is_of_this_run = made.picture != nullptr && made.info.job == run.job;
-    return pane_->show(is_of_this_run ? made.picture : nullptr, made.info);
+    return graphics_->pane->show(is_of_this_run ? made.picture : nullptr, made.info);
 }
 
 bool App::has_wanted_map() {
@@ -441,7 +527,7 @@ Result<void> App::choose_pinned_picture() {
     const RunRecord *const run = editor_->pinned();
     const RunStep *const step = editor_->pinned_step();
     if (step == nullptr || !editor_->fetch_pinned()) return {};
-    return pinned_pane_->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
+    return graphics_->pinned->show(picture_of(*run, *step, pinned_painter_), info_of(*run, *step));
 }
 
 // A clear costs nothing; blending the panel's background over every pixel does, without a GPU.
@@ -450,13 +536,14 @@ void App::clear_panel(VkCommandBuffer commands, float width) const {
     VkClearAttachment clear{};
     clear.aspectMask = VK_IMAGE_ASPECT_COLOR_BIT;
     clear.clearValue.color = {{colour.x, colour.y, colour.z, 1}};
-    const VkClearRect rect{{{0, 0}, {static_cast<std::uint32_t>(width), extent().height}}, 0, 1};
-    device_->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
+    const VkClearRect rect{
+        {{0, 0}, {static_cast<std::uint32_t>(width), graphics_->extent().height}}, 0, 1};
+    graphics_->device->table().vkCmdClearAttachments(commands, 1, &clear, 1, &rect);
 }
 
 ViewRegion App::region() const {
     // The panel's width is in window units; the picture gets the pixels next to it.
-    const VkExtent2D pixels = extent();
+    const VkExtent2D pixels = graphics_->extent();
     const float to_pixels = pixels_per_unit();
     const auto width = static_cast<float>(pixels.width);
     const auto height = static_cast<float>(pixels.height);
@@ -477,8 +564,8 @@ std::pair<ViewRegion, ViewRegion> App::halves() const {
 Scene App::scene() {
     Scene scene;
     const auto [first, second] = halves();
-    scene.view = &pane_->view();
-    scene.ring = &pane_->ring();
+    scene.view = &graphics_->pane->view();
+    scene.ring = &graphics_->pane->ring();
     scene.region = first;
     scene.transform = &transform_;
     scene.look = look_;
@@ -487,12 +574,12 @@ Scene App::scene() {
         scene.look.tiles = 1;
         scene.look.shadow_radius = 0;
     } else if (editor_->pinned() != nullptr) {
-        scene.pinned =
-            ScenePicture{&pinned_pane_->view(), &pinned_pane_->ring(), second, transform_};
+        scene.pinned = ScenePicture{&graphics_->pinned->view(), &graphics_->pinned->ring(), second,
+                                    transform_};
     }
     scene.overlay = [this, left = region().x](VkCommandBuffer commands) {
         clear_panel(commands, left);
-        imgui_->record(commands);
+        graphics_->interface->record(commands);
     };
     return scene;
 }
@@ -511,32 +598,26 @@ Result<void> App::draw() {
     ++drawn_count_;
     shown_key_ = key;
     if (window_) return draw_in_window(next);
-    if (auto slot = renderer_->wait_for_slot(); !slot) return slot.error();
-    return renderer_->draw(offscreen_->target(), next, {}, {});
+    if (auto slot = graphics_->renderer->wait_for_slot(); !slot) return slot.error();
+    return graphics_->renderer->draw(graphics_->offscreen->target(), next, {}, {});
 }
 
 Result<void> App::draw_in_window(const Scene &next) {
-    const auto slot = renderer_->wait_for_slot();
+    const auto slot = graphics_->renderer->wait_for_slot();
     if (!slot) return slot.error();
-    auto acquired = swapchain_->acquire(*slot);
-    if (!acquired) { // the surface is gone
-        log::warning("window", "{}", acquired.error().message);
-        return rebuild_swapchain();
-    }
+    Swapchain &swapchain = *graphics_->swapchain;
+    auto acquired = swapchain.acquire(*slot);
+    if (!acquired) return replace_surface(acquired.error());
     if (const auto *const missed = std::get_if<Swapchain::Missed>(&*acquired)) {
         must_rebuild_ = *missed == Swapchain::Missed::kOutdated;
         shown_key_.reset();
         return {};
     }
     const auto &image = std::get<Swapchain::Acquired>(*acquired);
-    if (auto drawn = renderer_->draw(image.target, next, image.semaphores, {}); !drawn) {
-        return drawn;
-    }
-    const auto presented = swapchain_->present(image);
-    if (!presented) {
-        log::warning("window", "{}", presented.error().message);
-        return rebuild_swapchain();
-    }
+    auto drawn = graphics_->renderer->draw(image.target, next, image.semaphores, {});
+    if (!drawn) return drawn;
+    const auto presented = swapchain.present(image);
+    if (!presented) return replace_surface(presented.error());
     if (!*presented) must_rebuild_ = true;
     return {};
 }
@@ -544,21 +625,28 @@ Result<void> App::draw_in_window(const Scene &next) {
 Result<void> App::rebuild_swapchain() {
     must_rebuild_ = false;
     shown_key_.reset();
-    if (auto rebuilt = swapchain_->rebuild(window_->pixels()); rebuilt) return rebuilt;
-    // The surface may be lost: a new one, once.
-    swapchain_.reset();
-    surface_ = Surface();
-    if (auto made = assign(surface_, window_->make_surface(instance_->get())); !made) return made;
-    return assign(swapchain_, Swapchain::create(*device_, surface_.get(), window_->pixels()));
+    auto rebuilt = graphics_->swapchain->rebuild(window_->pixels());
+    return rebuilt ? rebuilt : replace_surface(rebuilt.error());
+}
+
+// After a failure of the swapchain: its surface may be gone.
+Result<void> App::replace_surface(const Error &problem) {
+    if (graphics_->device->is_lost()) return problem;
+    log::warning("window", "{}", problem.message);
+    must_rebuild_ = false;
+    shown_key_.reset();
+    graphics_->swapchain.reset();
+    if (auto made = make_surface(); !made) return made;
+    return graphics_->open_swapchain(surface_.get());
 }
 
 Result<Image> App::capture() {
-    if (auto idle = renderer_->finish(); !idle) return idle.error();
-    const VkExtent2D size = extent();
-    const VkFormat format = window_ ? swapchain_->format() : kOffscreenFormat;
-    auto target = Offscreen::create(*device_, size.width, size.height, format);
+    if (auto idle = graphics_->renderer->finish(); !idle) return idle.error();
+    const VkExtent2D size = graphics_->extent();
+    auto target =
+        Offscreen::create(*graphics_->device, size.width, size.height, graphics_->format());
     if (!target) return target.error();
-    return (*target)->draw(*renderer_, scene());
+    return (*target)->draw(*graphics_->renderer, scene());
 }
 
 Result<Image> App::capture_window() {
@@ -575,7 +663,7 @@ std::shared_ptr<const Image> App::shown_picture() const {
         auto visible = std::make_shared<const Image>(canvas_->visible());
         return visible->pixels.empty() ? nullptr : visible;
     }
-    const auto &shown = pane_->view().info();
+    const auto &shown = graphics_->pane->view().info();
     const RunRecord *const run = shown ? control_->history().find(shown->job) : nullptr;
     const RunStep *const step = run != nullptr ? run->find(shown->step) : nullptr;
     return step != nullptr ? step->picture : nullptr;
@@ -583,15 +671,15 @@ std::shared_ptr<const Image> App::shown_picture() const {
 
 Result<void> App::take_screenshot_when_due() {
     if (options_.screenshot.empty() || screenshot_taken_) return {};
-    const auto &shown = pane_->view().info();
+    const auto &shown = graphics_->pane->view().info();
     const bool due = options_.screenshot_step > 0 ? shown && shown->step >= options_.screenshot_step
                                                   : shown && shown->final;
     const bool failed = control_->stats().failed > 0;
     if (failed) return make_error(Status::kFailed, "no screenshot: {}", control_->problem());
     if (!due) return {};
-    screenshot_taken_ = true;
     auto image = capture_window();
     if (!image) return image.error();
+    screenshot_taken_ = true;
     if (auto written = write_image(options_.screenshot, *image); !written) return written;
     if (options_.exit_after_screenshot) finished_ = true;
     return {};

@@ -7,18 +7,13 @@
 #include "host/edit/editor.hpp"
 #include "host/edit/preset_shelf.hpp"
 #include "host/edit/recording_target.hpp"
-#include "interop/ring/live_ring.hpp"
 #include "sandbox/app/frame_pacer.hpp"
-#include "sandbox/app/imgui_layer.hpp"
-#include "sandbox/app/swapchain.hpp"
-#include "sandbox/app/window.hpp"
+#include "sandbox/app/graphics.hpp"
 #include "sandbox/options/common_options.hpp"
 #include "sandbox/panel/panel.hpp"
 #include "sandbox/script/script_runner.hpp"
 #include "sandbox/view/canvas_view.hpp"
 #include "sandbox/view/latent_painter.hpp"
-#include "sandbox/view/offscreen.hpp"
-#include "sandbox/view/pane.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -60,13 +55,16 @@ class App {
     App(const App &) = delete;
     App &operator=(const App &) = delete;
 
-    // A picture to start from, or a preset (.json), as if it were dropped on the window.
+    // A picture to start from, or a preset (.json), as if it were dropped on the window. A preset
+    // of another generator or model puts that in the place of the one that is there, with its runs.
     [[nodiscard]] Result<void> open_file(const std::filesystem::path &path);
     // A picture whose look to take, as if it were dropped on the panel.
     [[nodiscard]] Result<void> open_style(const std::filesystem::path &path);
     // Until the window closes or the options say so.
     [[nodiscard]] Result<void> run();
-    // One turn of the loop: waits for its time, takes news, draws.
+    // One turn of the loop: waits for its time, takes news, draws. A device that is lost comes back
+    // here, and nobody who looks at the picture or makes it notices; after a few losses within a
+    // minute the error is the end, and names the folder in which the pictures are.
     [[nodiscard]] Result<void> frame();
     [[nodiscard]] bool finished() const { return finished_; }
 
@@ -86,7 +84,7 @@ class App {
     [[nodiscard]] Editor &editor() { return *editor_; }
     [[nodiscard]] CanvasView &canvas() { return *canvas_; }
     [[nodiscard]] PanelState &panel() { return panel_; }
-    [[nodiscard]] const View &view() const { return pane_->view(); }
+    [[nodiscard]] const View &view() const { return graphics_->pane->view(); }
     [[nodiscard]] ViewTransform &transform() { return transform_; }
     [[nodiscard]] ViewLook &look() { return look_; }
     // Moves what is shown, the canvas or the picture, as dragging does.
@@ -98,21 +96,33 @@ class App {
     [[nodiscard]] std::uint64_t frames() const { return frame_count_; }
     // Of these, those that did not look like the one before, and so were drawn.
     [[nodiscard]] std::uint64_t drawn_frames() const { return drawn_count_; }
+    // How often the device was lost within a minute of the loss before.
+    [[nodiscard]] int losses() const { return losses_; }
     // Time between the starts of frames.
     [[nodiscard]] DurationStats &frame_times() { return frames_.all; }
     [[nodiscard]] std::vector<std::string> validation_messages() const;
 
   private:
     explicit App(AppOptions options);
+    Result<void> open_window();
     Result<void> open_graphics();
     Result<void> open_player();
     Result<void> open_dropped(const std::filesystem::path &path);
+    Result<std::unique_ptr<Player>> make_player(RecordingTarget &recorded, std::string plugin,
+                                                std::string model) const;
+    void take_player(std::unique_ptr<Player> player, const PlayOptions &play);
+    Result<void> open_preset(const std::filesystem::path &path);
+    Result<void> change_generator(const Preset &preset, std::string model);
+    Result<void> turn();
+    Result<void> recover(Error loss);
+    Error end_without_device(const Error &loss);
     [[nodiscard]] float wanted_scale() const;
+    Result<void> make_surface();
     Result<void> rebuild_swapchain();
+    Result<void> replace_surface(const Error &problem);
     void clear_panel(VkCommandBuffer commands, float width) const;
     void build_interface();
     [[nodiscard]] PanelContext panel_context();
-    [[nodiscard]] VkExtent2D extent() const;
     [[nodiscard]] ViewRegion region() const; // of the picture, or of both
     [[nodiscard]] std::pair<ViewRegion, ViewRegion> halves() const;
     [[nodiscard]] Scene scene();
@@ -130,19 +140,13 @@ class App {
     Result<void> take_screenshot_when_due();
 
     AppOptions options_;
+    std::shared_ptr<Host> host_;
     // In the order of construction; destroyed from the end. Each needs some of those above it.
     std::unique_ptr<Window> window_;
     std::unique_ptr<VulkanInstance> instance_;
     Surface surface_;
-    std::unique_ptr<VulkanDevice> device_;
-    std::unique_ptr<Renderer> renderer_;
-    std::unique_ptr<Swapchain> swapchain_;
-    std::unique_ptr<Offscreen> offscreen_;
-    std::unique_ptr<LiveRing> ring_; // what the generator makes
-    std::unique_ptr<Pane> pane_;
-    std::unique_ptr<Pane> pinned_pane_;         // the pinned run
+    std::shared_ptr<Graphics> graphics_;
     std::unique_ptr<RecordingTarget> recorded_; // passes pictures on to the ring
-    std::unique_ptr<ImGuiLayer> imgui_;
     std::unique_ptr<MaterialWorker> material_;
     std::unique_ptr<PlayControl> control_; // its worker writes to recorded_
     std::unique_ptr<CanvasView> canvas_;
@@ -167,6 +171,8 @@ class App {
     bool finished_ = false;
     bool screenshot_taken_ = false;
     bool must_rebuild_ = false;
+    int losses_ = 0; // of the device, the last one at
+    std::uint64_t last_loss_us_ = 0;
     float scale_ = 1; // of the user interface
 };
 

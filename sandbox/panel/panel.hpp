@@ -12,6 +12,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,7 +55,8 @@ struct PanelState {
     double seam = 0;
     MaterialPanel material;
     bool show_help = false;
-    std::array<char, 101> preset_name{}; // as typed
+    std::array<char, 101> preset_name{};               // as typed
+    std::optional<std::filesystem::path> file_to_open; // with the next frame, as if it were dropped
 };
 
 // Time between starts of frames: all of them, and apart those during which nothing was generated

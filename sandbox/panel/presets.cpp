@@ -13,17 +13,6 @@ void save(const PanelContext &context, const std::string &name) {
     context.control->report(saved ? "" : saved.error().message);
 }
 
-void load(const PanelContext &context, const std::string &name) {
-    const auto preset = context.presets->load(name);
-    if (!preset) {
-        context.control->report(preset.error().message);
-        return;
-    }
-    if (const auto applied = context.control->apply(*preset); !applied) {
-        context.control->report(fmt::format("{}: {}", name, applied.error().message));
-    }
-}
-
 } // namespace
 
 void draw_presets_section(const PanelContext &context) {
@@ -44,7 +33,8 @@ void draw_presets_section(const PanelContext &context) {
     }
     const std::vector<std::string> names = context.presets->names();
     for (const std::string &each : names) {
-        if (ImGui::Selectable(each.c_str())) load(context, each);
+        const bool chosen = ImGui::Selectable(each.c_str());
+        if (chosen) context.state->file_to_open = context.presets->path_of(each);
         panel_tooltip("Takes these settings and this seed");
     }
     ImGui::PopID();

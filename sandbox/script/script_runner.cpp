@@ -61,9 +61,9 @@ Result<void> ScriptRunner::record(App &app) {
     const auto &shown = app.view().info();
     const std::pair now(shown ? shown->job : 0, shown ? shown->step : 0);
     if (!shown || now == recorded_) return {};
-    recorded_ = now;
     auto image = app.capture_window();
     if (!image) return image.error();
+    recorded_ = now;
     return write_image(record_folder_ / fmt::format("{:04}.png", ++record_count_), *image);
 }
 

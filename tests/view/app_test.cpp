@@ -1,6 +1,9 @@
 // The whole sandbox without a window: what the buttons and sliders do, seen in the picture.
 // Validation and synchronization validation are on; any message fails.
+#include "tests/unit/temporary_folder.hpp"
 #include "tests/view/app_fixture.hpp"
+
+#include <gmock/gmock.h>
 
 #include <array>
 #include <filesystem>
@@ -186,6 +189,60 @@ TEST_F(AppTest, AFailingGeneratorIsReportedAndMayTryAgain) {
     app_->control().set_value(id("fail_at"), 0);
     ASSERT_TRUE(play_to_end());
     EXPECT_EQ(app_->control().problem(), "");
+}
+
+class DroppedPreset : public AppTest {
+  protected:
+    void SetUp() override {
+        AppOptions with = options();
+        with.plugin_dirs = {TESSERA_BINARY_DIR "/lib/tessera/plugins"};
+        open(with);
+    }
+    [[nodiscard]] Result<void> drop(const char *plugin, const char *model, const char *values) {
+        return app_->open_file(folder_.write(
+            "dropped.json", fmt::format(R"({{"format": "tessera-preset/1", "plugin": "{}", )"
+                                        R"("model": "{}", "seed": 5, "values": {}}})",
+                                        plugin, model, values)));
+    }
+    const test::TemporaryFolder folder_;
+};
+
+TEST_F(DroppedPreset, ChoosesItsGenerator) {
+    if (!app_) return;
+    ASSERT_TRUE(play_to_end());
+    const std::uint64_t job = app_->control().job();
+    const auto opened = drop("org.tessera.gradient", "", R"({"size": 64})");
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    EXPECT_EQ(app_->control().player().info().id, "org.tessera.gradient");
+    EXPECT_EQ(app_->control().options.seed, 5U);
+    EXPECT_EQ(app_->control().player().params().value_of("size", 0), 64);
+    ASSERT_TRUE(frames_until([&] {
+        const auto &info = app_->view().info();
+        return info && info->job > job && info->final;
+    })) << "and it plays, as after every change";
+    EXPECT_EQ(app_->view().width(), 64U);
+    ASSERT_TRUE(play_to_end());
+    ASSERT_TRUE(drop("org.tessera.gradient", "", R"({"size": 128})").ok());
+    ASSERT_TRUE(frames_until([&] { return app_->view().width() == 128; }));
+    EXPECT_EQ(app_->control().history().runs().size(), 3U) << "the same one keeps its runs";
+}
+
+TEST_F(DroppedPreset, ThatCannotBeUsedChangesNothing) {
+    if (!app_) return;
+    ASSERT_TRUE(play_to_end());
+    const auto message = [&](const char *plugin, const char *model, const char *values) {
+        const auto opened = drop(plugin, model, values);
+        return opened ? std::string() : opened.error().message;
+    };
+    using testing::HasSubstr;
+    EXPECT_THAT(message("org.tessera.nobody", "", "{}"), HasSubstr("org.tessera.nobody"));
+    EXPECT_THAT(message("org.tessera.mar", "no_such_model", "{}"), HasSubstr("no_such_model"));
+    EXPECT_THAT(message("org.tessera.gradient", "", R"({"size": "wide"})"), HasSubstr("wide"));
+    EXPECT_THAT(message("org.tessera.gradient", "", R"({"size": "wide"})"),
+                HasSubstr("dropped.json"));
+    EXPECT_EQ(app_->control().player().info().id, "org.tessera.test.showcase");
+    EXPECT_EQ(app_->control().history().runs().size(), 1U);
+    ASSERT_TRUE(play_to_end());
 }
 
 // As when the window is dragged to a monitor of another scale while a picture is made.

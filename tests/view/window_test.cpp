@@ -1,8 +1,11 @@
 // The real window on whatever display there is: under_xvfb.sh starts this under Xvfb.
 // Exit code 77 when there is no display or no Vulkan device.
 #include "tests/view/app_fixture.hpp"
+#include "tests/view/vulkan/losing_devices.hpp"
 
 #include <cstdio>
+#include <cstring>
+#include <string>
 
 namespace tessera {
 namespace {
@@ -72,6 +75,30 @@ TEST_F(WindowTest, OpensAndClosesManyTimes) {
     }
 }
 
+class LostWindow : public WindowTest, public testing::WithParamInterface<const char *> {};
+
+TEST_P(LostWindow, StaysAndShowsTheRunOnANewDevice) {
+    app_->control().play();
+    ASSERT_TRUE(frames_until([&] { return app_->view().has_picture(); }));
+    const std::uint64_t job = app_->control().job();
+    ASSERT_TRUE(test::lose_devices(GetParam()));
+    ASSERT_TRUE(frames_until([&] { return app_->losses() > 0; }));
+    const std::uint32_t made = app_->control().state().step;
+    ASSERT_TRUE(frames_until([&] {
+        const auto &info = app_->view().info();
+        return info && info->job == job && info->step > made;
+    }));
+    EXPECT_EQ(app_->losses(), 1);
+    app_->window()->resize(700, 500);
+    ASSERT_TRUE(frames_until([&] { return app_->window()->pixels().width == 700; }));
+    show_frames(3);
+    EXPECT_EQ(capture().width, 700U);
+}
+INSTANTIATE_TEST_SUITE_P(Kind, LostWindow, testing::Values("submit:2", "acquire:2", "present:2"),
+                         [](const auto &kind) {
+                             return std::string(kind.param, std::strcspn(kind.param, ":"));
+                         });
+
 // Neither a display nor Vulkan is a fault of ours: such a machine skips.
 bool machine_can_show_windows() {
     auto app = App::create(WindowTest::options());
@@ -86,6 +113,7 @@ bool machine_can_show_windows() {
 int main(int argc, char **argv) {
     testing::InitGoogleTest(&argc, argv);
     constexpr int kSkipped = 77;
+    tessera::test::load_losing_layer();
     if (!tessera::machine_can_show_windows()) return kSkipped;
     return RUN_ALL_TESTS();
 }

@@ -40,7 +40,7 @@ void PlayControl::submit() {
          .step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms),
          .inputs = std::move(given->list),
          .on_device = true});
-    run.job = job_;
+    run.job = last_job_ = job_;
     history_.begin(std::move(run));
     requested_us_ = now_us_();
     waiting_for_picture_ = true;
@@ -56,7 +56,8 @@ void PlayControl::set_guest(PlayGuest *guest) {
 std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
     request.tag = RecordingTarget::kNotShown;
     add_style(request.inputs);
-    return player_->submit(std::move(request));
+    last_job_ = player_->submit(std::move(request));
+    return last_job_;
 }
 
 void PlayControl::play() {

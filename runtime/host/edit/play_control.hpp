@@ -18,7 +18,7 @@
 namespace tessera {
 
 struct PlayOptions {
-    std::uint64_t seed = 1;
+    std::uint64_t seed = 0;
     bool rolling = false; // every play takes the next seed
     bool live = true;     // a changed value plays again, when nothing runs
     bool loop = false;    // plays again when finished
@@ -120,6 +120,8 @@ class PlayControl {
     [[nodiscard]] bool busy() const { return player_->busy() || waits_for_inputs_; }
     // Of the run that was asked for last; 0: none yet.
     [[nodiscard]] std::uint64_t job() const { return job_; }
+    // The highest number so far, the guest's included.
+    [[nodiscard]] std::uint64_t last_job() const { return last_job_; }
     // That run is over, and all its news were taken.
     [[nodiscard]] bool settled() const { return settled_job_ == job_ && !waits_for_inputs_; }
     [[nodiscard]] const RunHistory &history() const { return history_; }
@@ -153,6 +155,7 @@ class PlayControl {
     bool waiting_for_picture_ = false;
     bool waits_for_inputs_ = false; // a run that was asked for
     bool played_ = false;
+    std::uint64_t last_job_ = 0; // the guest's too
 };
 
 // The seed after `seed` in the sandbox's sequence: looks random, stays short enough to read out.

@@ -1,6 +1,7 @@
 #include "host/edit/preset_shelf.hpp"
 
 #include "core/user_folders.hpp"
+#include "host/plugin/search.hpp"
 
 #include <algorithm>
 #include <system_error>
@@ -36,14 +37,10 @@ std::filesystem::path PresetShelf::default_folder() {
 
 void PresetShelf::refresh() {
     names_.clear();
-    std::error_code problem;
-    std::filesystem::directory_iterator entries(folder_, problem);
-    while (!problem && entries != std::filesystem::directory_iterator()) {
-        const std::filesystem::path &path = entries->path();
+    for (const std::filesystem::path &path : list_folder(folder_)) {
         if (path.extension() == ".json" && names_.size() < kMaxNames) {
             names_.push_back(path.stem().string());
         }
-        entries.increment(problem);
     }
     std::sort(names_.begin(), names_.end());
 }
@@ -60,14 +57,13 @@ Result<void> PresetShelf::save(const std::string &name, const Preset &preset) {
         return make_error(Status::kIo, "{}: cannot be made: {}", folder_.string(),
                           problem.message());
     }
-    auto saved = save_preset(folder_ / (name + ".json"), preset);
+    auto saved = save_preset(path_of(name), preset);
     refresh();
     return saved;
 }
 
-Result<Preset> PresetShelf::load(const std::string &name) const {
-    if (auto checked = check_name(name); !checked) return checked.error();
-    return load_preset(folder_ / (name + ".json"));
+std::filesystem::path PresetShelf::path_of(const std::string &name) const {
+    return folder_ / (name + ".json");
 }
 
 } // namespace tessera

@@ -21,7 +21,7 @@ class PresetShelf {
     [[nodiscard]] const std::vector<std::string> &names() const { return names_; }
     void refresh();
     [[nodiscard]] Result<void> save(const std::string &name, const Preset &preset);
-    [[nodiscard]] Result<Preset> load(const std::string &name) const;
+    [[nodiscard]] std::filesystem::path path_of(const std::string &name) const;
 
   private:
     std::filesystem::path folder_;

@@ -33,6 +33,7 @@ PlayerEvent end_of(const SessionJob &job, PlayerEvent::Type type) {
 Result<std::unique_ptr<Player>> Player::create(PlayerConfig config) {
     auto session = Session::create(static_cast<const SessionConfig &>(config));
     if (!session) return session.error();
+    (*session)->go_on_after(config.jobs_before);
     std::unique_ptr<Player> player(new Player(std::move(*session), config));
     if (auto started = player->start(); !started) return started.error();
     return player;

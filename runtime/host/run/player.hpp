@@ -34,6 +34,7 @@ struct PlayerConfig : SessionConfig {
     // to 0.5; what nobody else wants is the player's anyway). Small: frames stay smooth. Large:
     // pictures come in time on a loaded machine, where 0.1 is a tenth of the usual speed.
     double share = 0.25;
+    std::uint64_t jobs_before = 0; // numbers of a player that this one takes the place of
 };
 
 enum class PlayerPhase {

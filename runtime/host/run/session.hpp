@@ -72,7 +72,7 @@ struct PlayerInfo {
 
 // A request with everything that was snapshot for it.
 struct SessionJob {
-    std::uint64_t number = 0; // increasing, from 1
+    std::uint64_t number = 0; // increasing
     PlayRequest request;
     ParamSnapshot values;
 };
@@ -147,6 +147,8 @@ class Session {
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return generator_->features(); }
     [[nodiscard]] Params &params() { return params_; }
     [[nodiscard]] const Params &params() const { return params_; }
+    // Jobs are numbered on from here: a session in the place of another one. Else from 1.
+    void go_on_after(std::uint64_t number) { last_number_ = number; }
     // The request with the values as they are now.
     [[nodiscard]] SessionJob job(PlayRequest request);
 

@@ -1,0 +1,278 @@
+// A Vulkan layer that loses devices: TESSERA_LOSE=submit:3,wait:10,acquire:2,present:1 makes the
+// third submission of the process report VK_ERROR_DEVICE_LOST, and from then on every call on that
+// device that can; "submit:3+" every one from the third. In a test's own process
+// tessera_lose(TEXT) begins to count again. What was submitted before is done, as on a device whose
+// driver has given up.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string_view>
+
+#define VK_NO_PROTOTYPES
+#include <vulkan/vk_layer.h>
+#include <vulkan/vulkan.h>
+
+namespace {
+
+enum Kind { kSubmit, kWait, kAcquire, kPresent, kKinds };
+constexpr std::array<std::string_view, kKinds> kNames{"submit", "wait", "acquire", "present"};
+constexpr int kMostWishes = 8;
+
+struct Wishes {
+    std::array<std::array<long, kMostWishes>, kKinds> at{}; // 0: none
+    std::array<long, kKinds> every_from{};
+};
+
+// What the handles of one device, and of its queues, have in common.
+const void *key_of(const void *handle) { return *static_cast<const void *const *>(handle); }
+
+struct Device {
+    PFN_vkGetDeviceProcAddr next = nullptr;
+    VkDevice device = VK_NULL_HANDLE;
+    std::atomic<bool> lost{false};
+};
+
+std::mutex mutex; // for all that follows
+Wishes wishes;
+std::array<long, kKinds> counts{};
+// Functions below this layer, asked for while there was nothing above it yet: later the loader
+// would answer with those of the first layer.
+struct Instance {
+    PFN_vkGetInstanceProcAddr next = nullptr;
+    PFN_vkDestroyInstance destroy = nullptr;
+    PFN_vkCreateDevice create_device = nullptr;
+};
+std::map<const void *, Instance> instances; // by a key that their physical devices have too
+std::map<const void *, Device> devices;     // elements stay where they are
+
+void read_wishes(std::string_view text) {
+    wishes = {};
+    counts = {};
+    std::array<int, kKinds> used{};
+    while (!text.empty()) {
+        const std::string_view wish = text.substr(0, text.find(','));
+        text.remove_prefix(std::min(text.size(), wish.size() + 1));
+        for (int kind = 0; kind < kKinds; ++kind) {
+            if (!wish.starts_with(kNames[kind])) continue;
+            const long number = std::atol(wish.data() + kNames[kind].size() + 1);
+            if (wish.ends_with('+')) {
+                wishes.every_from[kind] = number;
+            } else if (used[kind] < kMostWishes) {
+                wishes.at[kind][used[kind]++] = number;
+            }
+        }
+    }
+}
+
+Device &device_of(const void *handle) {
+    const std::lock_guard lock(mutex);
+    return devices.at(key_of(handle));
+}
+
+// Counts the call; true: the device is lost, now or before.
+bool loses(Device &device, Kind kind) {
+    const std::lock_guard lock(mutex);
+    const long number = ++counts[kind];
+    for (const long wanted : wishes.at[kind]) {
+        if (wanted == number) device.lost = true;
+    }
+    if (wishes.every_from[kind] > 0 && number >= wishes.every_from[kind]) device.lost = true;
+    return device.lost;
+}
+
+template <class Function>
+Function next(const Device &device, const char *name) {
+    return reinterpret_cast<Function>(device.next(device.device, name));
+}
+
+VkResult VKAPI_CALL queue_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos,
+                                 VkFence fence) {
+    Device &device = device_of(queue);
+    if (loses(device, kSubmit)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkQueueSubmit>(device, "vkQueueSubmit")(queue, count, infos, fence);
+}
+VkResult VKAPI_CALL queue_submit2(VkQueue queue, uint32_t count, const VkSubmitInfo2 *infos,
+                                  VkFence fence) {
+    Device &device = device_of(queue);
+    if (loses(device, kSubmit)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkQueueSubmit2>(device, "vkQueueSubmit2")(queue, count, infos, fence);
+}
+VkResult VKAPI_CALL queue_present(VkQueue queue, const VkPresentInfoKHR *info) {
+    Device &device = device_of(queue);
+    if (loses(device, kPresent)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkQueuePresentKHR>(device, "vkQueuePresentKHR")(queue, info);
+}
+VkResult VKAPI_CALL acquire(VkDevice handle, VkSwapchainKHR swapchain, uint64_t timeout,
+                            VkSemaphore semaphore, VkFence fence, uint32_t *index) {
+    Device &device = device_of(handle);
+    if (loses(device, kAcquire)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkAcquireNextImageKHR>(device, "vkAcquireNextImageKHR")(
+        handle, swapchain, timeout, semaphore, fence, index);
+}
+
+// Waiting for everything waits for what really runs, also on a lost device.
+VkResult VKAPI_CALL queue_wait_idle(VkQueue queue) {
+    Device &device = device_of(queue);
+    const VkResult result = next<PFN_vkQueueWaitIdle>(device, "vkQueueWaitIdle")(queue);
+    return device.lost ? VK_ERROR_DEVICE_LOST : result;
+}
+VkResult VKAPI_CALL device_wait_idle(VkDevice handle) {
+    Device &device = device_of(handle);
+    const VkResult result = next<PFN_vkDeviceWaitIdle>(device, "vkDeviceWaitIdle")(handle);
+    return device.lost ? VK_ERROR_DEVICE_LOST : result;
+}
+VkResult VKAPI_CALL wait_semaphores(VkDevice handle, const VkSemaphoreWaitInfo *info,
+                                    uint64_t timeout) {
+    Device &device = device_of(handle);
+    if (loses(device, kWait)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkWaitSemaphores>(device, "vkWaitSemaphores")(handle, info, timeout);
+}
+VkResult VKAPI_CALL wait_fences(VkDevice handle, uint32_t count, const VkFence *fences,
+                                VkBool32 all, uint64_t timeout) {
+    Device &device = device_of(handle);
+    if (loses(device, kWait)) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkWaitForFences>(device, "vkWaitForFences")(handle, count, fences, all,
+                                                                timeout);
+}
+VkResult VKAPI_CALL counter_value(VkDevice handle, VkSemaphore semaphore, uint64_t *value) {
+    Device &device = device_of(handle);
+    if (device.lost) return VK_ERROR_DEVICE_LOST;
+    return next<PFN_vkGetSemaphoreCounterValue>(device, "vkGetSemaphoreCounterValue")(
+        handle, semaphore, value);
+}
+
+template <class Info>
+Info *link_of(const void *chain, VkStructureType type) {
+    for (auto *info = const_cast<Info *>(static_cast<const Info *>(chain)); info != nullptr;
+         info = const_cast<Info *>(static_cast<const Info *>(info->pNext))) {
+        if (info->sType == type && info->function == VK_LAYER_LINK_INFO) return info;
+    }
+    return nullptr;
+}
+
+VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo *info,
+                                    const VkAllocationCallbacks *allocator, VkInstance *made) {
+    auto *const link = link_of<VkLayerInstanceCreateInfo>(
+        info->pNext, VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO);
+    if (link == nullptr) return VK_ERROR_INITIALIZATION_FAILED;
+    const auto get = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
+    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
+    const auto create = reinterpret_cast<PFN_vkCreateInstance>(get(nullptr, "vkCreateInstance"));
+    const VkResult result = create(info, allocator, made);
+    if (result < 0) return result;
+    const std::lock_guard lock(mutex);
+    instances[key_of(*made)] = {
+        get, reinterpret_cast<PFN_vkDestroyInstance>(get(*made, "vkDestroyInstance")),
+        reinterpret_cast<PFN_vkCreateDevice>(get(*made, "vkCreateDevice"))};
+    return result;
+}
+
+void VKAPI_CALL destroy_instance(VkInstance instance, const VkAllocationCallbacks *allocator) {
+    PFN_vkDestroyInstance destroy = nullptr;
+    {
+        const std::lock_guard lock(mutex);
+        const auto at = instances.find(key_of(instance));
+        destroy = at->second.destroy;
+        instances.erase(at);
+    }
+    destroy(instance, allocator);
+}
+
+VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
+                                  const VkAllocationCallbacks *allocator, VkDevice *made) {
+    auto *const link =
+        link_of<VkLayerDeviceCreateInfo>(info->pNext, VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO);
+    if (link == nullptr) return VK_ERROR_INITIALIZATION_FAILED;
+    const auto get = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
+    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
+    PFN_vkCreateDevice create = nullptr;
+    {
+        const std::lock_guard lock(mutex);
+        create = instances.at(key_of(physical)).create_device;
+    }
+    const VkResult result = create(physical, info, allocator, made);
+    if (result < 0) return result;
+    const std::lock_guard lock(mutex);
+    Device &device = devices[key_of(*made)];
+    device.next = get;
+    device.device = *made;
+    device.lost = false;
+    return result;
+}
+
+void VKAPI_CALL destroy_device(VkDevice handle, const VkAllocationCallbacks *allocator) {
+    if (handle == VK_NULL_HANDLE) return;
+    const auto destroy = next<PFN_vkDestroyDevice>(device_of(handle), "vkDestroyDevice");
+    {
+        const std::lock_guard lock(mutex);
+        devices.erase(key_of(handle));
+    }
+    destroy(handle, allocator);
+}
+
+PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice handle, const char *name);
+PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance instance, const char *name);
+
+template <class Function>
+PFN_vkVoidFunction untyped(Function function) {
+    return reinterpret_cast<PFN_vkVoidFunction>(function);
+}
+
+PFN_vkVoidFunction own(std::string_view name) {
+    if (name == "vkQueueSubmit") return untyped(queue_submit);
+    if (name == "vkQueueSubmit2") return untyped(queue_submit2);
+    if (name == "vkQueuePresentKHR") return untyped(queue_present);
+    if (name == "vkAcquireNextImageKHR") return untyped(acquire);
+    if (name == "vkQueueWaitIdle") return untyped(queue_wait_idle);
+    if (name == "vkDeviceWaitIdle") return untyped(device_wait_idle);
+    if (name == "vkWaitSemaphores") return untyped(wait_semaphores);
+    if (name == "vkWaitForFences") return untyped(wait_fences);
+    if (name == "vkGetSemaphoreCounterValue") return untyped(counter_value);
+    if (name == "vkDestroyDevice") return untyped(destroy_device);
+    if (name == "vkGetDeviceProcAddr") return untyped(get_device);
+    return nullptr;
+}
+
+PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice handle, const char *name) {
+    if (const auto function = own(name)) return function;
+    const Device &device = device_of(handle);
+    return device.next(handle, name);
+}
+
+PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance instance, const char *name) {
+    const std::string_view wanted = name;
+    if (wanted == "vkGetInstanceProcAddr") return untyped(get_instance);
+    if (wanted == "vkCreateInstance") return untyped(create_instance);
+    if (wanted == "vkDestroyInstance") return untyped(destroy_instance);
+    if (wanted == "vkCreateDevice") return untyped(create_device);
+    if (const auto function = own(wanted)) return function;
+    if (instance == VK_NULL_HANDLE) return nullptr;
+    const std::lock_guard lock(mutex);
+    return instances.at(key_of(instance)).next(instance, name);
+}
+
+} // namespace
+
+extern "C" {
+
+[[gnu::visibility("default")]] void tessera_lose(const char *text) {
+    const std::lock_guard lock(mutex);
+    read_wishes(text);
+}
+
+[[gnu::visibility("default")]] VkResult VKAPI_CALL
+vkNegotiateLoaderLayerInterfaceVersion(VkNegotiateLayerInterface *interface) {
+    if (interface->loaderLayerInterfaceVersion < 2) return VK_ERROR_INITIALIZATION_FAILED;
+    interface->loaderLayerInterfaceVersion = 2;
+    interface->pfnGetInstanceProcAddr = get_instance;
+    interface->pfnGetDeviceProcAddr = get_device;
+    interface->pfnGetPhysicalDeviceProcAddr = nullptr;
+    if (const char *const text = std::getenv("TESSERA_LOSE"); text != nullptr) tessera_lose(text);
+    return VK_SUCCESS;
+}
+
+} // extern "C"

@@ -80,7 +80,7 @@ class Solver {
     std::vector<double> times_;
     std::array<Coefficients, kTokenNumbers> step_{};
     std::array<double, kTokenNumbers> last_{}; // h of the step before; 0: there is none
-    bool whole_ = true; // nothing is known
+    bool whole_ = true;                        // nothing is known
     std::span<const std::uint8_t> known_;
     std::span<const float> values_;
     std::vector<float> x_;

@@ -5,7 +5,6 @@
 
 #include <tessera/ext/inputs.h>
 
-
 namespace tessera {
 namespace {
 

@@ -34,7 +34,7 @@ namespace {
 using values::monotonic_us;
 
 constexpr std::string_view kClassKey = "class";
-constexpr std::string_view kNoClass = "none";   // label of a generator's unconditional choice
+constexpr std::string_view kNoClass = "none"; // label of a generator's unconditional choice
 
 // One setting of the parameters to run.
 struct Variant {

@@ -94,9 +94,9 @@ class CanvasView : public PlayGuest {
     std::uint64_t moved_us_ = 0;
 
     std::shared_ptr<const Image> picture_;
-    Canvas::TileRange drawn_; // in picture_
+    Canvas::TileRange drawn_;         // in picture_
     std::uint64_t drawn_version_ = 0; // of the canvas
-    bool is_counted_ = false; // the two below are of what is looked at now
+    bool is_counted_ = false;         // the two below are of what is looked at now
     std::size_t visible_count_ = 0;
     std::size_t ready_count_ = 0;
     ViewTransform transform_;

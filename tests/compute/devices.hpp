@@ -12,8 +12,8 @@
 namespace tessera::testing {
 
 struct DeviceConfig {
-    std::string name;    // in the names of tests
-    std::string backend; // as Compute::open takes it
+    std::string name;       // in the names of tests
+    std::string backend;    // as Compute::open takes it
     bool in_double = false; // how it computes inside an operation; else in float
 };
 

@@ -51,7 +51,7 @@ struct RunSettings {
     int denoise_steps = 100;
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100;
-    std::string hurry; // as parse_hurry reads it
+    std::string hurry;             // as parse_hurry reads it
     int most_hurry = kHurryLevels; // higher levels count as this one
 };
 

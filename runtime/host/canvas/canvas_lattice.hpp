@@ -67,10 +67,10 @@ class CanvasLattice {
         : window_(window), margin_(local && window / 4 > kReach ? kReach : window / 4),
           local_(local) {}
 
-    [[nodiscard]] int window() const { return window_; }             // n
-    [[nodiscard]] int margin() const { return margin_; }             // m
-    [[nodiscard]] int gap() const { return window_ - 2 * margin_; }  // g
-    [[nodiscard]] int pitch() const { return window_ + gap(); }      // p
+    [[nodiscard]] int window() const { return window_; }            // n
+    [[nodiscard]] int margin() const { return margin_; }            // m
+    [[nodiscard]] int gap() const { return window_ - 2 * margin_; } // g
+    [[nodiscard]] int pitch() const { return window_ + gap(); }     // p
     [[nodiscard]] int tile() const { return local_ ? window_ / 2 : gap(); }
     [[nodiscard]] bool local() const { return local_; }
 

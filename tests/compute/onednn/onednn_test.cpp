@@ -1,8 +1,8 @@
 // linear and conv2d against oneDNN at the sizes models have, where the double reference is too
 // slow.
+#include "onednn.hpp"
 #include "tests/compute/devices.hpp"
 #include "tests/compute/harness.hpp"
-#include "onednn.hpp"
 
 #include <algorithm>
 #include <cmath>

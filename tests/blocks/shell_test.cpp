@@ -106,10 +106,11 @@ class ShellTest : public testing::Test {
 TEST_F(ShellTest, WithoutAModelItListsWhatThisKindOffers) {
     log::set_sink([](log::Level, std::string_view, std::string_view) {});
     ASSERT_EQ(create(nullptr), TESSERA_OK);
-    for (const char *key : {"class", "mix", "steps", "guidance", "temperature", "width"}) {
+    for (const char *key :
+         {"class", "mix", "steps", "guidance", "temperature", "width", "deadline"}) {
         EXPECT_EQ(params().count(key), 1u) << key;
     }
-    for (const char *key : {"seamless", "watch_token", "denoise_steps", "annealing", "deadline"}) {
+    for (const char *key : {"seamless", "watch_token", "denoise_steps", "annealing"}) {
         EXPECT_EQ(params().count(key), 0u) << key;
     }
     tessera_activation activation{};

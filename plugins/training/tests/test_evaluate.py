@@ -215,4 +215,4 @@ def test_preset_table(command: list[str], tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(presets.subprocess, "run",
                         lambda program, **_: subprocess.CompletedProcess(program, 1, "", "no such model"))
     with pytest.raises(UserError, match="exit code 1: no such model"):
-        presets.generate(parser.parse_args([command[1], "--generate", "x"]), None, tmp_path)
+        presets.generate(parser.parse_args([command[1], "--generate", "x"]), None, 0, tmp_path)

@@ -168,7 +168,7 @@ def test_train_resume_and_export(tiny_config: Config, monkeypatch: pytest.Monkey
         torch.testing.assert_close(weights["codebook"].float(), expected, atol=0.02, rtol=0.02)  # bf16
 
     # Killed in the middle, a second run ends with the same weights.
-    whole = torch.load(Path(config.run_dir) / "generator.checkpoint.pt", weights_only=True)
+    whole = torch.load(Path(config.run_dir) / "generator.checkpoint.pt")
     again = dataclasses.replace(config, run_dir=config.run_dir + "_again")
     original = Trainer.train_step
 
@@ -182,7 +182,7 @@ def test_train_resume_and_export(tiny_config: Config, monkeypatch: pytest.Monkey
         run_stages(again, list(STAGES), ARGUMENTS)
     monkeypatch.setattr(Trainer, "train_step", original)
     run_stages(again, list(STAGES), ARGUMENTS)
-    resumed = torch.load(Path(again.run_dir) / "generator.checkpoint.pt", weights_only=True)
+    resumed = torch.load(Path(again.run_dir) / "generator.checkpoint.pt")
     assert resumed["step"] == whole["step"]
     for name, value in whole["ema"].items():
         assert torch.equal(resumed["ema"][name], value), name

@@ -13,4 +13,4 @@ fi
 install_packages "${packages_build[@]}" "${packages_test[@]}"
 configure_and_build "$preset" -DTESSERA_TESTS=ON
 cd "$root"
-ctest --preset "$preset" --timeout 900 "$@"
+ctest --preset "$preset" --parallel "$(nproc)" --timeout 900 "$@"

@@ -15,6 +15,7 @@ constexpr const char *kStyleGroup = "Style";
 constexpr blocks::Sides kSides{
     .min = 64, .max = 1024, .step = blocks::kWaveletCell, .initial = 256};
 constexpr int kMostSets = 256;
+constexpr double kLeastNoise = 0.7;
 
 sdk::FloatParam slider(std::uint32_t id, const char *key, const char *name, double min, double max,
                        double initial, const char *help) {
@@ -140,7 +141,14 @@ double Texture::checked(const sdk::Request &request, const sdk::FloatParam &para
                            std::to_string(param.min) + " to " + std::to_string(param.max));
 }
 
+// All tokens come out of one noise, so without noise nothing tells them apart and the picture is its
+// mean colour. A temperature of 0 is the least noise that still lays out a picture of every class.
+double noise_of(double temperature) {
+    return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
+}
+
 std::unique_ptr<blocks::Run> Texture::make_run(const sdk::Request &request, blocks::RunSpec spec) {
+    spec.diffusion.temperature = noise_of(spec.diffusion.temperature);
     TextureSettings settings;
     settings.sets = request[sets_];
     if (settings.sets < 1) {

@@ -38,7 +38,8 @@ class Mar final : public blocks::ModelGenerator {
                 .denoise_steps = shared.denoise_steps,
                 .codes = shared.codes != 0,
                 .one_by_one = causal != nullptr,
-                .seamless = causal == nullptr || causal->random_order};
+                .seamless = causal == nullptr || causal->random_order,
+                .any_set = causal == nullptr};
     }
     void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
         const auto *causal = std::get_if<CausalConfig>(&config_);

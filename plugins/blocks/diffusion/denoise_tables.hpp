@@ -30,6 +30,7 @@ struct DiffusionSettings {
     double eta = 0.0; // noise of the steps, but for ancestral ones
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
+    int guidance_refresh = 1;     // sets from one with all unconditional rows to the next
     std::string hurry;            // see RunSettings
     CleanRange tokens;            // of what is sampled
     int top_k = 0;                // of a codebook: only the likeliest codes, 0 is all

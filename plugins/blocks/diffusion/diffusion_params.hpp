@@ -23,7 +23,7 @@ enum class DiffusionScope {
 
 class DiffusionParams {
   public:
-    // Ids 3 to 15 and 21 to 25: a generator's own parameters have others.
+    // Ids 3 to 15 and 21 to 26: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
@@ -32,6 +32,8 @@ class DiffusionParams {
     void read_defaults(const Config &defaults);
     // The model also has a head for means or, where it does not sample, nothing else.
     void offer_means(bool samples);
+    // The model may be guided by differences of earlier sets (shell/guidance_cache.hpp).
+    void offer_guidance_refresh() { refreshes_ = true; }
     // The member `limits` of its file: ranges of parameters, within those that the shell offers,
     // and `tokens`, which bounds what is sampled. What is not a parameter of this class is not
     // read.
@@ -66,6 +68,8 @@ class DiffusionParams {
     bool means_ = false;
     sdk::FloatParam eta_;
     sdk::ChoiceParam annealing_;
+    bool refreshes_ = false;
+    sdk::IntParam guidance_refresh_;
     sdk::IntParam last_denoise_;
     sdk::FloatParam guidance_low_;
     sdk::FloatParam guidance_high_;

@@ -120,6 +120,7 @@ void ModelGenerator::open_model() {
     }
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
     if (info_.codes) diffusion_ = DiffusionParams(DiffusionScope::kCodes);
+    if (info_.any_set) diffusion_.offer_guidance_refresh();
     read_classes();
     const Config defaults = Config::parse(weights_->metadata("defaults").value_or("{}"),
                                           weights_->path() + ": defaults");

@@ -46,6 +46,7 @@ struct ModelInfo {
     bool codes = false;      // tokens are entries of the codec's codebook
     bool one_by_one = false; // as SetModel says: the number of steps is no choice
     bool seamless = true;    // its runs can close a seam
+    bool any_set = false;    // its network may be asked for any set (GuidanceCache)
 };
 
 // Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.

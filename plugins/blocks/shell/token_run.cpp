@@ -1,6 +1,8 @@
 // One autoregressive run over the tokens of a few images.
 #include "blocks/shell/token_run.hpp"
 
+#include "blocks/shell/guidance_cache.hpp"
+
 #include <tessera/generator.h>
 
 #include <algorithm>
@@ -121,7 +123,16 @@ void TokenRun::allocate() {
     const std::int64_t batch = guided_ ? 2 * images() : images();
     tokens_ = compute_.allocate({images(), grid().tokens(), grid().token_width()});
     compute_.fill(0.0f, tokens_);
-    network_ = model_.network(compute_, spec_, batch);
+    const int refresh = spec_.diffusion.guidance_refresh;
+    const auto make = [this](std::int64_t entries) {
+        return model_.network(compute_, spec_, entries);
+    };
+    if (guided_ && refresh > 1) {
+        network_ = std::make_unique<GuidanceCache>(compute_, make, images(), grid().tokens(),
+                                                   plan_.size(), refresh);
+    } else {
+        network_ = make(batch);
+    }
     for (std::int64_t image = 0; image < images(); ++image) {
         network_->set_class(image, spec_.labels[image], spec_.mix);
         if (guided_) network_->set_class(images() + image, -1, {});

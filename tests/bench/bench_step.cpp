@@ -7,6 +7,7 @@
 #include "blocks/codec/latent_codec.hpp"
 #include "blocks/diffusion/sampler.hpp"
 #include "blocks/sequence/order.hpp"
+#include "blocks/shell/guidance_cache.hpp"
 #include "mar/towers.hpp"
 
 #include "compute/registry.hpp"
@@ -43,6 +44,7 @@ struct Options {
 
 constexpr int kTimedDenoiseSteps = 25;
 constexpr float kGuidance = 3.0f;
+constexpr int kGuidanceRefresh = 9;
 
 double median(std::vector<double> values) {
     if (values.empty()) return 0.0;
@@ -88,6 +90,7 @@ struct Timings {
     Curve decoder;  // over tokens known
     Curve denoiser; // one reverse step, over rows
     Curve picture;
+    Curve half; // encoder and decoder without the unconditional half, over tokens known
 
     [[nodiscard]] bool empty() const { return encoder.empty(); }
 };
@@ -115,14 +118,8 @@ class Parts {
             std::make_unique<blocks::LatentCodec>(codec_loader.run([&](blocks::WeightLoader &l) {
                 return blocks::LatentCodec::load(l, codec_weights, precision == TESSERA_DTYPE_F32);
             }));
-        towers_ = std::make_unique<mar::Towers>(compute, *model_, 2);
-        towers_->set_class(0, 1, {});
-        towers_->set_class(1, -1, {});
-        const sdk::Tensor tokens = compute.allocate({1, config.tokens(), config.token_width()});
-        compute.fill(0.5f, tokens);
-        std::vector<std::int32_t> all(static_cast<std::size_t>(config.tokens()));
-        std::iota(all.begin(), all.end(), 0);
-        for (int entry = 0; entry < 2; ++entry) towers_->embed(tokens, all, 1, entry);
+        towers_ = make_towers(2);
+        half_ = make_towers(1);
 
         const blocks::NoiseTables tables = blocks::cosine_tables(denoise_steps);
         steps_ = blocks::ancestral_steps(tables, 1.0);
@@ -137,23 +134,33 @@ class Parts {
 
     // Encoder and decoder with `known` tokens, of which `wanted` more are predicted.
     std::pair<double, double> towers(int known, int wanted) {
+        return run(*towers_, 2, known, wanted);
+    }
+    double half(int known, int wanted) {
+        const auto [encoder, decoder] = run(*half_, 1, known, wanted);
+        return encoder + decoder;
+    }
+
+    std::pair<double, double> run(mar::Towers &towers, int batch, int known, int wanted) {
         const std::vector<std::int32_t> order =
             blocks::random_order(1, 0, static_cast<int>(model_->config.tokens()), {});
         std::vector<std::int32_t> have(order.end() - known, order.end());
         std::vector<std::int32_t> want(order.end() - known - wanted, order.end() - known);
         std::sort(have.begin(), have.end());
         std::sort(want.begin(), want.end());
-        have.insert(have.end(), have.begin(), have.begin() + known);
-        want.insert(want.end(), want.begin(), want.begin() + wanted);
-        towers_->start(have, want);
-        const auto run = [&](int first, int end) {
+        if (batch == 2) {
+            have.insert(have.end(), have.begin(), have.begin() + known);
+            want.insert(want.end(), want.begin(), want.begin() + wanted);
+        }
+        towers.start(have, want);
+        const auto units = [&](int first, int end) {
             return seconds_of([&] {
-                for (int i = first; i < end; ++i) towers_->run_unit(i);
+                for (int i = first; i < end; ++i) towers.run_unit(i);
                 compute_.synchronize();
             });
         };
-        const double encoder = run(0, towers_->encoder_unit_count());
-        return {encoder, run(towers_->encoder_unit_count(), towers_->unit_count())};
+        const double encoder = units(0, towers.encoder_unit_count());
+        return {encoder, units(towers.encoder_unit_count(), towers.unit_count())};
     }
 
     // One reverse step of `rows` tokens, with its share of what is hoisted out of the chain.
@@ -193,10 +200,25 @@ class Parts {
     [[nodiscard]] const mar::MarConfig &config() const { return model_->config; }
 
   private:
+    std::unique_ptr<mar::Towers> make_towers(int batch) {
+        auto towers = std::make_unique<mar::Towers>(compute_, *model_, batch);
+        const mar::MarConfig &config = model_->config;
+        const sdk::Tensor tokens = compute_.allocate({1, config.tokens(), config.token_width()});
+        compute_.fill(0.5f, tokens);
+        std::vector<std::int32_t> all(static_cast<std::size_t>(config.tokens()));
+        std::iota(all.begin(), all.end(), 0);
+        for (int entry = 0; entry < batch; ++entry) {
+            towers->set_class(entry, entry == 0 ? 1 : -1, {});
+            towers->embed(tokens, all, 1, entry);
+        }
+        return towers;
+    }
+
     sdk::Compute compute_;
     std::unique_ptr<mar::MarModel> model_;
     std::unique_ptr<blocks::LatentCodec> codec_;
-    std::unique_ptr<mar::Towers> towers_;
+    std::unique_ptr<mar::Towers> towers_; // of both halves
+    std::unique_ptr<mar::Towers> half_;
     std::unique_ptr<blocks::DenoiseChain> chain_;
     std::unique_ptr<blocks::LayerRun> picture_;
     std::vector<tessera_reverse_step> steps_;
@@ -223,6 +245,8 @@ class StepBench {
     void ask(TorchPeer &peer, const std::string &dtype, const std::string &part, double place,
              Curve &curve, double divisor = 1.0);
     [[nodiscard]] Sums sum(const Timings &timings) const;
+    // Of a run with the parameter guidance_refresh: both towers as one number.
+    [[nodiscard]] Sums sum_refreshed(const Timings &timings) const;
     void print(const char *name, const Sums &sums) const;
 
     const Options &options_;
@@ -271,6 +295,7 @@ void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
             const auto [encoder, decoder] = parts.towers(known, wanted);
             our_target.encoder.add(known, encoder);
             our_target.decoder.add(known, decoder);
+            our_target.half.add(known, parts.half(known, wanted));
             for (const std::string &dtype : dtypes) {
                 ask(peer, dtype, "encode " + std::to_string(known), known, target(dtype).encoder);
                 ask(peer, dtype, "decode " + std::to_string(known), known, target(dtype).decoder);
@@ -301,6 +326,19 @@ Sums StepBench::sum(const Timings &timings) const {
             options_.denoise_steps * timings.denoiser.at(step.unknown_before - step.first);
     }
     sums.picture = timings.picture.at(0);
+    return sums;
+}
+
+Sums StepBench::sum_refreshed(const Timings &timings) const {
+    Sums sums = sum(timings);
+    sums.encoder = sums.decoder = 0.0;
+    const int steps = static_cast<int>(plan_.size());
+    for (int k = 0; k < steps; ++k) {
+        const int known = tokens_ - plan_[k].unknown_before;
+        const bool whole = blocks::GuidanceCache::is_whole(k, steps, kGuidanceRefresh);
+        sums.decoder +=
+            whole ? timings.encoder.at(known) + timings.decoder.at(known) : timings.half.at(known);
+    }
     return sums;
 }
 
@@ -368,6 +406,8 @@ int StepBench::run() {
     const Sums our_bf16 = sum(bf16), our_exact = sum(exact);
     print("ours, float32", our_exact);
     print("ours, bf16", our_bf16);
+    const Sums refreshed = sum_refreshed(exact);
+    print("ours, guidance_refresh 9", refreshed);
     for (const std::string &dtype : dtypes) {
         print(("PyTorch, " + dtype).c_str(), sum(torch_[dtype]));
     }
@@ -387,6 +427,10 @@ int StepBench::run() {
                         "bf16 / bf16");
         }
         row("PyTorch float32 / bf16", f, our_bf16, 6.0);
+        std::printf("%-24s %9s %9s %9s %8.2fx %8.2fx   goal 5.0x, of both towers %.2fx\n",
+                    "float32 / refresh 9", "", "", "", f.picture / refreshed.picture,
+                    f.total() / refreshed.total(),
+                    (f.encoder + f.decoder) / (refreshed.encoder + refreshed.decoder));
     }
     std::printf(
         "\nHow the sums are made: medians of %d runs, ours and PyTorch's in turns. Encoder "

@@ -17,6 +17,7 @@ std::string write_mar(const std::string &folder, const golden::SyntheticMar &sha
     golden::SyntheticFile file;
     file.tensors = shape.tensors();
     file.metadata = {{"config", shape.config_json()}, {"tokenizer", "codec.safetensors"}};
+    if (shape.local_kernel > 0) file.metadata["limits"] = R"({"tokens": [-1, 1]})";
     const int codes = shape.codebook;
     write(folder + "codec.safetensors",
           codes == 0 ? golden::synthetic_texture_codec(shape.vae_embed_dim, shape.vae_stride)

@@ -32,6 +32,10 @@ DiffusionSampler::DiffusionSampler(const sdk::Compute &compute, const TokenHead 
     if (guess_ != nullptr) {
         guesses_ = compute_.allocate({(guided_ ? 3 : 1) * spec_.max_rows * width()});
     }
+    if (spec_.diffusion.tokens.is_on()) {
+        nothing_ = compute_.allocate({spec_.max_rows * width()});
+        compute_.fill(0.0f, nothing_);
+    }
     if (!spec_.watches) return;
     const std::int64_t most = tables_.most_steps() + 1;
     trace_.resize(static_cast<std::size_t>(most * width()));
@@ -123,7 +127,10 @@ void DiffusionSampler::bound(const sdk::View &x) {
     options.clean_scale = 1.0f;
     options.clean_low = static_cast<float>(range.low);
     options.clean_high = static_cast<float>(range.high);
-    compute_.reverse_step(x, x, options, x);
+    const sdk::View nothing = // the operation reads a prediction, if only times 0
+        sdk::reshape(sdk::slice(nothing_.view(), 0, 0, x.shape[0] * width()),
+                     {x.shape[0], width()});
+    compute_.reverse_step(x, nothing, options, x);
 }
 
 // The watched token as it is now.

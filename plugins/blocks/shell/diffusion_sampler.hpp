@@ -42,6 +42,7 @@ class DiffusionSampler final : public TokenSampler {
     DenoiseChain chain_;
     sdk::Tensor x_;       // flat: tokens (rows, d), or their differences to guesses
     sdk::Tensor guesses_; // flat: (rows, d), then of both halves. Empty: the model makes none
+    sdk::Tensor nothing_; // flat: zeros (rows, d) where tokens have a range
     sdk::Tensor seen_;    // (most reverse steps + 1, d): the watched token with its guess
     TokenSet set_;
     int step_ = 0; // of the chain

@@ -1,6 +1,8 @@
 // Pictures of models whose tokens are patches of pixels.
 #include "blocks/shell/pixel_pictures.hpp"
 
+#include "blocks/shell/patches.hpp"
+
 #include <utility>
 
 namespace tessera::blocks {
@@ -52,16 +54,12 @@ PixelPictures::PixelPictures(const sdk::Compute &compute, const TokenGrid &grid,
 
 sdk::View PixelPictures::given_tokens() {
     if (!given_) return {};
-    compute_.pixel_unshuffle(
-        given_, static_cast<std::uint32_t>(grid_.patch),
-        sdk::reshape(token_map_, {1, grid_.rows, grid_.columns, grid_.token_width()}));
+    cut_patches(compute_, grid_, given_, token_map_);
     return token_map_;
 }
 
 void PixelPictures::start(const sdk::View &tokens, int) {
-    compute_.pixel_shuffle(
-        sdk::reshape(tokens, {1, grid_.rows, grid_.columns, grid_.token_width()}),
-        static_cast<std::uint32_t>(grid_.patch), latents_);
+    join_patches(compute_, grid_, tokens, latents_);
 }
 
 double PixelPictures::flops(int) const {

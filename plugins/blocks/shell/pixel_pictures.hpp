@@ -22,7 +22,6 @@ struct PixelScale {
 
 class PixelPictures final : public Pictures {
   public:
-    // A token holds its patch as (channel, row, column), as `pixel_shuffle` reads it.
     PixelPictures(const sdk::Compute &compute, const TokenGrid &grid, const PixelScale &scale,
                   std::optional<Completion> completion);
 

@@ -58,6 +58,7 @@ class RecordingSink {
     std::vector<std::vector<float>> latents;
     std::vector<std::int64_t> latent_shape, cell_shape; // of all of them
     std::vector<Picture> cells;
+    std::vector<float> pooled, dense; // of a picture that was encoded
     std::vector<std::uint32_t> progress;
     std::uint32_t total = 0;
     bool stop = false;
@@ -85,9 +86,13 @@ class RecordingSink {
             cell_shape.assign(event.tensor->shape, event.tensor->shape + event.tensor->rank);
             break;
         case TESSERA_EVENT_FEATURES: {
-            if (std::string(event.name) != TESSERA_FEATURE_LATENTS) break;
+            const std::string name = event.name;
+            if (event.tensor->dtype != TESSERA_DTYPE_F32) break;
             std::vector<float> values(size);
             std::memcpy(values.data(), bytes, size * sizeof(float));
+            if (name == TESSERA_FEATURE_POOLED) pooled = values;
+            if (name == TESSERA_FEATURE_DENSE) dense = values;
+            if (name != TESSERA_FEATURE_LATENTS) break;
             latents.push_back(std::move(values));
             latent_shape.assign(event.tensor->shape, event.tensor->shape + event.tensor->rank);
             break;

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 namespace tessera::invariants {
@@ -184,6 +185,43 @@ TEST_P(Invariants, NothingToMakeAndAllToMake) {
     wrong.inputs[1].tensor = sdk::host_view(small.data(), {made.height / 2, made.width});
     RecordingSink sink;
     EXPECT_THAT(instance.run(wrong, sink), HasSubstr("mask"));
+}
+
+TEST_P(Invariants, ARepresentationDependsOnThePictureAlone) {
+    Instance one(GetParam()), three(GetParam(), 3);
+    open(one);
+    open(three);
+    if (!one.has_input(TESSERA_INPUT_ENCODE)) GTEST_SKIP() << "encodes no pictures";
+    RecordingSink made;
+    ASSERT_EQ(one.run({}, made), "");
+    RecordingSink::Image &picture = made.images.back();
+    const auto encoded = [&](Instance &instance, const Ask &asked) {
+        Ask ask = asked;
+        ask.inputs = {{TESSERA_INPUT_ENCODE,
+                       sdk::host_view(picture.pixels.data(), {picture.height, picture.width, 4})}};
+        RecordingSink sink;
+        EXPECT_EQ(instance.run(ask, sink), "");
+        return std::pair(sink.pooled, sink.dense);
+    };
+    const auto plain = encoded(one, {});
+    const std::size_t width = plain.first.size();
+    ASSERT_GT(width, 0u);
+    EXPECT_GT(plain.second.size(), width);
+    EXPECT_EQ(plain.second.size() % width, 0u);
+    for (const float value : plain.second) ASSERT_TRUE(std::isfinite(value));
+    EXPECT_EQ(encoded(three, {.seed = 9, .budget_us = 1}), plain);
+    if (one.find_param("feature_layer")->max > 1.0) {
+        EXPECT_NE(encoded(one, {.values = {{"feature_layer", 1.0}}}), plain);
+    }
+    std::reverse(picture.pixels.begin(), picture.pixels.end());
+    EXPECT_NE(encoded(one, {}), plain);
+    RecordingSink sink;
+    EXPECT_THAT(one.run({.images = 2,
+                         .inputs = {{TESSERA_INPUT_ENCODE,
+                                     sdk::host_view(picture.pixels.data(),
+                                                    {picture.height, picture.width, 4})}}},
+                        sink),
+                HasSubstr("encode"));
 }
 
 TEST_P(Invariants, AClassThatThereIsNotIsSaid) {

@@ -73,6 +73,7 @@ class DarlModel final : public blocks::SetModel {
     sampler(const sdk::Compute &compute, blocks::SamplerSpec spec) const override;
     [[nodiscard]] std::vector<std::int32_t> order(const blocks::RunSpec &spec,
                                                   int image) const override;
+    [[nodiscard]] bool one_by_one() const override { return true; }
     // Linear: 1 + (g - 1) t / (L - 1) for the t-th patch of the sequence.
     [[nodiscard]] double guidance(const blocks::RunSpec &spec, std::int32_t token,
                                   int unknown_after) const override;

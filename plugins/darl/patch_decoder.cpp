@@ -22,7 +22,7 @@ PatchDecoder PatchDecoder::load(blocks::WeightLoader &loader, const std::string 
     PatchDecoder d;
     d.patch_width_ = patch_width;
     d.noisy_ = loader.linear(prefix + ".noisy_embed", width, patch_width, TESSERA_DTYPE_F32);
-    if (loader.has(prefix + ".time.fc1.weight")) {
+    if (loader.has(prefix + ".time.fc1.weight") || loader.has(prefix + ".time.fc2.weight")) {
         d.time_in_ =
             loader.linear(prefix + ".time.fc1", width, blocks::kTimeFeatures, TESSERA_DTYPE_F32);
         d.time_out_ = loader.linear(prefix + ".time.fc2", width, width, TESSERA_DTYPE_F32);

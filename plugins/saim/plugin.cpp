@@ -61,13 +61,6 @@ class Saim final : public blocks::ModelGenerator {
         return std::make_unique<Encoding>(compute(), *model_, 1, layer,
                                           static_cast<Pool>(choice(request, pool_, 2)));
     }
-    static int choice(const sdk::Request &request, const sdk::ChoiceParam &param, int count) {
-        const int value = request[param];
-        if (value >= 0 && value < count) return value;
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           std::string(param.key) + " " + std::to_string(value) +
-                               ", expected 0 to " + std::to_string(count - 1));
-    }
 
     SaimConfig config_;
     std::unique_ptr<SaimModel> model_;

@@ -51,15 +51,13 @@ class Umd final : public blocks::ModelGenerator {
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
                                           blocks::RunSpec spec) override {
         UmdSettings settings{.reconstruct = request[reconstruct_], .strength = request[strength_]};
-        const int head = request[head_];
-        if (head < 0 || head >= static_cast<int>(std::size(kHeads)) ||
-            !(settings.strength > 0.0 && settings.strength <= 1.0)) {
+        settings.head = kHeads[choice(request, head_, static_cast<int>(std::size(kHeads)))].first;
+        if (!(settings.strength > 0.0 && settings.strength <= 1.0)) {
             throw sdk::Failure(sdk::Status::kInvalidArgument,
-                               "head and strength " + std::to_string(head) + ", " +
+                               std::string(strength_.key) + " " +
                                    std::to_string(settings.strength) +
-                                   "; expected 0 to 2, up to 1");
+                                   ", expected more than 0, up to 1");
         }
-        settings.head = kHeads[head].first;
         return std::make_unique<UmdRun>(compute(), *model_, std::move(spec), settings);
     }
     std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,

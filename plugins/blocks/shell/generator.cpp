@@ -121,6 +121,8 @@ void ModelGenerator::open_model() {
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
     if (info_.codes) diffusion_ = DiffusionParams(DiffusionScope::kCodes);
     if (info_.any_set) diffusion_.offer_guidance_refresh();
+    if (info_.means) diffusion_.offer_means(info_.samples);
+    if (info_.sides) use_sides(*info_.sides);
     read_classes();
     const Config defaults = Config::parse(weights_->metadata("defaults").value_or("{}"),
                                           weights_->path() + ": defaults");
@@ -154,6 +156,15 @@ TokenGrid ModelGenerator::sized(std::int64_t width, std::int64_t height) const {
     grid.rows = height / cell;
     grid.columns = width / cell;
     return grid;
+}
+
+// Of the model, which starts at its own size.
+void ModelGenerator::use_sides(const Sides &sides) {
+    abilities_.sides = sides;
+    width_ = side_param(width_.id, width_.key, width_.name, sides);
+    height_ = side_param(height_.id, height_.key, height_.name, sides);
+    width_.initial = info_.grid.width();
+    height_.initial = info_.grid.height();
 }
 
 void ModelGenerator::read_sides(const Config &defaults) {
@@ -252,7 +263,7 @@ void ModelGenerator::describe_features() {
                              3,
                              TESSERA_FEATURE_DENSE,
                              "A vector for each of its tokens.",
-                             {grid.rows, grid.columns, 0, 0}});
+                             {open * grid.rows, open * grid.columns, 0, 0}});
     }
     if (!abilities_.watches || info_.codes) return;
     features_.push_back({sizeof(tessera_feature),
@@ -377,6 +388,13 @@ TokenGrid ModelGenerator::grid(const sdk::Request &request) const {
                                                 " in steps of " + std::to_string(param->step));
     }
     return sized(request[width_], request[height_]);
+}
+
+int ModelGenerator::choice(const sdk::Request &request, const sdk::ChoiceParam &param, int count) {
+    const int value = request[param];
+    if (value >= 0 && value < count) return value;
+    fail(sdk::Status::kInvalidArgument, std::string(param.key) + " " + std::to_string(value) +
+                                            ", expected 0 to " + std::to_string(count - 1));
 }
 
 int ModelGenerator::layer_of(const sdk::Request &request) const {

@@ -35,6 +35,13 @@
 
 namespace tessera::blocks {
 
+// Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.
+// They are the parameters "width" and "height".
+struct Sides {
+    std::int64_t min = 0, max = 0, step = 1;
+    std::int64_t initial = 0; // where no model says otherwise
+};
+
 // What a model's file says before anything of it is loaded.
 struct ModelInfo {
     TokenGrid grid; // with sides (below): rows and columns are those of the initial values
@@ -42,17 +49,13 @@ struct ModelInfo {
     std::string denoise_steps = "100";  // as respace reads it
     std::optional<PixelScale> pixels{}; // tokens are patches of these; none: of a codec's latents
     bool samples = true;                // by diffusion; false: it has no use for its parameters
+    bool means = false;                 // it also has a head for the mean of a token
     int feature_layers = 0;  // that a picture's representation can be taken after; 0: it has none
     bool codes = false;      // tokens are entries of the codec's codebook
     bool one_by_one = false; // as SetModel says: the number of steps is no choice
     bool seamless = true;    // its runs can close a seam
     bool any_set = false;    // its network may be asked for any set (GuidanceCache)
-};
-
-// Sides of pictures that a generator makes in more than one size: multiples of `step`, in pixels.
-// They are the parameters "width" and "height".
-struct Sides {
-    std::int64_t min = 0, max = 0, step = 1, initial = 0;
+    std::optional<Sides> sides{}; // in the place of those of the abilities
 };
 
 // What a kind of generator offers; known without a model.
@@ -60,7 +63,7 @@ struct Abilities {
     DiffusionScope diffusion = DiffusionScope::kSets;
     bool seamless = true;            // its runs read RunSpec::seamless
     bool watches = true;             // its runs read RunSpec::watched
-    std::optional<Sides> sides = {}; // without: the model has one size
+    std::optional<Sides> sides = {}; // those of any model; without: the model says, or has one size
 };
 
 class ModelGenerator {
@@ -116,12 +119,16 @@ class ModelGenerator {
     [[nodiscard]] const sdk::Weights &weights() const { return *weights_; } // with a model
     [[nodiscard]] const sdk::Compute &compute() const { return *compute_; } // while active
     [[nodiscard]] const ModelInfo &info() const { return info_; }
+    // [begin] What a request says of a parameter with `count` labels. Throws Failure.
+    [[nodiscard]] static int choice(const sdk::Request &request, const sdk::ChoiceParam &param,
+                                    int count);
 
   private:
     void open_model();
     // Tells how far loading is, `before` tensors after its start.
     [[nodiscard]] WeightLoader::Progress progress(sdk::Sink sink, int before) const;
     void read_classes();
+    void use_sides(const Sides &sides);
     void read_sides(const Config &defaults);
     void read_defaults(const Config &defaults);
     void read_limits();

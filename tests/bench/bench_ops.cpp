@@ -5,6 +5,8 @@
 //
 // Prints medians over the rounds, the spread (quartiles), and the ratio to oneDNN (above 1: ours is
 // faster). One thread is measured in CPU time of the calling thread, more threads in wall time.
+#include "bench/peak.hpp"
+
 #include "compute/registry.hpp"
 #ifdef TESSERA_BENCH_ONEDNN
 #include "onednn_products.hpp"
@@ -197,9 +199,13 @@ void bench_linear(const Options &options, unsigned threads) {
                                                     in, out, static_cast<float *>(y->data));
                                    }});
         }
+        const double work = 2e-9 * static_cast<double>(rows * in * out);
+        if (threads == 1 && run_at_peak(1e-3)) {
+            contestants.push_back({"peak", [work] { static_cast<void>(run_at_peak(work)); }});
+        }
         race("linear " + std::to_string(rows) + " x " + std::to_string(in) + " x " +
                  std::to_string(out),
-             contestants, options, threads == 1, 2e-9 * static_cast<double>(rows * in * out));
+             contestants, options, threads == 1, work);
     }
 }
 

@@ -39,6 +39,7 @@ struct Options {
     std::string python = "python3";
     std::string directory;
     bool peer_bf16 = false;
+    bool only_f32 = false;
     bool tiny = false; // a model of 16 tokens, to see that the benchmark works
 };
 
@@ -386,10 +387,11 @@ int StepBench::run() {
     // baseline.
     std::vector<std::string> dtypes;
     if (peer.is_running()) dtypes.emplace_back("float32");
-    if (peer.is_running() && (has_bf16 || options_.peer_bf16)) dtypes.emplace_back("bfloat16");
+    if (peer.is_running() && !options_.only_f32 && (has_bf16 || options_.peer_bf16))
+        dtypes.emplace_back("bfloat16");
     Timings bf16, exact;
     double bf16_peak_mb = 0.0;
-    {
+    if (!options_.only_f32) {
         Parts parts(compute, plugin_host, model_path_, codec_path_, TESSERA_DTYPE_BF16,
                     denoise_steps_);
         measure(parts, bf16, peer, dtypes);
@@ -403,9 +405,10 @@ int StepBench::run() {
 
     std::printf("\n%-24s %9s %9s %9s %9s %9s   seconds\n", "", "encoder", "decoder", "denoiser",
                 "picture", "total");
-    const Sums our_bf16 = sum(bf16), our_exact = sum(exact);
+    const Sums our_exact = sum(exact);
+    const Sums our_bf16 = options_.only_f32 ? Sums{} : sum(bf16);
     print("ours, float32", our_exact);
-    print("ours, bf16", our_bf16);
+    if (!options_.only_f32) print("ours, bf16", our_bf16);
     const Sums refreshed = sum_refreshed(exact);
     print("ours, guidance_refresh 9", refreshed);
     for (const std::string &dtype : dtypes) {
@@ -422,13 +425,13 @@ int StepBench::run() {
         row("float32 / float32", f, our_exact, 3.5);
         if (dtypes.size() > 1) {
             row("bf16 / bf16", sum(torch_["bfloat16"]), our_bf16, 1.8);
-        } else {
+        } else if (!options_.only_f32) {
             std::printf("%-24s not measured: no bf16 instructions (--peer-bf16 does it anyway)\n",
                         "bf16 / bf16");
         }
-        row("PyTorch float32 / bf16", f, our_bf16, 6.0);
+        if (!options_.only_f32) row("PyTorch float32 / bf16", f, our_bf16, 6.0);
         std::printf("%-24s %9s %9s %9s %8.2fx %8.2fx   goal 5.0x, of both towers %.2fx\n",
-                    "float32 / refresh 9", "", "", "", f.picture / refreshed.picture,
+                    "float32 / refresh 9", "-", "-", "-", f.picture / refreshed.picture,
                     f.total() / refreshed.total(),
                     (f.encoder + f.decoder) / (refreshed.encoder + refreshed.decoder));
     }
@@ -440,6 +443,7 @@ int StepBench::run() {
         "between, times %d, over the tokens of each step. Picture: one KL-16 decoding.\n",
         options_.repeats, options_.positions, options_.steps, kTimedDenoiseSteps,
         options_.denoise_steps);
+    if (options_.only_f32) return 0;
     double weights_mb = 0.0;
     for (const auto &tensor : mar_.tensors()) {
         weights_mb += 2.0 *
@@ -474,6 +478,10 @@ int main(int argc, char **argv) {
     app.add_option("--python", options.python, "Python with PyTorch")->capture_default_str();
     app.add_flag("--peer-bf16", options.peer_bf16,
                  "PyTorch in bf16 also where the processor has no bf16");
+    app.add_option_function<std::string>(
+           "--precision", [&](const std::string &name) { options.only_f32 = name == "f32"; },
+           "f32: float32 alone; default: bf16, then float32")
+        ->check(CLI::IsMember({"f32", "default"}));
     app.add_flag("--tiny", options.tiny, "A tiny model: shows that the benchmark works, no more");
     app.add_option("--directory", options.directory,
                    "Where the made-up weights (1.1 GB) are written; default: a temporary place");

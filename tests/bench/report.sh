@@ -1,55 +1,66 @@
 #!/usr/bin/env bash
-# Every figure of BENCHMARKS.md again, in about 15 minutes on a quiet machine of two cores: each as a
-# ratio to an alternative that ran in turns with it. Writes BENCHMARKS.md at the top of the tree.
+# Every figure of BENCHMARKS.md again, in at most 15 minutes on two cores: each as a ratio to an
+# alternative that ran in turns with it. Writes BENCHMARKS.md and its plot at the top of the tree.
 # Usage: report.sh [BUILD_DIR]      default: build/release
 # TESSERA_PYTHON    a Python with PyTorch, for the comparison with it (default: python3)
 # TESSERA_BENCH_RUN a command that every measurement is run through, such as "nice -n -5"
-# TESSERA_BENCH_PARTS  the parts to run (default: all); what an earlier run of the others left is kept
+# TESSERA_BENCH_PARTS  the parts to run, by the first word of their names (default: all); what an
+#                   earlier run left of the others stays on the page, with its own date and load
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/release}
 logs=$build/report
 python=${TESSERA_PYTHON:-python3}
-parts=${TESSERA_BENCH_PARTS:-products convolutions mar frames presets growth}
+parts=${TESSERA_BENCH_PARTS:-products convolutions mar causal frames textures presets growth}
 threads=2
+failed=0
 mkdir -p "$logs"
 
-# measure PART COMMAND...: keeps the part's log, with when and how it was made, if it succeeds.
+# measure PART LIMIT COMMAND...: keeps the part's log, with when and how it was made, if it succeeds
+# within so many seconds.
 measure() {
-  local part=$1 status
-  shift
+  local part=$1 limit=$2 status
+  shift 2
   [[ " $parts " == *" ${part%%-*} "* ]] || return 0
+  if [[ -z $1 ]] || ! command -v "$1" >/dev/null; then
+    echo "$part: its program is not built; configure with TESSERA_TESTS=ON" >&2
+    failed=1
+    return 0
+  fi
   {
-    echo "# $(date -u +%F) load $(cut -d' ' -f1 /proc/loadavg) before"
+    echo "# $(date -u +'%F %H:%M'), load $(cut -d' ' -f1 /proc/loadavg)"
     echo "# $(printf '%q ' "$@" | sed "s#$build/##g; s#$root/##g; s#$python#python3#g")"
     # shellcheck disable=SC2086
-    ${TESSERA_BENCH_RUN:-} "$@" 2>&1
+    timeout "$limit" ${TESSERA_BENCH_RUN:-} "$@" 2>&1
   } >"$logs/$part.new"
   status=$?
   if ((status == 0)); then
     mv "$logs/$part.new" "$logs/$part.log"
+    echo "$part: measured"
   else
-    echo "$part: exit status $status; see $logs/$part.new" >&2
+    echo "$part: exit status $status (124: longer than $limit s); see $logs/$part.new" >&2
+    failed=1
   fi
   return 0
 }
 
 bench() { find "$build" -name "$1" -type f -perm -u+x | head -1; }
+generate=$(bench tessera-generate)
+growth() { measure "growth-mar-$1" 120 "$(bench bench_cuda)" --backend cpu --cold --steps 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
 
-measure products "$(bench bench_ops)" --only linear --rounds 9
-measure products-attention "$(bench bench_ops)" --only attention --rounds 9
-measure convolutions "$(bench bench_conv)" $threads 5 64
-measure mar "$(bench bench_step)" --threads $threads --repeats 3 --positions 2 --python "$python"
-measure frames "$(bench bench_frame)" --offscreen --seconds 5
-measure presets "$python" "$root/tests/bench/presets.py" "$(bench tessera-generate)" --threads $threads
-for size in 128 256 512; do
-  measure growth-tokens-$size "$(bench bench_cuda)" --backend cpu --size $size --steps 2 --denoise-steps 4 --repeats 1
-done
-for batch in 2 4; do
-  measure growth-batch-$batch "$(bench bench_cuda)" --backend cpu --batch $batch --steps 2 --denoise-steps 4 --repeats 1
-done
-for shape in large huge; do
-  measure growth-model-$shape "$(bench bench_cuda)" --backend cpu --shape $shape --steps 2 --denoise-steps 4 --repeats 1
-done
+measure products-linear 60 "$(bench bench_ops)" --only linear --rounds 9
+measure products-attention 60 "$(bench bench_ops)" --only attention --rounds 9
+measure convolutions 60 "$(bench bench_conv)" $threads 5 64
+measure mar 240 "$(bench bench_step)" --threads $threads --repeats 2 --positions 2 --precision f32 --python "$python"
+measure causal 120 "$(bench bench_causal)" --threads $threads --side 8 --repeats 3 --python "$python"
+measure frames 60 "$(bench bench_frame)" --offscreen --seconds 5
+measure textures 120 "$(bench bench_embed)" --textures 8 --size 128 --players 2
+measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
+measure presets-materials_mar 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar --threads 1 --count 4 --rounds 3
+measure growth-materials 120 "$python" "$root/tests/bench/growth.py" "$generate"
+for size in 128 256 512; do growth size-$size --size $size; done
+for batch in 2 4; do growth batch-$batch --batch $batch; done
+for shape in large huge; do growth shape-$shape --shape $shape; done
 
-python3 "$root/tests/bench/report.py" "$logs" >"$root/BENCHMARKS.md" && echo "$root/BENCHMARKS.md"
+python3 "$root/tests/bench/report.py" "$logs" "$root" && echo "$root/BENCHMARKS.md"
+exit $failed

@@ -130,7 +130,16 @@ def textures(log: Log) -> list[str]:
             ["p99 of a frame: with textures / without", "", "", f"{p99[0]}"]]
     if memory:
         rows.append(["MiB: a player / a texture", f"{memory[0]}", f"{memory[1]}", f"{memory[1] / memory[0]:.1f}"])
-    return [f"`libtessera`: {what}.", "", *table(["", "ours", "the other", "ratio"], rows)]
+    return [f"`libtessera`: {what}.", "", *table(["", "ours", "the other", "ratio"], rows),
+            "A batch of textures is no faster on a CPU: one of them has 256 rows or more for each product, enough for the arithmetic, not",
+            "the reading of weights, to be what takes the time (products above; 62% of the time of a texture is in them).", ""]
+
+
+def latency(log: Log) -> list[str]:
+    rows = [[f"{m[0]} x {m[0]}, {m[1]}", m[2], f"{m[3]} ({m[4]} to {m[5]})", f"{m[6]} ({m[7]} to {m[8]})"] for m in re.findall(
+        rf"(\d+) +(\w+) +model +{NUMBER} ms, coarse picture +{NUMBER} ms \({NUMBER} to {NUMBER}\), finished +{NUMBER} ms \({NUMBER} to {NUMBER}\)",
+        log.text)]
+    return [*table(["`materials`, ms on the wall", "model ready", "coarse picture (goal: 150)", "finished (goals: 350 and 1200)"], rows)]
 
 
 def presets(log: Log) -> list[str]:
@@ -147,6 +156,7 @@ PARTS = [
     ("convolutions", "Convolutions against oneDNN", convolutions),
     ("frames", "Frame times with generation off, on and off again", frames),
     ("textures", "Many textures in one program", textures),
+    ("latency", "From the start of the program to a picture", latency),
     ("presets-materials", "Presets of `materials`", presets),
     ("presets-materials_mar", "Presets of `materials_mar`", presets),
 ]

@@ -4,14 +4,14 @@
 # Usage: report.sh [BUILD_DIR]      default: build/release
 # TESSERA_PYTHON    a Python with PyTorch, for the comparison with it (default: python3)
 # TESSERA_BENCH_RUN a command that every measurement is run through, such as "nice -n -5"
-# TESSERA_BENCH_PARTS  the parts to run, by the first word of their names (default: all); what an
+# TESSERA_BENCH_PARTS  the parts to run, by name or by the first word of it (default: all); what an
 #                   earlier run left of the others stays on the page, with its own date and load
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${1:-$root/build/release}
 logs=$build/report
 python=${TESSERA_PYTHON:-python3}
-parts=${TESSERA_BENCH_PARTS:-products convolutions mar causal frames textures presets growth}
+parts=${TESSERA_BENCH_PARTS:-products convolutions mar causal frames textures latency presets growth}
 threads=2
 failed=0
 mkdir -p "$logs"
@@ -21,7 +21,7 @@ mkdir -p "$logs"
 measure() {
   local part=$1 limit=$2 status
   shift 2
-  [[ " $parts " == *" ${part%%-*} "* ]] || return 0
+  [[ " $parts " == *" ${part%%-*} "* || " $parts " == *" $part "* ]] || return 0
   if [[ -z $1 ]] || ! command -v "$1" >/dev/null; then
     echo "$part: its program is not built; configure with TESSERA_TESTS=ON" >&2
     failed=1
@@ -46,7 +46,7 @@ measure() {
 
 bench() { find "$build" -name "$1" -type f -perm -u+x | head -1; }
 generate=$(bench tessera-generate)
-growth() { measure "growth-mar-$1" 120 "$(bench bench_cuda)" --backend cpu --cold --steps 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
+growth() { measure "growth-mar-$1" 180 "$(bench bench_cuda)" --backend cpu --cold --steps 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
 
 measure products-linear 60 "$(bench bench_ops)" --only linear --rounds 9
 measure products-attention 60 "$(bench bench_ops)" --only attention --rounds 9
@@ -55,6 +55,7 @@ measure mar 240 "$(bench bench_step)" --threads $threads --repeats 2 --positions
 measure causal 120 "$(bench bench_causal)" --threads $threads --side 8 --repeats 3 --python "$python"
 measure frames 60 "$(bench bench_frame)" --offscreen --seconds 5
 measure textures 120 "$(bench bench_embed)" --textures 8 --size 128 --players 2
+measure latency 60 "$python" "$root/tests/bench/latency.py" "$generate" --threads $threads
 measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
 measure presets-materials_mar 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar --threads 1 --count 4 --rounds 3
 measure growth-materials 120 "$python" "$root/tests/bench/growth.py" "$generate"

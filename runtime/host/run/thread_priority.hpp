@@ -4,8 +4,10 @@
 namespace tessera {
 
 // Lowers the calling thread, and nothing else of the process, so that it gets `share` (0.01 to 0.5)
-// of a core that another busy thread of ordinary priority wants too, and all of it otherwise. A
-// system that refuses leaves it as it was: that costs smoothness, not correctness.
+// of a core that another busy thread of ordinary priority wants too, and all of it otherwise. Where
+// the kernel schedules sessions as groups (kernel.sched_autogroup_enabled), that holds within the
+// program's session, and between sessions each has its equal part first. A system that refuses
+// leaves it as it was: that costs smoothness, not correctness.
 void take_share(double share);
 
 // The same by a nice value (1 to 19).

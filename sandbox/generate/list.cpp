@@ -86,7 +86,8 @@ bool print_list(const std::shared_ptr<Host> &host, const GenerateOptions &option
     fmt::print("Plugins\n");
     bool is_whole = true;
     for (const ScanEntry &entry : scan_plugins(*host)) {
-        const std::string own = names_model ? settled.model : default_model(entry.descriptor.id);
+        const std::string own =
+            names_model ? settled.model : default_model(*host, entry.descriptor.id);
         const auto printed = print_generator(host, entry, own);
         if (!printed && printed.error().status == Status::kOutOfMemory) is_whole = false;
     }

@@ -1,5 +1,6 @@
 #include "sandbox/options/common_options.hpp"
 
+#include "host/plugin/scan.hpp"
 #include "host/plugin/search.hpp"
 #include "host/plugin/services.hpp"
 #include "host/run/session.hpp"
@@ -106,9 +107,12 @@ class NarrowHelp : public CLI::Formatter {
 
 } // namespace
 
-std::string default_model(std::string_view plugin) {
-    if (plugin.empty() || plugin == "org.tessera.texture") return "materials";
-    return plugin == kDefaultPlugin ? "materials_mar" : "";
+std::string default_model(Host &host, std::string_view plugin) {
+    if (plugin.empty()) return "materials";
+    for (const ModelChoice &choice : model_choices(host)) {
+        if (choice.plugin == plugin) return choice.model;
+    }
+    return "";
 }
 
 void add_settings_option(CLI::App &app, const std::string &name, Settings &settings,
@@ -186,7 +190,7 @@ std::optional<int> parse_command_line(CLI::App &app, int argc, const char *const
     return std::nullopt;
 }
 
-Result<std::optional<Preset>> settle_options(CommonOptions &options, const Host &host) {
+Result<std::optional<Preset>> settle_options(CommonOptions &options, Host &host) {
     std::optional<Preset> preset;
     if (!options.preset.empty()) {
         auto loaded = load_preset(options.preset);
@@ -203,7 +207,7 @@ Result<std::optional<Preset>> settle_options(CommonOptions &options, const Host 
         }
         if (!options.seed) options.seed = preset->seed;
     } else if (options.model.empty()) {
-        options.model = default_model(options.plugin);
+        options.model = default_model(host, options.plugin);
     }
     return preset;
 }

@@ -50,8 +50,8 @@ void add_settings_option(CLI::App &app, const std::string &name, Settings &setti
 CLI::Option *add_graphics_device_option(CLI::App &app, std::string &device,
                                         const std::string &group);
 
-// The bundled model of a plugin, by its id; empty: the default plugin. None: empty.
-[[nodiscard]] std::string default_model(std::string_view plugin);
+// The first model of a plugin, by its id; empty: of no plugin in particular. None: empty.
+[[nodiscard]] std::string default_model(Host &host, std::string_view plugin);
 
 // Parses and prints what is to be printed: nothing, when all is well, else the exit code to end
 // with: 0 after help, 2 after a mistake.
@@ -60,8 +60,7 @@ CLI::Option *add_graphics_device_option(CLI::App &app, std::string &device,
 
 // After parsing: reads the preset, if one is named, and takes plugin, model and seed from it and
 // from the defaults where the command line says nothing.
-[[nodiscard]] Result<std::optional<Preset>> settle_options(CommonOptions &options,
-                                                           const Host &host);
+[[nodiscard]] Result<std::optional<Preset>> settle_options(CommonOptions &options, Host &host);
 // The preset's values, then the command line's: `load` and `set` are load_json and set_text of
 // Params, or what stands for them. Returns keys of the preset that the generator does not have.
 [[nodiscard]] Result<std::vector<std::string>>

@@ -1,5 +1,7 @@
 #include "host/plugin/scan.hpp"
 
+#include "assets/weight_cache.hpp"
+#include "host/plugin/search.hpp"
 #include "host/plugin/services.hpp"
 
 #include <algorithm>
@@ -79,6 +81,75 @@ std::vector<ScanEntry> scan_plugins(Host &host) {
         }
     }
     return entries;
+}
+
+namespace {
+
+// Whether "kind" begins with the last part of the id: "x" in org.example.x.
+bool is_kind_of(std::string_view id, std::string_view kind) {
+    const std::string_view last = id.substr(id.rfind('.') + 1);
+    return kind.starts_with(last) && kind.substr(last.size()).starts_with('_');
+}
+
+// As generator_of, among plugins that were scanned; NULL: none of them.
+const ScanEntry *opener(const std::vector<ScanEntry> &plugins, const WeightSet &model) {
+    const auto &metadata = model.header().metadata;
+    const auto named = metadata.find("generator");
+    const auto kind = metadata.find("kind");
+    const ScanEntry *best = nullptr;
+    for (const ScanEntry &entry : plugins) {
+        if (!entry.usable()) continue;
+        const std::string &id = entry.descriptor.id;
+        if (named != metadata.end()) {
+            if (id == named->second) return &entry;
+        } else if (kind != metadata.end() && is_kind_of(id, kind->second)) {
+            if (best == nullptr || id.size() > best->descriptor.id.size()) best = &entry;
+        }
+    }
+    return best;
+}
+
+} // namespace
+
+Result<std::string> generator_of(Host &host, const WeightSet &model) {
+    const auto &metadata = model.header().metadata;
+    if (const auto named = metadata.find("generator"); named != metadata.end()) {
+        return named->second;
+    }
+    const auto kind = metadata.find("kind");
+    if (kind == metadata.end()) {
+        return make_error(Status::kNotFound,
+                          "{}: not a model that says which generator opens it: its metadata has "
+                          "no 'generator' and no 'kind'; name the plugin",
+                          model.path());
+    }
+    const std::vector<ScanEntry> plugins = scan_plugins(host);
+    if (const ScanEntry *const found = opener(plugins, model)) return found->descriptor.id;
+    return make_error(Status::kNotFound, "{}: of kind '{}', which none of the plugins here opens{}",
+                      model.path(), kind->second,
+                      kind->second.ends_with("vae_weights")
+                          ? "; give the generator.safetensors that goes with it"
+                          : "");
+}
+
+std::vector<ModelChoice> model_choices(Host &host) {
+    const std::vector<ScanEntry> plugins = scan_plugins(host);
+    std::vector<ModelChoice> choices;
+    for (const ModelFile &file : list_models(host.model_dirs())) {
+        const auto weights = host.open_weights(file.name);
+        if (!weights) continue;
+        if (const ScanEntry *const found = opener(plugins, **weights)) {
+            choices.push_back({found->descriptor.id, found->descriptor.name, file.name});
+        }
+    }
+    for (const ScanEntry &entry : plugins) {
+        const bool has_model = std::any_of(choices.begin(), choices.end(), [&](const auto &each) {
+            return each.plugin == entry.descriptor.id;
+        });
+        if (!entry.usable() || has_model) continue;
+        choices.push_back({entry.descriptor.id, entry.descriptor.name, ""});
+    }
+    return choices;
 }
 
 Result<FoundGenerator> find_generator(Host &host, const std::string &plugin) {

@@ -14,6 +14,7 @@
 namespace tessera {
 
 class Host;
+class WeightSet;
 
 // One generator of one library, or one library that could not be used (then `error` is set and the
 // descriptor is empty).
@@ -27,6 +28,22 @@ struct ScanEntry {
 
 // [main] Opens and closes each library; in the order of the search path, then of the file names.
 [[nodiscard]] std::vector<ScanEntry> scan_plugins(Host &host);
+
+// [main] The id of the generator that a model is for: what its metadata names under "generator", or
+// the one whose id ends as its "kind" begins ("x_weights" or "x_other_weights": org.example.x).
+// NOT_FOUND says what the metadata lacks.
+[[nodiscard]] Result<std::string> generator_of(Host &host, const WeightSet &model);
+
+// A model with the generator that opens it, or a generator that has no model among those found.
+struct ModelChoice {
+    std::string plugin;    // id
+    std::string generator; // its name
+    std::string model;     // as find_model takes it; empty: none
+};
+
+// [main] Every model in the folders of the host whose generator is there, by name; then generators
+// without one. Reads the headers of all models.
+[[nodiscard]] std::vector<ModelChoice> model_choices(Host &host);
 
 struct FoundGenerator {
     std::shared_ptr<Library> library;

@@ -16,14 +16,10 @@
 namespace tessera {
 namespace {
 
-// What the model's metadata names, else the default.
-std::string choose_plugin(const SessionConfig &config, const WeightSet *weights) {
+Result<std::string> choose_plugin(const SessionConfig &config, const WeightSet *weights) {
     if (!config.plugin.empty()) return config.plugin;
-    if (weights != nullptr) {
-        const auto at = weights->header().metadata.find("generator");
-        if (at != weights->header().metadata.end()) return at->second;
-    }
-    return std::string(kDefaultPlugin);
+    if (weights != nullptr) return generator_of(*config.host, *weights);
+    return make_error(Status::kInvalidArgument, "neither a generator nor a model was named");
 }
 
 bool has_same_value(const tessera_value &a, const tessera_value &b) {
@@ -61,7 +57,9 @@ Result<std::unique_ptr<Session>> Session::create(SessionConfig config) {
         if (!opened) return opened.error();
         weights = std::move(*opened);
     }
-    auto found = find_generator(*own.host, choose_plugin(own, weights.get()));
+    const auto plugin = choose_plugin(own, weights.get());
+    if (!plugin) return plugin.error();
+    auto found = find_generator(*own.host, *plugin);
     if (!found) return found.error();
     const std::string model = weights != nullptr ? weights->path() : std::string();
     auto generator = Generator::create(own.host, *found, model);

@@ -35,11 +35,9 @@ namespace tessera {
 class Job;
 class Host; // host/plugin/services.hpp: libraries and weights that the sessions of a program share
 
-inline constexpr std::string_view kDefaultPlugin = "org.tessera.mar";
-
 struct SessionConfig {
-    // Id of a generator, or path of a plugin library (contains '/'). Empty: what the model's
-    // metadata names under "generator", else kDefaultPlugin.
+    // Id of a generator, or path of a plugin library (contains '/'). Empty: the one that the model
+    // is for, see generator_of.
     std::string plugin;
     std::string model;   // path or bundled name ("materials"); empty: none
     std::string backend; // as in compute/registry.hpp; empty: the best there is

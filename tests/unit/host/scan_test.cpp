@@ -1,5 +1,7 @@
 // Finding generators in the search path.
 #include "host/plugin/scan.hpp"
+#include "host/plugin/services.hpp"
+#include "tests/unit/assets/safetensors_bytes.hpp"
 #include "tests/unit/host/host_fixture.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
@@ -74,6 +76,57 @@ TEST(Scan, AnIdThatExistsTwiceNamesBothLibraries) {
     ASSERT_NE(hidden, entries.end());
     EXPECT_THAT(hidden->error.message, HasSubstr("faults.so"));
     EXPECT_THAT(hidden->error.message, HasSubstr("copy.so has one of that id"));
+}
+
+class ModelsOnDisk : public testing::Test {
+  protected:
+    void add(const std::string &name, const std::string &metadata) {
+        (void)folder_.write(name + ".safetensors",
+                            test::safetensors_bytes("{\"__metadata__\": {" + metadata + "}}", 0));
+    }
+    std::shared_ptr<Host> host() {
+        HostConfig config;
+        config.plugin_dirs = {TESSERA_TEST_PLUGINS};
+        config.model_dirs = {folder_.path()};
+        return Host::create(config);
+    }
+    std::string opener(const std::string &name) {
+        const auto with = host();
+        const auto weights = with->open_weights(name);
+        if (!weights) return weights.error().message;
+        const auto found = generator_of(*with, **weights);
+        return found ? *found : found.error().message;
+    }
+    const test::TemporaryFolder folder_;
+};
+
+TEST_F(ModelsOnDisk, SayWhichGeneratorOpensThem) {
+    add("named", R"("generator": "org.example.other", "kind": "good_weights")");
+    add("kind", R"("kind": "good_weights")");
+    add("variant", R"("kind": "good_small_weights")");
+    add("longer", R"("kind": "goodness_weights")");
+    add("codec", R"("kind": "kl_vae_weights")");
+    add("silent", R"("name": "nothing else")");
+    EXPECT_EQ(opener("named"), "org.example.other");
+    EXPECT_EQ(opener("kind"), "test.good");
+    EXPECT_EQ(opener("variant"), "test.good");
+    EXPECT_THAT(opener("longer"), HasSubstr("'goodness_weights', which none of the plugins"));
+    EXPECT_THAT(opener("codec"), HasSubstr("generator.safetensors"));
+    EXPECT_THAT(opener("silent"), HasSubstr("no 'generator' and no 'kind'"));
+}
+
+TEST_F(ModelsOnDisk, AreChoicesNextToGeneratorsWithoutOne) {
+    add("a", R"("kind": "good_weights")");
+    add("b", R"("generator": "org.example.nobody")");
+    const std::vector<ModelChoice> choices = model_choices(*host());
+    ASSERT_GT(choices.size(), 1U);
+    EXPECT_EQ(choices[0].plugin, "test.good");
+    EXPECT_EQ(choices[0].generator, "Test");
+    EXPECT_EQ(choices[0].model, "a");
+    for (std::size_t i = 1; i < choices.size(); ++i) {
+        EXPECT_EQ(choices[i].model, "");
+        EXPECT_NE(choices[i].plugin, "test.good");
+    }
 }
 
 TEST(Scan, WithoutFoldersNothingIsFound) {

@@ -19,7 +19,7 @@ add_library(tessera_window STATIC
   material/worker.cpp
   panel/canvas.cpp panel/edit.cpp panel/inspect.cpp panel/material.cpp panel/overlay.cpp
   panel/panel.cpp panel/params.cpp panel/player.cpp panel/presets.cpp panel/stats.cpp
-  panel/timeline.cpp panel/view.cpp
+  panel/timeline.cpp panel/title.cpp panel/view.cpp
   script/script.cpp script/script_runner.cpp
   view/canvas_view.cpp view/latent_painter.cpp view/pane.cpp view/scene_key.cpp)
 add_library(Tessera::window ALIAS tessera_window)

@@ -287,6 +287,12 @@ Result<void> App::turn() {
     for (const auto &path : files) {
         if (auto opened = open_dropped(path); !opened) control_->report(opened.error().message);
     }
+    if (panel_.model_to_open) {
+        const ModelChoice chosen = *std::exchange(panel_.model_to_open, std::nullopt);
+        if (auto changed = change_model(chosen.plugin, chosen.model); !changed) {
+            control_->report(changed.error().message);
+        }
+    }
     if (script_) {
         if (auto played = script_->before_frame(*this); !played) return played;
         finished_ = script_->finished();
@@ -322,6 +328,9 @@ Result<void> App::open_file(const std::filesystem::path &path) {
         if (opened) return opened;
         return make_error(opened.error().status, "{}: {}", path.string(), opened.error().message);
     }
+    if (path.extension() == ".safetensors") {
+        return change_model("", std::filesystem::absolute(path).string());
+    }
     bool had_alpha = false;
     auto image = read_opaque(path, had_alpha);
     if (!image) return image.error();
@@ -343,9 +352,10 @@ Result<void> App::open_style(const std::filesystem::path &path) {
 // Where it fell decides what a picture is for.
 Result<void> App::open_dropped(const std::filesystem::path &path) {
     const float panel = panel_width(scale_);
-    const bool is_preset = path.extension() == ".json" || path.extension() == ".JSON";
+    const bool is_picture = path.extension() != ".json" && path.extension() != ".JSON" &&
+                            path.extension() != ".safetensors";
     const bool on_panel = ImGui::GetIO().MousePos.x < panel && ImGui::GetIO().MousePos.x >= 0;
-    return on_panel && !is_preset && control_->takes_style() ? open_style(path) : open_file(path);
+    return on_panel && is_picture && control_->takes_style() ? open_style(path) : open_file(path);
 }
 
 Result<void> App::open_preset(const std::filesystem::path &path) {
@@ -360,19 +370,29 @@ Result<void> App::open_preset(const std::filesystem::path &path) {
     const PlayerInfo &now = control_->player().info();
     const bool same_model = model.empty() || model == now.model;
     if (preset->plugin == now.id && same_model) return control_->apply(*preset);
-    return change_generator(*preset, std::move(model));
+    return change_generator(preset->plugin, model, &*preset);
+}
+
+Result<void> App::change_model(const std::string &plugin, const std::string &model) {
+    return change_generator(plugin, model, nullptr);
 }
 
 // The new one is there and has its values before the old one goes.
-Result<void> App::change_generator(const Preset &preset, std::string model) {
+Result<void> App::change_generator(const std::string &plugin, const std::string &model,
+                                   const Preset *preset) {
     auto recorded =
         std::make_unique<RecordingTarget>(std::make_shared<MemoryFrames>(), PlayControl::kBytes);
-    auto player = make_player(*recorded, preset.plugin, std::move(model));
+    auto player = make_player(*recorded, plugin, model);
     if (!player) return player.error();
-    const auto unknown = (*player)->load_values(preset.values);
-    if (!unknown) return unknown.error();
+    Result<std::vector<std::string>> unknown = std::vector<std::string>();
     PlayOptions play = control_->options;
-    play.seed = preset.seed;
+    if (preset != nullptr) {
+        unknown = (*player)->load_values(preset->values);
+        if (!unknown) return unknown.error();
+        play.seed = preset->seed;
+    } else {
+        (*player)->take_values_of(control_->player());
+    }
     const bool played = control_->job() != 0;
     canvas_.reset();
     editor_.reset();
@@ -410,6 +430,7 @@ void App::build_interface() {
 
 PanelContext App::panel_context() {
     PanelContext context;
+    context.host = host_.get();
     context.control = control_.get();
     context.editor = editor_.get();
     context.canvas = canvas_.get();
@@ -445,6 +466,33 @@ std::shared_ptr<const Image> App::picture_of(const RunRecord &run, const RunStep
     return painter.paint(run, step, panel_.latents, step.picture->width, step.picture->height);
 }
 
+// Of the last step of a run: what is not finished yet says little.
+bool App::wants_features(const RunStep *step) const {
+    const RunRecord *const run = editor_->run();
+    return panel_.show_features && control_->can_encode() && step != nullptr && run != nullptr &&
+           run->ended && step == run->last_picture();
+}
+
+// They come some frames after they are asked for; until then the picture is as it is.
+std::shared_ptr<const Image> App::features_over(const RunRecord &run, const RunStep &step) {
+    const Encoded &encoded = control_->encoded();
+    if (encoded.picture != step.picture) control_->encode(step.picture);
+    if (encoded.picture != step.picture || encoded.dense == nullptr) return step.picture;
+    if (painted_features_ == encoded.dense) return feature_picture_;
+    constexpr float kShare = 0.65F; // enough of the picture to know the place
+    RunRecord seen;
+    seen.job = run.job;
+    seen.ended = true;
+    RunStep dense;
+    dense.latents = encoded.dense;
+    seen.steps.push_back(dense);
+    const auto colours = feature_painter_.paint(seen, dense, LatentLook{}, step.picture->width,
+                                                step.picture->height);
+    painted_features_ = encoded.dense;
+    feature_picture_ = std::make_shared<const Image>(laid_over(*step.picture, *colours, kShare));
+    return feature_picture_;
+}
+
 // All that is looked at of a recorded step is on the host. The colours of latents are those of the
 // run's last step.
 bool App::fetch(const RunRecord &run, const RunStep &step) {
@@ -462,7 +510,8 @@ Result<void> App::choose_picture() {
     const RunStep *const step = editor_->step();
     const bool has_record = step != nullptr && step->has_picture();
     const bool maps = has_record && panel_.material.is_active();
-    const bool live = editor_->is_live() && !panel_.show_latents && !maps;
+    const bool sees = has_record && !maps && !panel_.show_latents && wants_features(step);
+    const bool live = editor_->is_live() && !panel_.show_latents && !maps && !sees;
     // Back to the live run: first what the pane missed of it.
     const bool catches_up = live && shows_record_ && has_record;
     if (live && !catches_up) {
@@ -472,7 +521,8 @@ Result<void> App::choose_picture() {
     } else if (maps) {
         if (auto chosen = choose_map(*run, *step); !chosen) return chosen;
     } else if (has_record) {
-        auto shown = graphics_->pane->show(picture_of(*run, *step, painter_), info_of(*run, *step));
+        const auto picture = sees ? features_over(*run, *step) : picture_of(*run, *step, painter_);
+        auto shown = graphics_->pane->show(picture, info_of(*run, *step));
         if (!shown) return shown;
     }
     shows_record_ = !live;
@@ -514,6 +564,9 @@ bool App::has_wanted_map() {
     const RunStep *const step = editor_->step();
     if (step == nullptr || !step->has_picture()) return true;
     if (!fetch(*run, *step)) return false;
+    if (wants_features(step) && !panel_.material.is_active() && !panel_.show_latents) {
+        return control_->encoded().picture == step->picture && !control_->busy();
+    }
     if (!panel_.material.is_active()) return true;
     material_->want(wanted_map(*run, *step));
     return !material_->busy();

@@ -55,11 +55,17 @@ class App {
     App(const App &) = delete;
     App &operator=(const App &) = delete;
 
-    // A picture to start from, or a preset (.json), as if it were dropped on the window. A preset
-    // of another generator or model puts that in the place of the one that is there, with its runs.
+    // A picture to start from, a preset (.json) or a model (.safetensors), as if it were dropped on
+    // the window. A preset of another generator or model puts that in the place of the one that is
+    // there, with its runs.
     [[nodiscard]] Result<void> open_file(const std::filesystem::path &path);
     // A picture whose look to take, as if it were dropped on the panel.
     [[nodiscard]] Result<void> open_style(const std::filesystem::path &path);
+    // Another generator or model in the place of the one that is there, with its runs. Values that
+    // were changed and that both know stay, and so does the seed. `plugin` is an id or a path,
+    // empty: the one that the model is for; `model` a name or a path, empty: none. An error changes
+    // nothing.
+    [[nodiscard]] Result<void> change_model(const std::string &plugin, const std::string &model);
     // Until the window closes or the options say so.
     [[nodiscard]] Result<void> run();
     // One turn of the loop: waits for its time, takes news, draws. A device that is lost comes back
@@ -112,7 +118,8 @@ class App {
                                                 std::string model) const;
     void take_player(std::unique_ptr<Player> player, const PlayOptions &play);
     Result<void> open_preset(const std::filesystem::path &path);
-    Result<void> change_generator(const Preset &preset, std::string model);
+    Result<void> change_generator(const std::string &plugin, const std::string &model,
+                                  const Preset *preset);
     Result<void> turn();
     Result<void> recover(Error loss);
     Error end_without_device(const Error &loss);
@@ -133,6 +140,9 @@ class App {
     Result<void> choose_canvas();
     Result<void> choose_map(const RunRecord &run, const RunStep &step);
     [[nodiscard]] MaterialRequest wanted_map(const RunRecord &run, const RunStep &step) const;
+    [[nodiscard]] bool wants_features(const RunStep *step) const;
+    [[nodiscard]] std::shared_ptr<const Image> features_over(const RunRecord &run,
+                                                             const RunStep &step);
     [[nodiscard]] std::shared_ptr<const Image> picture_of(const RunRecord &run, const RunStep &step,
                                                           LatentPainter &painter) const;
     Result<void> draw();
@@ -157,6 +167,9 @@ class App {
     bool shows_record_ = false; // the pane left the live run
     LatentPainter painter_;
     LatentPainter pinned_painter_;
+    LatentPainter feature_painter_;
+    std::shared_ptr<const Latents> painted_features_;
+    std::shared_ptr<const Image> feature_picture_; // they over their picture
     PanelState panel_;
     ViewTransform transform_;
     ViewTransform canvas_transform_; // in its place

@@ -37,6 +37,16 @@ void draw_latents(const PanelContext &context, std::uint32_t channels) {
     ImGui::EndDisabled();
 }
 
+void draw_features(const PanelContext &context) {
+    const bool can = context.control->can_encode();
+    ImGui::BeginDisabled(!can);
+    ImGui::Checkbox("What it sees", &context.state->show_features);
+    panel_tooltip(can ? "The network's own view of a finished picture, over it: places of one "
+                        "colour are alike to it (G)"
+                      : "This generator does not read pictures");
+    ImGui::EndDisabled();
+}
+
 // Steps from left to right, a line for every number of the token. A line is as warm as its last
 // value is high, so that each can be followed back into the noise.
 void draw_lines(const TokenChain &chain, ImVec2 low, ImVec2 high, float thickness) {
@@ -151,6 +161,7 @@ void draw_inspect_section(const PanelContext &context) {
     ImGui::PushID("inspect");
     const RunStep *const step = context.editor->step();
     draw_latents(context, step != nullptr ? step->latent_channels() : 0);
+    draw_features(context);
     draw_pin(context);
     ImGui::PopID();
 }

@@ -1,7 +1,5 @@
 #include "sandbox/panel/panel.hpp"
 
-#include <filesystem>
-
 #include <imgui.h>
 
 namespace tessera {
@@ -71,29 +69,6 @@ void panel_tooltip(const std::string &text) {
     ImGui::PopStyleVar();
 }
 
-namespace {
-
-// A bundled model is called like its folder, another one like its file.
-std::string model_name(const std::filesystem::path &path) {
-    const bool bundled = path.filename() == "generator.safetensors" && path.has_parent_path();
-    return bundled ? path.parent_path().filename().string() : path.stem().string();
-}
-
-void draw_title(const PlayerInfo &info) {
-    ImGui::SetWindowFontScale(1.25F);
-    ImGui::TextUnformatted(info.name.c_str());
-    ImGui::SetWindowFontScale(1);
-    panel_tooltip(info.description);
-    std::string line = fmt::format("{} {}", info.vendor, info.version);
-    if (!info.model.empty()) {
-        line += fmt::format(" \u00b7 {}", model_name(info.model));
-    }
-    ImGui::TextDisabled("%s", line.c_str());
-    panel_tooltip(info.model);
-}
-
-} // namespace
-
 void draw_panel(const PanelContext &context) {
     const ImGuiIO &io = ImGui::GetIO();
     ImGui::SetNextWindowPos({0, 0});
@@ -103,7 +78,7 @@ void draw_panel(const PanelContext &context) {
                                         ImGuiWindowFlags_NoSavedSettings |
                                         ImGuiWindowFlags_NoBackground; // the app clears it
     ImGui::Begin("Tessera", nullptr, kFlags);
-    draw_title(context.control->player().info());
+    draw_title(context);
     draw_player_section(context);
     draw_params_section(context);
     draw_edit_section(context);

@@ -5,6 +5,7 @@
 #include "host/edit/duration_stats.hpp"
 #include "host/edit/editor.hpp"
 #include "host/edit/preset_shelf.hpp"
+#include "host/plugin/scan.hpp"
 #include "sandbox/material/worker.hpp"
 #include "sandbox/view/latent_painter.hpp"
 #include "sandbox/view/view.hpp"
@@ -50,6 +51,7 @@ struct PanelState {
     Overlay overlay = Overlay::kNone;
     bool show_latents = false; // in the picture's place
     LatentLook latents;
+    bool show_features = false; // what the generator sees in a finished picture, over it
     Comparison comparison;
     std::shared_ptr<const Image> seam_picture; // whose seam is `seam`
     double seam = 0;
@@ -57,6 +59,8 @@ struct PanelState {
     bool show_help = false;
     std::array<char, 101> preset_name{};               // as typed
     std::optional<std::filesystem::path> file_to_open; // with the next frame, as if it were dropped
+    std::vector<ModelChoice> models;                   // as found when the list was last opened
+    std::optional<ModelChoice> model_to_open;          // with the next frame
 };
 
 // Time between starts of frames: all of them, and apart those during which nothing was generated
@@ -69,6 +73,7 @@ struct FrameStats {
 
 // Everything that the panel may read or change.
 struct PanelContext {
+    Host *host = nullptr;
     PlayControl *control = nullptr;
     Editor *editor = nullptr;
     CanvasView *canvas = nullptr;
@@ -91,6 +96,8 @@ struct PanelContext {
 // The panel at the left edge, as high as the window.
 void draw_panel(const PanelContext &context);
 
+// panel_title.cpp: which generator and model; another one.
+void draw_title(const PanelContext &context);
 // panel_player.cpp: play, seed, progress, what went wrong.
 void draw_player_section(const PanelContext &context);
 // panel_params.cpp: one widget per described parameter.

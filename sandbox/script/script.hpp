@@ -38,6 +38,8 @@ struct ScriptAction {
         kCanvas,     // count: 1 turns the endless canvas on, 0 off
         kPan,        // points[0]: moves what is looked at, in pixels of the window
         kWaitCanvas, // until every visible tile of the canvas is there
+        kModel,      // text: a bundled model's name or a file, in the place of the one there is
+        kGenerator,  // text: the id of a plugin, or its path; it has no model
         kOpen,       // text: a file, as if it were dropped on the window
         kStyle,      // text: a picture whose look to take
         kNoStyle,    // lets go of it

@@ -142,6 +142,12 @@ Result<ScriptRunner::Progress> ScriptRunner::perform(App &app, const ScriptActio
         break;
     case ScriptAction::Kind::kWaitCanvas:
         return wait_for_canvas(app);
+    case ScriptAction::Kind::kModel:
+        done = app.change_model("", action.text);
+        break;
+    case ScriptAction::Kind::kGenerator:
+        done = app.change_model(action.text, "");
+        break;
     case ScriptAction::Kind::kOpen:
         done = app.open_file(action.text);
         break;

@@ -176,6 +176,19 @@ void LatentAxes::align_with(const LatentAxes &other) {
     }
 }
 
+Image laid_over(const Image &picture, const Image &colours, float share) {
+    Image out = picture;
+    for (std::size_t i = 0; i < out.pixels.size() && i < colours.pixels.size(); i += 4) {
+        const float here = share * static_cast<float>(colours.pixels[i + 3]) / 255;
+        for (std::size_t k = i; k < i + 3; ++k) {
+            const auto below = static_cast<float>(picture.pixels[k]);
+            const auto above = static_cast<float>(colours.pixels[k]);
+            out.pixels[k] = static_cast<std::uint8_t>(std::lround(below + here * (above - below)));
+        }
+    }
+    return out;
+}
+
 void LatentPainter::choose_axes(const RunRecord &run, const RunStep &step, const LatentLook &look) {
     const bool fits = axes_.mean.size() == step.latents->channels && axes_look_ == look;
     if (fits && axes_job_ != 0 && (!run.ended || axes_job_ == run.job)) return;

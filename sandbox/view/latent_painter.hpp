@@ -39,6 +39,10 @@ struct LatentAxes {
     void align_with(const LatentAxes &other);
 };
 
+// `colours` over a picture of the same size, by so much; what is transparent in them shows it
+// alone.
+[[nodiscard]] Image laid_over(const Image &picture, const Image &colours, float share);
+
 class LatentPainter {
   public:
     // Width x height pixels, RGBA; 2.5 deviations fill the range. Unknown tokens are transparent.

@@ -133,7 +133,7 @@ TEST_F(ScriptRun, KeysAndMouseAreAUsers) {
 }
 
 TEST_F(ScriptRun, ClicksReachThePanel) {
-    const auto ran = run(R"([{"click": [180, 78]}, {"wait_frames": 1}, "wait_done"])");
+    const auto ran = run(R"([{"click": [180, 64]}, {"wait_frames": 1}, "wait_done"])");
     if (!app_) return;
     ASSERT_TRUE(ran.ok()) << ran.error().message;
     EXPECT_EQ(app_->control().stats().finished, 1U) << "the button Restart";

@@ -1,6 +1,10 @@
 #include "host/edit/play_control.hpp"
 
+#include <tessera/ext/features.h>
+#include <tessera/ext/inputs.h>
+
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace tessera {
@@ -58,6 +62,40 @@ std::uint64_t PlayControl::submit_for_guest(PlayRequest request) {
     add_style(request.inputs);
     last_job_ = player_->submit(std::move(request));
     return last_job_;
+}
+
+// ---- what it sees -------------------------------------------------------------------------------
+
+bool PlayControl::can_encode() const {
+    return find_slot(player_->inputs(), TESSERA_INPUT_ENCODE) != nullptr;
+}
+
+void PlayControl::encode(const std::shared_ptr<const Image> &picture) {
+    if (!can_encode() || guest_ != nullptr || busy() || picture == nullptr) return;
+    encoded_ = {picture, nullptr};
+    PlayRequest request;
+    request.tag = RecordingTarget::kNotShown;
+    request.step_budget_us = static_cast<std::uint32_t>(1000 * options.step_budget_ms);
+    request.inputs = {{TESSERA_INPUT_ENCODE, *picture}};
+    encode_job_ = last_job_ = player_->submit(std::move(request));
+}
+
+// One that a run put an end to is asked for again.
+void PlayControl::note_encoded(const PlayerEvent &event) {
+    if (event.job != encode_job_) return;
+    if (event.type == PlayerEvent::Type::kCancelled) encoded_ = {};
+    if (event.type == PlayerEvent::Type::kFailed) problem_ = event.error.message;
+    const bool is_dense = event.type == PlayerEvent::Type::kFeatures &&
+                          event.name == TESSERA_FEATURE_DENSE && event.shape.size() == 3 &&
+                          event.dtype == TESSERA_DTYPE_F32;
+    if (!is_dense) return;
+    auto dense = std::make_shared<Latents>();
+    dense->height = static_cast<std::uint32_t>(event.shape[0]);
+    dense->width = static_cast<std::uint32_t>(event.shape[1]);
+    dense->channels = static_cast<std::uint32_t>(event.shape[2]);
+    dense->values.resize(event.bytes.size() / sizeof(float));
+    std::memcpy(dense->values.data(), event.bytes.data(), dense->values.size() * sizeof(float));
+    encoded_.dense = std::move(dense);
 }
 
 void PlayControl::play() {
@@ -222,6 +260,8 @@ void PlayControl::update() {
             note(event);
         } else if (guest_ != nullptr) {
             guest_->note(event);
+        } else {
+            note_encoded(event);
         }
     }
     if (waits_for_inputs_) submit();

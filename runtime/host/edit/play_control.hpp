@@ -50,6 +50,12 @@ struct StylePicture {
     std::string name;                   // to show
 };
 
+// What the generator sees in a picture: a vector for each token (TESSERA_FEATURE_DENSE).
+struct Encoded {
+    std::shared_ptr<const Image> picture; // that was asked about; NULL: none yet
+    std::shared_ptr<const Latents> dense; // NULL: not there yet, or it came to nothing
+};
+
 // Who has the player in place of ordinary runs, such as the endless canvas: gets what `play` asks
 // for, and the news of its own jobs.
 class PlayGuest {
@@ -101,6 +107,14 @@ class PlayControl {
     // Shows what went wrong outside a run.
     void report(std::string problem) { problem_ = std::move(problem); }
 
+    // ---- what the generator sees in a picture, in a job of its own that shows nothing
+    // It has a slot for that, TESSERA_INPUT_ENCODE.
+    [[nodiscard]] bool can_encode() const;
+    // Begins when nothing runs, and else not; a run that is asked for then comes first. `encoded`
+    // has it some updates later.
+    void encode(const std::shared_ptr<const Image> &picture);
+    [[nodiscard]] const Encoded &encoded() const { return encoded_; }
+
     // ---- a guest, who outlives its stay; nullptr: runs are ordinary again
     void set_guest(PlayGuest *guest);
     // The guest's next job; its pictures reach nobody else.
@@ -138,6 +152,7 @@ class PlayControl {
     void take_change(const Result<bool> &changed);
     void play_changed();
     void note(const PlayerEvent &event);
+    void note_encoded(const PlayerEvent &event);
 
     std::unique_ptr<Player> player_;
     RecordingTarget &recorded_;
@@ -152,6 +167,8 @@ class PlayControl {
     std::uint64_t requested_us_ = 0;
     std::optional<std::uint64_t> cancelled_us_; // asked for, and not done yet
     PlayGuest *guest_ = nullptr;
+    Encoded encoded_;
+    std::uint64_t encode_job_ = 0;
     bool waiting_for_picture_ = false;
     bool waits_for_inputs_ = false; // a run that was asked for
     bool played_ = false;

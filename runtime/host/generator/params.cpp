@@ -369,6 +369,22 @@ Result<bool> Params::set_text(std::string_view key, std::string_view text) {
     return set(param->id, *value);
 }
 
+void Params::take_over(const Params &other) {
+    for (const Param &theirs : other.descriptions()) {
+        const Param *const ours = find(theirs.key);
+        if (ours == nullptr || other.is_initial(theirs)) continue;
+        const bool by_name = theirs.type == ParamType::kChoice || theirs.type == ParamType::kText;
+        if (by_name != (ours->type == ParamType::kChoice || ours->type == ParamType::kText)) {
+            continue;
+        }
+        if (by_name) {
+            static_cast<void>(set_text(ours->key, other.format(theirs)));
+        } else {
+            static_cast<void>(set(ours->id, other.value(other.index_of(theirs))));
+        }
+    }
+}
+
 void Params::reset() {
     for (std::size_t i = 0; i < values_.size(); ++i) {
         values_[i] = descriptions_[i].initial;

@@ -88,6 +88,9 @@ class Params {
     // reads.
     Result<bool> set_text(std::string_view key, std::string_view text);
     void reset();
+    // What was changed in `other` and is known here by its key: numbers conformed, choices by their
+    // labels. What does not fit stays as it is.
+    void take_over(const Params &other);
 
     [[nodiscard]] ParamSnapshot snapshot() const;
 

@@ -93,6 +93,11 @@ void Player::reset_values() {
     values_changed();
 }
 
+void Player::take_values_of(const Player &other) {
+    session_->params().take_over(other.params());
+    values_changed();
+}
+
 Result<std::vector<std::string>> Player::load_values(std::string_view json) {
     auto unused = session_->params().load_json(json);
     if (unused) values_changed();

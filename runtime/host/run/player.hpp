@@ -80,6 +80,7 @@ class Player {
     Result<bool> set_value(std::uint32_t id, double value); // conformed; true when it changed
     Result<bool> set_text(std::string_view key, std::string_view text);
     void reset_values();
+    void take_values_of(const Player &other);                            // as Params::take_over
     Result<std::vector<std::string>> load_values(std::string_view json); // as Params::load_json
 
     // ---- jobs ----

@@ -43,6 +43,17 @@ TEST_F(ParamsTest, CopiesDescriptionsAndStartsWithInitialValues) {
     EXPECT_EQ(params_.find(99U), nullptr);
 }
 
+TEST_F(ParamsTest, TakesOverWhatWasChangedAndBothKnow) {
+    Params other = generator_->params();
+    EXPECT_TRUE(other.set_text("steps", "7"));
+    EXPECT_TRUE(other.set_text("class", "sand"));
+    EXPECT_TRUE(params_.set_text("strength", "1.5"));
+    params_.take_over(other);
+    EXPECT_EQ(params_.value_of("steps", 0), 7);
+    EXPECT_EQ(params_.format(param("class")), "sand");
+    EXPECT_EQ(params_.value_of("strength", 0), 1.5) << "nobody changed it there";
+}
+
 TEST_F(ParamsTest, ClampsAndSteps) {
     const Param &strength = param("strength"); // 0 to 2 in steps of 0.25
     EXPECT_EQ(conform(strength, 0.3), 0.25);

@@ -24,7 +24,9 @@ class Darl final : public blocks::ModelGenerator {
 
     Darl(sdk::Host host, const char *model)
         : ModelGenerator(host, model, kInfo.name,
-                         {.diffusion = blocks::DiffusionScope::kLevelSets, .seamless = false}) {}
+                         {.diffusion = blocks::DiffusionScope::kLevelSets,
+                          .seamless = false,
+                          .encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {

@@ -1,5 +1,6 @@
 // The MAR generators as a plugin; all but the models is blocks/shell.
 #include "mar/causal.hpp"
+#include "mar/encoding.hpp"
 #include "mar/model.hpp"
 
 #include "blocks/shell/generator.hpp"
@@ -21,7 +22,7 @@ class Mar final : public blocks::ModelGenerator {
                                      .description =
                                          "Masked autoregressive generation over continuous tokens"};
 
-    Mar(sdk::Host host, const char *model) : ModelGenerator(host, model, kInfo.name) {}
+    Mar(sdk::Host host, const char *model) : ModelGenerator(host, model, kInfo.name, {.encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {
@@ -33,9 +34,11 @@ class Mar final : public blocks::ModelGenerator {
         const TokenConfig &shared =
             std::visit([](const TokenConfig &c) -> const TokenConfig & { return c; }, config_);
         const auto *causal = std::get_if<CausalConfig>(&config_);
+        const auto *masked = std::get_if<MarConfig>(&config_);
         return {.grid = shared.grid(),
                 .classes = shared.classes,
                 .denoise_steps = shared.denoise_steps,
+                .feature_layers = masked != nullptr ? static_cast<int>(masked->encoder.depth) : 0,
                 .codes = shared.codes != 0,
                 .one_by_one = causal != nullptr,
                 .seamless = causal == nullptr || causal->random_order,
@@ -57,6 +60,11 @@ class Mar final : public blocks::ModelGenerator {
     void unload() override { model_.reset(); }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &, blocks::RunSpec spec) override {
         return std::make_unique<blocks::TokenRun>(compute(), *model_, std::move(spec));
+    }
+    // Of models that see all of a picture: a causal one never sees its last token.
+    std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec,
+                                               int layer) override {
+        return std::make_unique<Encoding>(compute(), static_cast<const MarModel &>(*model_), layer);
     }
 
     std::variant<MarConfig, CausalConfig> config_;

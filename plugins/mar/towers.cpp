@@ -438,6 +438,19 @@ sdk::View Towers::encoded() const {
                         {batch_, buffer_ + known_count_, model_.config.encoder.width});
 }
 
+int Towers::unit_count_to(int layer) const {
+    if (layer == static_cast<int>(model_.encoder.size())) return encoder_units_;
+    const auto next = std::find_if(units_.begin(), units_.begin() + encoder_units_,
+                                   [&](const Unit &unit) { return unit.block == layer; });
+    return static_cast<int>(next - units_.begin());
+}
+
+sdk::View Towers::rows_after(int layer) const {
+    if (layer == static_cast<int>(model_.encoder.size())) return encoded();
+    return sdk::reshape(rows_of(encoder_x_, encoder_rows(), model_.config.encoder.width),
+                        {batch_, buffer_ + known_count_, model_.config.encoder.width});
+}
+
 sdk::View Towers::conditions() const {
     return sdk::reshape(rows_of(conditions_, wanted_rows(), model_.config.decoder.width),
                         {batch_, wanted_count_, model_.config.decoder.width});

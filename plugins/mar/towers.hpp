@@ -30,6 +30,11 @@ class Towers final : public blocks::SetNetwork {
     void run_unit(int index) override;
     [[nodiscard]] sdk::View conditions() const override; // (batch, wanted, D)
 
+    // The first units, up to encoder block `layer` from 1 and, after the last one, the norm; and what
+    // is there then: (batch, K + known, E).
+    [[nodiscard]] int unit_count_to(int layer) const;
+    [[nodiscard]] sdk::View rows_after(int layer) const;
+
     // The first units are the encoder's.
     [[nodiscard]] int encoder_unit_count() const { return encoder_units_; }
     // After the encoder's units: (batch, K + known, E). Tests may overwrite it.

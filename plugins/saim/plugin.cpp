@@ -23,7 +23,7 @@ class Saim final : public blocks::ModelGenerator {
                                                     "known part, and representations"};
 
     Saim(sdk::Host host, const char *model)
-        : ModelGenerator(host, model, kInfo.name, {.seamless = false}) {}
+        : ModelGenerator(host, model, kInfo.name, {.seamless = false, .encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {

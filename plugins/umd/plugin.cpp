@@ -25,7 +25,7 @@ class Umd final : public blocks::ModelGenerator {
 
     Umd(sdk::Host host, const char *model)
         : ModelGenerator(host, model, kInfo.name,
-                         {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false}) {}
+                         {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false, .encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {

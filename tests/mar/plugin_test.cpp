@@ -181,7 +181,7 @@ TEST_F(PluginTest, DescribesTheModel) {
     EXPECT_EQ(all.at("denoise_spacing").initial, 1.0);
     const auto *inputs = static_cast<const tessera_ext_inputs *>(
         generator_->get_extension(generator_, TESSERA_EXT_INPUTS));
-    ASSERT_EQ(inputs->get_count(generator_), 3u);
+    ASSERT_EQ(inputs->get_count(generator_), 4u);
     EXPECT_EQ(inputs->get(generator_, 1)->width, static_cast<std::uint32_t>(kSize));
     EXPECT_EQ(inputs->get(generator_, 1)->cell_rows, 4u);
 }

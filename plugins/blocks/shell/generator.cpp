@@ -216,6 +216,11 @@ void ModelGenerator::describe_params() {
     add_params(params_);
 }
 
+// Without a model: whether there are some that can.
+bool ModelGenerator::encodes() const {
+    return weights_ ? info_.feature_layers > 0 : abilities_.encodes;
+}
+
 void ModelGenerator::describe_inputs() {
     const TokenGrid &grid = info_.grid;
     const auto add = [&](std::uint32_t type, const char *key, const char *name, const char *help,
@@ -233,7 +238,7 @@ void ModelGenerator::describe_inputs() {
     add(TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "Latents",
         "Of an earlier picture: its kept tokens are taken exactly.", grid.latent_width(),
         grid.latent_height());
-    if (info_.feature_layers == 0) return;
+    if (!encodes()) return;
     add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_ENCODE, "To encode",
         "A picture to represent; nothing is made of it.", grid.width(), grid.height());
 }
@@ -253,7 +258,7 @@ void ModelGenerator::describe_features() {
                          TESSERA_FEATURE_VALUES,
                          "Parameters that make a run with a deadline again without one.",
                          {0, 0, 0, 0}});
-    if (info_.feature_layers > 0) {
+    if (encodes()) {
         features_.push_back({sizeof(tessera_feature),
                              1,
                              TESSERA_FEATURE_POOLED,

@@ -63,6 +63,7 @@ struct Abilities {
     DiffusionScope diffusion = DiffusionScope::kSets;
     bool seamless = true;            // its runs read RunSpec::seamless
     bool watches = true;             // its runs read RunSpec::watched
+    bool encodes = false;            // models may have feature_layers
     std::optional<Sides> sides = {}; // those of any model; without: the model says, or has one size
 };
 
@@ -136,6 +137,7 @@ class ModelGenerator {
     void describe_params();
     void describe_inputs();
     void describe_features();
+    [[nodiscard]] bool encodes() const;
     [[nodiscard]] TokenGrid sized(std::int64_t width, std::int64_t height) const;
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     [[nodiscard]] int layer_of(const sdk::Request &request) const;

@@ -45,8 +45,7 @@ void Encoding::read() {
         for (std::int64_t token = 0; token < count; ++token) {
             sum += static_cast<double>(dense_[static_cast<std::size_t>(token * width + i)]);
         }
-        pooled_[static_cast<std::size_t>(i)] =
-            static_cast<float>(sum / static_cast<double>(count));
+        pooled_[static_cast<std::size_t>(i)] = static_cast<float>(sum / static_cast<double>(count));
     }
 }
 

@@ -22,7 +22,8 @@ class Mar final : public blocks::ModelGenerator {
                                      .description =
                                          "Masked autoregressive generation over continuous tokens"};
 
-    Mar(sdk::Host host, const char *model) : ModelGenerator(host, model, kInfo.name, {.encodes = true}) {}
+    Mar(sdk::Host host, const char *model)
+        : ModelGenerator(host, model, kInfo.name, {.encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {

@@ -30,8 +30,8 @@ class Towers final : public blocks::SetNetwork {
     void run_unit(int index) override;
     [[nodiscard]] sdk::View conditions() const override; // (batch, wanted, D)
 
-    // The first units, up to encoder block `layer` from 1 and, after the last one, the norm; and what
-    // is there then: (batch, K + known, E).
+    // The first units, up to encoder block `layer` from 1 and, after the last one, the norm; and
+    // what is there then: (batch, K + known, E).
     [[nodiscard]] int unit_count_to(int layer) const;
     [[nodiscard]] sdk::View rows_after(int layer) const;
 

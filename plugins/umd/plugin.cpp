@@ -24,8 +24,9 @@ class Umd final : public blocks::ModelGenerator {
                                                     "inpaints, reconstructs and encodes"};
 
     Umd(sdk::Host host, const char *model)
-        : ModelGenerator(host, model, kInfo.name,
-                         {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false, .encodes = true}) {}
+        : ModelGenerator(
+              host, model, kInfo.name,
+              {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false, .encodes = true}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {

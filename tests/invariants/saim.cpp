@@ -1,5 +1,5 @@
-// Models of SAIM: the small one of the recorded cases, which predicts plain pixels, and a made-up one
-// that samples them.
+// Models of SAIM: the small one of the recorded cases, which predicts plain pixels, and a made-up
+// one that samples them.
 #include "tests/golden/synthetic.hpp"
 #include "tests/invariants/subject.hpp"
 

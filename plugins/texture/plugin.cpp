@@ -141,8 +141,9 @@ double Texture::checked(const sdk::Request &request, const sdk::FloatParam &para
                            std::to_string(param.min) + " to " + std::to_string(param.max));
 }
 
-// All tokens come out of one noise, so without noise nothing tells them apart and the picture is its
-// mean colour. A temperature of 0 is the least noise that still lays out a picture of every class.
+// All tokens come out of one noise, so without noise nothing tells them apart and the picture is
+// its mean colour. A temperature of 0 is the least noise that still lays out a picture of every
+// class.
 double noise_of(double temperature) {
     return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
 }

@@ -8,8 +8,18 @@ namespace {
 bool always() { return true; }
 
 #ifdef TESSERA_CPU_X86
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool has_avx512() { return has_avx2() && __builtin_cpu_supports("avx512f"); }
+// What the files of a level are compiled with, see CMakeLists.txt.
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("f16c") && __builtin_cpu_supports("aes") &&
+           __builtin_cpu_supports("pclmul");
+}
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
 bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
 
@@ -18,6 +28,9 @@ constexpr Level kLevels[] = {
     {"avx512_bf16", has_avx512_bf16, avx512_bf16::kernels},
     {"avx512", has_avx512, avx512::kernels},
     {"avx2", has_avx2, avx2::kernels},
+#endif
+#ifdef TESSERA_CPU_ARM
+    {"neon", always, neon::kernels},
 #endif
     {"generic", always, generic::kernels},
     {"emulated", always, emulated::kernels},

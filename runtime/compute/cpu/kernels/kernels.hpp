@@ -33,6 +33,9 @@ const Kernels &kernels();
 namespace emulated {
 const Kernels &kernels();
 }
+namespace neon {
+const Kernels &kernels();
+}
 namespace avx2 {
 const Kernels &kernels();
 }

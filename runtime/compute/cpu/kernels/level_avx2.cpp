@@ -1,5 +1,7 @@
 // Kernels for AVX2 with FMA.
 #define TESSERA_CPU_LEVEL avx2
-#include "compute/cpu/kernels/simd_avx2.hpp"
+#include "compute/cpu/kernels/simd_highway.hpp"
 
 #include "compute/cpu/kernels/level.hpp"
+
+HWY_AFTER_NAMESPACE();

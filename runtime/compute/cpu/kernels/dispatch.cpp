@@ -2,6 +2,10 @@
 
 #include <string>
 
+#ifdef TESSERA_CPU_ARM
+#include <sys/auxv.h>
+#endif
+
 namespace tessera::cpu {
 namespace {
 
@@ -22,6 +26,9 @@ bool has_avx512() {
 }
 bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 #endif
+#ifdef TESSERA_CPU_ARM
+bool has_neon() { return (getauxval(AT_HWCAP) & HWCAP_AES) != 0; } // every ARM has the rest
+#endif
 
 constexpr Level kLevels[] = {
 #ifdef TESSERA_CPU_X86
@@ -30,7 +37,7 @@ constexpr Level kLevels[] = {
     {"avx2", has_avx2, avx2::kernels},
 #endif
 #ifdef TESSERA_CPU_ARM
-    {"neon", always, neon::kernels},
+    {"neon", has_neon, neon::kernels},
 #endif
     {"generic", always, generic::kernels},
     {"emulated", always, emulated::kernels},

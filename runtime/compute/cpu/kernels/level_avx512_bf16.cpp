@@ -3,5 +3,3 @@
 #include "compute/cpu/kernels/simd_highway.hpp"
 
 #include "compute/cpu/kernels/level.hpp"
-
-HWY_AFTER_NAMESPACE();

@@ -8,7 +8,6 @@
 
 #include <cstdint>
 
-HWY_BEFORE_NAMESPACE();
 namespace tessera::cpu::TESSERA_CPU_LEVEL {
 
 namespace hn = hwy::HWY_NAMESPACE;

@@ -26,12 +26,12 @@ Result<Commands> Commands::create(const VulkanDevice &device, const std::string 
     return commands;
 }
 
-Result<VkCommandBuffer> Commands::begin() {
+Result<VkCommandBuffer> Commands::begin(VkCommandBufferUsageFlags usage) {
     const VolkDeviceTable &vk = device_->table();
     VkResult result = vk.vkResetCommandPool(device_->get(), pool_.get(), 0);
     if (result < 0) return vulkan_error(result, "vkResetCommandPool");
     VkCommandBufferBeginInfo info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    info.flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT;
+    info.flags = usage;
     result = vk.vkBeginCommandBuffer(buffer_, &info);
     if (result < 0) return vulkan_error(result, "vkBeginCommandBuffer");
     return buffer_;

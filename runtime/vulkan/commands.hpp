@@ -1,4 +1,4 @@
-// Commands that are recorded again for every submission, and the barriers between them.
+// Commands that are recorded for a submission, or for many, and the barriers between them.
 #pragma once
 
 #include "core/result.hpp"
@@ -14,8 +14,10 @@ class Commands {
     [[nodiscard]] static Result<Commands> create(const VulkanDevice &device,
                                                  const std::string &name);
 
-    // For one submission; forgets what was recorded for the last one.
-    [[nodiscard]] Result<VkCommandBuffer> begin();
+    // Forgets what was recorded before. `usage`: for one submission, or SIMULTANEOUS_USE for
+    // several that may be under way at the same time.
+    [[nodiscard]] Result<VkCommandBuffer>
+    begin(VkCommandBufferUsageFlags usage = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT);
     [[nodiscard]] Result<void> end();
     [[nodiscard]] VkCommandBuffer get() const { return buffer_; }
 

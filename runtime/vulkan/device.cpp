@@ -5,6 +5,7 @@
 #include "vulkan/result.hpp"
 
 #include <utility>
+#include <vector>
 
 namespace tessera {
 
@@ -67,11 +68,20 @@ Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
     queue_family_ = chosen->queue_family;
     VulkanRequirements &requirements = chosen->requirements;
 
-    const float priority = 1.0F;
+    const float priority = config.computes ? 0.0F : 1.0F;
     VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
     queue.queueFamilyIndex = queue_family_;
     queue.queueCount = 1;
     queue.pQueuePriorities = &priority;
+
+    // Below other programs too, where the driver has such priorities.
+    VkDeviceQueueGlobalPriorityCreateInfoKHR low{
+        VK_STRUCTURE_TYPE_DEVICE_QUEUE_GLOBAL_PRIORITY_CREATE_INFO_KHR};
+    low.globalPriority = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR;
+    if (config.computes && has_device_extension(physical_, VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME)) {
+        requirements.extensions.push_back(VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME);
+        queue.pNext = &low;
+    }
 
     requirements.features12.pNext = &requirements.features13;
     VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &requirements.features12};
@@ -105,16 +115,20 @@ VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
     return info;
 }
 
-Result<void> VulkanDevice::submit(VkCommandBuffer commands,
+Result<void> VulkanDevice::submit(std::span<const VkCommandBuffer> commands,
                                   std::span<const VkSemaphoreSubmitInfo> waits,
                                   std::span<const VkSemaphoreSubmitInfo> signals) {
-    VkCommandBufferSubmitInfo command_info{VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO};
-    command_info.commandBuffer = commands;
+    std::vector<VkCommandBufferSubmitInfo> buffers;
+    buffers.reserve(commands.size());
+    for (const VkCommandBuffer one : commands) {
+        buffers.push_back({VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO});
+        buffers.back().commandBuffer = one;
+    }
     VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
     info.waitSemaphoreInfoCount = static_cast<std::uint32_t>(waits.size());
     info.pWaitSemaphoreInfos = waits.data();
-    info.commandBufferInfoCount = 1;
-    info.pCommandBufferInfos = &command_info;
+    info.commandBufferInfoCount = static_cast<std::uint32_t>(buffers.size());
+    info.pCommandBufferInfos = buffers.data();
     info.signalSemaphoreInfoCount = static_cast<std::uint32_t>(signals.size());
     info.pSignalSemaphoreInfos = signals.data();
     const auto lock = lock_queue();

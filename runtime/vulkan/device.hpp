@@ -90,6 +90,12 @@ class VulkanDevice {
     [[nodiscard]] std::unique_lock<QueueLock> lock_queue() { return std::unique_lock(queue_lock_); }
     [[nodiscard]] Result<void> submit(VkCommandBuffer commands,
                                       std::span<const VkSemaphoreSubmitInfo> waits,
+                                      std::span<const VkSemaphoreSubmitInfo> signals) {
+        return submit(std::span(&commands, 1), waits, signals);
+    }
+    // Several, in their order.
+    [[nodiscard]] Result<void> submit(std::span<const VkCommandBuffer> commands,
+                                      std::span<const VkSemaphoreSubmitInfo> waits,
                                       std::span<const VkSemaphoreSubmitInfo> signals);
     [[nodiscard]] VkResult present(const VkPresentInfoKHR &info);
     // For all that was submitted to the queue.

@@ -70,10 +70,33 @@ std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfac
     return std::nullopt;
 }
 
+// One without graphics runs next to what is drawn.
+std::optional<std::uint32_t> find_compute_family(VkPhysicalDevice device) {
+    std::uint32_t count = 0;
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
+    std::vector<VkQueueFamilyProperties> families(count);
+    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
+    std::optional<std::uint32_t> found;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+        if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) return i;
+        if (!found) found = i;
+    }
+    return found;
+}
+
 // The choice, or why the device cannot be used.
-Result<DeviceChoice> examine(VkPhysicalDevice device, VkSurfaceKHR surface) {
+Result<DeviceChoice> examine(VkPhysicalDevice device, const VulkanDeviceConfig &config) {
+    const VkSurfaceKHR surface = config.surface;
     auto requirements = vulkan_requirements(device);
     if (!requirements) return requirements.error();
+    if (config.computes) {
+        const std::string missing = missing_for_compute(*requirements);
+        if (!missing.empty()) return make_error(Status::kUnsupported, "{}", missing);
+        const auto family = find_compute_family(device);
+        if (!family) return make_error(Status::kUnsupported, "no compute queue");
+        return DeviceChoice{device, *family, std::move(*requirements)};
+    }
     const bool shows = surface != VK_NULL_HANDLE;
     if (shows && !has_device_extension(device, VK_KHR_SWAPCHAIN_EXTENSION_NAME)) {
         return make_error(Status::kUnsupported, "no {}", VK_KHR_SWAPCHAIN_EXTENSION_NAME);
@@ -144,13 +167,14 @@ DeviceUuid device_uuid(VkPhysicalDevice device) {
     return uuid;
 }
 
-Result<std::vector<VulkanDeviceInfo>> list_devices(VkInstance instance) {
+Result<std::vector<VulkanDeviceInfo>> list_devices(VkInstance instance,
+                                                   const VulkanDeviceConfig &use) {
     const auto devices = physical_devices(instance);
     if (!devices) return devices.error();
     std::vector<VulkanDeviceInfo> infos;
     for (const VkPhysicalDevice device : *devices) {
         infos.push_back(describe(device, static_cast<std::uint32_t>(infos.size())));
-        const auto usable = examine(device, VK_NULL_HANDLE);
+        const auto usable = examine(device, use);
         if (!usable) infos.back().missing = usable.error().message;
     }
     return infos;
@@ -168,7 +192,7 @@ Result<DeviceChoice> choose_device(VkInstance instance, const VulkanDeviceConfig
         VulkanDeviceInfo &info =
             all.emplace_back(describe(device, static_cast<std::uint32_t>(all.size())));
         if (!is_called(info, config.wanted, devices->size())) continue;
-        auto choice = examine(device, config.surface);
+        auto choice = examine(device, config);
         if (!choice) {
             info.missing = choice.error().message;
         } else if (config.uuid && *config.uuid != info.uuid) {

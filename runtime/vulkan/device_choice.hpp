@@ -25,6 +25,9 @@ struct VulkanDeviceConfig {
     // As a person says it: an index of list_devices(), a part of one device's name in any case, or
     // a UUID with or without hyphens. Empty: the fastest kind that fits.
     std::string wanted;
+    // A queue for computing, of the lowest priority and apart from graphics where the device has
+    // one, in place of a queue with graphics.
+    bool computes = false;
 };
 
 struct VulkanDeviceInfo {
@@ -35,12 +38,13 @@ struct VulkanDeviceInfo {
     std::string missing; // why Tessera cannot use it; empty: it can
 };
 
-// All devices of an instance, in the loader's order.
-[[nodiscard]] Result<std::vector<VulkanDeviceInfo>> list_devices(VkInstance instance);
+// All devices of an instance, in the loader's order, and whether each one would do for `use`.
+[[nodiscard]] Result<std::vector<VulkanDeviceInfo>>
+list_devices(VkInstance instance, const VulkanDeviceConfig &use = {});
 
 struct DeviceChoice {
     VkPhysicalDevice device = VK_NULL_HANDLE;
-    std::uint32_t queue_family = 0; // with graphics, presentable to the surface
+    std::uint32_t queue_family = 0; // with graphics, presentable to the surface; or for computing
     VulkanRequirements requirements;
 };
 

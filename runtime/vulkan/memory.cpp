@@ -18,16 +18,21 @@ std::optional<std::uint32_t> find_memory_type(const VulkanDevice &device, std::u
     return std::nullopt;
 }
 
-Result<VulkanHandle<VkDeviceMemory>>
-allocate(const VulkanDevice &device, const VkMemoryRequirements &requirements,
-         VkMemoryPropertyFlags wanted, VkMemoryPropertyFlags needed, const std::string &what) {
+Result<VulkanHandle<VkDeviceMemory>> allocate(const VulkanDevice &device,
+                                              const VkMemoryRequirements &requirements,
+                                              VkMemoryPropertyFlags wanted,
+                                              VkMemoryPropertyFlags needed, const std::string &what,
+                                              bool has_address = false) {
     auto type = find_memory_type(device, requirements.memoryTypeBits, wanted);
     if (!type) type = find_memory_type(device, requirements.memoryTypeBits, needed);
     if (!type) {
         return make_error(Status::kUnsupported, "{}: device {} has no fitting memory type", what,
                           device.properties().deviceName);
     }
+    VkMemoryAllocateFlagsInfo flags{VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO};
+    flags.flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT;
     VkMemoryAllocateInfo info{VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO};
+    info.pNext = has_address ? &flags : nullptr;
     info.allocationSize = requirements.size;
     info.memoryTypeIndex = *type;
     VkDeviceMemory memory = VK_NULL_HANDLE;
@@ -60,7 +65,8 @@ Result<DeviceBuffer> make_buffer(const VulkanDevice &device, VkDeviceSize size_b
 
     VkMemoryRequirements requirements;
     vk.vkGetBufferMemoryRequirements(device.get(), buffer, &requirements);
-    auto memory = allocate(device, requirements, wanted, needed, what);
+    const bool has_address = (usage & VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT) != 0;
+    auto memory = allocate(device, requirements, wanted, needed, what, has_address);
     if (!memory) return memory.error();
     made.memory = std::move(*memory);
     result = vk.vkBindBufferMemory(device.get(), buffer, made.memory.get(), 0);
@@ -90,6 +96,12 @@ Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize
 Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
                                         VkBufferUsageFlags usage) {
     return make_buffer(device, size_bytes, usage, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0);
+}
+
+VkDeviceAddress buffer_address(const VulkanDevice &device, VkBuffer buffer) {
+    VkBufferDeviceAddressInfo info{VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO};
+    info.buffer = buffer;
+    return device.table().vkGetBufferDeviceAddress(device.get(), &info);
 }
 
 Result<Image2d> make_image(const VulkanDevice &device, std::uint32_t width, std::uint32_t height,

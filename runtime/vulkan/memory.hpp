@@ -31,6 +31,9 @@ struct DeviceBuffer {
 [[nodiscard]] Result<DeviceBuffer>
 make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes, VkBufferUsageFlags usage);
 
+// Where shaders find a buffer of usage SHADER_DEVICE_ADDRESS.
+[[nodiscard]] VkDeviceAddress buffer_address(const VulkanDevice &device, VkBuffer buffer);
+
 // A device-local 2-D image with one mip level.
 struct Image2d {
     VulkanHandle<VkDeviceMemory> memory;

@@ -39,12 +39,25 @@ Result<VulkanRequirements> vulkan_requirements(VkPhysicalDevice device) {
     VulkanRequirements needed;
     needed.features12.timelineSemaphore = VK_TRUE;
     needed.features13.synchronization2 = VK_TRUE;
+    // Of the compute backend, which looks whether they are all there.
+    needed.features12.bufferDeviceAddress = has.features12.bufferDeviceAddress;
+    needed.features12.scalarBlockLayout = has.features12.scalarBlockLayout;
+    needed.features12.shaderInt8 = has.features12.shaderInt8;
+    needed.features12.storageBuffer8BitAccess = has.features12.storageBuffer8BitAccess;
     constexpr std::array kSharing{VK_KHR_EXTERNAL_MEMORY_FD_EXTENSION_NAME,
                                   VK_KHR_EXTERNAL_SEMAPHORE_FD_EXTENSION_NAME};
     for (const char *extension : kSharing) {
         if (has_device_extension(device, extension)) needed.extensions.push_back(extension);
     }
     return needed;
+}
+
+std::string missing_for_compute(const VulkanRequirements &requirements) {
+    if (!requirements.features12.bufferDeviceAddress) return "no buffer device addresses";
+    if (!requirements.features12.scalarBlockLayout) return "no scalar block layout";
+    if (!requirements.features12.shaderInt8 || !requirements.features12.storageBuffer8BitAccess)
+        return "no storage of single bytes";
+    return {};
 }
 
 } // namespace tessera

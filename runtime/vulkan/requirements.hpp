@@ -5,6 +5,7 @@
 #include "core/result.hpp"
 #include "vulkan/api.hpp"
 
+#include <string>
 #include <vector>
 
 namespace tessera {
@@ -19,6 +20,10 @@ struct VulkanRequirements {
     VkPhysicalDeviceVulkan13Features features13{
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
 };
+
+// Whether Tessera can compute on a device made with these: what that takes is in
+// vulkan_requirements wherever the device has it. Empty: it can; else what is missing.
+[[nodiscard]] std::string missing_for_compute(const VulkanRequirements &requirements);
 
 // The error says why the device cannot be used. Functions of its instance are loaded, which
 // VulkanInstance::create and adopt see to.

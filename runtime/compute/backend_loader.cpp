@@ -89,11 +89,12 @@ class Module {
 
 } // namespace
 
-std::string missing_module(const std::string &name) {
+std::string missing_module(const std::string &name, bool for_best) {
     const auto module = Module::load(name);
     if (!module) return module.error().message;
     ModuleMessage reason{};
-    return module->table().probe(&reason) == TESSERA_OK ? std::string() : reason.text;
+    const auto probe = for_best ? module->table().probe_best : module->table().probe;
+    return probe(&reason) == TESSERA_OK ? std::string() : reason.text;
 }
 
 Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings) {

@@ -9,8 +9,9 @@
 
 namespace tessera {
 
-// Empty when the backend can be opened here, else why not and what would help.
-[[nodiscard]] std::string missing_module(const std::string &name);
+// Empty when the backend can be opened here, else why not and what would help. `for_best`: also
+// when it could, but only by software.
+[[nodiscard]] std::string missing_module(const std::string &name, bool for_best = false);
 // A compute on its first usable device.
 [[nodiscard]] Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings);
 

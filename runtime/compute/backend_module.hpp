@@ -5,6 +5,7 @@
 // A backend makes its table of a device by `make_module<Device>("name")`. Such a device is one of
 // table.hpp that also has:
 //   usable() -> Result<>                                whether there is one here; quick
+//   suits_best() -> Result<>                            whether "best" may take it; if not always
 //   create(settings) -> Result<std::unique_ptr<Device>>
 #pragma once
 
@@ -34,6 +35,8 @@ struct BackendModule {
     void (*set_log)(void (*write)(std::int32_t level, const char *source, const char *message));
     // OK when `open` has a device to open; else the reason in one line. Costs under a millisecond.
     tessera_status (*probe)(ModuleMessage *reason);
+    // The same for whoever asks for the best backend: OK when it is likely to be faster than a CPU.
+    tessera_status (*probe_best)(ModuleMessage *reason);
     // A compute on the first usable device; NULL with status and message when it fails.
     const tessera_compute *(*open)(const BackendSetting *settings, std::size_t count,
                                    tessera_status *status, ModuleMessage *message);
@@ -67,6 +70,16 @@ tessera_status probe(ModuleMessage *reason) {
 }
 
 template <class Device>
+tessera_status probe_best(ModuleMessage *reason) {
+    if constexpr (requires { Device::suits_best(); }) {
+        const Result<> suits = Device::suits_best();
+        return suits ? TESSERA_OK : explain(suits.error(), reason);
+    } else {
+        return probe<Device>(reason);
+    }
+}
+
+template <class Device>
 const tessera_compute *open(const BackendSetting *settings, std::size_t count,
                             tessera_status *status, ModuleMessage *message) {
     auto device = Device::create({settings, count});
@@ -82,6 +95,7 @@ constexpr BackendModule make_module() {
             .abi_version = TESSERA_ABI_VERSION,
             .set_log = module::set_log,
             .probe = module::probe<Device>,
+            .probe_best = module::probe_best<Device>,
             .open = module::open<Device>,
             .close = table::close<Device>};
 }

@@ -15,9 +15,12 @@ struct Backend {
     const char *name;
     Result<OpenedCompute> (*open)(const ComputeOptions &options, BackendSettings settings);
 
+    // An option without "=" is the device.
+    bool has_devices = false;
+
     // Empty when it is available on this machine.
-    [[nodiscard]] std::string missing() const {
-        return open != nullptr ? std::string() : missing_module(name);
+    [[nodiscard]] std::string missing(bool for_best = false) const {
+        return open != nullptr ? std::string() : missing_module(name, for_best);
     }
 };
 
@@ -25,10 +28,11 @@ struct Backend {
 // here.
 constexpr Backend kBackends[] = {
     {"cuda", nullptr},
+    {"vulkan", nullptr, true},
     {"cpu", cpu::open_cpu_compute},
 };
 
-// "name:key=value,key=value"
+// "name:key=value,key=value", where a device may stand alone
 struct Choice {
     std::string name;
     std::vector<std::pair<std::string, std::string>> options;
@@ -37,11 +41,19 @@ struct Choice {
 Result<Choice> parse(std::string_view text) {
     const std::size_t colon = text.find(':');
     Choice choice{std::string(text.substr(0, colon)), {}};
+    const bool has_devices =
+        std::any_of(std::begin(kBackends), std::end(kBackends), [&](const Backend &backend) {
+            return backend.has_devices && choice.name == backend.name;
+        });
     std::string_view rest = colon == text.npos ? std::string_view() : text.substr(colon + 1);
     while (!rest.empty()) {
         const std::string_view pair = rest.substr(0, rest.find(','));
         rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
         const std::size_t equals = pair.find('=');
+        if (equals == pair.npos && has_devices) {
+            choice.options.emplace_back("device", pair);
+            continue;
+        }
         if (equals == pair.npos || equals == 0) {
             return make_error(Status::kInvalidArgument,
                               "compute backend \"{}\": option \"{}\"; expected key=value", text,
@@ -56,10 +68,11 @@ Result<const Backend *> find_backend(const std::string &name) {
     std::string known = "\"best\"";
     for (const Backend &backend : kBackends) {
         known += fmt::format(", \"{}\"", backend.name);
-        if (name != backend.name && name != "best") continue;
-        const std::string missing = backend.missing();
+        const bool for_best = name == "best";
+        if (name != backend.name && !for_best) continue;
+        const std::string missing = backend.missing(for_best);
         if (missing.empty()) return &backend;
-        if (name == "best") continue;
+        if (for_best) continue;
         return make_error(Status::kUnsupported, "compute backend \"{}\": {}", name, missing);
     }
     return make_error(Status::kNotFound, "compute backend \"{}\" is unknown; expected one of {}",

@@ -1,10 +1,11 @@
 // The list of backends, and how a program gets one: by name, or "best", with options of that
 // backend after a colon, as one text that programs pass on from their user:
 //
-//   "best"   "cpu:isa=avx2"   "cuda:free_multiprocessors=2,denoise_steps=4"
+//   "best"   "cpu:isa=avx2"   "cuda:free_multiprocessors=2,denoise_steps=4"   "vulkan:1"
 //
 // isa=NAME (cpu): the instruction set, for tests; see cpu/dispatch.hpp. Those of cuda are in
-// cuda/cuda.hpp. A backend refuses options that it does not know.
+// cuda/cuda.hpp, those of vulkan in vulkan/vulkan.hpp: its device is an index, a part of a name or
+// a UUID, and needs no key. A backend refuses options that it does not know.
 #pragma once
 
 #include "core/result.hpp"
@@ -36,7 +37,8 @@ using OpenedCompute = std::unique_ptr<const tessera_compute, void (*)(const tess
 // Owns a table of operations and what is behind it. Move-only.
 class Compute {
   public:
-    // `backend`: a name of compute_backends(), or "best": the first that is not missing; options.
+    // `backend`: a name of compute_backends(), or "best": the first that is not missing, other than
+    // by software (the CPU is faster); options.
     static Result<Compute> open(std::string_view backend, const ComputeOptions &options = {});
     // Round a table that the caller opened by itself, such as a device of a test.
     static Compute adopt(OpenedCompute opened, bool checked = false);

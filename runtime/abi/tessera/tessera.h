@@ -27,6 +27,7 @@
 #include <tessera/ext/parallel.h>
 #include <tessera/ext/params.h>
 #include <tessera/ext/thread_check.h>
+#include <tessera/ext/vulkan.h>
 #include <tessera/ext/weights.h>
 
 #endif

@@ -1,0 +1,102 @@
+// Commands on their way to the device, in one order: tapes that are recorded, and submissions of
+// several tapes at once.
+#pragma once
+
+#include "core/result.hpp"
+#include "vulkan/commands.hpp"
+#include "vulkan/device.hpp"
+#include "vulkan/memory.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+namespace tessera::vulkan {
+
+// Recorded commands, with the host's memory that they read: parameters, indices, uploads.
+class Tape {
+  public:
+    // Where a part of that memory is.
+    struct Part {
+        std::byte *host;
+        VkDeviceAddress address;
+        VkBuffer buffer;
+        VkDeviceSize offset;
+    };
+
+    // `many`: for more than one submission.
+    [[nodiscard]] static Result<std::unique_ptr<Tape>> create(const VulkanDevice &device,
+                                                              bool many);
+    [[nodiscard]] Result<> begin(); // forgets what was there
+    [[nodiscard]] Result<> end();
+    [[nodiscard]] VkCommandBuffer commands() const { return commands_.get(); }
+    [[nodiscard]] Result<Part> take(std::size_t size_bytes);
+
+    // What is recorded next sees the results of all before it, on this tape or an earlier one.
+    void order();
+
+    std::uint64_t work = 0;     // multiply-adds, roughly
+    bool reads_indices = false; // of the device: the host looks at what they found
+
+  private:
+    struct Block {
+        MappedBuffer memory;
+        VkDeviceAddress address = 0;
+    };
+    explicit Tape(const VulkanDevice &device) : device_(&device) {}
+
+    const VulkanDevice *device_;
+    bool many_ = false;
+    Commands commands_;
+    std::vector<Block> blocks_; // the last one is being filled
+    std::size_t used_ = 0;
+};
+
+class Stream {
+  public:
+    [[nodiscard]] static Result<std::unique_ptr<Stream>> create(VulkanDevice &device);
+    ~Stream();
+
+    // The tape that operations are recorded on.
+    [[nodiscard]] Result<Tape *> tape();
+    // A tape of the caller's, next in the order. It is whole, and stays until it has run.
+    [[nodiscard]] Result<> play(const Tape &tape);
+    // All so far in one submission; nothing when there is none.
+    [[nodiscard]] Result<> submit();
+    [[nodiscard]] Result<> wait(); // submits
+    // Kept until what has been recorded so far is done.
+    void retire(DeviceBuffer buffer) { retired_.push_back({next(), std::move(buffer), nullptr}); }
+    void retire(std::unique_ptr<Tape> tape) { retired_.push_back({next(), {}, std::move(tape)}); }
+
+    [[nodiscard]] const std::uint64_t &submissions() const { return submitted_; }
+    [[nodiscard]] std::uint64_t work() const { return work_ + (open_ ? open_->work : 0); }
+
+  private:
+    struct Retired {
+        std::uint64_t until;
+        DeviceBuffer buffer;
+        std::unique_ptr<Tape> tape;
+    };
+    struct Flying {
+        std::uint64_t until;
+        std::unique_ptr<Tape> tape;
+    };
+    explicit Stream(VulkanDevice &device) : device_(device) {}
+    [[nodiscard]] std::uint64_t next() const { return submitted_ + 1; }
+    [[nodiscard]] Result<> close();
+    void collect(std::uint64_t done);
+
+    VulkanDevice &device_;
+    VulkanHandle<VkSemaphore> timeline_; // counts submissions
+    std::uint64_t submitted_ = 0;
+    std::unique_ptr<Tape> open_;
+    std::vector<VkCommandBuffer> pending_; // of the next submission
+    std::uint64_t work_ = 0;               // in them
+    std::deque<Flying> flying_;            // our own tapes, pending or under way
+    std::vector<std::unique_ptr<Tape>> free_;
+    std::deque<Retired> retired_;
+};
+
+} // namespace tessera::vulkan

@@ -1,0 +1,510 @@
+#include "compute/vulkan/vulkan.hpp"
+
+#include "compute/vulkan/ops.hpp"
+#include "compute/vulkan/params.hpp"
+#include "vulkan/debug_label.hpp"
+#include "vulkan/result.hpp"
+
+#include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
+#include <tessera/values/half.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace tessera::vulkan {
+namespace {
+
+constexpr VkBufferUsageFlags kUsage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT |
+                                      VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
+                                      VK_BUFFER_USAGE_TRANSFER_DST_BIT;
+// Kernels count elements in 32 bits, and some add up to a tile of them.
+constexpr std::int64_t kMostElements = std::int64_t{1} << 31;
+
+// BadIndex of shaders/compute/indices.glsl.
+struct BadIndex {
+    std::uint32_t operation;
+    std::int32_t value, limit;
+};
+
+// Calls part(first element in row-major order, offset in elements, elements) for the stretches of a
+// tensor that have no gaps.
+template <class Part>
+void for_stretches(const tessera_tensor &tensor, const Part &part) {
+    const std::int64_t count = *element_count(tensor);
+    std::int64_t together = 1; // elements
+    std::int32_t outer = tensor.rank;
+    while (outer > 0 && (tensor.shape[outer - 1] == 1 || tensor.stride[outer - 1] == together)) {
+        together *= tensor.shape[--outer];
+    }
+    for (std::int64_t i = 0; i < count; i += together) {
+        std::int64_t rest = i / together;
+        std::int64_t at = 0;
+        for (std::int32_t d = outer - 1; d >= 0; --d) {
+            at += rest % tensor.shape[d] * tensor.stride[d];
+            rest /= tensor.shape[d];
+        }
+        part(i, at, together);
+    }
+}
+
+// A host tensor to bytes in row-major order (`gather`), or back.
+void copy_host(const tessera_tensor &tensor, std::byte *dense, bool gather) {
+    const auto size = static_cast<std::int64_t>(dtype_size(tensor.dtype));
+    auto *const data = static_cast<std::byte *>(tensor.data);
+    for_stretches(tensor, [&](std::int64_t first, std::int64_t at, std::int64_t count) {
+        std::memcpy(gather ? dense + first * size : data + at * size,
+                    gather ? data + at * size : dense + first * size,
+                    static_cast<std::size_t>(count * size));
+    });
+}
+
+// Elements from the first to the last one of a tensor.
+std::int64_t reach(const tessera_tensor &tensor) {
+    std::int64_t last = 0;
+    for (std::int32_t d = 0; d < tensor.rank; ++d) {
+        if (tensor.shape[d] == 0) return 0;
+        last += (tensor.shape[d] - 1) * tensor.stride[d];
+    }
+    return last + 1;
+}
+
+// Multiply-adds of about a millisecond: a frame of the same device waits no longer.
+std::uint64_t unit_work_of(VkPhysicalDeviceType type) {
+    if (type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) return std::uint64_t{1} << 31U;
+    return std::uint64_t{1} << (type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 24U : 28U);
+}
+
+} // namespace
+
+// ---- start and end ----
+
+Result<> Vulkan::open() {
+    auto instance = VulkanInstance::create({.validation = options_.validation, .extensions = {}});
+    if (!instance) return instance.error();
+    instance_ = std::move(*instance);
+    auto device = VulkanDevice::create(
+        *instance_,
+        {.surface = VK_NULL_HANDLE, .uuid = {}, .wanted = options_.device, .computes = true});
+    if (!device) return device.error();
+    device_ = std::move(*device);
+
+    VkPhysicalDeviceMaintenance3Properties sizes{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
+    VkPhysicalDeviceSubgroupProperties subgroups{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, &sizes};
+    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+                                           &subgroups};
+    vkGetPhysicalDeviceProperties2(device_->physical(), &properties);
+    largest_bytes_ = sizes.maxMemoryAllocationSize;
+    for (std::uint32_t i = 0; i < device_->memory().memoryTypeCount; ++i) {
+        const VkMemoryType &type = device_->memory().memoryTypes[i];
+        if ((type.propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT) == 0) continue;
+        heap_ = type.heapIndex;
+        break;
+    }
+    heap_bytes_ = device_->memory().memoryHeaps[heap_].size;
+    has_budget_ = has_device_extension(device_->physical(), VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
+    unit_work_ = unit_work_of(properties.properties.deviceType);
+
+    const VkSubgroupFeatureFlags wanted =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
+    const bool has_subgroups = (subgroups.supportedOperations & wanted) == wanted &&
+                               (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
+    auto kernels = Kernels::create(*device_, has_subgroups && !options_.plain);
+    if (!kernels) return kernels.error();
+    kernels_ = std::move(*kernels);
+    auto stream = Stream::create(*device_);
+    if (!stream) return stream.error();
+    stream_ = std::move(*stream);
+    auto noted = make_mapped_buffer(*device_, sizeof(BadIndex), kUsage, true);
+    if (!noted) return noted.error();
+    bad_index_ = std::move(*noted);
+    std::memset(bad_index_.bytes.data(), 0, sizeof(BadIndex));
+
+    const std::uint32_t version = properties.properties.apiVersion;
+    description_ = fmt::format(
+        "{}, Vulkan {}.{}, {} MiB, {}", properties.properties.deviceName,
+        VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version), heap_bytes_ >> 20U,
+        kernels_.subgroups() ? fmt::format("subgroups of {}", subgroups.subgroupSize)
+                             : std::string("no subgroups"));
+    extension_ = {.struct_size = sizeof extension_,
+                  .queue_family = device_->queue_family(),
+                  .instance = instance_->get(),
+                  .physical_device = device_->physical(),
+                  .device = device_->get(),
+                  .uuid = {},
+                  .dispatch_count = &dispatches_,
+                  .submission_count = &stream_->submissions()};
+    std::copy(device_->uuid().begin(), device_->uuid().end(), extension_.uuid);
+    return {};
+}
+
+Vulkan::~Vulkan() { stream_.reset(); } // waits; then memory may go
+
+const void *Vulkan::extension(std::string_view id) const {
+    if (id == TESSERA_EXT_MLP_DENOISER) return denoise_extension();
+    if (id == TESSERA_EXT_COMPUTE_GRAPH) return graph_extension();
+    if (id == TESSERA_EXT_VULKAN) return &extension_;
+    return nullptr;
+}
+
+// ---- errors ----
+
+void Vulkan::report(Status status, const std::string &message) {
+    log::write(log::Level::kError, kSource, message);
+    if (status_ == Status::kOk) status_ = status;
+}
+
+bool Vulkan::check(const Result<> &result, const char *what) {
+    if (result) return true;
+    fail(result.error().status, "{}: {}", what, result.error().message);
+    return false;
+}
+
+bool Vulkan::outside_recording(const char *what) {
+    if (recording_ == nullptr) return true;
+    fail(Status::kInvalidArgument, "{} inside a recording; expected operations only", what);
+    return false;
+}
+
+// ---- memory ----
+
+Result<> Vulkan::check_room(std::uint64_t size_bytes) {
+    std::uint64_t free = heap_bytes_ - std::min(heap_bytes_, allocated_bytes_);
+    if (has_budget_) {
+        VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+        VkPhysicalDeviceMemoryProperties2 memory{
+            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, &budget};
+        vkGetPhysicalDeviceMemoryProperties2(device_->physical(), &memory);
+        free =
+            budget.heapBudget[heap_] - std::min(budget.heapBudget[heap_], budget.heapUsage[heap_]);
+    }
+    if (size_bytes <= free && size_bytes <= largest_bytes_) return {};
+    return make_error(Status::kOutOfMemory,
+                      "no {} bytes of device memory; {} of {} bytes are free, at most {} at once",
+                      size_bytes, free, heap_bytes_, largest_bytes_);
+}
+
+Result<VkDeviceAddress> Vulkan::allocate(std::uint64_t size_bytes) {
+    const std::uint64_t size = std::max<std::uint64_t>(size_bytes, 16);
+    if (auto room = check_room(size); !room) {
+        // What was released may still wait for the device.
+        if (recording_ != nullptr || !stream_->wait()) return room.error();
+        if (room = check_room(size); !room) return room.error();
+    }
+    auto made = make_device_buffer(*device_, size, kUsage);
+    if (!made) {
+        return make_error(made.error().status, "no {} bytes of device memory: {}", size,
+                          made.error().message);
+    }
+    const VkDeviceAddress address = buffer_address(*device_, made->buffer.get());
+    allocations_[address] = {std::move(*made), size};
+    allocated_bytes_ += size;
+    return address;
+}
+
+Result<tessera_tensor> Vulkan::allocate(const tessera_tensor &wanted) {
+    if (recording_ != nullptr) {
+        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
+    }
+    const std::uint64_t bytes = *size_bytes(wanted);
+    if (const auto room = check_room(bytes); room && *element_count(wanted) >= kMostElements) {
+        return make_error(Status::kUnsupported, "{}: {} elements; expected less than {}",
+                          shape_text(wanted), *element_count(wanted), kMostElements);
+    }
+    const auto address = allocate(bytes);
+    if (!address) {
+        return make_error(address.error().status, "{}: {}", shape_text(wanted),
+                          address.error().message);
+    }
+    auto view = make_view(reinterpret_cast<void *>(*address), wanted.dtype,
+                          std::span(wanted.shape, static_cast<std::size_t>(wanted.rank)));
+    if (view) view->memory = kMemory;
+    return view;
+}
+
+void Vulkan::release(void *data) {
+    const auto address = reinterpret_cast<VkDeviceAddress>(data);
+    weights_.erase(address);
+    const auto found = allocations_.find(address);
+    if (found == allocations_.end()) return;
+    allocated_bytes_ -= found->second.size_bytes;
+    stream_->retire(std::move(found->second.memory));
+    allocations_.erase(found);
+}
+
+VkDeviceAddress Vulkan::scratch(std::uint64_t size_bytes) {
+    if (size_bytes <= scratch_bytes_) return scratch_;
+    // Twice as large each time, and what was there stays: graphs have its address.
+    const std::uint64_t wanted = std::max(size_bytes, 2 * scratch_bytes_);
+    const auto made = allocate(wanted);
+    if (!made) {
+        fail(made.error().status, "scratch memory: {}", made.error().message);
+        return 0;
+    }
+    scratch_bytes_ = wanted;
+    return scratch_ = *made;
+}
+
+Result<Vulkan::Place> Vulkan::find_place(VkDeviceAddress address, std::uint64_t size_bytes) const {
+    const auto after = allocations_.upper_bound(address);
+    if (after != allocations_.begin()) {
+        const auto &[begin, allocation] = *std::prev(after);
+        if (address + size_bytes <= begin + allocation.size_bytes)
+            return Place{allocation.memory.buffer.get(), address - begin};
+    }
+    return make_error(Status::kInvalidArgument, "{} bytes at {:#x} are not memory of this compute",
+                      size_bytes, address);
+}
+
+// ---- copies ----
+
+Result<Tape *> Vulkan::tape() {
+    if (recording_ != nullptr) return recording_;
+    return stream_->tape();
+}
+
+bool Vulkan::copy_in(const void *host, std::uint64_t size_bytes, VkDeviceAddress to) {
+    const tessera_tensor bytes = values::contiguous_view(
+        const_cast<void *>(host), TESSERA_DTYPE_U8,
+        std::array{static_cast<std::int64_t>(size_bytes)}, TESSERA_MEMORY_HOST);
+    tessera_tensor out = bytes;
+    out.data = reinterpret_cast<void *>(to);
+    out.memory = kMemory;
+    upload(bytes, out);
+    return !failed();
+}
+
+void Vulkan::upload(const tessera_tensor &host, const tessera_tensor &out) {
+    if (!outside_recording("upload")) return;
+    const auto bytes = static_cast<std::size_t>(*size_bytes(host));
+    if (bytes == 0) return;
+    const std::uint64_t element = dtype_size(out.dtype);
+    const auto place =
+        find_place(address_of(out), static_cast<std::uint64_t>(reach(out)) * element);
+    if (!place) return fail(place.error().status, "upload: {}", place.error().message);
+    const auto tape = stream_->tape();
+    if (!tape) return fail(tape.error().status, "upload: {}", tape.error().message);
+    const auto part = (*tape)->take(bytes);
+    if (!part) return fail(part.error().status, "upload: {}", part.error().message);
+    copy_host(host, part->host, true);
+    std::vector<VkBufferCopy> regions;
+    for_stretches(out, [&](std::int64_t first, std::int64_t at, std::int64_t count) {
+        regions.push_back({part->offset + static_cast<std::uint64_t>(first) * element,
+                           place->offset + static_cast<std::uint64_t>(at) * element,
+                           static_cast<std::uint64_t>(count) * element});
+    });
+    (*tape)->order();
+    device_->table().vkCmdCopyBuffer((*tape)->commands(), part->buffer, place->buffer,
+                                     static_cast<std::uint32_t>(regions.size()), regions.data());
+    // Much on its way: what a model loads does not lie in the host's memory twice.
+    constexpr std::size_t kLarge = std::size_t{8} << 20;
+    if (bytes >= kLarge) check(stream_->wait(), "upload");
+}
+
+bool Vulkan::reserve_downloads(std::size_t size_bytes) {
+    if (downloaded_used_ + size_bytes <= downloaded_.bytes.size()) return true;
+    finish();
+    if (failed()) return false;
+    if (size_bytes <= downloaded_.bytes.size()) return true;
+    auto made = make_mapped_buffer(*device_, std::max(2 * size_bytes, std::size_t{1} << 16),
+                                   VK_BUFFER_USAGE_TRANSFER_DST_BIT, true);
+    if (!made) {
+        fail(made.error().status, "download: {}", made.error().message);
+        return false;
+    }
+    downloaded_ = std::move(*made);
+    return true;
+}
+
+void Vulkan::download(const tessera_tensor &source, const tessera_tensor &host_out) {
+    if (!outside_recording("download")) return;
+    const auto bytes = static_cast<std::size_t>(*size_bytes(source));
+    if (bytes == 0) return;
+    const std::uint64_t element = dtype_size(source.dtype);
+    const auto place =
+        find_place(address_of(source), static_cast<std::uint64_t>(reach(source)) * element);
+    if (!place) return fail(place.error().status, "download: {}", place.error().message);
+    if (!reserve_downloads(bytes)) return;
+    const auto tape = stream_->tape();
+    if (!tape) return fail(tape.error().status, "download: {}", tape.error().message);
+    std::vector<VkBufferCopy> regions;
+    for_stretches(source, [&](std::int64_t first, std::int64_t at, std::int64_t count) {
+        regions.push_back({place->offset + static_cast<std::uint64_t>(at) * element,
+                           downloaded_used_ + static_cast<std::uint64_t>(first) * element,
+                           static_cast<std::uint64_t>(count) * element});
+    });
+    (*tape)->order();
+    device_->table().vkCmdCopyBuffer((*tape)->commands(), place->buffer, downloaded_.buffer.get(),
+                                     static_cast<std::uint32_t>(regions.size()), regions.data());
+    downloads_.push_back({downloaded_used_, host_out});
+    downloaded_used_ += (bytes + 63U) & ~std::size_t{63U};
+}
+
+void Vulkan::report_bad_index() {
+    BadIndex bad;
+    std::memcpy(&bad, bad_index_.bytes.data(), sizeof bad);
+    if (bad.operation == 0 || bad.operation > operations_.size()) return;
+    fail(Status::kInvalidArgument, "{}: an index on the device is {}; expected 0 to {}",
+         operations_[bad.operation - 1], bad.value, bad.limit - 1);
+    std::memset(bad_index_.bytes.data(), 0, sizeof bad);
+}
+
+void Vulkan::finish() {
+    if (!outside_recording("synchronize")) return;
+    const bool looks = std::exchange(checks_indices_, false);
+    if (check(stream_->wait(), "synchronize") && looks) report_bad_index();
+    for (const Download &download : downloads_) {
+        if (failed()) break;
+        copy_host(download.host, downloaded_.bytes.data() + download.offset, false);
+    }
+    downloads_.clear();
+    downloaded_used_ = 0;
+}
+
+// ---- for operations ----
+
+VkDeviceAddress Vulkan::table(const void *host, std::size_t size_bytes) {
+    const auto tape = this->tape();
+    const auto part = tape ? (*tape)->take(size_bytes) : Result<Tape::Part>(tape.error());
+    if (!part) {
+        fail(part.error().status, "a table for the device: {}", part.error().message);
+        return 0;
+    }
+    std::memcpy(part->host, host, size_bytes);
+    return part->address;
+}
+
+bool Vulkan::take_indices(const tessera_tensor &index, Indices *out) {
+    const bool many = index.rank == 2 && index.shape[0] > 1;
+    if (index.memory == kMemory) {
+        *out = {address_of(index), many ? word(index.stride[0]) : 0};
+        return true;
+    }
+    std::vector<std::byte> dense(static_cast<std::size_t>(*size_bytes(index)));
+    copy_host(index, dense.data(), true);
+    *out = {table(dense.data(), std::max<std::size_t>(dense.size(), 4)),
+            many ? word(index.shape[1]) : 0};
+    return out->values != 0;
+}
+
+IndexCheck Vulkan::check_indices(const char *operation, const tessera_tensor *index,
+                                 std::int64_t limit) {
+    if (index != nullptr && index->memory == kMemory) {
+        checks_indices_ = true;
+        if (recording_ != nullptr) recording_->reads_indices = true;
+    }
+    auto found = std::find(operations_.begin(), operations_.end(), operation);
+    if (found == operations_.end()) found = operations_.insert(found, operation);
+    return {buffer_address(*device_, bad_index_.buffer.get()),
+            word(found - operations_.begin() + 1), word(limit)};
+}
+
+void Vulkan::launch_bytes(const char *what, const Kernel &kernel, const void *params,
+                          std::size_t size_bytes, std::uint64_t groups, std::uint64_t work,
+                          bool together) {
+    if (groups == 0 || failed()) return;
+    constexpr std::uint64_t kMostAcross = 65535; // what every device can do
+    if (groups > kMostAcross * kMostAcross) {
+        return fail(Status::kUnsupported, "{}: {} groups of threads; expected at most {}", what,
+                    groups, kMostAcross * kMostAcross);
+    }
+    const auto pipeline = kernels_.get(kernel);
+    if (!pipeline) return fail(pipeline.error().status, "{}: {}", what, pipeline.error().message);
+    const VkDeviceAddress address = table(params, size_bytes);
+    const auto tape = this->tape();
+    if (address == 0 || !tape) return;
+    if (!together) (*tape)->order();
+    const VkCommandBuffer commands = (*tape)->commands();
+    const VolkDeviceTable &vk = device_->table();
+    const DebugLabel label(*device_, commands, what);
+    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);
+    vk.vkCmdPushConstants(commands, kernels_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
+                          sizeof address, &address);
+    const std::uint64_t down = (groups + kMostAcross - 1) / kMostAcross;
+    vk.vkCmdDispatch(commands, static_cast<std::uint32_t>((groups + down - 1) / down),
+                     static_cast<std::uint32_t>(down), 1);
+    ++dispatches_;
+    (*tape)->work += work != 0 ? work : groups * kThreads;
+    if (recording_ == nullptr) split_unit();
+}
+
+void Vulkan::split_unit() {
+    if (stream_->work() >= unit_work_) check(stream_->submit(), "a submission");
+}
+
+// ---- weights ----
+
+Result<tessera_tensor> Vulkan::keep(const tessera_tensor &host_weight, const PackedWeight &packed,
+                                    const std::vector<float> &values) {
+    if (recording_ != nullptr) {
+        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
+    }
+    PackedWeight weight = packed;
+    const bool narrow = weight.dtype == TESSERA_DTYPE_BF16;
+    weight.stride = narrow ? (weight.inner + 1) / 2 : weight.inner;
+    std::vector<std::uint32_t> words;
+    const std::uint32_t *from = reinterpret_cast<const std::uint32_t *>(values.data());
+    const std::uint64_t count = std::uint64_t{weight.columns} * weight.stride;
+    if (narrow) {
+        words.assign(count, 0);
+        for (std::uint32_t r = 0; r < weight.columns; ++r) {
+            for (std::uint32_t i = 0; i < weight.inner; ++i) {
+                const std::uint32_t bits =
+                    values::float_to_bf16(values[std::size_t{r} * weight.inner + i]);
+                words[std::size_t{r} * weight.stride + i / 2] |= bits << (i % 2 * 16U);
+            }
+        }
+        from = words.data();
+    }
+    const auto memory = allocate(count * sizeof(std::uint32_t));
+    if (!memory) return memory.error();
+    weight.data = *memory;
+    const Status before = std::exchange(status_, Status::kOk);
+    copy_in(from, count * sizeof(std::uint32_t), *memory);
+    const Status copied = std::exchange(status_, before);
+    if (copied != Status::kOk) {
+        release(*memory);
+        return make_error(copied, "weight {} to the device failed", shape_text(host_weight));
+    }
+    tessera_tensor tensor = host_weight;
+    tensor.data = reinterpret_cast<void *>(*memory);
+    tensor.dtype = weight.dtype;
+    tensor.memory = kMemory;
+    tensor.layout = TESSERA_LAYOUT_PACKED;
+    for (std::int64_t &stride : tensor.stride) stride = 0;
+    weights_[*memory] = weight;
+    return tensor;
+}
+
+const PackedWeight *Vulkan::find(const tessera_tensor &packed) const {
+    const auto found = weights_.find(address_of(packed));
+    if (found == weights_.end() || found->second.rank != packed.rank) return nullptr;
+    return &found->second;
+}
+
+// ---- recordings ----
+
+std::unique_ptr<Tape> Vulkan::record(const std::function<void()> &calls) {
+    auto made = Tape::create(*device_, true);
+    const auto begun = made ? (*made)->begin() : Result<>(made.error());
+    if (!check(begun, "record")) return nullptr;
+    std::unique_ptr<Tape> tape = std::move(*made);
+    Tape *const before = std::exchange(recording_, tape.get());
+    calls();
+    recording_ = before;
+    if (!check(tape->end(), "record") || failed()) return nullptr;
+    replay(*tape);
+    return tape;
+}
+
+void Vulkan::replay(const Tape &tape) {
+    if (failed()) return;
+    if (tape.reads_indices) checks_indices_ = true;
+    if (check(stream_->play(tape), "replay")) split_unit();
+}
+
+} // namespace tessera::vulkan

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs what a bare machine with a GPU needs to test and time the CUDA backend in six minutes: one
+# Packs what a bare machine with a GPU needs to test and time the CUDA and Vulkan backends in six minutes: one
 # folder of at most 45 MiB with run.sh (tests/bench/gpu/run.sh), to be copied there and run.
 # Usage: gpu_bundle.sh OUT [BUILD_DIR]    default build: build/gpu, made here for capability 9.0 and PTX
 #        gpu_bundle.sh --double OUT BUILD_DIR    with the execution double in the place of the module,
@@ -14,7 +14,7 @@ most_kib=$((45 * 1024))
 
 # The module is stripped: nvcc's machine code needs no symbols.
 programs=(compute_operations_test tessera-check-case bench_cuda cuda_ring_test gpu_facts)
-targets=("${programs[@]}" tessera_cuda)
+targets=("${programs[@]}" tessera_cuda tessera_vulkan_compute)
 [[ $double == yes ]] && targets+=(tessera_cuda_double)
 [[ -f $build/CMakeCache.txt ]] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTESSERA_CUDA=ON \
   -DTESSERA_TESTS=ON -DTESSERA_CUDA_ARCHITECTURES="${TESSERA_CUDA_ARCHITECTURES:-90}"
@@ -27,7 +27,9 @@ for program in "${programs[@]}"; do
   file=$(find "$build" -name "$program" -type f -perm -u+x | head -1)
   strip -o "$out/bin/$program" "$file"
 done
-strip -o "$out/lib/tessera_cuda.so" "$build/lib/tessera/tessera_cuda.so"
+for module in tessera_cuda tessera_vulkan; do
+  strip -o "$out/lib/$module.so" "$build/lib/tessera/$module.so"
+done
 [[ $double == yes ]] && cp "$(find "$build" -name tessera_cuda_double.so | head -1)" "$out/lib/"
 
 # Every library but glibc's own, and the Vulkan loader, which is loaded by name.

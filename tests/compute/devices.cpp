@@ -4,6 +4,8 @@
 
 #include "compute/cpu/kernels/dispatch.hpp"
 
+#include <cstdlib>
+
 namespace tessera::testing {
 
 namespace {
@@ -26,6 +28,12 @@ std::vector<DeviceConfig> backend_configs() {
     std::vector<DeviceConfig> configs;
     for (const ComputeBackend &backend : compute_backends()) {
         if (*backend.missing != '\0') continue;
+        if (std::string_view(backend.name) == "vulkan") {
+            // In tests of its own (CMakeLists.txt): software takes seconds to compile its kernels.
+            if (const char *options = std::getenv("TESSERA_TEST_VULKAN"))
+                configs.push_back({"vulkan", std::string("vulkan:") + options});
+            continue;
+        }
         if (std::string_view(backend.name) != "cpu") {
             configs.push_back({backend.name, backend.name});
             continue;
@@ -46,7 +54,8 @@ std::vector<DeviceConfig> device_configs() {
 
 std::vector<DeviceConfig> denoise_device_configs() {
     std::vector<DeviceConfig> configs = backend_configs();
-    if (configs.front().name == "cuda") configs.push_back({"cuda_graphs", "cuda:denoise_graphs=1"});
+    if (!configs.empty() && configs.front().name == "cuda")
+        configs.push_back({"cuda_graphs", "cuda:denoise_graphs=1"});
     return configs;
 }
 

@@ -18,6 +18,7 @@ python=${TESSERA_PYTHON:-python3}
 begin=$SECONDS
 limit_of_all=${TESSERA_GPU_SECONDS:-360}
 export TESSERA_CUDA_MODULE=${TESSERA_CUDA_MODULE:-$here/lib/tessera_cuda.so}
+export TESSERA_VULKAN_MODULE=${TESSERA_VULKAN_MODULE:-$here/lib/tessera_vulkan.so}
 export TESSERA_TEST_DATA=$here/data
 : >"$table"
 failed=0
@@ -34,7 +35,7 @@ figure() {
   local line
   grep -qa 'Running 0 tests' "$1" && { echo "no test for cuda: its module finds no device"; return; }
   line=$(grep -aE 'total +[0-9.]+ ms an image' "$1" | sed 's/^ *//' | paste -sd ';' | cut -c1-150)
-  [[ -z $line ]] && line=$(grep -aE '^no device|compute backend .cuda|no CUDA device|Vulkan loader|no Vulkan device' "$1" | head -1)
+  [[ -z $line ]] && line=$(grep -aE '^no device|compute backend .(cuda|vulkan)|no CUDA device|Vulkan loader|no Vulkan device' "$1" | head -1)
   [[ -z $line ]] && line=$(grep -aE 'NO  |FAILED TEST|^\[  PASSED|take another way|SKIPPED|worst|ERROR SUMMARY|RACECHECK SUMMARY' "$1" | tail -1)
   [[ -z $line ]] && line=$(grep -av '^ *$' "$1" | tail -1)
   echo "${line:0:150}"
@@ -71,7 +72,7 @@ part() {
     status=$?
     ((status > 128)) && echo "ended by signal $((status - 128))" >>"$log"
   fi
-  if grep -qaE "^no device|compute backend .cuda.: |no CUDA device|Running 0 tests|No CUDA GPUs|has no CUDA" "$log"; then
+  if grep -qaE "^no device|compute backend .(cuda|vulkan).: |no CUDA device|Running 0 tests|No CUDA GPUs|has no CUDA" "$log"; then
     result="no device"
     absent=$((absent + 1))
   elif grep -qa "No module named 'torch'" "$log"; then
@@ -139,6 +140,9 @@ while IFS=$'\t' read -r name limit arguments; do
   eval "part $name $limit $arguments"
 done <"$here/tests.tsv"
 part base 60 "$bin/bench_cuda" --shape base --batch 1 8 --repeats 2
+# The same picture by Vulkan compute, and the operations against the reference there.
+part vulkan.ops 60 env TESSERA_TEST_VULKAN=plain=0 "$bin/compute_operations_test" "--gtest_filter=*EqualsReference*/vulkan"
+part vulkan.base 60 "$bin/bench_cuda" --shape base --repeats 1 --backend vulkan
 part torch.base 75 "$python" "$here/torch_gpu.py" --shape base --batch 1 8 --timed 4
 part base.graphs 30 "$bin/bench_cuda" --shape base --repeats 1 --backend cuda:denoise_graphs=1
 part large 40 "$bin/bench_cuda" --shape large --repeats 1

@@ -1,8 +1,9 @@
 // A Vulkan layer that loses devices: TESSERA_LOSE=submit:3,wait:10,acquire:2,present:1 makes the
 // third submission of the process report VK_ERROR_DEVICE_LOST, and from then on every call on that
-// device that can; "submit:3+" every one from the third. In a test's own process
-// tessera_lose(TEXT) begins to count again. What was submitted before is done, as on a device whose
-// driver has given up.
+// device that can; "submit:3+" every one from the third. "make:5" loses nothing: the fifth call
+// that makes or records something finds no memory. In a test's own process tessera_lose(TEXT)
+// begins to count again. What was submitted before is done, as on a device whose driver has given
+// up.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -18,8 +19,9 @@
 
 namespace {
 
-enum Kind { kSubmit, kWait, kAcquire, kPresent, kKinds };
-constexpr std::array<std::string_view, kKinds> kNames{"submit", "wait", "acquire", "present"};
+enum Kind { kSubmit, kWait, kAcquire, kPresent, kMake, kKinds };
+constexpr std::array<std::string_view, kKinds> kNames{"submit", "wait", "acquire", "present",
+                                                      "make"};
 constexpr int kMostWishes = 8;
 
 struct Wishes {
@@ -73,14 +75,18 @@ Device &device_of(const void *handle) {
     return devices.at(key_of(handle));
 }
 
+// Counts the call; true: it is one of those wished for. The caller holds the mutex.
+bool is_wished(Kind kind) {
+    const long number = ++counts[kind];
+    const auto &at = wishes.at[kind];
+    return std::find(at.begin(), at.end(), number) != at.end() ||
+           (wishes.every_from[kind] > 0 && number >= wishes.every_from[kind]);
+}
+
 // Counts the call; true: the device is lost, now or before.
 bool loses(Device &device, Kind kind) {
     const std::lock_guard lock(mutex);
-    const long number = ++counts[kind];
-    for (const long wanted : wishes.at[kind]) {
-        if (wanted == number) device.lost = true;
-    }
-    if (wishes.every_from[kind] > 0 && number >= wishes.every_from[kind]) device.lost = true;
+    if (is_wished(kind)) device.lost = true;
     return device.lost;
 }
 
@@ -144,6 +150,26 @@ VkResult VKAPI_CALL counter_value(VkDevice handle, VkSemaphore semaphore, uint64
     return next<PFN_vkGetSemaphoreCounterValue>(device, "vkGetSemaphoreCounterValue")(
         handle, semaphore, value);
 }
+
+// A function that makes or records something: kNumber is its place in kMaking.
+template <std::size_t kNumber, class Function>
+struct Making;
+constexpr std::array<const char *, 9> kMaking{
+    "vkCreateBuffer",      "vkAllocateMemory",         "vkBindBufferMemory",
+    "vkCreateCommandPool", "vkAllocateCommandBuffers", "vkBeginCommandBuffer",
+    "vkEndCommandBuffer",  "vkCreateShaderModule",     "vkCreateComputePipelines"};
+template <std::size_t kNumber, class Handle, class... A>
+struct Making<kNumber, VkResult(VKAPI_PTR *)(Handle, A...)> {
+    static VkResult VKAPI_CALL call(Handle handle, A... arguments) {
+        Device &device = device_of(handle);
+        {
+            const std::lock_guard lock(mutex);
+            if (is_wished(kMake)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
+        }
+        using Function = VkResult(VKAPI_PTR *)(Handle, A...);
+        return next<Function>(device, kMaking[kNumber])(handle, arguments...);
+    }
+};
 
 template <class Info>
 Info *link_of(const void *chain, VkStructureType type) {
@@ -222,7 +248,22 @@ PFN_vkVoidFunction untyped(Function function) {
     return reinterpret_cast<PFN_vkVoidFunction>(function);
 }
 
+PFN_vkVoidFunction making(std::string_view name) {
+    const PFN_vkVoidFunction functions[] = {untyped(Making<0, PFN_vkCreateBuffer>::call),
+                                            untyped(Making<1, PFN_vkAllocateMemory>::call),
+                                            untyped(Making<2, PFN_vkBindBufferMemory>::call),
+                                            untyped(Making<3, PFN_vkCreateCommandPool>::call),
+                                            untyped(Making<4, PFN_vkAllocateCommandBuffers>::call),
+                                            untyped(Making<5, PFN_vkBeginCommandBuffer>::call),
+                                            untyped(Making<6, PFN_vkEndCommandBuffer>::call),
+                                            untyped(Making<7, PFN_vkCreateShaderModule>::call),
+                                            untyped(Making<8, PFN_vkCreateComputePipelines>::call)};
+    const auto *const found = std::find(kMaking.begin(), kMaking.end(), name);
+    return found != kMaking.end() ? functions[found - kMaking.begin()] : nullptr;
+}
+
 PFN_vkVoidFunction own(std::string_view name) {
+    if (const auto function = making(name)) return function;
     if (name == "vkQueueSubmit") return untyped(queue_submit);
     if (name == "vkQueueSubmit2") return untyped(queue_submit2);
     if (name == "vkQueuePresentKHR") return untyped(queue_present);

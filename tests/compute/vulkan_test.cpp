@@ -1,0 +1,271 @@
+// What the suites do not ask of the Vulkan backend: which device it takes, how often it submits,
+// what the validation layer says, and how it runs out of memory.
+#include "harness.hpp"
+
+#include "compute/registry.hpp"
+#include "core/log.hpp"
+#include "vulkan/device_choice.hpp"
+#include "vulkan/instance.hpp"
+
+#include <tessera/ext/compute_graph.h>
+#include <tessera/ext/draft/mlp_denoiser.h>
+#include <tessera/ext/vulkan.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <mutex>
+
+namespace tessera::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// Warnings and errors of the log while it lives.
+class LoggedTrouble {
+  public:
+    LoggedTrouble() {
+        log::set_sink([this](log::Level level, std::string_view, std::string_view message) {
+            const std::lock_guard lock(mutex_);
+            if (level >= log::Level::kWarning) lines_.emplace_back(message);
+        });
+    }
+    ~LoggedTrouble() { log::set_sink({}); }
+    [[nodiscard]] std::vector<std::string> lines() const {
+        const std::lock_guard lock(mutex_);
+        return lines_;
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<std::string> lines_;
+};
+
+class VulkanTest : public ::testing::Test {
+  protected:
+    static void SetUpTestSuite() { setenv("TESSERA_VULKAN_MODULE", TESSERA_VULKAN, 1); }
+    void SetUp() override {
+        if (const auto found = Compute::find("vulkan"); !found)
+            GTEST_SKIP() << found.error().message;
+    }
+    static Compute open(const std::string &options = {}) {
+        auto opened = Compute::open("vulkan" + (options.empty() ? "" : ":" + options));
+        EXPECT_TRUE(opened) << opened.error().message;
+        return std::move(*opened);
+    }
+    static const tessera_ext_vulkan &about(const Compute &compute) {
+        return *static_cast<const tessera_ext_vulkan *>(
+            compute->get_extension(compute.table(), TESSERA_EXT_VULKAN));
+    }
+};
+
+TEST_F(VulkanTest, DevicesAreTakenByIndexNameAndUuid) {
+    const Compute first = open("0");
+    EXPECT_STREQ(first->info->backend, "vulkan");
+    EXPECT_EQ(first->info->memory, TESSERA_MEMORY_VULKAN);
+    const std::string name(first->info->device, std::strcspn(first->info->device, ",("));
+    DeviceUuid uuid;
+    std::copy_n(about(first).uuid, uuid.size(), uuid.begin());
+    EXPECT_STREQ(open(uuid_text(uuid))->info->device, first->info->device);
+    EXPECT_STREQ(open("device=0,plain=0")->info->device, first->info->device);
+
+    const auto none = Compute::open("vulkan:abacus");
+    ASSERT_FALSE(none.ok());
+    EXPECT_EQ(none.error().status, Status::kNotFound);
+    EXPECT_THAT(none.error().message, HasSubstr("'abacus'"));
+    EXPECT_THAT(none.error().message, HasSubstr(name.substr(0, 4)));
+    const auto unknown = Compute::open("vulkan:0,threads=2");
+    ASSERT_FALSE(unknown.ok());
+    EXPECT_EQ(unknown.error().status, Status::kInvalidArgument);
+    EXPECT_THAT(unknown.error().message, HasSubstr("no option \"threads\""));
+}
+
+TEST_F(VulkanTest, BestIsNeverSoftware) {
+    const auto instance = VulkanInstance::create({});
+    ASSERT_TRUE(instance.ok()) << instance.error().message;
+    VulkanDeviceConfig use;
+    use.computes = true;
+    bool has_gpu = false;
+    const auto devices = list_devices((*instance)->get(), use);
+    for (const VulkanDeviceInfo &device : *devices)
+        has_gpu = has_gpu || (device.missing.empty() &&
+                              (device.kind == "discrete GPU" || device.kind == "integrated GPU"));
+    const auto best = Compute::open("best");
+    ASSERT_TRUE(best.ok());
+    if (!has_gpu) {
+        EXPECT_STRNE((*best)->info->backend, "vulkan");
+    } else {
+        EXPECT_STRNE((*best)->info->backend, "cpu");
+    }
+}
+
+// A small network of what a step of a transformer calls, with everything that it calls it on.
+class Steps {
+  public:
+    explicit Steps(const tessera_compute &compute)
+        : compute_(compute), weight_(compute, random_array({48, 32}, 1, 0.2), TESSERA_DTYPE_BF16),
+          back_(compute, random_array({32, 48}, 2, 0.2), TESSERA_DTYPE_F32),
+          kernel_(compute, random_array({8, 4, 3, 3}, 3, 0.2), TESSERA_DTYPE_F32),
+          index_(Indices{3, 1, 0, 2}, Shape{4}), x_(compute, random_array({1, 8, 32}, 4)),
+          normed_(compute, Shape{1, 8, 32}), wide_(compute, Shape{1, 8, 48}),
+          picked_(compute, Shape{1, 4, 32}), image_(compute, random_array({1, 6, 6, 4}, 5)),
+          map_(compute, Shape{1, 6, 6, 8}), ones_(compute, Array({8}, 1.0)),
+          bytes_(compute, Shape{6, 6, 4}, 0, TESSERA_DTYPE_U8),
+          first_(compute, Shape{1}, 0, TESSERA_DTYPE_I32) {}
+
+    void run() const {
+        const tessera_compute *c = &compute_;
+        c->layer_norm(c, x_.view(), nullptr, nullptr, 1e-6F, normed_.view());
+        c->linear(c, normed_.view(), weight_.view(), nullptr, wide_.view());
+        tessera_linear adds{};
+        adds.struct_size = sizeof adds;
+        adds.residual = x_.view();
+        c->linear(c, wide_.view(), back_.view(), &adds, x_.view());
+        const tessera_tensor heads = as_heads(*x_.view());
+        const tessera_tensor to = as_heads(*normed_.view());
+        c->attention(c, &heads, &heads, &heads, nullptr, &to);
+        c->gather_rows(c, normed_.view(), index_.view(), picked_.view());
+        tessera_conv2d padded{};
+        padded.struct_size = sizeof padded;
+        padded.pad_top = padded.pad_left = padded.pad_bottom = padded.pad_right = 1;
+        c->conv2d(c, image_.view(), kernel_.view(), &padded, map_.view());
+        c->group_norm(c, map_.view(), 2, ones_.view(), ones_.view(), 1e-6F, TESSERA_ACTIVATION_SILU,
+                      map_.view());
+        tessera_tensor grey = *map_.view();
+        grey.rank = 3;
+        grey.shape[0] = grey.shape[1] = 6;
+        grey.shape[2] = 1;
+        grey.stride[0] = map_.view()->stride[1];
+        grey.stride[1] = map_.view()->stride[2];
+        grey.stride[2] = 1;
+        c->to_rgba8(c, &grey, bytes_.view());
+        c->first_not_finite(c, x_.view(), first_.view());
+    }
+    [[nodiscard]] Indices first_not_finite() const { return first_.download_indices(); }
+
+  private:
+    static tessera_tensor as_heads(const tessera_tensor &tensor) {
+        tessera_tensor heads = tensor;
+        heads.rank = 4;
+        heads.shape[2] = 2;
+        heads.shape[3] = 16;
+        heads.stride[2] = 16;
+        heads.stride[3] = 1;
+        return heads;
+    }
+    const tessera_compute &compute_;
+    PackedWeight weight_, back_, kernel_;
+    HostTensor index_;
+    DeviceTensor x_, normed_, wide_, picked_, image_, map_, ones_, bytes_, first_;
+};
+
+// Operations are submitted together when somebody waits: a step costs one submission, replayed or
+// not, and nothing is submitted when nothing was asked for.
+TEST_F(VulkanTest, AStepIsOneSubmission) {
+    const Compute compute = open();
+    const Steps steps(*compute.table());
+    steps.run();
+    ASSERT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+    const auto submitted = [&](const std::function<void()> &calls) {
+        const std::uint64_t before = *about(compute).submission_count;
+        calls();
+        EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+        return *about(compute).submission_count - before;
+    };
+    EXPECT_EQ(submitted([&] { steps.run(); }), 1U);
+    EXPECT_EQ(submitted([] {}), 0U);
+
+    const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
+        compute->get_extension(compute.table(), TESSERA_EXT_COMPUTE_GRAPH));
+    tessera_graph *graph = nullptr;
+    ASSERT_EQ(graphs.record(
+                  compute.table(),
+                  [](void *context) { static_cast<const Steps *>(context)->run(); },
+                  const_cast<Steps *>(&steps), &graph),
+              TESSERA_OK);
+    ASSERT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+    const std::uint64_t dispatched = *about(compute).dispatch_count;
+    EXPECT_EQ(submitted([&] {
+                  for (int i = 0; i < 5; ++i) graphs.replay(compute.table(), graph);
+              }),
+              1U);
+    EXPECT_EQ(*about(compute).dispatch_count, dispatched) << "a replay records nothing";
+    graphs.destroy(compute.table(), graph);
+}
+
+// Core and synchronization validation say nothing: of calls, of replays, nor of copies.
+TEST_F(VulkanTest, ValidationIsSilent) {
+    const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});
+    if (!layers) GTEST_SKIP() << layers.error().message;
+    const LoggedTrouble trouble;
+    {
+        const Compute compute = open("validation=1");
+        const Steps steps(*compute.table());
+        for (int i = 0; i < 2; ++i) steps.run();
+        EXPECT_EQ(steps.first_not_finite(), Indices{8});
+        const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
+            compute->get_extension(compute.table(), TESSERA_EXT_COMPUTE_GRAPH));
+        tessera_graph *graph = nullptr;
+        ASSERT_EQ(graphs.record(
+                      compute.table(),
+                      [](void *context) { static_cast<const Steps *>(context)->run(); },
+                      const_cast<Steps *>(&steps), &graph),
+                  TESSERA_OK);
+        for (int i = 0; i < 3; ++i) graphs.replay(compute.table(), graph);
+        graphs.destroy(compute.table(), graph);
+        EXPECT_EQ(steps.first_not_finite(), Indices{8});
+    }
+    EXPECT_THAT(trouble.lines(), IsEmpty());
+}
+
+TEST_F(VulkanTest, HostileSizesAreRefusedAndNamed) {
+    const Compute compute = open();
+    const auto refused = [&](const Shape &shape) {
+        const LoggedTrouble trouble;
+        tessera_tensor tensor{};
+        tensor.dtype = TESSERA_DTYPE_F32;
+        tensor.rank = static_cast<std::int32_t>(shape.size());
+        std::copy(shape.begin(), shape.end(), tensor.shape);
+        const tessera_status status = compute->allocate(compute.table(), &tensor);
+        EXPECT_NE(status, TESSERA_OK);
+        EXPECT_EQ(tensor.data, nullptr);
+        EXPECT_EQ(trouble.lines().size(), 1U);
+        return std::pair(status, trouble.lines().empty() ? "" : trouble.lines().front());
+    };
+    const auto [status, message] = refused({std::int64_t{1} << 24, std::int64_t{1} << 20});
+    EXPECT_EQ(status, TESSERA_ERROR_OUT_OF_MEMORY);
+    EXPECT_THAT(message, HasSubstr(std::to_string(std::int64_t{1} << 46)));
+    EXPECT_THAT(message, HasSubstr("are free"));
+    EXPECT_EQ(refused({std::int64_t{1} << 40, std::int64_t{1} << 40}).first,
+              TESSERA_ERROR_INVALID_ARGUMENT); // does not fit any number
+    // And all is well.
+    const DeviceTensor x(*compute.table(), random_array({4, 4}, 1));
+    EXPECT_EQ(x.download().size(), 16);
+}
+
+// Tensors that are not this compute's are noticed by copies; nothing is read there.
+TEST_F(VulkanTest, StrangeAddressesAreNotCopied) {
+    const Compute compute = open();
+    const DeviceTensor x(*compute.table(), random_array({4, 4}, 1));
+    const HostTensor host(random_array({4, 4}, 2));
+    tessera_tensor strange = *x.view();
+    strange.data = reinterpret_cast<void *>(std::uintptr_t{0x1000});
+    compute->upload(compute.table(), host.view(), &strange);
+    EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_ERROR_INVALID_ARGUMENT);
+    tessera_tensor beyond = *x.view();
+    beyond.shape[0] = 1000;
+    std::vector<float> numbers(4000);
+    tessera_tensor to = beyond;
+    to.data = numbers.data();
+    to.memory = TESSERA_MEMORY_HOST;
+    compute->download(compute.table(), &beyond, &to);
+    EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+}
+
+} // namespace
+} // namespace tessera::testing

@@ -215,7 +215,8 @@ def growth(logs: Path, folder: Path) -> list[str]:
                 f"{power((first[0] ** 2, first[2]), (last[0] ** 2, last[2])):.2f}. `{log.command}`, {log.when}.", ""]
         lines["materials, a picture"] = [(m[0] ** 2, m[1] * 1e3) for m in materials]
     if mar_rows:
-        out += ["MAR of made-up weights, one set of tokens with guidance, four denoising steps of it and one picture; milliseconds an image.", ""]
+        out += ["MAR of made-up weights, one set of tokens with guidance, four denoising steps of it and one picture; milliseconds an image,",
+                "of CPU where the command has `--cpu-time`.", ""]
         out += table(["model", "batch", "tokens", "encoder", "decoder", "denoiser", "picture", "MB"],
                      [[r[0], str(r[1]), str(r[2]), *(f"{x:.0f}" for x in r[3:7]), f"{r[7]:.0f}"] for r in mar_rows])
         tokens = [r for r in mar_rows if r[0] == "base" and r[1] == 1]
@@ -231,7 +232,8 @@ def growth(logs: Path, folder: Path) -> list[str]:
             a, b = batches[0], batches[-1]
             whole = [sum(r[3:6]) for r in (a, b)]
             out += [f"A batch of {b[1]} costs {whole[1] / whole[0]:.2f} of an image's tokens alone, each."]
-        out += ["", "Measured " + ", ".join(sorted({r[-1].when for r in mar_rows})) + f", as `{mar_rows[0][-1].command}`.", ""]
+        whens = sorted(r[-1].when for r in mar_rows)
+        out += ["", f"`{mar_rows[0][-1].command}` and the like, {whens[0]} to {whens[-1]}.", ""]
     if not lines:
         return [*out, "Not measured.", ""]
     (folder / "BENCHMARKS.svg").write_text(plot(lines))

@@ -114,8 +114,10 @@ class Toy final : public ModelGenerator {
         .id = "org.tessera.test.toy", .name = "Toy", .vendor = "Tessera", .version = "1.0.0"};
     Toy(sdk::Host host, const char *model)
         : ModelGenerator(host, model, kInfo.name,
-                         {DiffusionScope::kLevels, /*seamless=*/false, /*watches=*/false,
-                          Sides{.min = kCell, .max = 64, .step = kCell, .initial = 24}}) {}
+                         {.diffusion = DiffusionScope::kLevels,
+                          .seamless = false,
+                          .watches = false,
+                          .sides = Sides{.min = kCell, .max = 64, .step = kCell, .initial = 24}}) {}
 
   private:
     ModelInfo describe(const Config &config) override {

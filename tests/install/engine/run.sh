@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
-# The outside engine under the validation layer; then the same picture from Python and from the command
-# line. Usage: run.sh ENGINE TESSERA_GENERATE PYTHON_MODULE LIBTESSERA
+# The outside engine under the validation layer, with the loader and with a volk of its own; then the
+# same picture from Python and from the command line. Usage: run.sh FOLDER_OF_ENGINES TESSERA_GENERATE PYTHON_MODULE LIBTESSERA
 set -euo pipefail
-engine=$1 generate=$2 module=$3 library=$4
+engines=$1 generate=$2 module=$3 library=$4
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
 export VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
 if ! ls /usr/share/vulkan/explicit_layer.d/*validation* /etc/vulkan/explicit_layer.d/*validation* >/dev/null 2>&1; then
   echo "no validation layer here (vulkan-validationlayers)"
   exit 77
 fi
-output=$("$engine" bark 42 2>&1) || { echo "$output"; exit 1; }
-echo "$output"
-if grep -qiE 'validation|VUID|SYNC-HAZARD|UNASSIGNED' <<<"$output"; then exit 1; fi
-hash=$(sed -n 's/^hash \([0-9a-f]*\),.*/\1/p' <<<"$output")
+run() { # run ENGINE: its hash
+  local output
+  output=$("$engines/$1" bark 42 2>&1) || { echo "$1: $output" >&2; return 1; }
+  echo "$1: $output" >&2
+  if grep -qiE 'validation|VUID|SYNC-HAZARD|UNASSIGNED' <<<"$output"; then return 1; fi
+  sed -n 's/^hash \([0-9a-f]*\),.*/\1/p' <<<"$output"
+}
+hash=$(run engine)
 [ -n "$hash" ] || { echo "the engine printed no hash"; exit 1; }
+volk=$(run engine_volk)
+[ "$volk" = "$hash" ] || { echo "with volk: $volk; expected $hash"; exit 1; }
 
 unset VK_INSTANCE_LAYERS VK_LAYER_ENABLES
 for python in "${PYTHON:-}" /usr/bin/python3 python3; do

@@ -4,8 +4,13 @@
 layout(local_size_x = 8, local_size_y = 8) in;
 
 const int kMaterials = 9;
-layout(set = 0, binding = 0) uniform sampler2D materials[kMaterials];
+layout(set = 0, binding = 0) uniform sampler2DArray materials;
 layout(set = 0, binding = 1) buffer Pixels { uint pixels[]; };
+const int kFrames = 120;
+layout(set = 0, binding = 2) readonly buffer Gauges {
+    vec2 frames[kFrames]; // milliseconds, pictures that came in; the oldest first
+    float progress[kMaterials];
+};
 
 layout(push_constant) uniform Constants {
     vec4 eye;     // xyz; w: tangent of half the field of view
@@ -124,8 +129,8 @@ Hit trace(vec3 from, vec3 ray) {
     Hit hit = Hit(kFar, vec3(0), vec2(0), vec3(0), vec3(0), -1);
     take(hit, -from.y / ray.y, vec3(0, 1, 0), (from + ray * (-from.y / ray.y)).xz, vec3(1, 0, 0),
          vec3(0, 0, 1), 0);
-    box(hit, from, ray, vec3(0.0, 1.7, -3.4), vec3(7.0, 1.7, 0.2), 0.0, 1);
-    box(hit, from, ray, vec3(0.0, 3.46, -3.4), vec3(7.1, 0.07, 0.28), 0.0, 8);   // coping
+    box(hit, from, ray, vec3(3.0, 1.7, -3.4), vec3(12.0, 1.7, 0.2), 0.0, 1);
+    box(hit, from, ray, vec3(3.0, 3.46, -3.4), vec3(12.1, 0.07, 0.28), 0.0, 8);   // coping
     box(hit, from, ray, vec3(0.15, 0.28, -1.0), vec3(0.62, 0.28, 0.62), 0.35, 8); // plinth
     box(hit, from, ray, vec3(0.15, 0.60, -1.0), vec3(0.70, 0.05, 0.70), 0.35, 8);
     ball(hit, from, ray, vec3(0.15, 1.27, -1.0), 0.62, 2);
@@ -137,14 +142,30 @@ Hit trace(vec3 from, vec3 ray) {
     cylinder(hit, from, ray, vec3(2.75, 1.5, -2.5), 0.36, 1.5, false, 4);
     box(hit, from, ray, vec3(-3.5, 3.06, -2.5), vec3(0.5, 0.09, 0.5), 0.0, 8);
     box(hit, from, ray, vec3(2.75, 3.06, -2.5), vec3(0.5, 0.09, 0.5), 0.0, 8);
-    box(hit, from, ray, vec3(4.6, 0.45, -2.5), vec3(1.3, 0.45, 0.45), 0.0, 5);    // hedge
+    box(hit, from, ray, vec3(5.6, 0.45, -2.5), vec3(2.3, 0.45, 0.45), 0.0, 5);    // hedge
     cylinder(hit, from, ray, vec3(-0.45, 0.2, 0.75), 0.2, 0.62, true, 7);
     return hit;
 }
 
+float value_noise(vec2 p) {
+    uvec2 cell = uvec2(ivec2(floor(p)) + 4096);
+    vec2 f = fract(p), w = f * f * (3.0 - 2.0 * f);
+    vec4 corners;
+    for (uint i = 0u; i < 4u; ++i) {
+        corners[i] = float(hash(cell.x + (i & 1u) + (cell.y + (i >> 1)) * 7919U) >> 8) / 16777216.0;
+    }
+    return mix(mix(corners.x, corners.y, w.x), mix(corners.z, corners.w, w.x), w.y);
+}
+
 vec3 sky(vec3 ray) {
     float up = max(ray.y, 0.0);
-    vec3 blue = mix(vec3(0.95, 0.74, 0.56), vec3(0.20, 0.36, 0.62), pow(up, 0.45));
+    vec3 blue = mix(vec3(1.05, 0.72, 0.46), vec3(0.10, 0.27, 0.66), pow(up, 0.4));
+    if (up > 0.01) { // high thin clouds
+        vec2 p = ray.xz / (up + 0.12) * vec2(0.9, 2.4);
+        float cloud = 0.0, part = 0.5;
+        for (int i = 0; i < 4; ++i, p *= 2.1, part *= 0.5) cloud += part * value_noise(p);
+        blue = mix(blue, vec3(1.25, 0.92, 0.70), smoothstep(0.48, 0.80, cloud) * smoothstep(0.01, 0.15, up) * 0.75);
+    }
     float near_sun = max(dot(ray, kSun), 0.0);
     return blue * 0.85 + kSunLight * (pow(near_sun, 900.0) * 3.0 + pow(near_sun, 12.0) * 0.06);
 }
@@ -162,13 +183,13 @@ Surface surface_of(Hit hit, vec3 ray, float width) {
     const Finish finish = kFinish[hit.material];
     vec2 uv = hit.uv * finish.scale;
     float facing = max(0.15, abs(dot(ray, hit.normal)));
-    vec2 texels = vec2(textureSize(materials[hit.material], 0));
+    vec2 texels = vec2(textureSize(materials, 0).xy);
     float level = log2(max(width * finish.scale * texels.x / sqrt(facing), 1.0));
-    vec3 colour = textureLod(materials[hit.material], uv, level).rgb;
+    vec3 colour = textureLod(materials, vec3(uv, hit.material), level).rgb;
     float step_uv = exp2(level) * 1.5 / texels.x;
     float here = sqrt(lightness(colour));
-    float right = sqrt(lightness(textureLod(materials[hit.material], uv + vec2(step_uv, 0), level).rgb));
-    float below = sqrt(lightness(textureLod(materials[hit.material], uv + vec2(0, step_uv), level).rgb));
+    float right = sqrt(lightness(textureLod(materials, vec3(uv + vec2(step_uv, 0), hit.material), level).rgb));
+    float below = sqrt(lightness(textureLod(materials, vec3(uv + vec2(0, step_uv), hit.material), level).rgb));
     vec2 slope = vec2(right - here, below - here) * finish.relief * finish.scale / step_uv;
     slope = clamp(slope, vec2(-0.9), vec2(0.9));
     return Surface(colour * finish.tint, normalize(hit.normal - hit.along_u * slope.x - hit.along_v * slope.y));
@@ -199,7 +220,7 @@ vec3 lit(vec3 at, Hit hit, Surface surface, vec3 ray, inout uint state) {
         Hit other = trace(from, way);
         vec3 light = sky(way);
         if (other.material >= 0) { // once lit by the sun, roughly
-            vec3 its = textureLod(materials[other.material], other.uv * kFinish[other.material].scale, 6.0).rgb;
+            vec3 its = textureLod(materials, vec3(other.uv * kFinish[other.material].scale, other.material), 6.0).rgb;
             vec3 there = from + way * other.t + other.normal * 2e-3;
             float shone = max(dot(other.normal, kSun), 0.0);
             if (shone > 0.0 && trace(there, kSun).material >= 0) shone = 0.0;
@@ -239,6 +260,58 @@ vec3 film(vec3 light) { // a soft shoulder, then sRGB
     return mix(light * 12.92, 1.055 * pow(light, vec3(1.0 / 2.4)) - 0.055, step(vec3(0.0031308), light));
 }
 
+// ---- the gauges
+
+// Digits of 3 x 5 dots, the top row in the highest bits; then m and s.
+const int kGlyphs[12] = int[12](0x7b6f, 0x2c97, 0x73e7, 0x73cf, 0x5bc9, 0x79cf, 0x79ef, 0x7249, 0x7bef, 0x7bcf,
+                                0x0fed, 0x079e);
+bool in_glyph(int glyph, ivec2 dot) {
+    if (any(lessThan(dot, ivec2(0))) || dot.x > 2 || dot.y > 4) return false;
+    return (kGlyphs[glyph] >> (14 - dot.y * 3 - dot.x) & 1) != 0;
+}
+
+// Frame times on the left, each marked where pictures came in; on the right the materials as they
+// are, with how far each one is. `at`: pixels from the lower left corner in units of 1/540 of the height.
+vec3 gauges(vec3 colour, vec2 at, float width) {
+    const vec2 kGraph = vec2(240, 56), kFrom = vec2(16, 16);
+    vec2 p = at - kFrom;
+    float sum = 0.0, shown_frames = 0.0;
+    for (int i = 0; i < kFrames; ++i) {
+        sum += frames[i].x;
+        shown_frames += frames[i].x > 0.0 ? 1.0 : 0.0;
+    }
+    float whole = max(2.5 * sum / max(shown_frames, 1.0), 1000.0 / 30.0); // the top; longer ones are cut
+    if (all(greaterThan(p, vec2(-8))) && all(lessThan(p, kGraph + vec2(8, 26)))) {
+        colour *= 0.35;
+        int i = int(floor(p.x / 2.0));
+        if (i >= 0 && i < kFrames && p.y >= 0.0) {
+            vec2 frame = frames[i];
+            if (p.y < min(frame.x / whole, 1.0) * kGraph.y) {
+                colour = frame.y > 0.0 ? vec3(1.0, 0.62, 0.20) : vec3(0.55, 0.78, 0.95);
+            }
+        }
+        ivec2 dot = ivec2(floor(vec2(p.x, kGraph.y + 16.0 - p.y) / 2.0)); // the newest frame's time
+        int shown = int(round(frames[kFrames - 1].x));
+        int digits[6] = int[6](shown / 1000 % 10, shown / 100 % 10, shown / 10 % 10, shown % 10, 10, 11);
+        int first = shown >= 1000 ? 0 : shown >= 100 ? 1 : shown >= 10 ? 2 : 3;
+        for (int k = first; k < 6; ++k) {
+            ivec2 origin = ivec2((k - first) * 4 + (k > 3 ? 2 : 0), 0);
+            if (in_glyph(digits[k], dot - origin)) colour = vec3(0.92);
+        }
+        return colour;
+    }
+    const float kTile = 50.0, kStep = 58.0;
+    p = at - vec2(width - 16.0 - kStep * float(kMaterials) + (kStep - kTile), 16.0);
+    int tile = int(floor(p.x / kStep));
+    if (p.x < 0.0 || tile >= kMaterials || p.y < 0.0 || p.y >= kTile + 8.0) return colour;
+    p.x -= float(tile) * kStep;
+    if (p.x >= kTile) return colour;
+    if (p.y < 5.0) return p.x < progress[tile] * kTile ? vec3(1.0, 0.62, 0.20) : colour * 0.35;
+    if (p.y < 8.0) return colour;
+    vec3 texel = textureLod(materials, vec3(p.x / kTile, (p.y - 8.0) / kTile, tile), 2.0).rgb;
+    return mix(texel * 12.92, 1.055 * pow(texel, vec3(1.0 / 2.4)) - 0.055, step(vec3(0.0031308), texel));
+}
+
 void main() {
     uvec2 at = gl_GlobalInvocationID.xy;
     if (at.x >= size.x || at.y >= size.y) return;
@@ -258,5 +331,7 @@ void main() {
     vec3 colour = film(sum / float(size.z * size.z));
     vec2 corner = (vec2(at) / vec2(size.xy) - 0.5) * vec2(1.0, 0.8);
     colour *= 1.0 - 0.42 * dot(corner, corner);
+    float unit = 540.0 / float(size.y);
+    colour = gauges(colour, vec2(at.x + 0.5, float(size.y - at.y) - 0.5) * unit, float(size.x) * unit);
     pixels[at.y * size.x + at.x] = packUnorm4x8(vec4(colour, 1));
 }

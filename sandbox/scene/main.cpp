@@ -2,7 +2,8 @@
 // does with libtessera. Frames go to nowhere but the last one, which is written; no window is
 // needed.
 //
-//   tessera-scene [--frames N] [--size WIDTHxHEIGHT] [--samples N] [--seed N] [--begun FILE] OUTPUT
+//   tessera-scene [--frames N] [--size WIDTHxHEIGHT] [--samples N] [--seed N] [--keep FOLDER]
+//   OUTPUT
 #include "sandbox/scene/courtyard.hpp"
 
 #include <tessera/runtime.hpp>
@@ -10,10 +11,11 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
-#include <thread>
+#include <string>
+#include <vector>
 
 namespace tessera {
 namespace {
@@ -24,9 +26,11 @@ struct Options {
     std::uint32_t samples = 4; // along a pixel of the picture that is written
     std::uint64_t seed = 7;
     bool validation = false;
-    std::string begun; // where the first frame that shows a picture on its way goes
+    std::string keep; // a folder for frames of the way
     std::string output;
 };
+
+constexpr std::uint32_t kShareUs = 8000; // of a frame, for generating; of slow frames as much again
 
 // From the left, past the crates, to the view of the last frame.
 Camera camera_at(float way) {
@@ -57,6 +61,17 @@ struct Materials {
             if (texture.info().state < TESSERA_TEXTURE_DONE) return false;
         }
         return true;
+    }
+    [[nodiscard]] float progress(std::size_t index) const {
+        const tessera_texture_info info = textures[index].info();
+        if (info.state == TESSERA_TEXTURE_DONE) return 1;
+        if (info.total_steps == 0) return 0;
+        return static_cast<float>(info.step) / static_cast<float>(info.total_steps);
+    }
+    [[nodiscard]] float progress() const {
+        float sum = 0;
+        for (std::size_t i = 0; i < textures.size(); ++i) sum += progress(i);
+        return sum / static_cast<float>(textures.size());
     }
     [[nodiscard]] Result<void> failed() const {
         for (const Texture &texture : textures) {
@@ -93,7 +108,8 @@ Result<Materials> open_materials(const Runtime &runtime, const Model &model, Vul
         tessera_vulkan_binding binding{};
         binding.struct_size = sizeof binding;
         binding.texture = made->handle();
-        binding.image = courtyard.material(i);
+        binding.image = courtyard.materials();
+        binding.layer = static_cast<std::uint32_t>(i);
         binding.format = VK_FORMAT_R8G8B8A8_SRGB;
         binding.width = binding.height = Courtyard::kSide;
         binding.mips = Courtyard::kMips;
@@ -107,11 +123,78 @@ Result<Materials> open_materials(const Runtime &runtime, const Model &model, Vul
     return materials;
 }
 
+// Where frames go that are kept, one for each part of the tour.
+class Album {
+  public:
+    static constexpr int kPictures = 12;
+
+    explicit Album(std::string folder) : folder_(std::move(folder)) {}
+    [[nodiscard]] bool wants(float way) const {
+        return !folder_.empty() && kept_ < kPictures &&
+               way * kPictures >= static_cast<float>(kept_ + 1);
+    }
+    [[nodiscard]] Result<void> keep(const Image &picture) {
+        return write_image(fmt::format("{}/{:02}.png", folder_, ++kept_), picture);
+    }
+
+  private:
+    std::string folder_;
+    int kept_ = 0;
+};
+
 // The engine's frame loop: generating gets a share of every frame, and new pictures appear in it.
+// The camera goes on as the materials do, so that its way shows all of it on any machine.
+Result<void> show(const Options &options, const Runtime &runtime, const Materials &materials,
+                  Courtyard &courtyard) {
+    Album album(options.keep);
+    Gauges gauges;
+    std::uint64_t frame = 0;
+    std::uint32_t pictures = 0;
+    float way = 0;
+    std::uint32_t last_us = 0;
+    for (bool last = false; !last;) {
+        const auto started = std::chrono::steady_clock::now();
+        tessera_frame_info info{};
+        info.cpu_us = std::max(kShareUs, last_us);
+        const auto handed = runtime.frame(info, [](const tessera_runtime_event &) {});
+        if (!handed) return from_library(handed);
+        if (auto failed = materials.failed(); !failed) return failed;
+        last = options.frames != 0 ? frame + 1 >= options.frames : materials.all_made();
+        ++frame;
+        way = last ? 1.0F : way + (materials.progress() - way) * 0.2F;
+        for (std::size_t i = 0; i < gauges.progress.size(); ++i) {
+            gauges.progress[i] = materials.progress(i);
+        }
+        const bool kept = album.wants(way);
+        std::uint32_t updated = 0;
+        auto drawn =
+            courtyard.draw(camera_at(way), gauges, last || kept ? options.samples : 1,
+                           [&](VkCommandBuffer commands) {
+                               return answered(tessera_vulkan_record(materials.vulkan, commands, 0,
+                                                                     frame, frame - 1, &updated));
+                           });
+        if (!drawn) return drawn;
+        pictures += updated;
+        if (kept || (last && album.wants(1))) {
+            if (auto written = album.keep(courtyard.picture()); !written) return written;
+            continue; // drawn more finely than a frame is: its time says nothing
+        }
+        last_us = static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                                 std::chrono::steady_clock::now() - started)
+                                                 .count());
+        gauges.note_frame(static_cast<float>(last_us) * 1e-3F, updated);
+    }
+    std::printf("%llu frames, %u pictures on %zu materials\n",
+                static_cast<unsigned long long>(frame), pictures, kCourtyardMaterials.size());
+    return {};
+}
+
 Result<void> run(const Options &options, VulkanDevice &device) {
     auto courtyard = Courtyard::create(device, options.width, options.height);
     if (!courtyard) return courtyard.error();
-    auto runtime = Runtime::open();
+    tessera_runtime_desc runtime_desc{};
+    runtime_desc.nice = -1; // no window has to stay smooth
+    auto runtime = Runtime::open(runtime_desc);
     if (!runtime) return from_library(runtime.outcome);
     tessera_model_desc model_desc{};
     model_desc.model = "materials";
@@ -119,41 +202,7 @@ Result<void> run(const Options &options, VulkanDevice &device) {
     if (!model) return from_library(model.outcome);
     auto materials = open_materials(*runtime, *model, device, **courtyard, options.seed);
     if (!materials) return materials.error();
-
-    std::uint64_t frame = 0;
-    std::uint32_t updates = 0;
-    bool begun_written = options.begun.empty();
-    constexpr float kTour = 240; // frames from the beginning of the way to its end
-    for (bool last = false; !last;) {
-        tessera_frame_info info{};
-        info.cpu_us = 8000;
-        const auto handed = runtime->frame(info, [](const tessera_runtime_event &) {});
-        if (!handed) return from_library(handed);
-        if (auto failed = materials->failed(); !failed) return failed;
-        last = options.frames != 0 ? frame + 1 >= options.frames : materials->all_made();
-        ++frame;
-        const float way = last ? 1.0F : std::min(static_cast<float>(frame) / kTour, 1.0F);
-        const bool shows = !begun_written && updates > 3 * kCourtyardMaterials.size();
-        auto drawn =
-            (*courtyard)
-                ->draw(camera_at(way), last || shows ? options.samples : 1,
-                       [&](VkCommandBuffer commands) {
-                           std::uint32_t updated = 0;
-                           auto recorded = answered(tessera_vulkan_record(
-                               materials->vulkan, commands, 0, frame, frame - 1, &updated));
-                           updates += updated;
-                           return recorded;
-                       });
-        if (!drawn) return drawn;
-        if (shows) {
-            begun_written = true;
-            if (auto written = write_image(options.begun, (*courtyard)->picture()); !written) {
-                return written;
-            }
-        }
-    }
-    std::printf("%llu frames, %u pictures on %zu materials\n",
-                static_cast<unsigned long long>(frame), updates, kCourtyardMaterials.size());
+    if (auto shown = show(options, *runtime, *materials, **courtyard); !shown) return shown;
     if (auto closed = answered(tessera_vulkan_close(materials->vulkan, 0)); !closed) return closed;
     return write_image(options.output, (*courtyard)->picture());
 }
@@ -185,7 +234,8 @@ int main(int argc, char **argv) {
         ->check(CLI::Range(1, 16))
         ->capture_default_str();
     app.add_option("--seed", options.seed, "Of the first material")->capture_default_str();
-    app.add_option("--begun", options.begun, "A picture of when materials have just begun");
+    app.add_option("--keep", options.keep, "A folder for frames of the way, at most twelve")
+        ->check(CLI::ExistingDirectory);
     app.add_flag("--validation", options.validation, "Fail on any message of the Vulkan layers");
     app.add_option("output", options.output, "The picture of the last frame")->required();
     CLI11_PARSE(app, argc, argv);

@@ -31,6 +31,7 @@ class Generator {
     Generator &operator=(const Generator &) = delete;
 
     [[nodiscard]] const Descriptor &descriptor() const { return descriptor_; }
+    [[nodiscard]] const Library &library() const { return *library_; }
     [[nodiscard]] const std::filesystem::path &library_path() const { return library_->path(); }
     [[nodiscard]] const Params &params() const { return params_; } // with initial values
     [[nodiscard]] const std::vector<InputSlot> &inputs() const { return inputs_; }

@@ -42,6 +42,7 @@ struct Param {
     std::string initial_text; // of a kText
 
     [[nodiscard]] bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
+    bool operator==(const Param &) const = default;
 };
 
 // The next four are about numbers: of a kText they know nothing.

@@ -51,16 +51,16 @@ Result<Descriptor> read_descriptor(const tessera_descriptor *descriptor) {
                       copy_text(local.version), copy_text(local.description)};
 }
 
-Library::FileState Library::FileState::of(const std::filesystem::path &path) {
+FileState FileState::of(const std::filesystem::path &path) {
     struct stat file {};
     if (::stat(path.c_str(), &file) != 0) return {};
     return {file.st_dev, file.st_ino, static_cast<std::uint64_t>(file.st_size),
             file.st_mtim.tv_sec * 1'000'000'000 + file.st_mtim.tv_nsec};
 }
 
-Library::Library(std::filesystem::path path, PrivateCopy loaded, void *handle,
-                 std::shared_ptr<const void> host_lifetime)
-    : path_(std::move(path)), loaded_(std::move(loaded)), handle_(handle),
+Library::Library(std::filesystem::path path, const FileState &state, PrivateCopy loaded,
+                 void *handle, std::shared_ptr<const void> host_lifetime)
+    : path_(std::move(path)), state_(state), loaded_(std::move(loaded)), handle_(handle),
       host_lifetime_(std::move(host_lifetime)) {}
 
 bool Library::is_current() const { return FileState::of(path_) == state_; }
@@ -75,6 +75,7 @@ Result<std::shared_ptr<Library>> Library::open(const std::filesystem::path &path
     if (code) {
         return make_error(Status::kNotFound, "plugin {}: {}", path.string(), code.message());
     }
+    const FileState state = FileState::of(full); // a later one is a change
     PrivateCopy loaded = replaceable ? PrivateCopy::of(full) : PrivateCopy::none(full);
     if (auto checked = check_elf_library(loaded.path()); !checked) {
         return make_error(checked.error().status, "plugin {}: {}", full.string(),
@@ -86,7 +87,7 @@ Result<std::shared_ptr<Library>> Library::open(const std::filesystem::path &path
                           linker_message());
     }
     std::shared_ptr<Library> library(
-        new Library(full, std::move(loaded), handle, std::move(host_lifetime)));
+        new Library(full, state, std::move(loaded), handle, std::move(host_lifetime)));
     auto started = library->start(host);
     if (started) started = library->read_factory();
     if (!started) {

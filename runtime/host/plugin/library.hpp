@@ -28,6 +28,15 @@ struct Descriptor {
 // Copies and checks what a plugin hands over.
 [[nodiscard]] Result<Descriptor> read_descriptor(const tessera_descriptor *descriptor);
 
+// Tells one state of a file from another.
+struct FileState {
+    std::uint64_t device = 0, inode = 0, size = 0;
+    std::int64_t changed_ns = 0;
+
+    [[nodiscard]] static FileState of(const std::filesystem::path &path); // all 0: there is none
+    bool operator==(const FileState &) const = default;
+};
+
 class Library {
   public:
     // `host` is what the plugin is given; `host_lifetime` keeps it alive. A file that may change
@@ -53,23 +62,14 @@ class Library {
                                                                    const std::string &model) const;
 
   private:
-    // Tells one state of a file from another.
-    struct FileState {
-        std::uint64_t device = 0, inode = 0, size = 0;
-        std::int64_t changed_ns = 0;
-
-        static FileState of(const std::filesystem::path &path); // all 0: there is none
-        bool operator==(const FileState &) const = default;
-    };
-
-    Library(std::filesystem::path path, PrivateCopy loaded, void *handle,
+    Library(std::filesystem::path path, const FileState &state, PrivateCopy loaded, void *handle,
             std::shared_ptr<const void> host_lifetime);
     Result<void> start(const tessera_host *host);
     Result<void> read_factory();
 
     std::filesystem::path path_;
+    FileState state_; // of the file at path_ before it was copied
     PrivateCopy loaded_;
-    FileState state_ = FileState::of(path_);
     void *handle_ = nullptr; // of dlopen
     std::shared_ptr<const void> host_lifetime_;
     const tessera_host *host_ = nullptr;

@@ -58,13 +58,29 @@ Result<void> Player::start() {
     }
 }
 
-Player::~Player() {
+Player::~Player() { stop(); }
+
+Result<void> Player::renew() {
+    auto session = session_->renewed(frames_);
+    if (!session) return session.error();
+    stop();
+    session_ = std::move(*session);
+    quit_ = false;
+    stop_job_ = false;
+    loading_ = false;
+    reads_ = false;
+    state_.phase = PlayerPhase::kLoading;
+    state_.error = {};
+    return start();
+}
+
+void Player::stop() {
     if (store_ != nullptr) store_->set_wake({});
     {
         const std::lock_guard lock(mutex_);
         quit_ = true;
         stop_job_ = true;
-        pending_.reset();
+        drop_pending();
     }
     wake_.notify_all();
     if (thread_.joinable()) thread_.join();

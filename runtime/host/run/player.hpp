@@ -83,6 +83,15 @@ class Player {
     void take_values_of(const Player &other);                            // as Params::take_over
     Result<std::vector<std::string>> load_values(std::string_view json); // as Params::load_json
 
+    // ---- a plugin that is built again ----
+
+    // As BuildWatch::take_change: true once for each new build.
+    [[nodiscard]] bool take_new_build() { return session_->take_new_build(); }
+    // Goes on with the library that lies there now: values, numbers of jobs and what nobody took of
+    // the events stay; a running job and a waiting one are cancelled. Waits for the step under way.
+    // An error says what is wrong with the new library, and changes nothing.
+    [[nodiscard]] Result<void> renew();
+
     // ---- jobs ----
 
     // Generates with a snapshot of the values. A running job ends at its next step boundary; of
@@ -104,9 +113,10 @@ class Player {
 
   private:
     Player(std::unique_ptr<Session> session, const PlayerConfig &config)
-        : session_(std::move(session)), store_(config.store),
+        : session_(std::move(session)), frames_(config.frames), store_(config.store),
           restart_on_change_(config.restart_on_change), share_(config.share) {}
     Result<void> start();
+    void stop();
     void values_changed();
 
     // On the player's thread.
@@ -123,7 +133,8 @@ class Player {
     void note_progress(const PlayerEvent &event, std::uint64_t now);
 
     std::unique_ptr<Session> session_; // values and descriptions: control thread; the rest: its own
-    DeviceStore *store_;               // may be nullptr
+    FrameTarget *frames_;              // may be nullptr
+    DeviceStore *store_;               // likewise
     bool restart_on_change_;
     double share_;
     std::optional<PlayRequest> last_request_;

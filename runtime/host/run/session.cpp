@@ -1,5 +1,6 @@
 #include "host/run/session.hpp"
 
+#include "core/log.hpp"
 #include "core/trace.hpp"
 #include "host/plugin/scan.hpp"
 #include "host/plugin/services.hpp"
@@ -62,14 +63,43 @@ Result<std::unique_ptr<Session>> Session::create(SessionConfig config) {
     auto found = find_generator(*own.host, *plugin);
     if (!found) return found.error();
     const std::string model = weights != nullptr ? weights->path() : std::string();
-    auto generator = Generator::create(own.host, *found, model);
+    if (auto used = session->use(*found, model); !used) return used.error();
+    return session;
+}
+
+Result<void> Session::use(const FoundGenerator &found, const std::string &model) {
+    auto generator = Generator::create(config_.host, found, model);
     if (!generator) return generator.error();
-    session->generator_ = std::move(*generator);
-    session->params_ = session->generator_->params();
-    const Descriptor &who = session->generator_->descriptor();
-    session->info_ = {who.id,      who.name,        who.vendor,
-                      who.version, who.description, session->generator_->library_path(),
-                      model};
+    generator_ = std::move(*generator);
+    params_ = generator_->params();
+    const Descriptor &who = generator_->descriptor();
+    info_ = {who.id, who.name, who.vendor, who.version, who.description, generator_->library_path(),
+             model};
+    return {};
+}
+
+Result<std::unique_ptr<Session>> Session::renewed(FrameTarget *frames) const {
+    auto library = config_.host->open_library(info_.library);
+    if (!library) return library.error();
+    const auto &all = (*library)->descriptors();
+    const auto at = std::find_if(all.begin(), all.end(), [&](const Descriptor &descriptor) {
+        return descriptor.id == info_.id;
+    });
+    if (at == all.end()) {
+        return make_error(Status::kNotFound, "plugin {}: holds no generator '{}' any more",
+                          info_.library.string(), info_.id);
+    }
+    SessionConfig config = config_;
+    config.frames = frames;
+    std::unique_ptr<Session> session(new Session(std::move(config)));
+    if (auto used = session->use({*library, *at}, info_.model); !used) return used.error();
+    session->last_number_ = last_number_;
+    if (session->params_.load_json(params_.to_json())) return session;
+    for (const Param &param : params_.descriptions()) { // one by one, but for what it takes no more
+        if (params_.is_initial(param)) continue;
+        auto set = session->params_.set_text(param.key, params_.format(param));
+        if (!set) log::warning("session", "after loading it again: {}", set.error().message);
+    }
     return session;
 }
 

@@ -16,6 +16,7 @@
 #include "host/generator/generator.hpp"
 #include "host/generator/params.hpp"
 #include "host/generator/slots.hpp"
+#include "host/plugin/build_watch.hpp"
 #include "host/run/device.hpp"
 #include "host/run/device_store.hpp"
 #include "host/run/event.hpp"
@@ -145,6 +146,12 @@ class Session {
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return generator_->features(); }
     [[nodiscard]] Params &params() { return params_; }
     [[nodiscard]] const Params &params() const { return params_; }
+    // The plugin was built again; as BuildWatch::take_change.
+    [[nodiscard]] bool take_new_build() { return watch_.take_change(generator_->library()); }
+    // The same generator and model from the library that lies there now, not active, with the
+    // values of this one where it still takes them, and numbering on. This one stays as it is.
+    // `frames` as in the config.
+    [[nodiscard]] Result<std::unique_ptr<Session>> renewed(FrameTarget *frames) const;
     // Jobs are numbered on from here: a session in the place of another one. Else from 1.
     void go_on_after(std::uint64_t number) { last_number_ = number; }
     // The request with the values as they are now.
@@ -176,6 +183,7 @@ class Session {
   private:
     friend class SessionRun;
     explicit Session(SessionConfig config);
+    Result<void> use(const FoundGenerator &found, const std::string &model);
     Result<void> open_device();
     void close_device();
     [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
@@ -187,6 +195,7 @@ class Session {
     PlayerInfo info_;
     MemoryFrames dropped_; // when the config names no target
     std::unique_ptr<Generator> generator_;
+    BuildWatch watch_;
     Params params_;
     std::uint64_t last_number_ = 0;
     std::unique_ptr<Device> device_;

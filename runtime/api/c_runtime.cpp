@@ -64,6 +64,7 @@ Result<RuntimeConfig> config_of(const tessera_runtime_desc *from) {
     config.nice = desc->nice == 0 ? 10 : std::max(desc->nice, 0);
     if (desc->cpu_bytes != 0) config.cpu_bytes = desc->cpu_bytes;
     if (desc->gpu_bytes != 0) config.gpu_bytes = desc->gpu_bytes;
+    config.reload_every = std::chrono::milliseconds(desc->reload_ms);
     if (desc->step_timeout_ms != 0) config.step_timeout = wait_of(desc->step_timeout_ms);
     config.callbacks = *callbacks;
     return config;

@@ -45,6 +45,7 @@ struct RuntimeConfig {
     std::uint64_t cpu_bytes = UINT64_MAX;
     std::uint64_t gpu_bytes = UINT64_MAX;
     std::chrono::milliseconds step_timeout{10'000};
+    std::chrono::milliseconds reload_every{0}; // 0: never
     tessera_callbacks callbacks{};
 };
 
@@ -64,7 +65,7 @@ enum class ModelState {
     kHung = TESSERA_MODEL_HUNG,
 };
 
-// What is known of a model once its generator was made; constant from then on.
+// What is known of a model once its generator was made; constant but for a new build of it.
 struct ModelFacts {
     std::string plugin, name, path;
     Params params; // with initial values
@@ -93,14 +94,20 @@ struct Model {
     bool evict = false;
     std::uint64_t changes = 0; // of the runs under way; what was BUSY may be tried again
     std::uint64_t last_turn = 0;
-    std::unique_ptr<const ModelFacts> facts; // set once
-    std::string device;                      // set once, when first loaded
+    std::unique_ptr<const ModelFacts> facts;
+    std::vector<std::unique_ptr<const ModelFacts>> past_facts; // a program may still read them
+    std::string device;                                        // set once, when first loaded
     bool on_gpu = false;
     std::map<std::uint64_t, std::unique_ptr<SessionRun>> runs; // by texture
 
     // The control thread's, and the generate thread's during turns.
-    std::unique_ptr<PictureFrames> frames;
-    std::unique_ptr<Session> session;
+    struct Working {
+        std::unique_ptr<PictureFrames> frames;
+        std::unique_ptr<Session> session;
+    };
+    Working working;
+    // The control thread's, and set with the mutex: of a new build, which waits for turns to end.
+    Working renewed;
 
     std::atomic<bool> stop_loading{false};
 };
@@ -255,6 +262,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] bool control_once(std::unique_lock<std::mutex> &lock);
     void load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock);
     Result<void> load_session(Model &model);
+    Result<void> activate(Model &model, Session &session);
+    [[nodiscard]] std::unique_ptr<PictureFrames> make_frames();
+    [[nodiscard]] std::unique_ptr<const ModelFacts> read_facts(const Session &session);
+    void find_new_builds(std::unique_lock<std::mutex> &lock);
+    Result<Model::Working> renew(Model &model, bool active);
+    void go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &lock);
     void find_hanging();
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> given_weights(const std::string &name);
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> read_weights(const std::string &name);
@@ -267,6 +280,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] Outcome try_turn(Turn &turn, Worker &worker, Outcome &outcome);
     [[nodiscard]] Result<std::unique_ptr<SessionRun>> begin_run(const Turn &turn, Worker &worker);
     void apply(Turn &turn, Outcome outcome);
+    [[nodiscard]] bool waits_again(Texture &texture, Outcome &outcome);
+    void tell_end(Texture &texture, const Turn &turn, Outcome &outcome);
     void end_all_runs(std::unique_lock<std::mutex> &lock, const Model *model);
     void take_event(Texture &texture, std::uint64_t job, PlayerEvent &event);
     void take_picture(std::unique_ptr<Picture> picture, const FrameInfo &info);
@@ -282,6 +297,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     std::condition_variable control_wake_;
     std::condition_variable turn_wake_;
     bool control_sleeps_ = false; // and watches no step
+    Clock::time_point looked_for_builds_;
     std::thread control_;
     std::vector<std::shared_ptr<Worker>> workers_; // the last one works
     std::shared_ptr<Host> host_;                   // set by the control thread before open returns

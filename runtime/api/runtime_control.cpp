@@ -72,6 +72,12 @@ std::unique_ptr<const ModelFacts> facts_of(const Session &session, std::uint64_t
     return facts;
 }
 
+bool same_params(const ModelFacts &a, const ModelFacts &b) {
+    const auto mine = a.params.descriptions(), theirs = b.params.descriptions();
+    return a.width == b.width && a.height == b.height &&
+           std::equal(mine.begin(), mine.end(), theirs.begin(), theirs.end());
+}
+
 } // namespace
 
 // ---- weights that the program gives -------------------------------------------------------------
@@ -155,11 +161,8 @@ Result<std::uint64_t> Runtime::estimate(const ModelConfig &config) {
 
 // Without the mutex: the model is LOADING, so nobody else touches its session.
 Result<void> Runtime::load_session(Model &model) {
-    if (model.session == nullptr) {
-        model.frames = std::make_unique<PictureFrames>(
-            memory_, [this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
-                take_picture(std::move(picture), info);
-            });
+    if (model.working.session == nullptr) {
+        model.working.frames = make_frames();
         SessionConfig config;
         config.plugin = model.config.plugin;
         config.model = model.config.weights != nullptr ? fmt::format("memory:{}", model.id)
@@ -167,20 +170,35 @@ Result<void> Runtime::load_session(Model &model) {
         config.backend = model.config.backend;
         config.precision = model.config.exact ? TESSERA_PRECISION_EXACT : TESSERA_PRECISION_DEFAULT;
         config.pool = pool_.get();
-        config.frames = model.frames.get();
+        config.frames = model.working.frames.get();
         config.host = host_;
         auto session = Session::create(std::move(config));
         if (!session) return session.error();
-        model.session = std::move(*session);
-        std::uint64_t bytes = 0;
-        if (!model.session->info().model.empty()) {
-            auto set = host_->open_weights(model.session->info().model);
-            if (set) bytes = tensor_bytes(**set);
-        }
-        auto facts = facts_of(*model.session, bytes);
+        model.working.session = std::move(*session);
+        auto facts = read_facts(*model.working.session);
         const auto guard = lock();
         model.facts = std::move(facts);
     }
+    return activate(model, *model.working.session);
+}
+
+std::unique_ptr<PictureFrames> Runtime::make_frames() {
+    return std::make_unique<PictureFrames>(
+        memory_, [this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
+            take_picture(std::move(picture), info);
+        });
+}
+
+std::unique_ptr<const ModelFacts> Runtime::read_facts(const Session &session) {
+    std::uint64_t bytes = 0;
+    if (!session.info().model.empty()) {
+        auto set = host_->open_weights(session.info().model);
+        if (set) bytes = tensor_bytes(**set);
+    }
+    return facts_of(session, bytes);
+}
+
+Result<void> Runtime::activate(Model &model, Session &session) {
     SessionCallbacks callbacks;
     callbacks.should_stop = [this, &model] { return model.stop_loading || quit_; };
     callbacks.on_event = [this, &model](const PlayerEvent &event) {
@@ -188,7 +206,7 @@ Result<void> Runtime::load_session(Model &model) {
         const auto guard = lock();
         model.loaded = static_cast<float>(event.step) / static_cast<float>(event.total_steps);
     };
-    return model.session->activate(model.facts->params.snapshot(), callbacks);
+    return session.activate(session.params().snapshot(), callbacks);
 }
 
 void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock) {
@@ -205,7 +223,7 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
     } catch (...) {
         done = make_error(Status::kFailed, "an exception while it was loaded");
     }
-    std::string device = done ? model->session->device() : "";
+    std::string device = done ? model->working.session->device() : "";
     lock.lock();
     model->loads = false;
     if (done) {
@@ -213,7 +231,7 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
         model->loaded = 1;
         model->last_turn = turns_;
         if (model->device.empty()) model->device = std::move(device);
-        model->on_gpu = model->session->on_device_memory();
+        model->on_gpu = model->working.session->on_device_memory();
         if (!model->closed) push(TESSERA_ON_READY, *model, nullptr, {Status::kOk, {}});
         count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
     } else {
@@ -223,6 +241,77 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
         stop_textures(*model, TextureState::kFailed, done.error());
     }
     changed_.notify_all();
+    turn_wake_.notify_all();
+}
+
+// ---- a plugin that is built again ---------------------------------------------------------------
+
+// Without the mutex: the old session goes on with its turns meanwhile.
+Result<Model::Working> Runtime::renew(Model &model, bool active) {
+    Model::Working renewed;
+    renewed.frames = make_frames();
+    auto session = model.working.session->renewed(renewed.frames.get());
+    if (!session) return session.error();
+    renewed.session = std::move(*session);
+    if (active) {
+        if (auto activated = activate(model, *renewed.session); !activated) {
+            return activated.error();
+        }
+    }
+    return renewed;
+}
+
+void Runtime::find_new_builds(std::unique_lock<std::mutex> &lock) {
+    looked_for_builds_ = Clock::now();
+    std::vector<std::shared_ptr<Model>> all;
+    for (const auto &[id, model] : models_) all.push_back(model);
+    for (const auto &model : all) {
+        const bool active = model->state == ModelState::kReady;
+        const bool usable = (active || model->state == ModelState::kEvicted) && !model->evict;
+        if (!usable || model->closed || model->renewed.session != nullptr) continue;
+        if (!model->working.session->take_new_build()) continue;
+        lock.unlock();
+        Result<Model::Working> renewed = make_error(Status::kFailed, "");
+        try {
+            renewed = renew(*model, active);
+        } catch (const std::exception &exception) {
+            renewed = make_error(Status::kFailed, "{}: an exception while it was loaded again: {}",
+                                 model->facts->plugin, exception.what());
+        } catch (...) {
+            renewed = make_error(Status::kFailed, "{}: an exception while it was loaded again",
+                                 model->facts->plugin);
+        }
+        lock.lock();
+        model->loaded = active ? 1.0F : model->loaded;
+        if (!renewed) {
+            push(TESSERA_ON_RELOADED, *model, nullptr, renewed.error());
+            continue;
+        }
+        model->renewed = std::move(*renewed);
+        for (const auto &[id, texture] : textures_) {
+            if (texture->model == model && texture->run_job != 0 && !texture->closed) {
+                start_run(*texture);
+            }
+        }
+        turn_wake_.notify_all();
+    }
+}
+
+// Nothing of the model is under way any more.
+void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &lock) {
+    Model::Working old = std::exchange(model.working, std::exchange(model.renewed, {}));
+    lock.unlock();
+    auto facts = read_facts(*model.working.session);
+    old.session.reset();
+    old.frames.reset();
+    lock.lock();
+    if (same_params(*model.facts, *facts)) {
+        facts.reset(); // what a program has read of them stays true
+    } else {
+        model.past_facts.push_back(std::exchange(model.facts, std::move(facts)));
+    }
+    model.on_gpu = model.working.session->on_device_memory();
+    push(TESSERA_ON_RELOADED, model, nullptr, {Status::kOk, {}});
     turn_wake_.notify_all();
 }
 
@@ -258,8 +347,11 @@ bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
         if ((model->closed || quit_) && rests) {
             models_.erase(id);
             lock.unlock(); // textures still hold the model, but not its session
-            model->session.reset();
-            model->frames.reset();
+            {
+                // By destruction and not by assignment: sessions go before their frames.
+                const Model::Working renewed = std::move(model->renewed);
+                const Model::Working working = std::move(model->working);
+            }
             lock.lock();
             return true;
         }
@@ -268,9 +360,13 @@ bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
             load(model, lock);
             return true;
         }
+        if (model->renewed.session != nullptr && rests) {
+            go_on_with_new_build(*model, lock);
+            return true;
+        }
         if (model->evict && rests) {
             lock.unlock();
-            model->session->deactivate();
+            model->working.session->deactivate();
             lock.lock();
             model->evict = false;
             model->state = ModelState::kEvicted;
@@ -306,9 +402,14 @@ void Runtime::control() {
         if ((!quit_ || over) && control_once(guard)) continue;
         if (over) break;
         const bool watches = !quit_ && !workers_.empty() && workers_.back()->texture != nullptr;
-        if (watches) {
+        const bool looks = !quit_ && config_.reload_every.count() != 0;
+        if (looks && Clock::now() - looked_for_builds_ >= config_.reload_every) {
+            find_new_builds(guard);
+        } else if (watches) {
             control_wake_.wait_for(guard, kWatchEvery);
             if (!workers_.empty()) find_hanging();
+        } else if (looks) {
+            control_wake_.wait_until(guard, looked_for_builds_ + config_.reload_every);
         } else {
             control_sleeps_ = true;
             control_wake_.wait(guard);

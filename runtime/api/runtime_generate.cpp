@@ -34,6 +34,7 @@ bool Runtime::may_have_turn(const Texture &texture) const {
     if (model.state != ModelState::kReady || model.evict) return false;
     const bool runs = texture.run_job != 0;
     if (runs && texture.stop) return true;
+    if (model.renewed.session != nullptr) return false; // ends what it has first
     if (texture.paused || hidden_ == 1 || (!runs && !texture.waits)) return false;
     if (hidden_ == 0 && !(model.on_gpu ? gpu_ : cpu_).has_any()) return false;
     if (runs) return true;
@@ -115,7 +116,7 @@ Result<std::unique_ptr<SessionRun>> Runtime::begin_run(const Turn &turn, Worker 
     auto begin = callbacks;
     begin.on_loading = [&] { watch(false); };
     begin.on_running = [&] { watch(true); };
-    auto run = turn.model->session->begin(std::move(job), begin);
+    auto run = turn.model->working.session->begin(std::move(job), begin);
     if (run) (*run)->set_callbacks(std::move(callbacks)); // without what belongs to this call
     return run;
 }
@@ -195,6 +196,61 @@ void Runtime::take_picture(std::unique_ptr<Picture> picture, const FrameInfo &in
 
 // ---- what came of it, with the mutex ------------------------------------------------------------
 
+// BUSY: true when the texture has its turn later; otherwise the outcome says what it is.
+bool Runtime::waits_again(Texture &texture, Outcome &outcome) {
+    const Model &model = *texture.model;
+    if (texture.stop || quit_ || texture.waits) {
+        outcome.ending = Ending::kCancelled;
+        return false;
+    }
+    if (model.runs.empty()) { // busy with nothing
+        outcome.ending = Ending::kFailed;
+        return false;
+    }
+    texture.busy_at = model.changes;
+    texture.waits = true;
+    texture.state = texture.paused ? TextureState::kPaused : TextureState::kWaiting;
+    return true;
+}
+
+// What the texture is now, and the event.
+void Runtime::tell_end(Texture &texture, const Turn &turn, Outcome &outcome) {
+    TextureState state = TextureState::kDone;
+    std::uint32_t type = TESSERA_ON_DONE;
+    std::uint64_t *count = &counts_.done;
+    if (outcome.ending == Ending::kCancelled) {
+        outcome.error = {Status::kCancelled, "cancelled"};
+        state = TextureState::kCancelled;
+        type = TESSERA_ON_CANCELLED;
+        count = &counts_.cancelled;
+    } else if (outcome.ending == Ending::kFailed) {
+        state = TextureState::kFailed;
+        type = TESSERA_ON_FAILED;
+        count = &counts_.failed;
+    }
+    ++*count;
+    if (!texture.waits) {
+        texture.state = state;
+        texture.error = outcome.error;
+    }
+    const bool newest = !texture.waits && texture.job == turn.job;
+    if (!newest && type == TESSERA_ON_DONE) { // started again at the last moment
+        type = TESSERA_ON_CANCELLED;
+        outcome.error = {Status::kCancelled, "started again"};
+    }
+    Event event;
+    event.type = type;
+    event.model = turn.model->id;
+    event.texture = texture.id;
+    event.job = turn.job;
+    event.step = texture.step;
+    event.total_steps = texture.total_steps;
+    event.status = outcome.error.status;
+    event.text = outcome.error.message;
+    event.plugin = turn.model->facts->plugin;
+    push(std::move(event));
+}
+
 void Runtime::apply(Turn &turn, Outcome outcome) {
     Texture &texture = *turn.texture;
     Model &model = *turn.model;
@@ -213,55 +269,13 @@ void Runtime::apply(Turn &turn, Outcome outcome) {
         textures_.erase(texture.id);
         return;
     }
+    if (outcome.ending == Ending::kBusy && waits_again(texture, outcome)) return;
     const bool stopped = texture.stop || quit_ || texture.waits;
-    if (outcome.ending == Ending::kBusy) {
-        if (stopped) {
-            outcome.ending = Ending::kCancelled;
-        } else if (model.runs.empty()) {
-            outcome.ending = Ending::kFailed; // busy with nothing
-        } else {
-            texture.busy_at = model.changes;
-            texture.waits = true;
-            texture.state = texture.paused ? TextureState::kPaused : TextureState::kWaiting;
-            return;
-        }
-    }
     if (outcome.ending == Ending::kFailed && stopped &&
         outcome.error.status == Status::kCancelled) {
         outcome.ending = Ending::kCancelled;
     }
-    if (outcome.ending == Ending::kCancelled) outcome.error = {Status::kCancelled, "cancelled"};
-    const bool newest = !texture.waits && texture.job == turn.job;
-    TextureState state = TextureState::kDone;
-    std::uint32_t type = TESSERA_ON_DONE;
-    if (outcome.ending == Ending::kCancelled) {
-        state = TextureState::kCancelled;
-        type = TESSERA_ON_CANCELLED;
-    } else if (outcome.ending == Ending::kFailed) {
-        state = TextureState::kFailed;
-        type = TESSERA_ON_FAILED;
-    }
-    ++(type == TESSERA_ON_DONE ? counts_.done
-                               : (type == TESSERA_ON_FAILED ? counts_.failed : counts_.cancelled));
-    if (!texture.waits) {
-        texture.state = state;
-        texture.error = outcome.error;
-    }
-    if (!newest && type == TESSERA_ON_DONE) { // started again at the last moment
-        type = TESSERA_ON_CANCELLED;
-        outcome.error = {Status::kCancelled, "started again"};
-    }
-    Event event;
-    event.type = type;
-    event.model = model.id;
-    event.texture = texture.id;
-    event.job = turn.job;
-    event.step = texture.step;
-    event.total_steps = texture.total_steps;
-    event.status = outcome.error.status;
-    event.text = outcome.error.message;
-    event.plugin = model.facts->plugin;
-    push(std::move(event));
+    tell_end(texture, turn, outcome);
     count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
 }
 
@@ -315,7 +329,9 @@ void Runtime::generate(const std::shared_ptr<Worker> &worker) {
         counts_.worst_step_us = std::max(counts_.worst_step_us, counts_.last_step_us);
         apply(*turn, std::move(outcome));
         worker->texture = nullptr;
-        if (turn->model->closed || turn->model->evict) control_wake_.notify_all();
+        const Model &model = *turn->model;
+        if (model.closed || model.evict || model.renewed.session != nullptr)
+            control_wake_.notify_all();
     }
     if (!worker->abandoned) end_all_runs(guard, nullptr);
     worker->texture = nullptr;

@@ -97,7 +97,7 @@ typedef struct tessera_runtime_desc {
     uint64_t           cpu_bytes; /* budgets for weights and pictures; 0: none. Above one, weights of */
     uint64_t           gpu_bytes; /* models that nobody waits for are let go; they load again by need */
     uint32_t           step_timeout_ms; /* after that a step hangs: ON_HUNG; 0: 10 s */
-    uint32_t           reserved;
+    uint32_t           reload_ms; /* looks so often whether a plugin was built again: ON_RELOADED; 0: never */
     const tessera_callbacks *callbacks;
 } tessera_runtime_desc;
 
@@ -109,7 +109,10 @@ enum {
     TESSERA_ON_FAILED = 5,    /* of a texture, or of a model (texture 0); `text` says why */
     TESSERA_ON_HUNG = 6,      /* a step of the model passed step_timeout_ms: its textures failed, the
                                * others go on; it can only be closed */
-    TESSERA_ON_EVICTED = 7    /* weights were let go for the budget */
+    TESSERA_ON_EVICTED = 7,   /* weights were let go for the budget */
+    TESSERA_ON_RELOADED = 8   /* the model goes on with a new build of its plugin, and its unfinished
+                               * textures begin again; finished ones stay as they are. A status that is
+                               * not OK: the new build is no good, `text` says why, nothing changed */
 };
 typedef struct tessera_runtime_event {
     uint32_t        struct_size;
@@ -205,7 +208,7 @@ TESSERA_API tessera_status tessera_model_get(tessera_model model, tessera_model_
 /* Size of its tensors in memory, from the head of its file, before anything is loaded. */
 TESSERA_API tessera_status tessera_model_estimate(tessera_runtime runtime,
                                                   const tessera_model_desc *desc, uint64_t *bytes);
-/* What can be set, by index; until the model is closed. NOT_FOUND: past the end. BUSY: still loading. */
+/* What can be set, by index; until the model is closed, of what it was loaded with last. NOT_FOUND: past the end. BUSY: still loading. */
 TESSERA_API tessera_status tessera_model_param(tessera_model model, uint32_t index,
                                                const tessera_param **out);
 

@@ -22,9 +22,9 @@ if typing.TYPE_CHECKING:
 
 __all__ = ["Error", "Event", "Model", "Param", "Runtime", "Texture", "TextureInfo"]
 
-READY, PICTURE, DONE, CANCELLED, FAILED, HUNG, EVICTED = range(1, 8)
+READY, PICTURE, DONE, CANCELLED, FAILED, HUNG, EVICTED, RELOADED = range(1, 9)
 _STATES = ("waiting", "running", "paused", "done", "cancelled", "failed")
-_EVENTS = ("", "ready", "picture", "done", "cancelled", "failed", "hung", "evicted")
+_EVENTS = ("", "ready", "picture", "done", "cancelled", "failed", "hung", "evicted", "reloaded")
 _TYPES = ("", "int", "float", "bool", "choice", "text")
 _DTYPES = {"uint8": 4, "float32": 1}
 
@@ -65,7 +65,7 @@ def _ms(seconds: float) -> int:
 
 @dataclass(frozen=True)
 class Event:
-    type: str  # "ready", "picture", "done", "cancelled", "failed", "hung", "evicted"
+    type: str  # "ready", "picture", "done", "cancelled", "failed", "hung", "evicted", "reloaded"
     texture: int  # Texture.id; 0: the news is the model's
     model: int
     job: int
@@ -104,9 +104,9 @@ class Runtime:
 
     def __init__(self, *, program: str = "python", threads: int = 0, plugin_dirs: typing.Sequence[str] = (),
                  model_dirs: typing.Sequence[str] = (), cpu_bytes: int = 0, gpu_bytes: int = 0,
-                 step_timeout: float = 0) -> None:
+                 step_timeout: float = 0, reload: float = 0) -> None:
         desc = c.RuntimeDesc(abi_version=c.ABI_VERSION, program=_bytes(program), threads=threads, cpu_bytes=cpu_bytes,
-                             gpu_bytes=gpu_bytes, step_timeout_ms=_ms(step_timeout))
+                             gpu_bytes=gpu_bytes, step_timeout_ms=_ms(step_timeout), reload_ms=_ms(reload))
         for field, paths in (("plugin_dirs", plugin_dirs), ("model_dirs", model_dirs)):
             list_type = ctypes.c_char_p * (len(paths) + 1)
             setattr(desc, field, ctypes.cast(list_type(*[_bytes(str(p)) for p in paths], None),

@@ -36,7 +36,7 @@ class RuntimeDesc(Sized):
     _fields_ = [("struct_size", c_uint32), ("abi_version", c_uint32), ("program", c_char_p),
                 ("plugin_dirs", POINTER(c_char_p)), ("model_dirs", POINTER(c_char_p)), ("threads", c_uint32),
                 ("nice", c_int32), ("cpu_bytes", c_uint64), ("gpu_bytes", c_uint64), ("step_timeout_ms", c_uint32),
-                ("reserved", c_uint32), ("callbacks", POINTER(Callbacks))]
+                ("reload_ms", c_uint32), ("callbacks", POINTER(Callbacks))]
 
 
 class RuntimeEvent(Sized):

@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kMostLosses = 3; // of the device, each within kLossMemoryUs of the one before
 constexpr std::uint64_t kLossMemoryUs = 60'000'000;
+constexpr std::uint64_t kLookEveryUs = 500'000;           // for a new build of the plugin
 constexpr std::chrono::milliseconds kPauseForDriver{200}; // which may have to start again
 
 using values::monotonic_us;
@@ -281,6 +282,10 @@ Result<void> App::turn() {
     const std::uint64_t start_us = monotonic_us();
     note_frame_time(start_us);
 
+    if (start_us - last_look_us_ > kLookEveryUs) {
+        last_look_us_ = start_us;
+        control_->look_for_new_build();
+    }
     control_->update();
     Paths files = window_ ? window_->take_dropped() : Paths();
     if (panel_.file_to_open) files.push_back(*std::exchange(panel_.file_to_open, std::nullopt));

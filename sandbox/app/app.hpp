@@ -177,7 +177,8 @@ class App {
     FramePacer pacer_;
     FrameStats frames_;
     std::uint64_t last_start_us_ = 0;
-    bool was_busy_ = false; // at the start of the last frame
+    std::uint64_t last_look_us_ = 0; // for a new build of the plugin
+    bool was_busy_ = false;          // at the start of the last frame
     std::uint64_t frame_count_ = 0;
     std::uint64_t drawn_count_ = 0;
     std::optional<std::uint64_t> shown_key_; // of what is on the screen; none: it must be drawn

@@ -244,6 +244,17 @@ void PlayControl::note(const PlayerEvent &event) {
     }
 }
 
+void PlayControl::look_for_new_build() {
+    if (!player_->take_new_build()) return;
+    const bool was_busy = busy();
+    if (auto renewed = player_->renew(); !renewed) {
+        problem_ = renewed.error().message;
+        return;
+    }
+    problem_.clear();
+    if (was_busy) restart();
+}
+
 void PlayControl::update() {
     const auto events = player_->take_events();
     state_ = player_->state();

@@ -120,6 +120,10 @@ class PlayControl {
     // The guest's next job; its pictures reach nobody else.
     std::uint64_t submit_for_guest(PlayRequest request);
 
+    // Goes on with the plugin that was built again, if it was: values, seed and history stay, and a
+    // run under way begins again. A build that is no good changes nothing and is the problem shown.
+    // Looks at the file: now and then, not every frame.
+    void look_for_new_build();
     // Once per frame: takes the news and keeps looping.
     void update();
 

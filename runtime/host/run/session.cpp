@@ -1,6 +1,5 @@
 #include "host/run/session.hpp"
 
-#include "core/log.hpp"
 #include "core/trace.hpp"
 #include "host/plugin/scan.hpp"
 #include "host/plugin/services.hpp"
@@ -94,12 +93,7 @@ Result<std::unique_ptr<Session>> Session::renewed(FrameTarget *frames) const {
     std::unique_ptr<Session> session(new Session(std::move(config)));
     if (auto used = session->use({*library, *at}, info_.model); !used) return used.error();
     session->last_number_ = last_number_;
-    if (session->params_.load_json(params_.to_json())) return session;
-    for (const Param &param : params_.descriptions()) { // one by one, but for what it takes no more
-        if (params_.is_initial(param)) continue;
-        auto set = session->params_.set_text(param.key, params_.format(param));
-        if (!set) log::warning("session", "after loading it again: {}", set.error().message);
-    }
+    session->params_.take_over(params_);
     return session;
 }
 

@@ -2,7 +2,8 @@
 #include "compute/backend_module.hpp"
 #include "compute/vulkan/ops.hpp"
 
-#include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 namespace tessera::vulkan {
 namespace {
@@ -28,7 +29,17 @@ Result<> look_for(bool software) {
 } // namespace
 
 Result<> Vulkan::usable() { return look_for(true); }
-Result<> Vulkan::suits_best() { return look_for(false); }
+
+Result<> Vulkan::suits_best() {
+    // Nobody waits for drivers to be loaded where there is nothing to drive.
+    const auto has = [](const char *file) {
+        std::error_code ignored;
+        return std::filesystem::exists(file, ignored);
+    };
+    if (!has("/dev/dri") && !has("/dev/nvidia0") && !has("/dev/dxg"))
+        return make_error(Status::kUnsupported, "no GPU on this machine");
+    return look_for(false);
+}
 
 Result<std::unique_ptr<Vulkan>> Vulkan::create(BackendSettings settings) {
     VulkanOptions options;

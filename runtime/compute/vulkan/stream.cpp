@@ -120,14 +120,14 @@ Result<> Stream::close() {
 }
 
 Result<> Stream::play(const Tape &tape) {
-    if (const auto closed = close(); !closed) return closed;
+    if (auto closed = close(); !closed) return closed;
     pending_.push_back(tape.commands());
     work_ += tape.work;
     return {};
 }
 
 Result<> Stream::submit() {
-    if (const auto closed = close(); !closed) return closed;
+    if (auto closed = close(); !closed) return closed;
     if (pending_.empty()) return {};
     const std::vector<VkCommandBuffer> commands = std::exchange(pending_, {});
     work_ = 0;

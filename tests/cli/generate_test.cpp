@@ -289,7 +289,7 @@ TEST_F(Generate, ModelsThatAreNoModels) {
     expect_failure(run({"--model", empty.string()}), kFailure, "but empty");
     const auto other = folder_.write(
         "other.safetensors", test::safetensors_bytes(test::kGoodHeader, test::kGoodDataBytes));
-    expect_failure(run({"--model", other.string()}), kFailure, "no 'generator' and no 'kind'");
+    expect_failure(run({"--model", other.string()}), kFailure, "of kind 'test', which none");
 }
 
 TEST_F(Generate, PicturesThatCannotBeRead) {

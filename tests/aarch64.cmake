@@ -9,4 +9,5 @@ set(CMAKE_IGNORE_PREFIX_PATH /usr/lib/x86_64-linux-gnu)
 if(NOT DEFINED ENV{PKG_CONFIG_LIBDIR})
   set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
 endif()
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
+# With the libraries of libc6:arm64: a mixture with those of the cross compiler hangs in threads.
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64)

@@ -5,7 +5,8 @@ set -euo pipefail
 engines=$1 generate=$2 module=$3 library=$4
 export VK_INSTANCE_LAYERS=VK_LAYER_KHRONOS_validation
 export VK_LAYER_ENABLES=VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT
-if ! ls /usr/share/vulkan/explicit_layer.d/*validation* /etc/vulkan/explicit_layer.d/*validation* >/dev/null 2>&1; then
+if ! compgen -G '/usr/share/vulkan/explicit_layer.d/*validation*' >/dev/null &&
+  ! compgen -G '/etc/vulkan/explicit_layer.d/*validation*' >/dev/null; then
   echo "no validation layer here (vulkan-validationlayers)"
   exit 77
 fi

@@ -32,10 +32,7 @@ class Darl final : public blocks::ModelGenerator {
     blocks::ModelInfo describe(const blocks::Config &config) override {
         config_ = DarlConfig::read(config);
         blocks::ModelInfo info{config_.grid(), config_.classes, "12"};
-        const bool pixels = !weights().metadata("tokenizer").has_value();
-        if (pixels && (config_.channels == 1 || config_.channels == 3)) {
-            info.pixels = blocks::PixelScale::plain(config_.channels);
-        }
+        info.pixels = pixels_of(config_.channels);
         info.samples = weights().find("patch_decoder.out.weight").has_value();
         info.means = weights().find("head_linear.weight").has_value();
         info.feature_layers = static_cast<int>(config_.depth);

@@ -32,10 +32,7 @@ class Umd final : public blocks::ModelGenerator {
     blocks::ModelInfo describe(const blocks::Config &config) override {
         config_ = UmdConfig::read(config);
         blocks::ModelInfo info{config_.grid(), config_.classes};
-        const bool pixels = !weights().metadata("tokenizer").has_value();
-        if (pixels && (config_.channels == 1 || config_.channels == 3)) {
-            info.pixels = blocks::PixelScale::plain(config_.channels);
-        }
+        info.pixels = pixels_of(config_.channels);
         info.feature_layers = static_cast<int>(config_.depth);
         return info;
     }

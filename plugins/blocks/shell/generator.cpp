@@ -395,6 +395,11 @@ TokenGrid ModelGenerator::grid(const sdk::Request &request) const {
     return sized(request[width_], request[height_]);
 }
 
+std::optional<PixelScale> ModelGenerator::pixels_of(std::int64_t channels) const {
+    if (weights_->metadata("tokenizer") || (channels != 1 && channels != 3)) return std::nullopt;
+    return PixelScale::plain(channels);
+}
+
 int ModelGenerator::choice(const sdk::Request &request, const sdk::ChoiceParam &param, int count) {
     const int value = request[param];
     if (value >= 0 && value < count) return value;

@@ -120,6 +120,9 @@ class ModelGenerator {
     [[nodiscard]] const sdk::Weights &weights() const { return *weights_; } // with a model
     [[nodiscard]] const sdk::Compute &compute() const { return *compute_; } // while active
     [[nodiscard]] const ModelInfo &info() const { return info_; }
+    // The scale of tokens that are patches of pictures of `channels`; none where they are a codec's
+    // latents, or no picture's.
+    [[nodiscard]] std::optional<PixelScale> pixels_of(std::int64_t channels) const;
     // [begin] What a request says of a parameter with `count` labels. Throws Failure.
     [[nodiscard]] static int choice(const sdk::Request &request, const sdk::ChoiceParam &param,
                                     int count);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compute/cpu/cpu.hpp"
+#include "compute/row_shape.hpp"
 
 #include <tessera/compute.h>
 
@@ -11,16 +12,6 @@
 #include <cstdint>
 
 namespace tessera::cpu {
-
-[[nodiscard]] inline std::int64_t row_width(const tessera_tensor &tensor) {
-    return tensor.rank == 0 ? 1 : tensor.shape[tensor.rank - 1];
-}
-
-[[nodiscard]] inline std::int64_t row_count(const tessera_tensor &tensor) {
-    std::int64_t count = 1;
-    for (std::int32_t i = 0; i + 1 < tensor.rank; ++i) count *= tensor.shape[i];
-    return count;
-}
 
 // Where row r of `over` begins in `tensor`, whose missing or single dimensions are repeated.
 class RowOffsets {

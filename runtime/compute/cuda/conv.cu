@@ -1,10 +1,10 @@
 // conv2d as an implicit product: rows are pixels of the result, the inner index runs over (kernel
 // row, kernel column, input channel). Sums are plain float32 in that order, so `exact` or not is
 // one.
-#include "compute/cuda/host_weight.hpp"
 #include "compute/cuda/kernels/linear.cuh"
 #include "compute/cuda/kernels/tile.cuh"
 #include "compute/cuda/ops.hpp"
+#include "compute/host_weight.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -127,18 +127,7 @@ Result<tessera_tensor> pack_conv2d(Cuda &cuda, const tessera_tensor &weight,
     packed.columns = weight.shape[0];
     packed.inner = weight.shape[1] * weight.shape[2] * weight.shape[3];
     packed.kernel_width = weight.shape[3];
-    std::vector<float> values;
-    values.reserve(static_cast<std::size_t>(packed.columns * packed.inner));
-    for (std::int64_t o = 0; o < weight.shape[0]; ++o) {
-        for (std::int64_t tap = 0; tap < weight.shape[2] * weight.shape[3]; ++tap) {
-            const std::int64_t at = o * weight.stride[0] +
-                                    tap / weight.shape[3] * weight.stride[2] +
-                                    tap % weight.shape[3] * weight.stride[3];
-            for (std::int64_t c = 0; c < weight.shape[1]; ++c)
-                values.push_back(host_weight_at(weight, at + c * weight.stride[1]));
-        }
-    }
-    return cuda.keep(weight, packed, values);
+    return cuda.keep(weight, packed, host_kernel_by_taps(weight));
 }
 
 void conv2d(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,

@@ -1,9 +1,9 @@
 // linear: packed weights and products of rows with them.
 #include "compute/cuda/kernels/linear.cuh"
 
-#include "compute/cuda/host_weight.hpp"
 #include "compute/cuda/kernels/tile.cuh"
 #include "compute/cuda/ops.hpp"
+#include "compute/host_weight.hpp"
 #include "compute/operands.hpp"
 
 namespace tessera::cuda {
@@ -98,14 +98,7 @@ Result<tessera_tensor> pack_linear(Cuda &cuda, const tessera_tensor &weight,
         if (!choice) return choice.error();
         packed.choice = *choice;
     }
-    std::vector<float> values;
-    values.reserve(static_cast<std::size_t>(packed.columns * packed.inner));
-    for (std::int64_t column = 0; column < packed.columns; ++column) {
-        for (std::int64_t k = 0; k < packed.inner; ++k)
-            values.push_back(
-                host_weight_at(weight, column * weight.stride[0] + k * weight.stride[1]));
-    }
-    return cuda.keep(weight, packed, values);
+    return cuda.keep(weight, packed, host_rows(weight));
 }
 
 void multiply_f32(Cuda &cuda, const char *what, const float *x, std::int64_t x_stride,

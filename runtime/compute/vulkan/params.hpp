@@ -2,6 +2,7 @@
 // scalar layout.
 #pragma once
 
+#include "compute/row_shape.hpp"
 #include "compute/vulkan/vulkan.hpp"
 
 #include <cstdint>
@@ -21,15 +22,6 @@ struct Steps {
 // The strides of the first three dimensions.
 [[nodiscard]] inline Steps steps_of(const tessera_tensor &tensor) {
     return {word(tensor.stride[0]), word(tensor.stride[1]), word(tensor.stride[2])};
-}
-
-[[nodiscard]] inline std::int64_t row_width(const tessera_tensor &tensor) {
-    return tensor.rank == 0 ? 1 : tensor.shape[tensor.rank - 1];
-}
-[[nodiscard]] inline std::int64_t row_count(const tessera_tensor &tensor) {
-    std::int64_t count = 1;
-    for (std::int32_t i = 0; i + 1 < tensor.rank; ++i) count *= tensor.shape[i];
-    return count;
 }
 
 // Rows of `over`, up to three dimensions of them, and where they begin in tensors that may lack

@@ -1,30 +1,12 @@
 // linear and conv2d, and their weights.
 #include "compute/vulkan/products.hpp"
 
+#include "compute/host_weight.hpp"
 #include "compute/operands.hpp"
 #include "compute/vulkan/ops.hpp"
 
-#include <tessera/values/half.hpp>
-
-#include <bit>
-#include <cstring>
-
 namespace tessera::vulkan {
 namespace {
-
-// Element `at` of an F32, F16 or BF16 weight, of any alignment, counted in elements.
-float weight_at(const tessera_tensor &weight, std::int64_t at) {
-    const auto *bytes = static_cast<const char *>(weight.data);
-    if (weight.dtype == TESSERA_DTYPE_F32) {
-        float value;
-        std::memcpy(&value, bytes + at * 4, sizeof value);
-        return value;
-    }
-    std::uint16_t half;
-    std::memcpy(&half, bytes + at * 2, sizeof half);
-    return weight.dtype == TESSERA_DTYPE_F16 ? values::f16_to_float(half)
-                                             : values::bf16_to_float(half);
-}
 
 void take_residual(Product &product, const tessera_tensor *residual) {
     if (residual == nullptr) return;
@@ -60,35 +42,17 @@ Result<tessera_tensor> pack_linear(Vulkan &vulkan, const tessera_tensor &weight,
                         .rank = 2,
                         .columns = word(weight.shape[0]),
                         .inner = word(weight.shape[1])};
-    std::vector<float> values;
-    values.reserve(static_cast<std::size_t>(weight.shape[0] * weight.shape[1]));
-    for (std::int64_t column = 0; column < weight.shape[0]; ++column) {
-        for (std::int64_t k = 0; k < weight.shape[1]; ++k)
-            values.push_back(weight_at(weight, column * weight.stride[0] + k * weight.stride[1]));
-    }
-    return vulkan.keep(weight, packed, values);
+    return vulkan.keep(weight, packed, host_rows(weight));
 }
 
 Result<tessera_tensor> pack_conv2d(Vulkan &vulkan, const tessera_tensor &weight,
                                    tessera_dtype precision) {
-    const std::int64_t taps = weight.shape[2] * weight.shape[3];
     PackedWeight packed{.dtype = precision,
                         .rank = 4,
                         .columns = word(weight.shape[0]),
-                        .inner = word(weight.shape[1] * taps),
+                        .inner = word(weight.shape[1] * weight.shape[2] * weight.shape[3]),
                         .kernel_width = word(weight.shape[3])};
-    std::vector<float> values;
-    values.reserve(std::size_t{packed.columns} * packed.inner);
-    for (std::int64_t o = 0; o < weight.shape[0]; ++o) {
-        for (std::int64_t tap = 0; tap < taps; ++tap) {
-            const std::int64_t at = o * weight.stride[0] +
-                                    tap / weight.shape[3] * weight.stride[2] +
-                                    tap % weight.shape[3] * weight.stride[3];
-            for (std::int64_t c = 0; c < weight.shape[1]; ++c)
-                values.push_back(weight_at(weight, at + c * weight.stride[1]));
-        }
-    }
-    return vulkan.keep(weight, packed, values);
+    return vulkan.keep(weight, packed, host_kernel_by_taps(weight));
 }
 
 void linear(Vulkan &vulkan, const tessera_tensor &x, const tessera_tensor &packed,

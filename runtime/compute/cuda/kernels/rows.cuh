@@ -2,6 +2,7 @@
 #pragma once
 
 #include "compute/cuda/cuda.hpp"
+#include "compute/row_shape.hpp"
 
 #include <algorithm>
 
@@ -11,16 +12,6 @@ constexpr unsigned kThreads = 256; // of a block, where nothing else is said
 
 [[nodiscard]] inline unsigned blocks_for(std::int64_t count, std::int64_t per_block = kThreads) {
     return static_cast<unsigned>((count + per_block - 1) / per_block);
-}
-
-[[nodiscard]] inline std::int64_t row_width(const tessera_tensor &tensor) {
-    return tensor.rank == 0 ? 1 : tensor.shape[tensor.rank - 1];
-}
-
-[[nodiscard]] inline std::int64_t row_count(const tessera_tensor &tensor) {
-    std::int64_t count = 1;
-    for (std::int32_t i = 0; i + 1 < tensor.rank; ++i) count *= tensor.shape[i];
-    return count;
 }
 
 // Element i of rows of `width` numbers: by 32-bit division where that will do, which is several

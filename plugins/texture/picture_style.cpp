@@ -82,9 +82,10 @@ std::optional<blocks::Style> read_style(const sdk::Request &request, const sdk::
     return style;
 }
 
-std::vector<float> tokens_of_picture(const blocks::Completion &completion, Grid grid,
-                                     const sdk::Compute &compute, const blocks::Wavelet &wavelet,
-                                     const blocks::StyleBank &bank, std::int64_t label) {
+std::vector<float> given_tokens(const blocks::Completion &completion, Grid grid,
+                                const sdk::Compute &compute, const blocks::Wavelet &wavelet,
+                                const blocks::StyleBank &bank, std::int64_t label) {
+    if (!completion.latents.empty()) return completion.latents;
     const std::int64_t height = kCell * grid.rows, width = kCell * grid.columns;
     std::vector<std::uint8_t> kept(static_cast<std::size_t>(height * width));
     for (const std::int32_t pixel : completion.kept_pixels) {

@@ -21,12 +21,12 @@ inline constexpr const char *kStyleInput = "style";
                                                       const sdk::Compute &compute,
                                                       const blocks::Wavelet &wavelet);
 
-// A given picture with a hole as tokens (S, 195). What lies in the hole is not looked at. The style
-// is that of what is kept; where less than half is, a style of the class completes it.
-[[nodiscard]] std::vector<float> tokens_of_picture(const blocks::Completion &completion, Grid grid,
-                                                   const sdk::Compute &compute,
-                                                   const blocks::Wavelet &wavelet,
-                                                   const blocks::StyleBank &bank,
-                                                   std::int64_t label);
+// What is given of a picture with a hole, as tokens (S, 195): its latents, or its pixels. What lies
+// in the hole is not looked at. The style is that of what is kept; where less than half is, a style
+// of the class completes it.
+[[nodiscard]] std::vector<float> given_tokens(const blocks::Completion &completion, Grid grid,
+                                              const sdk::Compute &compute,
+                                              const blocks::Wavelet &wavelet,
+                                              const blocks::StyleBank &bank, std::int64_t label);
 
 } // namespace tessera::texture

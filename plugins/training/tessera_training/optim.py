@@ -6,6 +6,8 @@ per image seen it learns clearly faster here. Both work on all parameters of a k
 
 from __future__ import annotations
 
+import re
+
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -111,8 +113,8 @@ def _is_decayed(name: str, parameter: nn.Parameter) -> bool:
 
 def _is_inner(name: str) -> bool:
     """Whether Muon may train this weight: matrices between hidden layers, not inputs, outputs or modulations."""
-    inner = any(part in name for part in ("_blocks.", ".level.", ".layers.")) and name.endswith(".weight")
-    return inner and not any(part in name for part in ("adaLN", "modulation", "depthwise"))
+    inner = re.search(r"(^|\.)(\w*blocks?|level|layers)\.", name) and name.endswith(".weight")
+    return bool(inner) and not any(part in name for part in ("adaLN", "modulation", "depthwise"))
 
 
 def build(module: nn.Module, lr: float, weight_decay: float, muon_lr: float) -> torch.optim.Optimizer:

@@ -31,6 +31,15 @@ def test_orthogonalise_flattens_the_spectrum() -> None:
     assert values.min() > 0.5 and values.max() < 1.3
 
 
+def test_muon_trains_the_matrices_between_hidden_layers_of_every_network() -> None:
+    inner = ("encoder_blocks.0.attn.qkv.weight", "blocks.3.mlp.fc1.weight", "model.encoder.blocks.0.fc2.weight",
+             "model.patch_decoder.block.attn.proj.weight", "model.query_blocks.1.attn.q.weight",
+             "diffloss.net.res_blocks.0.mlp.0.weight", "vae.decoder.up.0.block.1.conv1.weight", "trunk.layers.2.fc1.weight")
+    others = ("blocks.0.attn.qkv.bias", "model.encoder.blocks.0.modulation.weight", "trunk.layers.2.depthwise.weight",
+              "diffloss.net.res_blocks.0.adaLN_modulation.1.weight", "patch_embed.weight", "head_linear.weight")
+    assert [name for name in inner + others if optim._is_inner(name)] == list(inner)
+
+
 def test_stacked_matrices_do_not_mix() -> None:
     q, k, v = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(2))
     joined = optim._muon_updates([torch.cat([q, 100 * k, v])])[0]

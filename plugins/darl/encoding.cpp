@@ -1,6 +1,8 @@
 // A picture's representation.
 #include "darl/encoding.hpp"
 
+#include "blocks/shell/mean_of_rows.hpp"
+
 #include <tessera/generator.h>
 
 #include <algorithm>
@@ -56,13 +58,8 @@ void Encoding::pool() {
     };
     if (settings_.pool == Pool::kStart) return row_of(0);
     if (settings_.pool == Pool::kLast) return row_of(count);
-    for (std::int64_t i = 0; i < width; ++i) {
-        double sum = 0.0;
-        for (std::int64_t row = 1; row <= count; ++row) {
-            sum += static_cast<double>(rows_[static_cast<std::size_t>(row * width + i)]);
-        }
-        pooled_[static_cast<std::size_t>(i)] = static_cast<float>(sum / static_cast<double>(count));
-    }
+    blocks::mean_of_rows(std::span<const float>(rows_).subspan(static_cast<std::size_t>(width)),
+                         pooled_);
 }
 
 blocks::Run::Features Encoding::features() const {

@@ -1,6 +1,8 @@
 // A picture's representation by MAR.
 #include "mar/encoding.hpp"
 
+#include "blocks/shell/mean_of_rows.hpp"
+
 #include <tessera/generator.h>
 
 #include <numeric>
@@ -40,13 +42,7 @@ void Encoding::read() {
     compute_.download(sdk::slice(rows, 1, rows.shape[1] - count, count),
                       sdk::host_view(dense_.data(), {1, count, width}));
     compute_.synchronize();
-    for (std::int64_t i = 0; i < width; ++i) {
-        double sum = 0.0;
-        for (std::int64_t token = 0; token < count; ++token) {
-            sum += static_cast<double>(dense_[static_cast<std::size_t>(token * width + i)]);
-        }
-        pooled_[static_cast<std::size_t>(i)] = static_cast<float>(sum / static_cast<double>(count));
-    }
+    blocks::mean_of_rows(dense_, pooled_);
 }
 
 blocks::Run::Features Encoding::features() const {

@@ -59,6 +59,9 @@ class Mar final : public blocks::ModelGenerator {
             loader.run([&](blocks::WeightLoader &l) { return Model::load(config, l, precision); }));
     }
     void unload() override { model_.reset(); }
+    [[nodiscard]] const blocks::LayerProgram *rounding() const override {
+        return info().codes ? &model_->rounding : nullptr;
+    }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &, blocks::RunSpec spec) override {
         return std::make_unique<blocks::TokenRun>(compute(), *model_, std::move(spec));
     }

@@ -84,7 +84,7 @@ TowerConfig read_tower(const Config &config, const TokenConfig &tokens, const To
 std::unique_ptr<blocks::TokenSampler> TokenModel::sampler(const sdk::Compute &compute,
                                                           blocks::SamplerSpec spec) const {
     if (shape().codes != 0) {
-        return std::make_unique<blocks::CodeSampler>(compute, code_logits, codebook,
+        return std::make_unique<blocks::CodeSampler>(compute, code_logits, codebook(),
                                                      std::move(spec));
     }
     return std::make_unique<blocks::DiffusionSampler>(compute, head, guesses(), std::move(spec));
@@ -118,7 +118,7 @@ void TokenModel::load_output(WeightLoader &loader, const TokenConfig &config,
         position_table(loader, "diffusion_pos_embed_learned", config.tokens(), conditions);
     if (config.codes != 0) {
         code_logits = loader.linear("codebook_logits", config.codes, conditions, TESSERA_DTYPE_F32);
-        codebook = loader.vector("codebook", {config.codes, config.token_width()});
+        rounding = blocks::rounding_program(loader, "codebook", config.codes, config.token_width());
         return;
     }
     head = blocks::TokenHead::load(loader, "diffloss.net",

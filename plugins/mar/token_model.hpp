@@ -2,6 +2,7 @@
 // how a condition becomes a token: by the diffusion head, or by choosing an entry of a codebook.
 #pragma once
 
+#include "blocks/codec/rounding.hpp"
 #include "blocks/model/config.hpp"
 #include "blocks/model/token_head.hpp"
 #include "blocks/model/transformer_block.hpp"
@@ -79,7 +80,10 @@ class TokenModel : public blocks::SetModel {
     blocks::TokenHead head;
     // Empty in models without one.
     blocks::Linear code_logits; // codebook_logits (codes, D)
-    sdk::Tensor codebook;       // (codes, d): the codes as tokens
+    blocks::LayerProgram rounding; // codebook (codes, d): to the nearest code
+
+    // (codes, d): the codes as tokens.
+    [[nodiscard]] const sdk::Tensor &codebook() const { return rounding.ops.front().table; }
 
   protected:
     // The members above, in the order of the file; `width` E is that of the rows, `conditions` D.

@@ -1,6 +1,8 @@
 // The autoencoders of latent diffusion as layer programs.
 #include "blocks/codec/kl_vae.hpp"
 
+#include "blocks/codec/rounding.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -34,31 +36,10 @@ class Builder {
         advance(out);
     }
 
-    // To the nearest entries of the codebook; scores are as LayerRun::run_quantize wants them.
     void quantize() {
-        LayerOp op;
-        op.kind = LayerOp::Kind::kQuantize;
+        LayerOp op = rounding_op(loader_, "quantize.embedding.weight", config_.codes, channels_);
         op.in = current_;
         op.out = scratch1_;
-        op.out_channels = channels_;
-        op.name = "quantize";
-        const std::vector<float> entries =
-            loader_.numbers("quantize.embedding.weight", {config_.codes, channels_});
-        if (!entries.empty()) { // not while the file is checked
-            std::vector<float> offsets;
-            for (auto entry = entries.begin(); entry != entries.end(); entry += channels_) {
-                double square = 0.0;
-                for (auto value = entry; value != entry + channels_; ++value) {
-                    square += static_cast<double>(*value) * *value;
-                }
-                offsets.push_back(static_cast<float>(-square / 2.0));
-            }
-            const sdk::View table = sdk::host_view(entries.data(), {config_.codes, channels_});
-            op.table = loader_.compute().to_device(table);
-            op.layer.weight = loader_.compute().pack_linear(table, kPrecision);
-            op.layer.bias =
-                loader_.compute().to_device(sdk::host_view(offsets.data(), {config_.codes}));
-        }
         push(std::move(op));
         advance(channels_);
     }
@@ -288,7 +269,7 @@ KlVaeConfig KlVaeConfig::read(const Config &config, bool codebook) {
     return c;
 }
 
-LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader, bool to_codes) {
+LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader) {
     Builder builder(config, loader, "encoder.", config.in_channels);
     builder.conv3("conv_in", config.base_channels);
     std::int64_t resolution = config.resolution;
@@ -310,7 +291,6 @@ LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader, boo
     const std::int64_t parts = config.codes != 0 ? 1 : 2; // a variance next to the mean
     builder.head(parts * config.z_channels);
     builder.pointwise("quant_conv", parts * config.embed_channels);
-    if (to_codes) builder.quantize();
     return builder.finish();
 }
 

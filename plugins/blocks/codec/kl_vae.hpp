@@ -35,9 +35,8 @@ struct KlVaeConfig {
     [[nodiscard]] std::int64_t stride() const { return std::int64_t{1} << (levels() - 1); }
 };
 
-// VQ: latents before quantisation, or with `to_codes` the entries that are nearest to them.
-[[nodiscard]] LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader,
-                                          bool to_codes = false);
+// VQ: latents before quantisation.
+[[nodiscard]] LayerProgram kl_vae_encoder(const KlVaeConfig &config, WeightLoader &loader);
 // VQ: through the nearest entries, whatever the latents are.
 [[nodiscard]] LayerProgram kl_vae_decoder(const KlVaeConfig &config, WeightLoader &loader);
 

@@ -41,8 +41,7 @@ std::vector<NoisyStep> steps_of(const NoisyDecoder &decoder) {
 
 } // namespace
 
-LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights, bool exact,
-                              bool to_codes) {
+LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights, bool exact) {
     const std::string kind = weights.metadata("kind").value_or("");
     const std::optional<std::string> text = weights.metadata("config");
     if (kind != kKlVaeKind && kind != kVqVaeKind && kind != kConsistencyVaeKind &&
@@ -51,11 +50,6 @@ LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights,
                            weights.path() + ": metadata 'kind' is '" + kind + "', expected '" +
                                kKlVaeKind + "', '" + kVqVaeKind + "', '" + kConsistencyVaeKind +
                                "' or '" + kTextureVaeKind + "'");
-    }
-    if (to_codes && kind != kVqVaeKind) {
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           weights.path() + ": metadata 'kind' is '" + kind + "', expected '" +
-                               kVqVaeKind + "' for a model whose tokens are codes");
     }
     if (!text) {
         throw sdk::Failure(sdk::Status::kInvalidArgument,
@@ -68,7 +62,7 @@ LatentCodec LatentCodec::load(WeightLoader &loader, const sdk::Weights &weights,
         codec.latent_channels_ = config.embed_channels;
         codec.image_channels_ = config.out_channels;
         codec.stride_ = config.stride();
-        codec.encoder_ = kl_vae_encoder(config, loader, to_codes);
+        codec.encoder_ = kl_vae_encoder(config, loader);
         if (kind == kConsistencyVaeKind) {
             const NoisyDecoder decoder = NoisyDecoder::read(json, config);
             codec.decoder_ = noisy_decoder(config, decoder, loader);

@@ -22,10 +22,9 @@ class LatentCodec {
   public:
     // Throws Failure when the file is of no such kind, its config makes no sense or its tensors do
     // not fit it. Always float32: quality is decided here and the cost is small. `exact`, the
-    // precision of the activation, asks for plain sums in convolutions too. `to_codes`: images are
-    // encoded to entries of the codebook, which the file must have.
+    // precision of the activation, asks for plain sums in convolutions too.
     [[nodiscard]] static LatentCodec load(WeightLoader &loader, const sdk::Weights &weights,
-                                          bool exact, bool to_codes = false);
+                                          bool exact);
 
     [[nodiscard]] std::int64_t latent_channels() const { return latent_channels_; }
     [[nodiscard]] std::int64_t image_channels() const { return image_channels_; }

@@ -9,7 +9,8 @@ namespace tessera::blocks {
 
 CodecPictures::CodecPictures(const sdk::Compute &compute, const LatentCodec &codec,
                              const TokenGrid &grid, std::optional<Completion> completion, bool wrap,
-                             std::uint64_t seed, std::uint32_t first_image)
+                             std::uint64_t seed, std::uint32_t first_image,
+                             const LayerProgram *rounding)
     : compute_(compute), grid_(grid), channels_(codec.image_channels()),
       completion_(std::move(completion)),
       decoder_(compute, codec, grid.latent_height(), grid.latent_width(), wrap, seed),
@@ -20,6 +21,10 @@ CodecPictures::CodecPictures(const sdk::Compute &compute, const LatentCodec &cod
     if (completion_->latents.empty()) {
         encoder_ =
             std::make_unique<LayerRun>(compute, codec.encoder(), grid.height(), grid.width());
+        if (rounding != nullptr) {
+            rounding_ = std::make_unique<LayerRun>(compute, *rounding, grid.latent_height(),
+                                                   grid.latent_width());
+        }
     }
     take_given();
 }
@@ -45,6 +50,7 @@ void CodecPictures::take_given() {
 sdk::View CodecPictures::given_tokens() {
     if (!completion_) return {};
     if (encoder_) scale_encoded();
+    if (rounding_) round_encoded();
     cut_patches(compute_, grid_, latents_, token_map_);
     return token_map_;
 }
@@ -58,6 +64,12 @@ void CodecPictures::scale_encoded() {
     const sdk::View latents = sdk::reshape(latents_, {cells, grid_.latent_channels});
     compute_.copy(mean, latents);
     compute_.scale_offset(latents, static_cast<float>(grid_.latent_scale), 0.0f, latents);
+}
+
+void CodecPictures::round_encoded() {
+    compute_.copy(latents_, rounding_->input());
+    for (int unit = 0; unit < rounding_->size(); ++unit) rounding_->run(unit);
+    compute_.copy(rounding_->output(), latents_);
 }
 
 // Latents, and without the scale into the decoder.

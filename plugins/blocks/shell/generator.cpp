@@ -317,9 +317,8 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
     const sdk::Weights file(host_, *name, &*weights_);
     WeightLoader loader(file, activation.compute,
                         progress(sink, static_cast<int>(weights_->count())));
-    codec_ = std::make_unique<LatentCodec>(loader.run([&](WeightLoader &l) {
-        return LatentCodec::load(l, file, activation.exact, info_.codes);
-    }));
+    codec_ = std::make_unique<LatentCodec>(
+        loader.run([&](WeightLoader &l) { return LatentCodec::load(l, file, activation.exact); }));
     const TokenGrid &grid = info_.grid;
     if (codec_->latent_channels() != grid.latent_channels ||
         codec_->stride() != grid.latent_stride) {
@@ -343,7 +342,7 @@ std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, co
                                 "nothing says how to turn them into pixels");
     }
     return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
-                                           spec.seamless, spec.seed, spec.first_image);
+                                           spec.seamless, spec.seed, spec.first_image, rounding());
 }
 
 std::unique_ptr<Run> ModelGenerator::make_encoding(const sdk::Request &, RunSpec, int) {

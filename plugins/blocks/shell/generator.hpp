@@ -51,7 +51,7 @@ struct ModelInfo {
     bool samples = true;                // by diffusion; false: it has no use for its parameters
     bool means = false;                 // it also has a head for the mean of a token
     int feature_layers = 0;  // that a picture's representation can be taken after; 0: it has none
-    bool codes = false;      // tokens are entries of the codec's codebook
+    bool codes = false;      // tokens are entries of a codebook: `rounding` gives it
     bool one_by_one = false; // as SetModel says: the number of steps is no choice
     bool seamless = true;    // its runs can close a seam
     bool any_set = false;    // its network may be asked for any set (GuidanceCache)
@@ -108,6 +108,8 @@ class ModelGenerator {
     virtual void add_slots(sdk::InputList &, sdk::FeatureList &) {}
     // [begin] The grid of a request: by its sides, or the model's.
     [[nodiscard]] virtual TokenGrid grid(const sdk::Request &request) const;
+    // [begin] Of a model of codes: what given pictures are rounded by (codec/rounding.hpp).
+    [[nodiscard]] virtual const LayerProgram *rounding() const { return nullptr; }
     // [begin] What makes pixels of tokens: the latent codec that the metadata `tokenizer` names, or
     // ModelInfo::pixels. Throws UNSUPPORTED without either.
     [[nodiscard]] virtual std::unique_ptr<Pictures>

@@ -53,7 +53,7 @@ void check_run(const CaseContext &context, const CaseFile &file, const mar::Toke
     blocks::TokenRun run(context.compute, model, spec);
     while (!run.is_done()) run.run_unit();
     const std::vector<std::int64_t> ours =
-        codes_of(to_host(context.compute, run.tokens()), to_host(context.compute, model.codebook),
+        codes_of(to_host(context.compute, run.tokens()), to_host(context.compute, model.codebook()),
                  static_cast<std::size_t>(shape.token_width()));
     const std::vector<std::int64_t> theirs = file.integers("codes").data;
     double wrong = ours.size() == theirs.size() ? 0.0 : 1e9;

@@ -58,6 +58,11 @@ struct TextureModel {
     [[nodiscard]] static TextureModel load(const TextureConfig &config,
                                            blocks::WeightLoader &loader, tessera_dtype precision);
 
+    // (condition): the embedding of a class; -1: none.
+    [[nodiscard]] const float *class_row(std::int64_t label) const {
+        return classes.data() + (label < 0 ? config.classes : label) * config.condition;
+    }
+
     TextureConfig config;
     blocks::Linear input;       // (width, 97, 3, 3): tokens, and whether they are known
     std::vector<float> classes; // (classes + 1, condition); the last: none

@@ -66,6 +66,20 @@ std::vector<float> analyse(const sdk::Compute &compute, const blocks::Wavelet &w
 
 } // namespace
 
+tessera_input_slot style_slot() {
+    return {sizeof(tessera_input_slot),
+            TESSERA_INPUT_TYPE_RGBA8,
+            kStyleInput,
+            "Style",
+            "A picture whose colours and grain are taken, not its content.",
+            0,
+            0,
+            0,
+            0,
+            0,
+            0};
+}
+
 std::optional<blocks::Style> read_style(const sdk::Request &request, const sdk::Compute &compute,
                                         const blocks::Wavelet &wavelet) {
     const sdk::View *image = request.input(kStyleInput);
@@ -91,11 +105,11 @@ std::vector<float> given_tokens(const blocks::Completion &completion, Grid grid,
     for (const std::int32_t pixel : completion.kept_pixels) {
         kept[static_cast<std::size_t>(pixel)] = 1;
     }
-    std::vector<float> filled = completion.pixels;
-    blocks::fill_holes(filled, kept, height, width, 3);
-    std::vector<float> tokens = analyse(compute, wavelet, grid, filled);
     const auto known =
         std::count(completion.known.begin(), completion.known.end(), std::uint8_t{1});
+    std::vector<float> filled = completion.pixels;
+    if (known < grid.tokens()) blocks::fill_holes(filled, kept, height, width, 3);
+    std::vector<float> tokens = analyse(compute, wavelet, grid, filled);
     blocks::Style style{};
     if (known > 0) {
         style = blocks::exact_style(tokens, completion.known);

@@ -5,6 +5,7 @@
 
 #include "blocks/shell/completion.hpp"
 
+#include <tessera/ext/inputs.h>
 #include <tessera/sdk/generator.hpp>
 
 #include <optional>
@@ -14,6 +15,8 @@ namespace tessera::texture {
 
 // The request's input for a picture whose style is taken, of any size.
 inline constexpr const char *kStyleInput = "style";
+
+[[nodiscard]] tessera_input_slot style_slot();
 
 // The style of that input, raw; nullopt when the request has none. Of a large picture that of its
 // middle. Throws Failure when it is too small.

@@ -1,11 +1,10 @@
 // The texture generator as a plugin: its parameters and inputs, on the shell for generators.
+#include "texture/encoding.hpp"
 #include "texture/params.hpp"
 #include "texture/picture_style.hpp"
 #include "texture/pictures.hpp"
 
 #include "blocks/shell/generator.hpp"
-
-#include <tessera/ext/inputs.h>
 
 namespace tessera::texture {
 namespace {
@@ -23,9 +22,11 @@ class Texture final : public blocks::ModelGenerator {
         .description = "Joint denoising of all wavelet tokens of a seamless texture"};
 
     Texture(sdk::Host host, const char *model)
-        : ModelGenerator(
-              host, model, kInfo.name,
-              {.diffusion = blocks::DiffusionScope::kLevels, .seamless = false, .sides = kSides}) {}
+        : ModelGenerator(host, model, kInfo.name,
+                         {.diffusion = blocks::DiffusionScope::kLevels,
+                          .seamless = false,
+                          .encodes = true,
+                          .sides = kSides}) {}
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override;
@@ -36,8 +37,14 @@ class Texture final : public blocks::ModelGenerator {
     }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
                                           blocks::RunSpec spec) override;
+    std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,
+                                               int layer) override {
+        return std::make_unique<Encoding>(compute(), *model_, spec.grid, layer);
+    }
     void add_params(sdk::ParamList &params) override { params_.add_to(params); }
-    void add_slots(sdk::InputList &inputs, sdk::FeatureList &features) override;
+    void add_slots(sdk::InputList &inputs, sdk::FeatureList &) override {
+        inputs.push_back(style_slot());
+    }
     std::unique_ptr<blocks::Pictures>
     make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
                   std::optional<blocks::Completion> completion) override;
@@ -45,27 +52,21 @@ class Texture final : public blocks::ModelGenerator {
     TextureConfig config_;
     std::unique_ptr<TextureModel> model_;
     std::unique_ptr<blocks::Wavelet> wavelet_;
-
     TextureParams params_;
 };
 
 blocks::ModelInfo Texture::describe(const blocks::Config &config) {
     config_ = TextureConfig::read(config);
     params_.read_defaults(weights());
-    return {{.latent_channels = kTokenWidth, .latent_stride = blocks::kWaveletCell},
-            config_.classes};
+    return {.grid = {.latent_channels = kTokenWidth, .latent_stride = blocks::kWaveletCell},
+            .classes = config_.classes,
+            .feature_layers = static_cast<int>(config_.layers.size())};
 }
 
 void Texture::load(blocks::WeightLoader &loader, tessera_dtype precision) {
     wavelet_ = std::make_unique<blocks::Wavelet>(compute());
     model_ = std::make_unique<TextureModel>(loader.run(
         [&](blocks::WeightLoader &l) { return TextureModel::load(config_, l, precision); }));
-}
-
-void Texture::add_slots(sdk::InputList &inputs, sdk::FeatureList &) {
-    inputs.push_back({sizeof(tessera_input_slot), TESSERA_INPUT_TYPE_RGBA8, kStyleInput, "Style",
-                      "A picture whose colours and grain are taken, not its content.", 0, 0, 0, 0,
-                      0, 0});
 }
 
 std::unique_ptr<blocks::Run> Texture::make_run(const sdk::Request &request, blocks::RunSpec spec) {

@@ -27,12 +27,6 @@ int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {
     return static_cast<int>(std::count(spec.known.begin(), spec.known.end(), std::uint8_t{0}));
 }
 
-// Class embedding of a label, -1: none.
-const float *class_row(const TextureModel &model, std::int64_t label) {
-    const std::int64_t row = label < 0 ? model.config.classes : label;
-    return model.classes.data() + row * model.config.condition;
-}
-
 } // namespace
 
 TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, blocks::RunSpec spec,
@@ -161,14 +155,14 @@ void TextureRun::set_conditions() {
     compute_.synchronize();
     const float weight = spec_.mix.weight;
     for (std::int64_t image = 0; image < images; ++image) {
-        const float *first = class_row(model_, spec_.labels[static_cast<std::size_t>(image)]);
-        const float *second = class_row(model_, spec_.mix.label);
+        const float *first = model_.class_row(spec_.labels[static_cast<std::size_t>(image)]);
+        const float *second = model_.class_row(spec_.mix.label);
         float *row = who.data() + image * c.condition;
         for (std::int64_t i = 0; i < c.condition; ++i) {
             row[i] += first[i] + weight * (second[i] - first[i]);
         }
     }
-    const float *none = class_row(model_, -1);
+    const float *none = model_.class_row(-1);
     for (std::int64_t i = 0; i < c.condition; ++i) {
         who[static_cast<std::size_t>(images * c.condition + i)] =
             none[i] + model_.no_style[static_cast<std::size_t>(i)];

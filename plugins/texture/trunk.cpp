@@ -307,6 +307,13 @@ void Trunk::start(int step, bool guided) {
     if (windowed_) plan_gathers(step);
 }
 
+int Trunk::size_to(std::size_t layers) const {
+    const auto later = [&](const Unit &unit) {
+        return unit.kind == Kind::kOutput || (unit.kind != Kind::kInput && unit.layer >= layers);
+    };
+    return static_cast<int>(std::find_if(units_.begin(), units_.end(), later) - units_.begin());
+}
+
 // ---- units --------------------------------------------------------------------------------------
 
 void Trunk::run(int unit) {

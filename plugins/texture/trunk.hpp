@@ -64,6 +64,10 @@ class Trunk {
         return units_[static_cast<std::size_t>(unit)].flops;
     }
     void run(int unit);
+    // How many units it takes to the end of layer number `layers`, counted from 1, and the rows of
+    // an entry as they are then: (tokens, width).
+    [[nodiscard]] int size_to(std::size_t layers) const;
+    [[nodiscard]] sdk::View rows(std::int64_t entry) const { return sdk::at(x_.view(), entry); }
 
     // Work of a pass over one entry.
     [[nodiscard]] double pass_flops() const;

@@ -8,7 +8,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
 #include <cstring>
 
 namespace tessera {
@@ -78,17 +77,15 @@ std::string file_of(const Session &session, const GenerateOptions &options, cons
 Result<void> encode_pictures(Session &session, const GenerateOptions &options,
                              const std::function<bool()> &should_stop,
                              const std::function<void(std::string_view)> &tell) {
-    const auto &slots = session.inputs();
-    const auto slot = std::find_if(slots.begin(), slots.end(), [](const InputSlot &each) {
-        return each.key == TESSERA_INPUT_ENCODE;
-    });
-    if (slot == slots.end()) {
+    const InputSlot *const found = find_slot(session.inputs(), TESSERA_INPUT_ENCODE);
+    if (found == nullptr) {
         return make_error(Status::kUnsupported, "--encode: {} does not encode pictures",
                           session.info().id);
     }
+    const InputSlot slot = sized(*found, session.params());
     Rows pooled, dense;
     for (const std::filesystem::path &path : options.encoded) {
-        auto image = load_fitted(path, *slot, tell);
+        auto image = load_fitted(path, slot, tell);
         if (!image) return image.error();
         PlayRequest request;
         request.inputs.push_back({TESSERA_INPUT_ENCODE, std::move(*image)});

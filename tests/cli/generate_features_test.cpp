@@ -88,6 +88,21 @@ TEST_F(GenerateFeatures, ComeAfterTheBlockThatIsAskedFor) {
     EXPECT_THAT(beyond.err, HasSubstr("feature_layer"));
 }
 
+TEST_F(GenerateFeatures, AreOfTheSizeThatIsSet) {
+    const auto outcome = test::run_program(
+        TESSERA_GENERATE,
+        {"--model", TESSERA_SOURCE_DIR "/tests/texture/data/weights.safetensors", "--plugin",
+         "org.tessera.texture", "--encode", "a.png", "wide.png", "--set", "width=64", "--set",
+         "height=72", "--features", "f.safetensors"},
+        options_);
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const std::string bytes = file();
+    const auto header = parse_safetensors(std::as_bytes(std::span(bytes)), "f.safetensors");
+    ASSERT_TRUE(header) << header.error().message;
+    const auto shape = header->find("dense")->shape;
+    EXPECT_EQ(std::vector(shape.begin(), shape.begin() + 3), (std::vector<std::int64_t>{2, 9, 8}));
+}
+
 TEST_F(GenerateFeatures, OfAGeneratorWithoutThemAreAnError) {
     const auto outcome = test::run_program(
         TESSERA_GENERATE,

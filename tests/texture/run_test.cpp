@@ -1,6 +1,8 @@
 // Runs of the texture model: the same bytes however it is run, known tokens, bounds.
 #include "tests/texture/test_model.hpp"
 
+#include "texture/encoding.hpp"
+
 #include <tessera/generator.h>
 
 #include <gtest/gtest.h>
@@ -205,6 +207,41 @@ TEST(TextureRun, TheWatchedTokenIsKeptLevelByLevel) {
     ASSERT_EQ(chain.shape[1], kTokenWidth);
     const auto *last = static_cast<const float *>(chain.data) + request.steps * kTokenWidth;
     EXPECT_TRUE(std::equal(last, last + kTokenWidth, tokens.begin() + 11 * kTokenWidth));
+}
+
+// The trunk lives on the torus and a style has no place: what stands for a picture moves with it.
+TEST(TextureEncoding, MovesWithThePictureAndHoldsItsStyle) {
+    const TestDevice device;
+    const TextureModel model = load_model(device, kWeights);
+    const Grid grid{4, 3}; // one window: cut grids attend to parts of themselves
+    const std::int64_t width = model.config.width + blocks::kStyleNumbers;
+    RunRequest request;
+    request.grid = grid;
+    std::vector<float> tokens = run_tokens(device, model, request);
+    const auto encoded = [&](int layer) {
+        Encoding encoding(device.compute, model, spec_of(request).grid, layer);
+        const sdk::Tensor given = device.compute.to_device(
+            sdk::host_view(tokens.data(), {1, grid.tokens(), kTokenWidth}));
+        encoding.give(given);
+        while (!encoding.is_done()) encoding.run_unit();
+        const auto [pooled, dense] = encoding.features();
+        return std::pair(to_host(device.compute, pooled), to_host(device.compute, dense));
+    };
+    const int layers = static_cast<int>(model.config.layers.size());
+    const auto [pooled, dense] = encoded(layers);
+    ASSERT_EQ(pooled.size(), static_cast<std::size_t>(width));
+    blocks::Style raw{};
+    std::copy_n(tokens.begin() + kTokenNumbers, raw.size(), raw.begin());
+    const blocks::Style style = model.bank.standard(raw);
+    EXPECT_TRUE(std::equal(style.begin(), style.end(), pooled.begin() + model.config.width));
+    EXPECT_NE(encoded(1).second, dense);
+
+    std::rotate(tokens.begin(), tokens.begin() + grid.columns * kTokenWidth, tokens.end());
+    std::vector<float> moved = dense;
+    std::rotate(moved.begin(), moved.begin() + grid.columns * width, moved.end());
+    const auto [still, there] = encoded(layers);
+    for (std::size_t i = 0; i < moved.size(); ++i) ASSERT_NEAR(there[i], moved[i], 1e-3) << i;
+    for (std::size_t i = 0; i < pooled.size(); ++i) ASSERT_NEAR(still[i], pooled[i], 1e-4) << i;
 }
 
 TEST(TextureRun, MixingGoesFromOneClassToTheOther) {

@@ -81,4 +81,7 @@ struct UmdModel {
 // Sines, then cosines, of time * frequency, in float32: (width) numbers into `out`.
 void time_features(std::int32_t time, std::span<float> out);
 
+// The head that the file's metadata `defaults` says, or the published one. Throws Failure.
+[[nodiscard]] Head default_head(const sdk::Weights &weights);
+
 } // namespace tessera::umd

@@ -11,9 +11,6 @@
 namespace tessera::umd {
 namespace {
 
-constexpr std::pair<Head, const char *> kHeads[] = {
-    {Head::kNoise, "noise"}, {Head::kClean, "clean"}, {Head::kBoth, "both"}};
-
 class Umd final : public blocks::ModelGenerator {
   public:
     static constexpr sdk::Info kInfo{.id = "org.tessera.umd",
@@ -31,6 +28,7 @@ class Umd final : public blocks::ModelGenerator {
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {
         config_ = UmdConfig::read(config);
+        head_.initial = static_cast<int>(default_head(weights()));
         blocks::ModelInfo info{config_.grid(), config_.classes};
         info.pixels = pixels_of(config_.channels);
         info.feature_layers = static_cast<int>(config_.depth);
@@ -42,14 +40,14 @@ class Umd final : public blocks::ModelGenerator {
     }
     void unload() override { model_.reset(); }
     void add_params(sdk::ParamList &params) override {
-        params.add(head_, {kHeads[0].second, kHeads[1].second, kHeads[2].second});
+        params.add(head_, {std::begin(kHeadNames), std::end(kHeadNames)});
         params.add(reconstruct_);
         params.add(strength_);
     }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
                                           blocks::RunSpec spec) override {
         UmdSettings settings{.reconstruct = request[reconstruct_], .strength = request[strength_]};
-        settings.head = kHeads[choice(request, head_, static_cast<int>(std::size(kHeads)))].first;
+        settings.head = Head{choice(request, head_, static_cast<int>(std::size(kHeadNames)))};
         if (!(settings.strength > 0.0 && settings.strength <= 1.0)) {
             throw sdk::Failure(sdk::Status::kInvalidArgument,
                                std::string(strength_.key) + " " +

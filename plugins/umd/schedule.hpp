@@ -15,6 +15,7 @@ enum class BetaSchedule { kCosine, kLinear };
 
 // Which of the network's two answers says what the clean picture is.
 enum class Head { kNoise, kClean, kBoth };
+inline constexpr const char *kHeadNames[] = {"noise", "clean", "both"};
 
 // abar of each time, x_t = sqrt(abar) x0 + sqrt(1 - abar) eps. Linear betas run from 1e-4 to 0.02
 // at 1000 times, and in proportion at others.

@@ -1,7 +1,9 @@
 // UMD's configuration and weights: reading, checking, and from Flax's layout to the device's.
 #include "umd/model.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -245,6 +247,18 @@ void time_features(std::int32_t time, std::span<float> out) {
         out[static_cast<std::size_t>(k)] = static_cast<float>(std::sin(angle));
         out[static_cast<std::size_t>(half + k)] = static_cast<float>(std::cos(angle));
     }
+}
+
+Head default_head(const sdk::Weights &weights) {
+    const auto defaults = blocks::Config::parse(weights.metadata("defaults").value_or("{}"),
+                                                weights.path() + ": defaults");
+    if (!defaults.has("head")) return Head::kNoise;
+    const std::string name = defaults.text("head");
+    const auto *const found = std::ranges::find(kHeadNames, name);
+    if (found == std::end(kHeadNames)) {
+        defaults.reject("head", "is '" + name + "', expected 'noise', 'clean' or 'both'");
+    }
+    return Head(found - std::begin(kHeadNames));
 }
 
 } // namespace tessera::umd

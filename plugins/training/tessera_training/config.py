@@ -97,7 +97,8 @@ class GeneratorConfig:
     diffloss_w: int = 256
     num_sampling_steps: str = "100"
     dropout: float = 0.0
-    objective: str = "mar"  # the diffusion head; "mar_causal": with a variant; "mar_ce": codes of a VQ tokenizer
+    objective: str = "mar"  # the diffusion head; "mar_causal": with a variant; "mar_ce": entries of a codebook
+    codes: int = 0  # of "mar_ce" on a tokenizer without a codebook: entries found by k-means among its latents
     label_drop_prob: float = 0.1
     diffusion_batch_mul: int = 4
     prediction: str = "epsilon"  # what the diffusion head predicts: the noise, or "v" (arXiv 2202.00512)
@@ -126,7 +127,7 @@ class TrainConfig:
     bf16: bool = False  # mixed precision: bf16 products, float32 weights, norms and losses
     device: str = "cpu"  # "cuda": the GPU of this process; "auto": that if there is one
     compile: bool = False  # torch.compile of the transformer and head blocks (PyTorch 2.2 and later)
-    start: str = ""  # texture model file whose weights the training starts from
+    start: str = ""  # texture model file whose weights the training starts from; a tokenizer to take as it is
     checkpoint_minutes: float = 3.0
     sheet_minutes: float = 10.0
     log_every: int = 20
@@ -171,6 +172,7 @@ class Defaults:
     guidance_schedule: str = "linear"
     temperature: float = 1.0
     denoise_steps: str = "50"  # "N", "a,b,c" or "ddimN"; N starts at time 999, which short trainings handle badly
+    head: str = "noise"  # of UMD: "noise", "clean" or "both"
     annealing: str = "none"  # by the runtime alone: "none", "linear", "cosine" or "two-stage" (arXiv 2505.20297)
     denoise_steps_last: int = 5  # where annealing ends
 
@@ -253,4 +255,6 @@ def load(path: Path) -> Config:
         config, name=config.name or path.stem, run_dir=resolve(config.run_dir or f"../runs/{path.stem}"),
         data=dataclasses.replace(config.data, path=resolve(config.data.path)),
         texture_training=dataclasses.replace(config.texture_training, start=resolve(config.texture_training.start)),
+        tokenizer_training=dataclasses.replace(config.tokenizer_training,
+                                               start=resolve(config.tokenizer_training.start)),
         export=dataclasses.replace(config.export, path=resolve(config.export.path)))

@@ -20,9 +20,9 @@ from . import pixel_models
 from .config import Config, TrainConfig
 from .errors import UserError
 from .evaluation import sheets
-from .files import checkpoint, export, safetensors_io, texture_file
+from .files import checkpoint, export, model_dir, safetensors_io, texture_file
 from .files.texture_file import TextureModel
-from .networks import causal, style
+from .networks import causal, codes, style
 from .networks.causal import CausalConfig, CausalMar
 from .networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .networks.style import Bank
@@ -57,13 +57,14 @@ def generator_config(config: Config, classes: int, latent_scale: float = 1.0) ->
     if chosen.objective not in (expected, "mar_ce"):
         raise UserError(f"generator.objective = '{chosen.objective}': expected '{expected}' or 'mar_ce' with "
                         f"generator.variant = '{chosen.variant}'")
-    if (chosen.objective == "mar_ce") > (config.vq.n_embed > 0):
-        raise UserError("generator.objective = 'mar_ce' needs a tokenizer with a codebook: set vq.n_embed")
+    entries = config.vq.n_embed or chosen.codes
+    if (chosen.objective == "mar_ce") > (entries > 0):
+        raise UserError("generator.objective = 'mar_ce' needs a codebook: set vq.n_embed, or generator.codes")
     tokenizer = vq_config(config) if config.vq.n_embed else config.tokenizer
     shared = {name: getattr(chosen, name) for name in kind.__dataclass_fields__ if hasattr(chosen, name)}
     return kind(img_size=config.data.size, vae_stride=tokenizer.stride, vae_embed_dim=tokenizer.latent_channels,
                 class_num=classes, latent_scale=latent_scale,
-                codebook=config.vq.n_embed if chosen.objective == "mar_ce" else 0, **shared)
+                codebook=entries if chosen.objective == "mar_ce" else 0, **shared)
 
 
 class Run:
@@ -87,7 +88,10 @@ class Run:
         return ImagePack(path, self.config.data)
 
     def tokenizer(self) -> TextureVae | VqVae:
-        """The trained tokenizer."""
+        """The trained tokenizer, or the given one."""
+        given = self.given_tokenizer()
+        if given:
+            return self._read_tokenizer(given)
         path = self.dir / "tokenizer.checkpoint.pt"
         if not checkpoint.exists(path):
             raise UserError(f"{self.dir}: no trained tokenizer yet (stage 'tokenizer')")
@@ -95,6 +99,19 @@ class Run:
         with checkpoint.same_shapes(path):
             vae.load_state_dict({name[4:]: value for name, value in checkpoint.read(path)["ema"].items()})
         return vae.eval()
+
+    def given_tokenizer(self) -> Path | None:
+        """The file of a tokenizer that is taken as it is."""
+        train = self.config.tokenizer_training
+        return Path(train.start) if train.start else None
+
+    def _read_tokenizer(self, path: Path) -> TextureVae:
+        vae, chosen = model_dir.load_tokenizer(path), self.config.tokenizer
+        if not isinstance(vae, TextureVae) or (vae.config.stride, vae.config.latent_channels) != (
+                chosen.stride, chosen.latent_channels):
+            raise UserError(f"tokenizer_training.start = '{path}': expected a tokenizer of this trainer with the stride "
+                            f"{chosen.stride} and the {chosen.latent_channels} latent_channels of [tokenizer]")
+        return vae
 
     def _new_tokenizer(self) -> TextureVae | VqVae:
         return VqVae(vq_config(self.config)) if self.config.vq.n_embed else TextureVae(self.config.tokenizer)
@@ -119,14 +136,26 @@ class Run:
         model = CausalMar(shape, dropout) if isinstance(shape, CausalConfig) else Mar(shape, dropout)
         if shape.codebook:
             vae = self.tokenizer()
-            assert isinstance(vae, VqVae)
-            model.codebook.copy_(vae.quantize.embedding.weight.detach() * scale)
+            model.codebook.copy_(vae.quantize.embedding.weight.detach() * scale if isinstance(vae, VqVae)
+                                 else self._found_codes(encoded, shape.codebook))
         return model
+
+    def _found_codes(self, encoded: LatentPack, count: int) -> torch.Tensor:
+        """Entries [count,C] found among the latents, once."""
+        path = self.dir / "codebook.safetensors"
+        if self.rank == 0 and not path.exists():
+            found = codes.k_means(encoded.plain_rows(), count, torch.Generator().manual_seed(self.config.seed))
+            safetensors_io.save(path, {"codebook": found}, {})
+        self._wait()
+        kept = safetensors_io.load(path)[0]["codebook"]
+        if len(kept) != count:
+            raise UserError(f"{path}: {len(kept)} entries, expected generator.codes = {count}; remove it to search again")
+        return kept
 
     def latents(self) -> LatentPack:
         """The encoded images, written first if they are missing or older than the tokenizer."""
         path, source = self.dir / "latents.safetensors", self.dir / "tokenizer.checkpoint.pt"
-        source = source if source.exists() else checkpoint.previous(source)
+        source = self.given_tokenizer() or (source if source.exists() else checkpoint.previous(source))
         if self.rank == 0 and (safetensors_io.settings_of(path) is None
                                or path.stat().st_mtime < source.stat().st_mtime):
             images = self.pack()
@@ -136,7 +165,7 @@ class Run:
             latents.encode_pack(self.tokenizer(), images, ids, self.config.generator.latent_versions,
                                 self.config.seed, path)
         self._wait()
-        return LatentPack(path, one_scale=bool(self.config.vq.n_embed))
+        return LatentPack(path, "as is" if self.given_tokenizer() else "one" if self.config.vq.n_embed else "channels")
 
     def styles(self, images: ImagePack) -> tuple[Bank, torch.Tensor]:
         """The bank of styles of the training images, and the range of their tokens.
@@ -214,8 +243,14 @@ class Run:
     def _pixel_model(self, images: ImagePack) -> Any:
         kind = pixel_models.kind_of(self.config.pixels.objective)
         classes = len(images.classes) if self.config.pixels.classes else 0
-        shape = getattr(self.config, self.config.pixels.objective)
-        return kind.build(kind.configure(shape, self.config.data.size, classes))
+        shape, size = getattr(self.config, self.config.pixels.objective), self.config.data.size
+        if self.given_tokenizer():
+            if kind.on_latents is None:
+                raise UserError(f"pixels.objective = '{self.config.pixels.objective}' knows no latents: leave out "
+                                "tokenizer_training.start")
+            tokenizer = self.config.tokenizer
+            shape, size = kind.on_latents(shape, tokenizer.latent_channels, tokenizer.stride), size // tokenizer.stride
+        return kind.build(kind.configure(shape, size, classes))
 
     def pixels(self, images: ImagePack) -> tuple[Any, dict]:
         """The model on patches of pixels with averaged parameters, and its checkpoint."""
@@ -231,9 +266,13 @@ class Run:
         images = self.pack()
         torch.manual_seed(self.config.seed)
         model = self._pixel_model(images)
-        kind = pixel_models.kind_of(self.config.pixels.objective)
-        self._train("pixels", kind.objective(model, images, self.config.pixels.label_drop_prob), images.ids("train"),
-                    train, lambda _: self._show_redrawn(kind, model, images))
+        kind, drop = pixel_models.kind_of(self.config.pixels.objective), self.config.pixels.label_drop_prob
+        if self.given_tokenizer():
+            encoded = self.latents()
+            self._train("pixels", kind.objective(model, encoded, drop), torch.arange(len(encoded)), train, lambda _: None)
+            return
+        self._train("pixels", kind.objective(model, images, drop), images.ids("train"), train,
+                    lambda _: self._show_redrawn(kind, model, images))
 
     def _show_redrawn(self, kind: pixel_models.Kind, model: Any, images: ImagePack) -> None:
         ids = images.ids("test") if len(images.ids("test")) else images.ids("train")

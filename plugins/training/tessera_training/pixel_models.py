@@ -39,6 +39,8 @@ class Kind:
     load: Callable[[Tensors, Any], nn.Module]
     encode: Callable[[Any, torch.Tensor], torch.Tensor]  # [B,3,H,W] in [-1,1] -> [B,width]
     redraw: Callable[[Any, torch.Tensor], torch.Tensor]  # what it makes of half hidden pictures
+    # The shape for latents of so many channels and pixels along a cell; None: works on pixels alone.
+    on_latents: Callable[[Any, int, int], Any] | None = None
 
 
 def _filled(model: Any, tensors: Tensors) -> Any:
@@ -97,11 +99,13 @@ KINDS = {
                  lambda config, size, classes: dataclasses.replace(config, height=size, width_px=size,
                                                                    num_classes=classes),
                  Darl, DarlObjective, lambda model: model.state_dict(),
-                 lambda tensors, config: _filled(Darl(config), tensors), _encode_darl, _redraw_darl),
+                 lambda tensors, config: _filled(Darl(config), tensors), _encode_darl, _redraw_darl,
+                 lambda config, channels, stride: dataclasses.replace(config, channels=channels, latent_stride=stride)),
     "umd": Kind("org.tessera.umd", UmdConfig,
                 lambda config, size, classes: dataclasses.replace(config, img_size=size, num_classes=classes or None),
                 Umd, UmdObjective, lambda model: to_flax(model.state_dict(), model.config), from_flax, _encode_umd,
-                _redraw_umd),
+                _redraw_umd,
+                lambda config, channels, stride: dataclasses.replace(config, channels=channels, vae_stride=stride)),
     "saim": Kind("org.tessera.saim", SaimConfig,
                  lambda config, size, classes: dataclasses.replace(config, img_size=size, class_num=classes or None),
                  Saim, SaimObjective, lambda model: model.state_dict(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import typing
 from pathlib import Path
 
@@ -35,9 +36,10 @@ def _training_note(run: Run, state: dict, stage: str) -> dict[str, object]:
     note: dict[str, object] = {f"{stage}_steps": state["step"], f"{stage}_hours": round(state["seconds"] / 3600, 2),
                                "seed": run.config.seed, "hardware": run.config.export.hardware}
     if stage == "generator":
+        note["generator_images_seen"] = state["step"] * run.config.generator_training.batch
+    if stage == "generator" and not run.given_tokenizer():
         tokenizer = checkpoint.read(run.dir / "tokenizer.checkpoint.pt")
-        note |= {"generator_images_seen": state["step"] * run.config.generator_training.batch,
-                 "tokenizer_images_seen": tokenizer["step"] * run.config.tokenizer_training.batch,
+        note |= {"tokenizer_images_seen": tokenizer["step"] * run.config.tokenizer_training.batch,
                  "tokenizer_hours": round(tokenizer["seconds"] / 3600, 2)}
     return note
 
@@ -59,8 +61,13 @@ def export_pixels(run: Run, target: Path) -> None:
     chosen, path = run.config.export.defaults, target / "generator.safetensors"
     defaults: dict[str, object] = {"steps": chosen.steps, "guidance": chosen.guidance, "temperature": chosen.temperature}
     if run.config.pixels.objective == "umd":
-        defaults["integrator"] = "ancestral"
+        defaults |= {"integrator": "ancestral", "head": chosen.head}
+    elif chosen.denoise_steps.isdigit():
+        defaults["denoise_steps"] = int(chosen.denoise_steps)
+    given = run.given_tokenizer()
+    tokenizer = {"tokenizer": os.path.relpath(given, target)} if given else {}
     pixel_models.save(path, run.config.pixels.objective, model, images.classes if run.config.pixels.classes else [], {
+        **tokenizer,
         "name": run.config.name, "license": run.config.export.license, "defaults": json.dumps(defaults),
         "training": json.dumps(_training_note(run, state, "pixels"))}, _DTYPES[run.config.export.dtype])
     print(f"exported {path.stat().st_size / 1e6:.1f} MB to {target}", flush=True)
@@ -69,6 +76,7 @@ def export_pixels(run: Run, target: Path) -> None:
 def _defaults(run: Run) -> dict[str, object]:
     """Sampling defaults; a spacing that is not a plain number stands in the model's `num_sampling_steps`."""
     values = dataclasses.asdict(run.config.export.defaults)
+    del values["head"]
     steps = values.pop("denoise_steps")
     if steps.isdigit():
         values["denoise_steps"] = int(steps)
@@ -90,17 +98,20 @@ def export_model(run: Run, target: Path) -> None:
     vae = run.tokenizer()
     sheet = target / "contact_sheet.png"
     run.sample_sheet(model, vae, encoded, images.classes, sheet, config.export.columns)
-    kind, shape = "vqvae_weights", dataclasses.asdict(vae.config)
-    if isinstance(vae, TextureVae):  # latents of codes have one scale, which the generator's config says
-        vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
-        kind = "texture_vae_weights"
     common = {"format": FORMAT, "license": config.export.license}
-    safetensors_io.save(target / "tokenizer.safetensors", _cast(vae.state_dict(), config.export.dtype), {
-        **common, "kind": kind, "name": f"{config.name}-tokenizer", "config": json.dumps(shape)})
+    given = run.given_tokenizer()
+    tokenizer = os.path.relpath(given, target) if given else "tokenizer.safetensors"
+    if not given:
+        kind, shape = "vqvae_weights", dataclasses.asdict(vae.config)
+        if isinstance(vae, TextureVae):  # latents of codes have one scale, which the generator's config says
+            vae.fold_normalisation(encoded.channel_mean, encoded.channel_std)
+            kind = "texture_vae_weights"
+        safetensors_io.save(target / tokenizer, _cast(vae.state_dict(), config.export.dtype), {
+            **common, "kind": kind, "name": f"{config.name}-tokenizer", "config": json.dumps(shape)})
     safetensors_io.save(target / "generator.safetensors", _cast(model.state_dict(), config.export.dtype), {
         **common, "kind": "mar_weights", "name": config.name, "config": model.config.to_json(),
-        "classes": json.dumps(images.classes), "tokenizer": "tokenizer.safetensors",
+        "classes": json.dumps(images.classes), "tokenizer": tokenizer,
         "defaults": json.dumps(defaults),
         "training": json.dumps(_training_note(run, state, "generator"))})
-    size = sum((target / name).stat().st_size for name in ("generator.safetensors", "tokenizer.safetensors"))
+    size = sum((target / name).stat().st_size for name in ("generator.safetensors", tokenizer))
     print(f"exported {size / 1e6:.1f} MB to {target}", flush=True)

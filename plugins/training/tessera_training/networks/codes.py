@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from ..errors import UserError
+
 
 class Coded(Protocol):
     """A model with logits and a codebook [K,d]."""
@@ -21,6 +23,21 @@ def nearest(x: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
     flat = x.reshape(-1, x.shape[-1])
     parts = [(part @ codebook.T - (codebook**2).sum(1) / 2).argmax(1) for part in flat.split(4096)]
     return torch.cat(parts).reshape(x.shape[:-1])
+
+
+def k_means(rows: torch.Tensor, count: int, generator: torch.Generator, turns: int = 12, most: int = 1 << 16
+            ) -> torch.Tensor:
+    """Entries [count,d] that are means of the rows [N,d] nearest to them; at most `most` random rows are looked at."""
+    rows = rows[torch.randperm(len(rows), generator=generator)[:most]]
+    if len(rows) < count:
+        raise UserError(f"{len(rows)} latents are too few for {count} codes")
+    found = rows[:count].clone()
+    for _ in range(turns):
+        chosen = nearest(rows, found)
+        members = torch.bincount(chosen, minlength=count)[:, None]
+        sums = torch.zeros_like(found).index_add_(0, chosen, rows)
+        found = torch.where(members > 0, sums / members.clamp(min=1), found)
+    return found
 
 
 def choose(model: Coded, z: torch.Tensor, guidance: float | None, temperature: float, draw: torch.Tensor,

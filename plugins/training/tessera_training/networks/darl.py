@@ -41,6 +41,7 @@ class DarlConfig:
     context: str = "pair"  # what a noisy patch sees: its own condition, or "prefix": all up to its own
     noise: str = "gen"  # levels it was trained on: "gen" for generation, "repr" for representations, "dual": both
     context_noise: float = 0.1  # at most so much noise was on the patches that it saw
+    latent_stride: int = 1  # pixels along a cell, of latents
 
     def __post_init__(self) -> None:
         if self.height % self.patch_size or self.width_px % self.patch_size:

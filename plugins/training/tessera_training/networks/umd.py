@@ -36,6 +36,7 @@ class UmdConfig:
     mask_ratio: float = 0.0  # of noisy pictures
     mask_ratio_no_noise: float = 0.75  # of clean ones
     norm_eps: float = NORM_EPS
+    vae_stride: int = 1  # pixels along a cell, of latents
 
     @property
     def tokens(self) -> int:

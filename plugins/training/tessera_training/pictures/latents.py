@@ -41,18 +41,18 @@ def latent_statistics(mean: torch.Tensor, std: torch.Tensor) -> tuple[torch.Tens
 
 
 class LatentPack:
-    """Latents of the training images, normalised to mean 0 and deviation 1 per channel.
-
-    With `one_scale` they are only divided by one number, so that distances to codes keep their order.
+    """Latents of the training images: normalised to mean 0 and deviation 1 per channel ("channels"), only divided by
+    one number, so that distances to codes keep their order ("one"), or "as is".
     """
 
-    def __init__(self, path: Path, one_scale: bool = False) -> None:
+    def __init__(self, path: Path, scale: str = "channels") -> None:
         tensors, _ = safetensors_io.load(path)
         self.labels, self.tileable = tensors["labels"], tensors["tileable"]
         self.mean, self.std = tensors["mean"], tensors["std"]  # [N,V,C,H,W] float16
         self.channel_mean, self.channel_std = latent_statistics(self.mean, self.std)
-        if one_scale:
-            self.channel_std = (self.channel_std**2 + self.channel_mean**2).mean().sqrt().expand_as(self.channel_std)
+        if scale != "channels":
+            size = (self.channel_std**2 + self.channel_mean**2).mean().sqrt()
+            self.channel_std = (size if scale == "one" else torch.ones(())).expand_as(self.channel_std)
             self.channel_mean = torch.zeros_like(self.channel_mean)
 
     def smoothness(self) -> torch.Tensor:
@@ -61,12 +61,21 @@ class LatentPack:
         products = [(z * torch.roll(z, 1, axis)).mean((0, 2, 3)) for axis in (2, 3)]
         return ((products[0] + products[1]) / 2 / (z**2).mean((0, 2, 3))).clamp(0, 1)
 
+    def plain_rows(self) -> torch.Tensor:
+        """Normalised latents [rows,C] of the pictures as they are."""
+        z = self.mean[:, 0].float() - self.channel_mean.view(1, -1, 1, 1)
+        return (z / self.channel_std.view(1, -1, 1, 1)).permute(0, 2, 3, 1).flatten(0, 2)
+
     def __len__(self) -> int:
         return len(self.labels)
 
     def restore(self, z: torch.Tensor) -> torch.Tensor:
         """Normalised latents [B,C,H,W] back to what the tokenizer decodes."""
         return z * self.channel_std.view(1, -1, 1, 1) + self.channel_mean.view(1, -1, 1, 1)
+
+    def augmented(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """As an image pack's, for models that are told no more than what patches are cut from."""
+        return self.draw(ids, generator)
 
     def draw(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """A posterior sample [B,C,H,W] of a random version of each image, rolled if it tiles.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
-from tessera_training.evaluation.probe import linear, neighbours, standardised, table
+from tessera_training.evaluation.probe import _BUNDLED, Row, linear, neighbours, randomise, standardised, table
+from tessera_training.files import safetensors_io
 
 
 def _classes(spread: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,5 +37,17 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
 
 
 def test_the_table_has_a_row_for_each() -> None:
-    text = table({"raw pixels": (0.25, 0.5), "umd": (1.0, 0.125)}, 0.2, [10, 5], 4)
-    assert "| raw pixels | 25.0% | 50.0% |" in text and "| umd | 100.0% | 12.5% |" in text and "20.0%" in text
+    text = table({"raw pixels": Row(768, (0.25, 0.5)), "umd": Row(112, (1.0, 0.125), (0.1, 0.2))}, 0.2, [10, 5], 4)
+    assert "| raw pixels | 768 | 25.0% | 50.0% |  |" in text and "20.0%" in text
+    assert "| umd | 112 | 100.0% | 12.5% | 10.0%, 20.0% |" in text
+
+
+def test_random_weights_are_a_model_of_the_same_shape(tmp_path: Path) -> None:
+    models = _BUNDLED.glob("*/generator.safetensors")
+    for path in models:
+        target = tmp_path / "generator.safetensors"
+        assert randomise(path, target, 1) == path.parent.name
+        (theirs, metadata), (ours, other) = safetensors_io.load(path), safetensors_io.load(target)
+        assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in theirs.items()}
+        assert other["kind"] == metadata["kind"] and other.get("classes") == metadata.get("classes")
+        assert any(not torch.equal(ours[name].float(), value.float()) for name, value in theirs.items())

@@ -14,8 +14,7 @@ import torch
 
 from .. import config as configuration
 from ..errors import UserError
-from ..files import model_dir
-from ..files.texture_file import TextureModel
+from ..files import safetensors_io, texture_file
 from . import metrics
 from .evaluate import class_counts, default_config, open_images, read_folder
 from .features import FeatureCache, FeatureNet, from_bytes
@@ -47,8 +46,9 @@ class Row:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    model = model_dir.load(arguments.model)
-    config = configuration.load(arguments.config or default_config(model.name))
+    metadata = safetensors_io.load_metadata(arguments.model / "generator.safetensors")
+    classes: list[str] = json.loads(metadata.get("classes", "[]"))
+    config = configuration.load(arguments.config or default_config(metadata.get("name", arguments.model.name)))
     cache_path = arguments.cache or Path(config.run_dir) / "evaluation"
     real = open_images(config.data, cache_path)
     counts = [min(count, arguments.per_class) for count in class_counts(real, 0)]
@@ -60,11 +60,11 @@ def run(arguments: argparse.Namespace) -> int:
     presets = [None, *sorted((arguments.model / "presets").glob("*.json"))]
     rows = []
     # Of a model of any size: the size of the real images, for their grain to be compared.
-    size = real.images.shape[1] if isinstance(model, TextureModel) else 0
+    size = real.images.shape[1] if metadata.get("kind") == texture_file.KIND else 0
     for preset in presets:
         with tempfile.TemporaryDirectory() as folder:
             seconds = generate(arguments, preset, size, Path(folder))
-            made = read_folder(Path(folder), model.classes, real.images.shape[1], counts)
+            made = read_folder(Path(folder), classes, real.images.shape[1], counts)
         images, labels = made.images[made.measured], made.labels[made.measured]
         features = torch.cat([cache.net.pooled(from_bytes(part)) for part in images.split(16)])
         kid, spread = metrics.kid(features, test)

@@ -1,13 +1,20 @@
 """`probe`: what a model's representations know of the classes of pictures that it was not shown.
 
 Features of the held-out pictures are told apart by k nearest neighbours and by a linear layer (ridge regression in
-closed form, its strength chosen on a part of the training pictures), next to the pixels themselves, the same network
+closed form, its strength chosen on a part of the training pictures), next to the pixels themselves, the same networks
 with random weights, and the feature network of `evaluate`. One table.
+
+With `--generate` the runtime makes the features, of any model that encodes, from the picture files themselves; without
+it PyTorch does, of models on patches of pixels.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +26,8 @@ from torch import nn
 from .. import config as configuration
 from .. import pixel_models
 from ..errors import UserError
-from ..files import safetensors_io
+from ..files import model_dir, safetensors_io, texture_file
+from ..networks.texture import Texture
 from ..pictures.data import ImagePack
 from .evaluate import open_images
 from .features import FeatureNet
@@ -28,14 +36,16 @@ NEIGHBOURS = 5
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)
 _PIXELS = 16  # side of the pictures that stand for raw pixels
 
+_BUNDLED = Path(__file__).resolve().parents[3] / "models"
+
 Features = Callable[[torch.Tensor], torch.Tensor]  # [B,3,H,W] in [-1,1] -> [B,width]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="weight file of a model that encodes, or its folder")
+    parser.add_argument("models", type=Path, nargs="+", help="models that encode: bundled names, folders or weight files")
     parser.add_argument("--config", type=Path, required=True, help="training configuration, for its [data]")
-    parser.add_argument("--features", type=Path, nargs=2, metavar=("TRAIN", "TEST"),
-                        help="files of tessera-generate --features for the pictures of both splits, in their order")
+    parser.add_argument("--data", type=Path, help="image folder instead of the configured one")
+    parser.add_argument("--generate", type=Path, metavar="PROGRAM", help="tessera-generate, which then makes the features")
     parser.add_argument("--cache", type=Path, help="folder for packed images (default: in the run directory)")
     parser.add_argument("--images", type=int, default=0, help="at most so many pictures of each split")
     parser.add_argument("--seed", type=int, default=1, help="of the random weights")
@@ -46,51 +56,132 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     config = configuration.load(arguments.config)
+    if arguments.data:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=str(arguments.data.resolve())))
     images = open_images(config.data, arguments.cache or Path(config.run_dir) / "evaluation")
     splits = [_spread(images.ids(name), arguments.images) for name in ("train", "test")]
     if not len(splits[1]):
         raise UserError(f"'{config.data.path}' holds no test picture (data.test_share)")
-    path = arguments.model / "generator.safetensors" if arguments.model.is_dir() else arguments.model
-    kind, model, metadata = pixel_models.load(path)
-    torch.manual_seed(arguments.seed)
-    fresh = untrained(kind, model.config)
-    sources: dict[str, Features] = {
-        f"raw pixels ({_PIXELS} x {_PIXELS})": lambda x: F.adaptive_avg_pool2d(x, _PIXELS).flatten(1),
-        "random weights": lambda x: kind.encode(fresh, x),
-        metadata.get("name") or path.stem: lambda x: kind.encode(model, x)}
+    labels = [images.labels[ids] for ids in splits]
+    rows: dict[str, Row] = {}
+
+    def add(name: str, features: list[torch.Tensor], fresh: list[torch.Tensor] | None = None) -> None:
+        random = _accuracies(fresh, labels) if fresh else None
+        rows[name] = Row(features[0].shape[1], _accuracies(features, labels), random)
+        print(f"{name}: done", flush=True)
+
+    add(f"raw pixels ({_PIXELS} x {_PIXELS})",
+        [features_of(images, ids, lambda x: F.adaptive_avg_pool2d(x, _PIXELS).flatten(1)) for ids in splits])
+    with tempfile.TemporaryDirectory() as folder:
+        for path in map(weight_file, arguments.models):
+            random = Path(folder) / "generator.safetensors"
+            name = randomise(path, random, arguments.seed)
+            if arguments.generate:
+                files = [[picture(config.data, images.files[i]) for i in ids.tolist()] for ids in splits]
+                sides = config.data.size if safetensors_io.load_metadata(path)["kind"] == texture_file.KIND else 0
+                made = [[by_runtime(arguments.generate, file, part, sides, Path(folder) / "features.safetensors")
+                         for part in files] for file in (path, random)]
+            else:
+                made = [[features_of(images, ids, by_pytorch(file)) for ids in splits] for file in (path, random)]
+            add(name, *made)
     try:
         net = FeatureNet()
-        sources[net.name] = net.pooled
+        add(net.name, [features_of(images, ids, net.pooled) for ids in splits])
     except UserError as error:
         print(f"without the feature network: {error}", flush=True)
-    labels = [images.labels[ids] for ids in splits]
-    rows = {name: _accuracies([features_of(images, ids, encode) for ids in splits], labels)
-            for name, encode in sources.items()}
-    if arguments.features:
-        rows["runtime"] = _accuracies([_read(file, len(ids)) for file, ids in zip(arguments.features, splits)], labels)
     chance = float(labels[1].bincount().max()) / len(labels[1])
     print(table(rows, chance, [len(ids) for ids in splits], len(images.classes)))
     return 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Numbers of a picture, and the accuracies of neighbours and linear layer; the same with random weights."""
+
+    width: int
+    accuracies: tuple[float, float]
+    random: tuple[float, float] | None = None
+
+
+def weight_file(model: Path) -> Path:
+    """A bundled name before a file's, as in all programs."""
+    folder = _BUNDLED / model if len(model.parts) == 1 and (_BUNDLED / model).is_dir() else model
+    path = folder / "generator.safetensors" if folder.is_dir() else folder
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    return path
+
+
+def picture(data: configuration.DataConfig, name: str) -> Path:
+    """A packed picture's file, below `images` where a table lists them."""
+    inner = Path(data.path) / "images" / name
+    return inner if inner.exists() else Path(data.path) / name
+
+
+def by_pytorch(path: Path) -> Features:
+    kind, model, metadata = pixel_models.load(path)
+    if "tokenizer" in metadata:
+        raise UserError(f"{path}: a model of latents; give --generate, for the runtime to encode pictures")
+    return lambda x: kind.encode(model, x)
+
+
+def by_runtime(program: Path, model: Path, pictures: list[Path], sides: int, target: Path) -> torch.Tensor:
+    """What `tessera-generate --encode` writes; models of any size see pictures of `sides` pixels."""
+    command = [str(program), "--model", str(model), "--features", str(target), "--encode", *map(str, pictures)]
+    for side in ("width", "height") if sides else ():
+        command += ["--set", f"{side}={sides}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{program}: {done.stderr.strip()[-500:]}")
+    pooled = safetensors_io.load(target)[0]["pooled"]
+    if len(pooled) != len(pictures):
+        raise UserError(f"{target}: features of {len(pooled)} pictures, expected {len(pictures)}")
+    return pooled.float()
+
+
+def randomise(path: Path, target: Path, seed: int) -> str:
+    """Write the model in `path` with random weights, and return its name."""
+    torch.manual_seed(seed)
+    metadata = safetensors_io.load_metadata(path)
+    kind = metadata.get("kind", "")
+    if kind == texture_file.KIND:
+        texture = texture_file.load(path)
+        texture.trunk = Texture(texture.trunk.config)
+        _fill(texture.trunk)
+        texture_file.save(target, texture, {})
+    elif kind == "mar_weights":
+        mar, _ = model_dir.load_generator(path)
+        fresh = type(mar)(mar.config)  # type: ignore[arg-type]
+        _fill(fresh)
+        safetensors_io.save(target, dict(fresh.state_dict()), metadata | _tokenizer_of(path, metadata))
+    else:
+        known, model, metadata = pixel_models.load(path)
+        pixel_models.save(target, kind.removesuffix("_weights"), untrained(known, model.config),
+                          json.loads(metadata.get("classes", "[]")), _tokenizer_of(path, metadata))
+    return path.parent.name if path.name == "generator.safetensors" else path.stem
+
+
+def _tokenizer_of(path: Path, metadata: dict[str, str]) -> dict[str, str]:
+    """Where it is, from anywhere."""
+    return {"tokenizer": str((path.parent / metadata["tokenizer"]).resolve())} if "tokenizer" in metadata else {}
+
+
 def untrained(kind: pixel_models.Kind, config: Any) -> nn.Module:
     """Random weights; what training starts at zero is random too, or the network would see nothing."""
-    model = kind.build(config).eval().requires_grad_(False)
+    model = kind.build(config)
+    _fill(model)
+    return model
+
+
+def _fill(model: nn.Module) -> None:
+    model.eval().requires_grad_(False)
     for value in model.parameters():
         if not bool(value.any()):
             nn.init.normal_(value, std=0.1)
-    return model
 
 
 def _spread(ids: torch.Tensor, most: int) -> torch.Tensor:
     return ids if not most or len(ids) <= most else ids[torch.linspace(0, len(ids) - 1, most).long()]
-
-
-def _read(path: Path, count: int) -> torch.Tensor:
-    pooled = safetensors_io.load(path)[0].get("pooled")
-    if pooled is None or len(pooled) != count:
-        raise UserError(f"{path}: expected a tensor 'pooled' of {count} pictures")
-    return pooled
 
 
 @torch.no_grad()
@@ -138,9 +229,13 @@ def _right(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted
     return float((made.argmax(1) == wanted).double().mean())
 
 
-def table(rows: dict[str, tuple[float, float]], chance: float, counts: list[int], classes: int) -> str:
-    lines = [f"| features | {NEIGHBOURS}-NN | linear probe |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {100 * near:.1f}% | {100 * right:.1f}% |" for name, (near, right) in rows.items()]
+def table(rows: dict[str, Row], chance: float, counts: list[int], classes: int) -> str:
+    lines = [f"| features | numbers | {NEIGHBOURS}-NN | linear probe | with random weights |",
+             "| --- | --- | --- | --- | --- |"]
+    for name, row in rows.items():
+        shares = " | ".join(f"{100 * value:.1f}%" for value in row.accuracies)
+        random = ", ".join(f"{100 * value:.1f}%" for value in row.random) if row.random else ""
+        lines.append(f"| {name} | {row.width} | {shares} | {random} |")
     lines.append(f"\n{classes} classes, {counts[0]} pictures to learn from, {counts[1]} to tell apart; the commonest "
                  f"class is {100 * chance:.1f}%.")
     return "\n".join(lines)

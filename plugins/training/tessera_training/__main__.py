@@ -25,6 +25,7 @@ COMMANDS = {
     "limits": "how far a model file lets its settings go",
     "campaign": "write a folder for a few minutes of one GPU",
     "probe": "what a model's representations know of classes",
+    "table1": "orders of tokens and losses, trained alike: MAR's Table 1, small",
     "presets": "time and quality of a model's sampling presets",
 }
 
@@ -36,6 +37,7 @@ MODULES = {
     "limits": "evaluation.limits",
     "presets": "evaluation.presets",
     "probe": "evaluation.probe",
+    "table1": "evaluation.table1",
 }
 
 

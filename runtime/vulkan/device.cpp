@@ -23,7 +23,8 @@ Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &
     TESSERA_ASSERT(given.physical != VK_NULL_HANDLE && given.device != VK_NULL_HANDLE);
     TESSERA_ASSERT(given.queue != VK_NULL_HANDLE);
     TESSERA_ASSERT(!given.lock_queue == !given.unlock_queue);
-    if (auto fits = vulkan_requirements(given.physical); !fits) {
+    const auto fits = vulkan_requirements(given.physical);
+    if (!fits) {
         return make_error(fits.error().status, "the application's Vulkan device: {}",
                           fits.error().message);
     }
@@ -42,6 +43,13 @@ Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &
         return make_error(Status::kUnsupported,
                           "the application's Vulkan device on {} was made without Vulkan 1.3",
                           device->properties_.deviceName);
+    }
+    if (missing_for_compute(*fits).empty()) {
+        if (given.compute_queue != VK_NULL_HANDLE) {
+            device->offer_compute(given.compute_family, given.compute_queue);
+        } else if (can_compute(given.physical, given.queue_family)) {
+            device->offer_compute(given.queue_family, given.queue);
+        }
     }
     log::info("vulkan", "using the application's {}", device->properties_.deviceName);
     return device;
@@ -67,26 +75,51 @@ Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
     physical_ = chosen->device;
     queue_family_ = chosen->queue_family;
     VulkanRequirements &requirements = chosen->requirements;
+    // What computes gives way to what draws, here or elsewhere.
+    const bool next_to_it = !config.computes && missing_for_compute(requirements).empty();
+    const auto compute = next_to_it ? find_compute_family(physical_) : std::nullopt;
+    const bool same_family = compute && compute->family == queue_family_;
+    const std::uint32_t compute_index = same_family && compute->queue_count > 1 ? 1 : 0;
 
-    const float priority = config.computes ? 0.0F : 1.0F;
-    VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
-    queue.queueFamilyIndex = queue_family_;
-    queue.queueCount = 1;
-    queue.pQueuePriorities = &priority;
+    constexpr std::array kPriorities{1.0F, 0.0F};
+    std::vector<VkDeviceQueueCreateInfo> queues;
+    const auto want = [&](std::uint32_t family, std::uint32_t count, const float *priorities) {
+        VkDeviceQueueCreateInfo queue{VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO};
+        queue.queueFamilyIndex = family;
+        queue.queueCount = count;
+        queue.pQueuePriorities = priorities;
+        queues.push_back(queue);
+    };
+    want(queue_family_, 1 + compute_index, &kPriorities[config.computes ? 1 : 0]);
+    if (compute && !same_family) want(compute->family, 1, &kPriorities[1]);
 
     // Below other programs too, where the driver has such priorities.
     VkDeviceQueueGlobalPriorityCreateInfoKHR low{
         VK_STRUCTURE_TYPE_DEVICE_QUEUE_GLOBAL_PRIORITY_CREATE_INFO_KHR};
     low.globalPriority = VK_QUEUE_GLOBAL_PRIORITY_LOW_KHR;
-    if (config.computes && has_device_extension(physical_, VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME)) {
+    if ((config.computes || queues.size() > 1) &&
+        has_device_extension(physical_, VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME)) {
         requirements.extensions.push_back(VK_KHR_GLOBAL_PRIORITY_EXTENSION_NAME);
-        queue.pNext = &low;
+        queues.back().pNext = &low;
     }
 
+    if (auto made = make(requirements, queues); !made) return made;
+    table_.vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
+    if (compute) {
+        VkQueue queue = VK_NULL_HANDLE;
+        table_.vkGetDeviceQueue(device_, compute->family, compute_index, &queue);
+        offer_compute(compute->family, queue);
+    }
+    log::info("vulkan", "using {}", properties_.deviceName);
+    return {};
+}
+
+Result<void> VulkanDevice::make(VulkanRequirements &requirements,
+                                std::span<const VkDeviceQueueCreateInfo> queues) {
     requirements.features12.pNext = &requirements.features13;
     VkDeviceCreateInfo info{VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, &requirements.features12};
-    info.queueCreateInfoCount = 1;
-    info.pQueueCreateInfos = &queue;
+    info.queueCreateInfoCount = static_cast<std::uint32_t>(queues.size());
+    info.pQueueCreateInfos = queues.data();
     info.enabledExtensionCount = static_cast<std::uint32_t>(requirements.extensions.size());
     info.ppEnabledExtensionNames = requirements.extensions.data();
     auto made = vulkan_check(vkCreateDevice(physical_, &info, nullptr, &device_), "vkCreateDevice");
@@ -95,9 +128,19 @@ Result<void> VulkanDevice::open(const VulkanDeviceConfig &config) {
         return made;
     }
     load(instance_);
-    table_.vkGetDeviceQueue(device_, queue_family_, 0, &queue_);
-    log::info("vulkan", "using {}", properties_.deviceName);
     return {};
+}
+
+void VulkanDevice::offer_compute(std::uint32_t family, VkQueue queue) {
+    for_compute_ = {.struct_size = sizeof for_compute_,
+                    .queue_family = family,
+                    .instance = instance_,
+                    .physical_device = physical_,
+                    .device = device_,
+                    .queue = queue,
+                    .queue_data = queue == queue_ ? &queue_lock_ : &compute_lock_,
+                    .lock_queue = [](void *lock) { static_cast<QueueLock *>(lock)->lock(); },
+                    .unlock_queue = [](void *lock) { static_cast<QueueLock *>(lock)->unlock(); }};
 }
 
 VulkanDevice::~VulkanDevice() {

@@ -9,6 +9,8 @@
 #include "vulkan/handle.hpp"
 #include "vulkan/instance.hpp"
 
+#include <tessera/ext/vulkan.h>
+
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -32,6 +34,9 @@ struct GivenDevice {
     // uses it.
     std::function<void()> lock_queue;
     std::function<void()> unlock_queue;
+    // For generators, used by nobody else. Null: they compute on `queue`, if it can.
+    std::uint32_t compute_family = 0;
+    VkQueue compute_queue = VK_NULL_HANDLE;
 };
 
 // Whoever uses the queue holds it: our mutex and, for an application's device, its lock.
@@ -84,6 +89,11 @@ class VulkanDevice {
     [[nodiscard]] const DeviceUuid &uuid() const { return uuid_; }
     // For ImGui's backend, which submits nothing by itself.
     [[nodiscard]] VkQueue queue() const { return queue_; }
+    // What a compute on this very device gets: a queue of its own of the lowest priority, where the
+    // device has one, else this one. nullptr: it cannot compute. As long as the device.
+    [[nodiscard]] const tessera_vulkan_device *for_compute() const {
+        return for_compute_.device != nullptr ? &for_compute_ : nullptr;
+    }
 
     // The queue is shared by whoever renders and whoever computes: these lock it, and so does
     // whoever hands it to a library that submits.
@@ -133,7 +143,10 @@ class VulkanDevice {
   private:
     VulkanDevice() = default;
     Result<void> open(const VulkanDeviceConfig &config);
+    Result<void> make(VulkanRequirements &requirements,
+                      std::span<const VkDeviceQueueCreateInfo> queues);
     void load(VkInstance instance);
+    void offer_compute(std::uint32_t family, VkQueue queue);
     void set_name(VkObjectType type, std::uint64_t handle, const std::string &text) const;
 
     VkInstance instance_ = VK_NULL_HANDLE;
@@ -151,6 +164,8 @@ class VulkanDevice {
     PFN_vkCmdBeginDebugUtilsLabelEXT begin_label_ = nullptr;
     PFN_vkCmdEndDebugUtilsLabelEXT end_label_ = nullptr;
     QueueLock queue_lock_;
+    QueueLock compute_lock_; // of a queue of its own
+    tessera_vulkan_device for_compute_{};
     mutable std::atomic<bool> lost_{false};
 };
 

@@ -55,12 +55,17 @@ Result<std::vector<VkPhysicalDevice>> physical_devices(VkInstance instance) {
     return devices;
 }
 
-std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfaceKHR surface) {
+std::vector<VkQueueFamilyProperties> queue_families(VkPhysicalDevice device) {
     std::uint32_t count = 0;
     vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
     std::vector<VkQueueFamilyProperties> families(count);
     vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
-    for (std::uint32_t i = 0; i < count; ++i) {
+    return families;
+}
+
+std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfaceKHR surface) {
+    const auto families = queue_families(device);
+    for (std::uint32_t i = 0; i < families.size(); ++i) {
         if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) continue;
         if (surface == VK_NULL_HANDLE) return i;
         VkBool32 can_present = VK_FALSE;
@@ -68,21 +73,6 @@ std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfac
         if (can_present == VK_TRUE) return i;
     }
     return std::nullopt;
-}
-
-// One without graphics runs next to what is drawn.
-std::optional<std::uint32_t> find_compute_family(VkPhysicalDevice device) {
-    std::uint32_t count = 0;
-    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nullptr);
-    std::vector<VkQueueFamilyProperties> families(count);
-    vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families.data());
-    std::optional<std::uint32_t> found;
-    for (std::uint32_t i = 0; i < count; ++i) {
-        if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
-        if ((families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0) return i;
-        if (!found) found = i;
-    }
-    return found;
 }
 
 // The choice, or why the device cannot be used.
@@ -95,7 +85,7 @@ Result<DeviceChoice> examine(VkPhysicalDevice device, const VulkanDeviceConfig &
         if (!missing.empty()) return make_error(Status::kUnsupported, "{}", missing);
         const auto family = find_compute_family(device);
         if (!family) return make_error(Status::kUnsupported, "no compute queue");
-        return DeviceChoice{device, *family, std::move(*requirements)};
+        return DeviceChoice{device, family->family, std::move(*requirements)};
     }
     const bool shows = surface != VK_NULL_HANDLE;
     if (shows && !has_device_extension(device, VK_KHR_SWAPCHAIN_EXTENSION_NAME)) {
@@ -155,6 +145,23 @@ VulkanDeviceInfo describe(VkPhysicalDevice device, std::uint32_t index) {
 }
 
 } // namespace
+
+std::optional<ComputeFamily> find_compute_family(VkPhysicalDevice device) {
+    const auto families = queue_families(device);
+    std::optional<ComputeFamily> found;
+    for (std::uint32_t i = 0; i < families.size(); ++i) {
+        if ((families[i].queueFlags & VK_QUEUE_COMPUTE_BIT) == 0) continue;
+        const bool is_apart = (families[i].queueFlags & VK_QUEUE_GRAPHICS_BIT) == 0;
+        if (is_apart || !found) found = {i, families[i].queueCount};
+        if (is_apart) break;
+    }
+    return found;
+}
+
+bool can_compute(VkPhysicalDevice device, std::uint32_t family) {
+    const auto families = queue_families(device);
+    return family < families.size() && (families[family].queueFlags & VK_QUEUE_COMPUTE_BIT) != 0;
+}
 
 std::string uuid_text(const DeviceUuid &uuid) { return fmt::format("{:02x}", fmt::join(uuid, "")); }
 

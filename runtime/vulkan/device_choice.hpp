@@ -42,6 +42,14 @@ struct VulkanDeviceInfo {
 [[nodiscard]] Result<std::vector<VulkanDeviceInfo>>
 list_devices(VkInstance instance, const VulkanDeviceConfig &use = {});
 
+// Where a device computes best: apart from graphics, else next to it.
+struct ComputeFamily {
+    std::uint32_t family = 0;
+    std::uint32_t queue_count = 0;
+};
+[[nodiscard]] std::optional<ComputeFamily> find_compute_family(VkPhysicalDevice device);
+[[nodiscard]] bool can_compute(VkPhysicalDevice device, std::uint32_t family);
+
 struct DeviceChoice {
     VkPhysicalDevice device = VK_NULL_HANDLE;
     std::uint32_t queue_family = 0; // with graphics, presentable to the surface; or for computing

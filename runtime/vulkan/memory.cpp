@@ -49,13 +49,16 @@ namespace {
 // A buffer in its own memory.
 Result<DeviceBuffer> make_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
                                  VkBufferUsageFlags usage, VkMemoryPropertyFlags wanted,
-                                 VkMemoryPropertyFlags needed) {
+                                 VkMemoryPropertyFlags needed,
+                                 std::span<const std::uint32_t> families = {}) {
     const VolkDeviceTable &vk = device.table();
     const std::string what = fmt::format("buffer of {} bytes", size_bytes);
     VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
     info.size = size_bytes;
     info.usage = usage;
-    info.sharingMode = VK_SHARING_MODE_EXCLUSIVE;
+    info.sharingMode = families.empty() ? VK_SHARING_MODE_EXCLUSIVE : VK_SHARING_MODE_CONCURRENT;
+    info.queueFamilyIndexCount = static_cast<std::uint32_t>(families.size());
+    info.pQueueFamilyIndices = families.data();
     VkBuffer buffer = VK_NULL_HANDLE;
     VkResult result = vk.vkCreateBuffer(device.get(), &info, nullptr, &buffer);
     if (result < 0) return vulkan_error(result, what);
@@ -94,8 +97,9 @@ Result<MappedBuffer> make_mapped_buffer(const VulkanDevice &device, VkDeviceSize
 }
 
 Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes,
-                                        VkBufferUsageFlags usage) {
-    return make_buffer(device, size_bytes, usage, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0);
+                                        VkBufferUsageFlags usage,
+                                        std::span<const std::uint32_t> families) {
+    return make_buffer(device, size_bytes, usage, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, 0, families);
 }
 
 VkDeviceAddress buffer_address(const VulkanDevice &device, VkBuffer buffer) {

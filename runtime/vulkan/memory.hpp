@@ -28,8 +28,11 @@ struct DeviceBuffer {
     VulkanHandle<VkBuffer> buffer;
 };
 
-[[nodiscard]] Result<DeviceBuffer>
-make_device_buffer(const VulkanDevice &device, VkDeviceSize size_bytes, VkBufferUsageFlags usage);
+// `families`: queue families that use it at the same time; empty: one.
+[[nodiscard]] Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device,
+                                                      VkDeviceSize size_bytes,
+                                                      VkBufferUsageFlags usage,
+                                                      std::span<const std::uint32_t> families = {});
 
 // Where shaders find a buffer of usage SHADER_DEVICE_ADDRESS.
 [[nodiscard]] VkDeviceAddress buffer_address(const VulkanDevice &device, VkBuffer buffer);

@@ -91,6 +91,19 @@ VkBool32 VulkanInstance::on_message(VkDebugUtilsMessageSeverityFlagBitsEXT sever
     return VK_FALSE;
 }
 
+VkDebugUtilsMessengerCreateInfoEXT VulkanInstance::messenger_info() const {
+    VkDebugUtilsMessengerCreateInfoEXT info{
+        VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT};
+    info.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
+                           VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
+    info.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT |
+                       VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
+                       VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT;
+    info.pfnUserCallback = on_message;
+    info.pUserData = messages_.get();
+    return info;
+}
+
 std::vector<std::string> VulkanInstance::validation_messages() const {
     const std::lock_guard lock(messages_->mutex);
     return messages_->lines;
@@ -135,16 +148,7 @@ Result<std::unique_ptr<VulkanInstance>> VulkanInstance::create(const VulkanInsta
     application.pEngineName = "Tessera";
     application.apiVersion = VK_API_VERSION_1_3;
 
-    VkDebugUtilsMessengerCreateInfoEXT messenger{
-        VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT};
-    messenger.messageSeverity = VK_DEBUG_UTILS_MESSAGE_SEVERITY_WARNING_BIT_EXT |
-                                VK_DEBUG_UTILS_MESSAGE_SEVERITY_ERROR_BIT_EXT;
-    messenger.messageType = VK_DEBUG_UTILS_MESSAGE_TYPE_GENERAL_BIT_EXT |
-                            VK_DEBUG_UTILS_MESSAGE_TYPE_VALIDATION_BIT_EXT |
-                            VK_DEBUG_UTILS_MESSAGE_TYPE_PERFORMANCE_BIT_EXT;
-    messenger.pfnUserCallback = on_message;
-    messenger.pUserData = instance->messages_.get();
-
+    const VkDebugUtilsMessengerCreateInfoEXT messenger = instance->messenger_info();
     constexpr std::array kEnabled{VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT};
     VkValidationFeaturesEXT features{VK_STRUCTURE_TYPE_VALIDATION_FEATURES_EXT};
     features.pNext = &messenger; // covers vkCreateInstance and vkDestroyInstance too

@@ -47,6 +47,8 @@ class VulkanInstance {
                                          const VkDebugUtilsMessengerCallbackDataEXT *data,
                                          void *user_data);
 
+    [[nodiscard]] VkDebugUtilsMessengerCreateInfoEXT messenger_info() const;
+
     std::unique_ptr<Messages> messages_;
     VkInstance instance_ = VK_NULL_HANDLE;
     bool owned_ = true;

@@ -97,13 +97,24 @@ std::string missing_module(const std::string &name, bool for_best) {
     return probe(&reason) == TESSERA_OK ? std::string() : reason.text;
 }
 
-Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings) {
+std::vector<std::string> module_devices(const std::string &name) {
+    auto module = Module::load(name);
+    std::vector<std::string> lines;
+    if (!module) return lines;
+    module->table().list(&lines, [](void *context, const char *line) {
+        static_cast<std::vector<std::string> *>(context)->emplace_back(line);
+    });
+    return lines;
+}
+
+Result<OpenedCompute> open_module(const std::string &name, BackendSettings settings,
+                                  const tessera_vulkan_device *vulkan) {
     auto module = Module::load(name);
     if (!module) return module.error();
     ModuleMessage message{};
     tessera_status status = TESSERA_OK;
     const tessera_compute *compute =
-        module->table().open(settings.data(), settings.size(), &status, &message);
+        module->table().open(settings.data(), settings.size(), vulkan, &status, &message);
     if (compute == nullptr) return make_error(static_cast<Status>(status), "{}", message.text);
     module->keep();
     return OpenedCompute(compute, module->table().close);

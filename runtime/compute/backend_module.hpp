@@ -6,7 +6,9 @@
 // table.hpp that also has:
 //   usable() -> Result<>                                whether there is one here; quick
 //   suits_best() -> Result<>                            whether "best" may take it; if not always
-//   create(settings) -> Result<std::unique_ptr<Device>>
+//   devices() -> std::vector<std::string>               a line each, for people; if it has several
+//   create(settings) -> Result<std::unique_ptr<Device>> or create(settings, vulkan), which may be
+//                                                       on a Vulkan device of the program
 #pragma once
 
 #include "compute/backend_settings.hpp"
@@ -14,6 +16,7 @@
 #include "core/log.hpp"
 
 #include <tessera/compute.h>
+#include <tessera/ext/vulkan.h>
 #include <tessera/version.h>
 
 #include <algorithm>
@@ -37,10 +40,14 @@ struct BackendModule {
     tessera_status (*probe)(ModuleMessage *reason);
     // The same for whoever asks for the best backend: OK when it is likely to be faster than a CPU.
     tessera_status (*probe_best)(ModuleMessage *reason);
-    // A compute on the first usable device; NULL with status and message when it fails.
+    // A compute on the first usable device, or on `vulkan` when the backend can make use of it
+    // (NULL: none); NULL with status and message when it fails.
     const tessera_compute *(*open)(const BackendSetting *settings, std::size_t count,
-                                   tessera_status *status, ModuleMessage *message);
+                                   const tessera_vulkan_device *vulkan, tessera_status *status,
+                                   ModuleMessage *message);
     void (*close)(const tessera_compute *compute);
+    // Tells a line about each device that there is, where a backend has several.
+    void (*list)(void *context, void (*tell)(void *context, const char *line));
 };
 
 using ModuleEntry = const BackendModule *();
@@ -80,11 +87,29 @@ tessera_status probe_best(ModuleMessage *reason) {
 }
 
 template <class Device>
+Result<std::unique_ptr<Device>> create(BackendSettings settings,
+                                       const tessera_vulkan_device *vulkan) {
+    if constexpr (requires { Device::create(settings, vulkan); }) {
+        return Device::create(settings, vulkan);
+    } else {
+        return Device::create(settings);
+    }
+}
+
+template <class Device>
 const tessera_compute *open(const BackendSetting *settings, std::size_t count,
-                            tessera_status *status, ModuleMessage *message) {
-    auto device = Device::create({settings, count});
+                            const tessera_vulkan_device *vulkan, tessera_status *status,
+                            ModuleMessage *message) {
+    auto device = create<Device>({settings, count}, vulkan);
     *status = device ? TESSERA_OK : explain(device.error(), message);
     return device ? table::open(std::move(*device)) : nullptr;
+}
+
+template <class Device>
+void list(void *context, void (*tell)(void *context, const char *line)) {
+    if constexpr (requires { Device::devices(); }) {
+        for (const std::string &line : Device::devices()) tell(context, line.c_str());
+    }
 }
 
 } // namespace module
@@ -97,7 +122,8 @@ constexpr BackendModule make_module() {
             .probe = module::probe<Device>,
             .probe_best = module::probe_best<Device>,
             .open = module::open<Device>,
-            .close = table::close<Device>};
+            .close = table::close<Device>,
+            .list = module::list<Device>};
 }
 
 } // namespace tessera

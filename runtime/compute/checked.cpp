@@ -5,6 +5,7 @@
 #include "core/tensor.hpp"
 
 #include <tessera/ext/cuda.h>
+#include <tessera/ext/vulkan.h>
 
 #include <algorithm>
 #include <array>
@@ -92,7 +93,8 @@ namespace {
 
 const void *checked_extension(const tessera_compute *compute, const char *id) {
     if (id == nullptr) return nullptr;
-    if (std::strcmp(id, TESSERA_EXT_CUDA) == 0) { // only data
+    // Only data, and functions that ask for no compute.
+    if (std::strcmp(id, TESSERA_EXT_CUDA) == 0 || std::strcmp(id, TESSERA_EXT_VULKAN) == 0) {
         const tessera_compute &inner = CheckedState::of(compute).inner;
         return inner.get_extension != nullptr ? inner.get_extension(&inner, id) : nullptr;
     }

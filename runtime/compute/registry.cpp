@@ -110,6 +110,13 @@ std::vector<ComputeBackend> compute_backends() {
     return backends;
 }
 
+std::vector<std::string> compute_devices(std::string_view name) {
+    for (const Backend &backend : kBackends) {
+        if (name == backend.name && backend.has_devices) return module_devices(backend.name);
+    }
+    return {};
+}
+
 Result<> Compute::find(std::string_view text) {
     const auto choice = parse(text);
     if (!choice) return choice.error();
@@ -126,8 +133,8 @@ Result<Compute> Compute::open(std::string_view text, const ComputeOptions &optio
     for (const auto &[key, value] : choice->options)
         settings.push_back({key.c_str(), value.c_str()});
     const auto open = (*backend)->open;
-    auto opened =
-        open != nullptr ? open(options, settings) : open_module((*backend)->name, settings);
+    auto opened = open != nullptr ? open(options, settings)
+                                  : open_module((*backend)->name, settings, options.vulkan);
     if (!opened) {
         return make_error(opened.error().status, "compute backend \"{}\": {}", (*backend)->name,
                           opened.error().message);

@@ -11,6 +11,7 @@
 #include "core/result.hpp"
 
 #include <tessera/compute.h>
+#include <tessera/ext/vulkan.h>
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,9 @@ struct ComputeOptions {
     unsigned threads = 0;
     // Threads to share with others; must outlive the compute. NULL: its own.
     ThreadPool *pool = nullptr;
+    // A device of the program's that a backend may compute on, so that pictures are born where they
+    // are drawn; outlives the compute. NULL: none.
+    const tessera_vulkan_device *vulkan = nullptr;
     // Wrap the table in checks (checked.hpp): every operand, ownership, allocation while stepping.
     bool checked = false;
 };
@@ -70,6 +74,8 @@ struct ComputeBackend {
     const char *missing;
 };
 
+// What each device of a backend can do, for people: where one can be asked for by name.
+[[nodiscard]] std::vector<std::string> compute_devices(std::string_view backend);
 // Best first. What is missing is looked up once per process.
 [[nodiscard]] std::vector<ComputeBackend> compute_backends();
 

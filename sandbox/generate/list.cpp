@@ -100,6 +100,8 @@ bool print_list(const std::shared_ptr<Host> &host, const GenerateOptions &option
         const bool missing = backend.missing != nullptr && *backend.missing != '\0';
         fmt::print("  {}{}{}\n", backend.name, missing ? "  missing: " : "",
                    missing ? backend.missing : "");
+        for (const std::string &device : compute_devices(backend.name))
+            fmt::print("      {}\n", device);
     }
     return is_whole;
 }

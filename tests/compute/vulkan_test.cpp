@@ -84,6 +84,19 @@ TEST_F(VulkanTest, DevicesAreTakenByIndexNameAndUuid) {
     EXPECT_THAT(unknown.error().message, HasSubstr("no option \"threads\""));
 }
 
+TEST_F(VulkanTest, TheListSaysWhatEachDeviceCanDo) {
+    const auto devices = compute_devices("vulkan");
+    ASSERT_FALSE(devices.empty());
+    EXPECT_THAT(devices[0], ::testing::StartsWith("0: "));
+    const Compute first = open("0");
+    const std::string name(first->info->device, std::strcspn(first->info->device, ",("));
+    EXPECT_THAT(devices[0], HasSubstr(name));
+    for (const char *what : {"Vulkan 1.", "MiB", "subgroups", "16-bit", "matrices", "queue"})
+        EXPECT_THAT(devices[0], HasSubstr(what));
+    EXPECT_THAT(compute_devices("cpu"), IsEmpty());
+    EXPECT_THAT(compute_devices("abacus"), IsEmpty());
+}
+
 TEST_F(VulkanTest, BestIsNeverSoftware) {
     const auto instance = VulkanInstance::create({});
     ASSERT_TRUE(instance.ok()) << instance.error().message;
@@ -163,6 +176,28 @@ class Steps {
     DeviceTensor x_, normed_, wide_, picked_, image_, map_, ones_, bytes_, first_;
 };
 
+// The steps as a graph.
+class Recorded {
+  public:
+    Recorded(const Compute &compute, const Steps &steps)
+        : compute_(compute),
+          graphs_(*static_cast<const tessera_ext_compute_graph *>(
+              compute->get_extension(compute.table(), TESSERA_EXT_COMPUTE_GRAPH))) {
+        const auto run = [](void *context) { static_cast<const Steps *>(context)->run(); };
+        EXPECT_EQ(graphs_.record(compute.table(), run, const_cast<Steps *>(&steps), &graph_),
+                  TESSERA_OK);
+    }
+    ~Recorded() { graphs_.destroy(compute_.table(), graph_); }
+    Recorded(const Recorded &) = delete;
+    Recorded &operator=(const Recorded &) = delete;
+    void replay() const { graphs_.replay(compute_.table(), graph_); }
+
+  private:
+    const Compute &compute_;
+    const tessera_ext_compute_graph &graphs_;
+    tessera_graph *graph_ = nullptr;
+};
+
 // Operations are submitted together when somebody waits: a step costs one submission, replayed or
 // not, and nothing is submitted when nothing was asked for.
 TEST_F(VulkanTest, AStepIsOneSubmission) {
@@ -179,22 +214,14 @@ TEST_F(VulkanTest, AStepIsOneSubmission) {
     EXPECT_EQ(submitted([&] { steps.run(); }), 1U);
     EXPECT_EQ(submitted([] {}), 0U);
 
-    const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
-        compute->get_extension(compute.table(), TESSERA_EXT_COMPUTE_GRAPH));
-    tessera_graph *graph = nullptr;
-    ASSERT_EQ(graphs.record(
-                  compute.table(),
-                  [](void *context) { static_cast<const Steps *>(context)->run(); },
-                  const_cast<Steps *>(&steps), &graph),
-              TESSERA_OK);
+    const Recorded recorded(compute, steps);
     ASSERT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
     const std::uint64_t dispatched = *about(compute).dispatch_count;
     EXPECT_EQ(submitted([&] {
-                  for (int i = 0; i < 5; ++i) graphs.replay(compute.table(), graph);
+                  for (int i = 0; i < 5; ++i) recorded.replay();
               }),
               1U);
     EXPECT_EQ(*about(compute).dispatch_count, dispatched) << "a replay records nothing";
-    graphs.destroy(compute.table(), graph);
 }
 
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
@@ -207,16 +234,8 @@ TEST_F(VulkanTest, ValidationIsSilent) {
         const Steps steps(*compute.table());
         for (int i = 0; i < 2; ++i) steps.run();
         EXPECT_EQ(steps.first_not_finite(), Indices{8});
-        const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
-            compute->get_extension(compute.table(), TESSERA_EXT_COMPUTE_GRAPH));
-        tessera_graph *graph = nullptr;
-        ASSERT_EQ(graphs.record(
-                      compute.table(),
-                      [](void *context) { static_cast<const Steps *>(context)->run(); },
-                      const_cast<Steps *>(&steps), &graph),
-                  TESSERA_OK);
-        for (int i = 0; i < 3; ++i) graphs.replay(compute.table(), graph);
-        graphs.destroy(compute.table(), graph);
+        const Recorded recorded(compute, steps);
+        for (int i = 0; i < 3; ++i) recorded.replay();
         EXPECT_EQ(steps.first_not_finite(), Indices{8});
     }
     EXPECT_THAT(trouble.lines(), IsEmpty());

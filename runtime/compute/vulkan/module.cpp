@@ -1,5 +1,6 @@
 // The Vulkan backend as a module: which devices there are, and its options.
 #include "compute/backend_module.hpp"
+#include "compute/vulkan/abilities.hpp"
 #include "compute/vulkan/ops.hpp"
 
 #include <filesystem>
@@ -41,14 +42,36 @@ Result<> Vulkan::suits_best() {
     return look_for(false);
 }
 
-Result<std::unique_ptr<Vulkan>> Vulkan::create(BackendSettings settings) {
+std::vector<std::string> Vulkan::devices() {
+    const auto instance = VulkanInstance::create({});
+    if (!instance) return {};
+    VulkanDeviceConfig use;
+    use.computes = true;
+    const auto devices = list_devices((*instance)->get(), use);
+    if (!devices) return {};
+    std::vector<std::string> lines;
+    for (const VulkanDeviceInfo &device : *devices) {
+        use.uuid = device.uuid;
+        std::string can = "cannot be used: " + device.missing;
+        if (device.missing.empty()) {
+            const auto chosen = choose_device((*instance)->get(), use);
+            can = chosen ? abilities_of(chosen->device).text() : chosen.error().message;
+        }
+        lines.push_back(
+            fmt::format("{}: {} ({}): {}", device.index, device.name, device.kind, can));
+    }
+    return lines;
+}
+
+Result<std::unique_ptr<Vulkan>> Vulkan::create(BackendSettings settings,
+                                               const tessera_vulkan_device *given) {
     VulkanOptions options;
     const auto read = read_settings(settings, {{"device", &options.device},
                                                {"plain", &options.plain},
                                                {"validation", &options.validation}});
     if (!read) return read.error();
     std::unique_ptr<Vulkan> vulkan(new Vulkan(std::move(options)));
-    if (const auto opened = vulkan->open(); !opened) return opened.error();
+    if (const auto opened = vulkan->open(given); !opened) return opened.error();
     return Result<std::unique_ptr<Vulkan>>(std::move(vulkan));
 }
 

@@ -3,6 +3,7 @@
 #include "vulkan/result.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -126,19 +127,36 @@ Result<> Stream::play(const Tape &tape) {
     return {};
 }
 
-Result<> Stream::submit() {
+Result<> Stream::submit(const VkSemaphoreSubmitInfo *signal) {
     if (auto closed = close(); !closed) return closed;
-    if (pending_.empty()) return {};
+    if (pending_.empty() && signal == nullptr) return {};
     const std::vector<VkCommandBuffer> commands = std::exchange(pending_, {});
+    const std::vector<VkSemaphoreSubmitInfo> waits = std::exchange(waits_, {});
     work_ = 0;
-    const VkSemaphoreSubmitInfo done =
-        semaphore_at(timeline_.get(), next(), VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
-    if (auto sent = device_.submit(commands, {}, std::span(&done, 1)); !sent) return sent;
+    std::array signals{semaphore_at(timeline_.get(), next(), VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT),
+                       signal != nullptr ? *signal : VkSemaphoreSubmitInfo{}};
+    const std::span all = std::span(signals).first(signal != nullptr ? 2 : 1);
+    if (auto sent = device_.submit(commands, waits, all); !sent) return sent;
     ++submitted_;
     const auto reached = device_.timeline_value(timeline_.get());
     if (!reached) return reached.error();
     collect(*reached);
     return {};
+}
+
+void Stream::wait_before(VkSemaphore timeline, std::uint64_t value) {
+    for (VkSemaphoreSubmitInfo &wait : waits_) {
+        if (wait.semaphore != timeline) continue;
+        wait.value = std::max(wait.value, value);
+        return;
+    }
+    waits_.push_back(semaphore_at(timeline, value, kStages));
+}
+
+Result<> Stream::signal_after(VkSemaphore timeline, std::uint64_t value) {
+    const VkSemaphoreSubmitInfo signal =
+        semaphore_at(timeline, value, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT);
+    return submit(&signal);
 }
 
 Result<> Stream::wait() {

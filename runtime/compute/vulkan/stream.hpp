@@ -64,8 +64,14 @@ class Stream {
     // A tape of the caller's, next in the order. It is whole, and stays until it has run.
     [[nodiscard]] Result<> play(const Tape &tape);
     // All so far in one submission; nothing when there is none.
-    [[nodiscard]] Result<> submit();
+    [[nodiscard]] Result<> submit() { return submit(nullptr); }
     [[nodiscard]] Result<> wait(); // submits
+    // The next submission runs after the timeline has the value.
+    void wait_before(VkSemaphore timeline, std::uint64_t value);
+    // Submits; the timeline gets the value when all so far is done.
+    [[nodiscard]] Result<> signal_after(VkSemaphore timeline, std::uint64_t value);
+    // Asks the driver, so that a lost device is noticed where nothing else is asked of it.
+    void look() const { (void)device_.timeline_value(timeline_.get()); }
     // Kept until what has been recorded so far is done.
     void retire(DeviceBuffer buffer) { retired_.push_back({next(), std::move(buffer), nullptr}); }
     void retire(std::unique_ptr<Tape> tape) { retired_.push_back({next(), {}, std::move(tape)}); }
@@ -86,6 +92,7 @@ class Stream {
     explicit Stream(VulkanDevice &device) : device_(device) {}
     [[nodiscard]] std::uint64_t next() const { return submitted_ + 1; }
     [[nodiscard]] Result<> close();
+    [[nodiscard]] Result<> submit(const VkSemaphoreSubmitInfo *signal);
     void collect(std::uint64_t done);
 
     VulkanDevice &device_;
@@ -94,6 +101,7 @@ class Stream {
     std::unique_ptr<Tape> open_;
     std::vector<VkCommandBuffer> pending_; // of the next submission
     std::uint64_t work_ = 0;               // in them
+    std::vector<VkSemaphoreSubmitInfo> waits_;
     std::deque<Flying> flying_;            // our own tapes, pending or under way
     std::vector<std::unique_ptr<Tape>> free_;
     std::deque<Retired> retired_;

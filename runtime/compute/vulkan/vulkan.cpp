@@ -1,5 +1,6 @@
 #include "compute/vulkan/vulkan.hpp"
 
+#include "compute/vulkan/abilities.hpp"
 #include "compute/vulkan/ops.hpp"
 #include "compute/vulkan/params.hpp"
 #include "vulkan/debug_label.hpp"
@@ -80,7 +81,52 @@ std::uint64_t unit_work_of(VkPhysicalDeviceType type) {
 
 // ---- start and end ----
 
-Result<> Vulkan::open() {
+// Whether to compute on `given`: where nobody asks for a device, and by a GPU; or just for that
+// one.
+Result<bool> Vulkan::suits(const VulkanInstance &instance,
+                           const tessera_vulkan_device &given) const {
+    auto *const physical = static_cast<VkPhysicalDevice>(given.physical_device);
+    const auto has = vulkan_requirements(physical);
+    const std::string missing = has ? missing_for_compute(*has) : has.error().message;
+    if (!missing.empty()) {
+        log::info(kSource, "not on the program's device: {}", missing);
+        return false;
+    }
+    VkPhysicalDeviceProperties properties;
+    vkGetPhysicalDeviceProperties(physical, &properties);
+    const bool is_gpu = properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU;
+    if (options_.device.empty() && is_gpu) return true;
+    const auto chosen = choose_device(
+        instance.get(),
+        {.surface = VK_NULL_HANDLE, .uuid = {}, .wanted = options_.device, .computes = true});
+    if (!chosen) return chosen.error();
+    if (chosen->device == physical) return true;
+    log::info(kSource, "not on the program's device, which is {}", properties.deviceName);
+    return false;
+}
+
+Result<> Vulkan::open_device(const tessera_vulkan_device *given) {
+    if (given != nullptr && !options_.validation) {
+        auto instance = VulkanInstance::adopt(static_cast<VkInstance>(given->instance));
+        if (!instance) return instance.error();
+        const auto fits = suits(**instance, *given);
+        if (!fits) return fits.error();
+        if (*fits) {
+            GivenDevice use{.physical = static_cast<VkPhysicalDevice>(given->physical_device),
+                            .device = static_cast<VkDevice>(given->device),
+                            .queue_family = given->queue_family,
+                            .queue = static_cast<VkQueue>(given->queue)};
+            if (given->lock_queue != nullptr) {
+                use.lock_queue = [d = *given] { d.lock_queue(d.queue_data); };
+                use.unlock_queue = [d = *given] { d.unlock_queue(d.queue_data); };
+            }
+            auto device = VulkanDevice::adopt(**instance, std::move(use));
+            if (!device) return device.error();
+            instance_ = std::move(*instance);
+            device_ = std::move(*device);
+            return {};
+        }
+    }
     auto instance = VulkanInstance::create({.validation = options_.validation, .extensions = {}});
     if (!instance) return instance.error();
     instance_ = std::move(*instance);
@@ -89,30 +135,18 @@ Result<> Vulkan::open() {
         {.surface = VK_NULL_HANDLE, .uuid = {}, .wanted = options_.device, .computes = true});
     if (!device) return device.error();
     device_ = std::move(*device);
+    return {};
+}
 
-    VkPhysicalDeviceMaintenance3Properties sizes{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
-    VkPhysicalDeviceSubgroupProperties subgroups{
-        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES, &sizes};
-    VkPhysicalDeviceProperties2 properties{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-                                           &subgroups};
-    vkGetPhysicalDeviceProperties2(device_->physical(), &properties);
-    largest_bytes_ = sizes.maxMemoryAllocationSize;
-    for (std::uint32_t i = 0; i < device_->memory().memoryTypeCount; ++i) {
-        const VkMemoryType &type = device_->memory().memoryTypes[i];
-        if ((type.propertyFlags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT) == 0) continue;
-        heap_ = type.heapIndex;
-        break;
-    }
-    heap_bytes_ = device_->memory().memoryHeaps[heap_].size;
-    has_budget_ = has_device_extension(device_->physical(), VK_EXT_MEMORY_BUDGET_EXTENSION_NAME);
-    unit_work_ = unit_work_of(properties.properties.deviceType);
-
-    const VkSubgroupFeatureFlags wanted =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
-    const bool has_subgroups = (subgroups.supportedOperations & wanted) == wanted &&
-                               (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0;
-    auto kernels = Kernels::create(*device_, has_subgroups && !options_.plain);
+Result<> Vulkan::open(const tessera_vulkan_device *given) {
+    if (auto opened = open_device(given); !opened) return opened;
+    const Abilities abilities = abilities_of(device_->physical());
+    largest_bytes_ = abilities.largest_bytes;
+    heap_ = abilities.heap;
+    heap_bytes_ = abilities.heap_bytes;
+    has_budget_ = abilities.budget;
+    unit_work_ = unit_work_of(abilities.type);
+    auto kernels = Kernels::create(*device_, abilities.subgroup_size != 0 && !options_.plain);
     if (!kernels) return kernels.error();
     kernels_ = std::move(*kernels);
     auto stream = Stream::create(*device_);
@@ -123,12 +157,13 @@ Result<> Vulkan::open() {
     bad_index_ = std::move(*noted);
     std::memset(bad_index_.bytes.data(), 0, sizeof(BadIndex));
 
-    const std::uint32_t version = properties.properties.apiVersion;
-    description_ = fmt::format(
-        "{}, Vulkan {}.{}, {} MiB, {}", properties.properties.deviceName,
-        VK_API_VERSION_MAJOR(version), VK_API_VERSION_MINOR(version), heap_bytes_ >> 20U,
-        kernels_.subgroups() ? fmt::format("subgroups of {}", subgroups.subgroupSize)
-                             : std::string("no subgroups"));
+    description_ =
+        fmt::format("{}, {}{}", abilities.name, abilities.text(), options_.plain ? ", plain" : "");
+    describe();
+    return {};
+}
+
+void Vulkan::describe() {
     extension_ = {.struct_size = sizeof extension_,
                   .queue_family = device_->queue_family(),
                   .instance = instance_->get(),
@@ -136,9 +171,10 @@ Result<> Vulkan::open() {
                   .device = device_->get(),
                   .uuid = {},
                   .dispatch_count = &dispatches_,
-                  .submission_count = &stream_->submissions()};
+                  .submission_count = &stream_->submissions(),
+                  .vulkan_data = this};
     std::copy(device_->uuid().begin(), device_->uuid().end(), extension_.uuid);
-    return {};
+    add_sharing(extension_);
 }
 
 Vulkan::~Vulkan() { stream_.reset(); } // waits; then memory may go
@@ -201,7 +237,8 @@ Result<VkDeviceAddress> Vulkan::allocate(std::uint64_t size_bytes) {
                           made.error().message);
     }
     const VkDeviceAddress address = buffer_address(*device_, made->buffer.get());
-    allocations_[address] = {std::move(*made), size};
+    const VkBuffer buffer = made->buffer.get();
+    allocations_[address] = {std::move(*made), buffer, size};
     allocated_bytes_ += size;
     return address;
 }
@@ -230,7 +267,7 @@ void Vulkan::release(void *data) {
     const auto address = reinterpret_cast<VkDeviceAddress>(data);
     weights_.erase(address);
     const auto found = allocations_.find(address);
-    if (found == allocations_.end()) return;
+    if (found == allocations_.end() || !found->second.memory.buffer) return;
     allocated_bytes_ -= found->second.size_bytes;
     stream_->retire(std::move(found->second.memory));
     allocations_.erase(found);
@@ -254,7 +291,7 @@ Result<Vulkan::Place> Vulkan::find_place(VkDeviceAddress address, std::uint64_t 
     if (after != allocations_.begin()) {
         const auto &[begin, allocation] = *std::prev(after);
         if (address + size_bytes <= begin + allocation.size_bytes)
-            return Place{allocation.memory.buffer.get(), address - begin};
+            return Place{allocation.buffer, address - begin};
     }
     return make_error(Status::kInvalidArgument, "{} bytes at {:#x} are not memory of this compute",
                       size_bytes, address);

@@ -73,7 +73,10 @@ class Vulkan {
 
     static Result<> usable();     // software included
     static Result<> suits_best(); // there is a GPU
-    static Result<std::unique_ptr<Vulkan>> create(BackendSettings settings);
+    static std::vector<std::string> devices();
+    // On the program's device, if it gives one and nobody asked for another.
+    static Result<std::unique_ptr<Vulkan>> create(BackendSettings settings,
+                                                  const tessera_vulkan_device *given);
     ~Vulkan();
     Vulkan(const Vulkan &) = delete;
     Vulkan &operator=(const Vulkan &) = delete;
@@ -111,6 +114,15 @@ class Vulkan {
     bool copy_in(const void *host, std::uint64_t size_bytes, VkDeviceAddress to);
     // Submits what was recorded, waits for it and finishes downloads.
     void finish();
+
+    // ---- memory and timelines that others share: see <tessera/ext/vulkan.h> ----
+
+    void use_buffer(VkBuffer buffer, std::uint64_t size_bytes, VkDeviceAddress address) {
+        allocations_[address] = {{}, buffer, size_bytes};
+    }
+    void forget_buffer(VkDeviceAddress address) { allocations_.erase(address); }
+    [[nodiscard]] VulkanDevice &device() { return *device_; }
+    [[nodiscard]] Stream &stream() { return *stream_; }
 
     // ---- for operations ----
 
@@ -154,7 +166,8 @@ class Vulkan {
 
   private:
     struct Allocation {
-        DeviceBuffer memory;
+        DeviceBuffer memory; // null: another's
+        VkBuffer buffer;
         std::uint64_t size_bytes;
     };
     // A download on its way: bytes that go to the caller's tensor when the stream is done.
@@ -168,7 +181,10 @@ class Vulkan {
     };
 
     explicit Vulkan(VulkanOptions options) : options_(std::move(options)) {}
-    Result<> open();
+    Result<> open(const tessera_vulkan_device *given);
+    Result<> open_device(const tessera_vulkan_device *given);
+    Result<bool> suits(const VulkanInstance &instance, const tessera_vulkan_device &given) const;
+    void describe();
     Result<Tape *> tape();
     void launch_bytes(const char *what, const Kernel &kernel, const void *params,
                       std::size_t size_bytes, std::uint64_t groups, std::uint64_t work,

@@ -6,8 +6,10 @@
 
 #include <tessera/base.h>
 #include <tessera/compute.h>
+#include <tessera/ext/vulkan.h>
 
 #include <cstdint>
+#include <memory>
 
 namespace tessera {
 
@@ -26,6 +28,11 @@ class FrameTarget {
   public:
     virtual ~FrameTarget() = default;
 
+    // The Vulkan device that shows the frames, for a compute that can be on it; nullptr: none. It
+    // stays as long as somebody holds this.
+    [[nodiscard]] virtual std::shared_ptr<const tessera_vulkan_device> vulkan_device() {
+        return nullptr;
+    }
     // The device that makes the frames from now on, between jobs; nullptr before it goes. Frames
     // may then lie in its memory.
     virtual void use_device(const tessera_compute * /*compute*/) {}

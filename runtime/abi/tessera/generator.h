@@ -113,8 +113,8 @@ typedef struct tessera_event {
 struct tessera_sink {
     void *sink_data;
 
-    /* [worker] A writable frame (height, width, 4) U8 RGBA on memory of the host's choice: the host's
-     * or the compute's. Every frame must be emitted or, at the latest, abandoned by `end`. */
+    /* [worker] A writable frame (height, width, 4) U8 RGBA on memory of the host's choice: the host's, or
+     * the compute's once the job has some. Every frame is emitted or, at the latest, abandoned by `end`. */
     tessera_status (*acquire_frame)(const tessera_sink *sink, uint32_t width, uint32_t height,
                                     tessera_tensor *out_frame);
 

@@ -43,6 +43,13 @@ void RecordingTarget::take_turn() {
     if (compute_ != nullptr) next_->use_device(compute_);
 }
 
+std::shared_ptr<const tessera_vulkan_device> RecordingTarget::vulkan_device() {
+    take_turn();
+    const auto device = next_->vulkan_device();
+    if (device == nullptr) return nullptr;
+    return {next_, device.get()};
+}
+
 void RecordingTarget::use_device(const tessera_compute *compute) {
     take_turn();
     compute_ = compute;

@@ -42,6 +42,7 @@ class RecordingTarget : public FrameTarget {
     // For SessionConfig::store, so that features are kept in the same place.
     [[nodiscard]] DeviceStore &store() { return store_; }
 
+    [[nodiscard]] std::shared_ptr<const tessera_vulkan_device> vulkan_device() override;
     void use_device(const tessera_compute *compute) override;
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;

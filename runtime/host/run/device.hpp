@@ -7,6 +7,7 @@
 #include "core/thread_pool.hpp"
 
 #include <tessera/compute.h>
+#include <tessera/ext/vulkan.h>
 
 #include <atomic>
 #include <cstdint>
@@ -20,10 +21,11 @@ class Device {
   public:
     // Opens `backend` (empty: the best there is) on `threads` threads (0: one per core), unless
     // `given` is set, which is used instead. With `pool`, which outlives the device, on its
-    // threads.
+    // threads; with `vulkan`, a device of the program's, on that where the backend can.
     [[nodiscard]] static Result<std::unique_ptr<Device>>
     open(const std::string &backend, std::uint32_t threads,
-         std::shared_ptr<const tessera_compute> given, ThreadPool *pool = nullptr);
+         std::shared_ptr<const tessera_compute> given, ThreadPool *pool = nullptr,
+         std::shared_ptr<const tessera_vulkan_device> vulkan = nullptr);
     ~Device();
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
@@ -38,6 +40,10 @@ class Device {
     // [any] Bytes that `download` brought from a device's own memory to the host so far, whoever
     // asked for them.
     [[nodiscard]] std::uint64_t downloaded_bytes() const { return downloaded_bytes_; }
+    // [any] Calls of `allocate` so far.
+    [[nodiscard]] std::uint64_t allocation_count() const { return allocation_count_; }
+    // For good: only another Device helps.
+    [[nodiscard]] bool is_lost() const;
 
     // Round a job's `step`, which may not allocate.
     void set_stepping(bool stepping);
@@ -47,19 +53,21 @@ class Device {
   private:
     Device(std::uint32_t threads, ThreadPool *pool);
 
-    // The compute's table, but for `download`, which counts.
+    // The compute's table, but for `download` and `allocate`, which count.
     struct Counted {
         tessera_compute table;
         const tessera_compute *inner;
-        std::atomic<std::uint64_t> *bytes;
+        Device *device;
     };
-    void count_downloads(const tessera_compute &inner);
+    void count(const tessera_compute &inner);
 
     std::optional<ThreadPool> own_threads_;
     ThreadPool *threads_;
+    std::shared_ptr<const tessera_vulkan_device> vulkan_; // outlives what is opened on it
     std::optional<Compute> opened_;                // checked in Debug builds
     std::shared_ptr<const tessera_compute> given_; // instead of it
     std::atomic<std::uint64_t> downloaded_bytes_{0};
+    std::atomic<std::uint64_t> allocation_count_{0};
     Counted counted_{};
 };
 

@@ -117,18 +117,34 @@ bool Session::on_device_memory() const {
 
 Result<void> Session::open_device() {
     if (device_ != nullptr) return {};
-    auto device = Device::open(config_.backend, config_.threads, config_.compute, config_.pool);
+    auto device = Device::open(config_.backend, config_.threads, config_.compute, config_.pool,
+                               config_.frames->vulkan_device());
     if (!device) return device.error();
     device_ = std::move(*device);
     if (config_.store != nullptr) config_.store->use_device(&device_->compute());
-    config_.frames->use_device(&device_->compute());
+    own_allocations_ = device_->allocation_count();
+    settle_frames();
     return {};
+}
+
+// Frames may lie on the device once the generator has memory there: one that never asks for any
+// paints on the host.
+void Session::settle_frames() {
+    const bool computes = !on_device_memory() || device_->allocation_count() > own_allocations_;
+    if (frames_know_device_ || !computes) return;
+    config_.frames->use_device(&device_->compute());
+    frames_know_device_ = true;
+}
+
+// What was on it is gone; the next job begins on another one.
+void Session::leave_lost_device() {
+    if (device_ != nullptr && generator_->job_count() == 0 && device_->is_lost()) deactivate();
 }
 
 void Session::close_device() {
     if (device_ == nullptr) return;
     if (config_.store != nullptr) config_.store->use_device(nullptr);
-    config_.frames->use_device(nullptr);
+    if (std::exchange(frames_know_device_, false)) config_.frames->use_device(nullptr);
     device_.reset();
 }
 
@@ -143,6 +159,7 @@ bool Session::is_active_with(const ParamSnapshot &values) const {
 }
 
 Result<void> Session::activate(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
+    leave_lost_device();
     if (is_active_with(values)) return {};
     return activate_generator(values, callbacks);
 }
@@ -179,6 +196,7 @@ Result<void> Session::activate_generator(const ParamSnapshot &values,
         return make_error(synchronized.error().status, "{}: activate: {}", info_.id,
                           synchronized.error().message);
     }
+    settle_frames();
     activation_us_ = now_us() - started;
     active_values_ = values;
     if (callbacks.on_event) {
@@ -200,6 +218,7 @@ void Session::deactivate() {
 // ---- a job --------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<SessionRun>> Session::begin(SessionJob job, SessionCallbacks callbacks) {
+    leave_lost_device();
     if (!is_active_with(job.values)) {
         if (generator_->job_count() > 0) {
             return make_error(Status::kBusy, "{}: to be activated again when its jobs are done",
@@ -303,6 +322,7 @@ Result<void> SessionRun::begin() {
         return run.error();
     }
     run_ = std::move(*run);
+    session_.settle_frames();
     step_started_us_ = session_.now_us();
     report_.begin_us = step_started_us_ - started;
     return {};

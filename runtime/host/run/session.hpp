@@ -186,6 +186,8 @@ class Session {
     Result<void> use(const FoundGenerator &found, const std::string &model);
     Result<void> open_device();
     void close_device();
+    void leave_lost_device();
+    void settle_frames();
     [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
     Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
     Result<void> take_event(const tessera_event &event, const SessionJob &job,
@@ -199,6 +201,8 @@ class Session {
     Params params_;
     std::uint64_t last_number_ = 0;
     std::unique_ptr<Device> device_;
+    std::uint64_t own_allocations_ = 0; // on the device, before the generator had it
+    bool frames_know_device_ = false;
     std::uint64_t activation_us_ = 0;
     ParamSnapshot active_values_; // those it was activated with
 };

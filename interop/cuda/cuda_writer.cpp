@@ -166,6 +166,7 @@ Result<void> CudaWriter::open(const tessera_ext_cuda &cuda, const SharedLink &li
             uuid_text(uuid), uuid_text(link.device->uuid()), link.device->properties().deviceName);
     }
     if (auto can = SharedTimeline::can_export(*link.device); !can) return can;
+    if (auto can = SharedBuffer::can_export(*link.device); !can) return can;
     if (auto opened = open_device(cuda); !opened) return opened;
     const ContextScope scope(driver_, context_);
     if (!scope.entered()) return scope.entered();

@@ -7,7 +7,7 @@ namespace {
 
 void record_owner(const VulkanDevice &device, VkCommandBuffer commands, const RingFrame &frame,
                   std::uint32_t from, std::uint32_t to) {
-    if (!frame.is_shared()) return;
+    if (!frame.is_foreign) return;
     const bool takes = from == VK_QUEUE_FAMILY_EXTERNAL;
     VkBufferMemoryBarrier2 barrier{VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER_2};
     // The other half of each stage pair is the semaphore's.
@@ -91,7 +91,8 @@ std::optional<RingFrame> FrameRing::take(std::uint64_t released, std::uint64_t p
                      .offset_bytes = place.offset_bytes,
                      .width = place.width,
                      .height = place.height,
-                     .info = place.info};
+                     .info = place.info,
+                     .is_foreign = place.is_foreign};
 }
 
 void record_frame_taken(const VulkanDevice &device, VkCommandBuffer commands,

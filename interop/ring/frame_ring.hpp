@@ -32,8 +32,9 @@ struct RingFrame {
     std::uint32_t width = 0;
     std::uint32_t height = 0;
     FrameInfo info;
-    VkSemaphore ready = VK_NULL_HANDLE; // another device wrote the frame; null: the host did
+    VkSemaphore ready = VK_NULL_HANDLE; // a device wrote the frame; null: the host did
     std::uint64_t ready_value = 0;
+    bool is_foreign = false; // another device than the one that renders
 
     [[nodiscard]] bool is_shared() const { return ready != VK_NULL_HANDLE; }
     [[nodiscard]] VkDeviceSize size_bytes() const { return VkDeviceSize{width} * height * 4; }
@@ -69,6 +70,7 @@ class FrameRing : public FrameTarget {
         VkDeviceSize offset_bytes = 0;
         std::uint32_t width = 0;
         std::uint32_t height = 0;
+        bool is_foreign = false;
         FrameInfo info;
     };
 
@@ -97,7 +99,7 @@ class FrameRing : public FrameTarget {
 };
 
 // Round the copy of a frame: memory that another device writes changes hands. Nothing for frames
-// that the host wrote.
+// that the host or the same device wrote.
 void record_frame_taken(const VulkanDevice &device, VkCommandBuffer commands,
                         const RingFrame &frame);
 void record_frame_given_back(const VulkanDevice &device, VkCommandBuffer commands,

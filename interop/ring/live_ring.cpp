@@ -2,6 +2,7 @@
 
 #include "core/log.hpp"
 #include "interop/cuda/cuda_writer.hpp"
+#include "interop/vulkan/vulkan_writer.hpp"
 
 #include <tessera/compute.h>
 
@@ -12,7 +13,11 @@ namespace tessera {
 
 Result<std::unique_ptr<SharedWriter>> make_writer_for(const tessera_compute &compute,
                                                       const SharedLink &link) {
-    const void *const extension = compute.get_extension(&compute, TESSERA_EXT_CUDA);
+    const void *extension = compute.get_extension(&compute, TESSERA_EXT_VULKAN);
+    if (extension != nullptr) {
+        return make_vulkan_writer(*static_cast<const tessera_ext_vulkan *>(extension), link);
+    }
+    extension = compute.get_extension(&compute, TESSERA_EXT_CUDA);
     if (extension == nullptr) {
         return make_error(Status::kUnsupported, "the {} backend computes in host memory",
                           compute.info->backend);
@@ -46,6 +51,10 @@ Result<void> LiveRing::share(const tessera_compute &compute) {
               device_.properties().deviceName);
     shared_->connect(std::move(*writer));
     return {};
+}
+
+std::shared_ptr<const tessera_vulkan_device> LiveRing::vulkan_device() {
+    return {std::shared_ptr<void>(), device_.for_compute()};
 }
 
 void LiveRing::use_device(const tessera_compute *compute) {

@@ -1,6 +1,7 @@
 // What a player writes its frames to: chooses, for the device that computes, the ring that carries
-// them. Memory shared with CUDA when the compute and the view are on one device, else staging, into
-// which the CPU writes and other devices download. Says in one line which, and why.
+// them. The view's own memory when the compute is on the view's VkDevice or is CUDA on the same
+// device, else staging, into which the CPU writes and other devices download. Says in one line
+// which, and why.
 #pragma once
 
 #include "interop/ring/shared_ring.hpp"
@@ -15,7 +16,7 @@ namespace tessera {
 // A writer for the compute, or why its frames cannot be shared.
 using MakeWriter = std::function<Result<std::unique_ptr<SharedWriter>>(const tessera_compute &,
                                                                        const SharedLink &)>;
-// By the extension tessera.cuda/1.
+// By the extensions tessera.vulkan/1 and tessera.cuda/1.
 [[nodiscard]] Result<std::unique_ptr<SharedWriter>> make_writer_for(const tessera_compute &compute,
                                                                     const SharedLink &link);
 
@@ -25,6 +26,8 @@ class LiveRing final : public FrameTarget {
     [[nodiscard]] static Result<std::unique_ptr<LiveRing>>
     create(const VulkanDevice &device, MakeWriter make_writer = make_writer_for);
 
+    // The view's; as long as that lives, whoever holds this.
+    [[nodiscard]] std::shared_ptr<const tessera_vulkan_device> vulkan_device() override;
     void use_device(const tessera_compute *compute) override;
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override {
         return target_->acquire(width, height);

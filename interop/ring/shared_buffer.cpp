@@ -1,7 +1,9 @@
 #include "interop/ring/shared_buffer.hpp"
 
+#include "vulkan/memory.hpp"
 #include "vulkan/result.hpp"
 
+#include <array>
 #include <bit>
 #include <string>
 
@@ -102,6 +104,34 @@ Result<SharedBuffer> SharedBuffer::create(const VulkanDevice &device, VkDeviceSi
     if (bound < 0) return vulkan_error(bound, "vkBindBufferMemory (shared)");
     device.name(VK_OBJECT_TYPE_BUFFER, shared.get(), "shared buffer");
     device.name(VK_OBJECT_TYPE_DEVICE_MEMORY, shared.memory_.get(), "shared buffer");
+    return shared;
+}
+
+Result<void> SharedBuffer::can_export(const VulkanDevice &device) {
+    constexpr VkDeviceSize kSmallest = 64 * 1024; // what every API maps on its own
+    const auto probe = create(device, kSmallest);
+    return probe ? Result<void>() : Result<void>(probe.error());
+}
+
+Result<SharedBuffer> SharedBuffer::create_here(const VulkanDevice &device,
+                                               VkDeviceSize size_bytes) {
+    const tessera_vulkan_device *const compute = device.for_compute();
+    if (compute == nullptr) {
+        return make_error(Status::kUnsupported, "device {} does not compute",
+                          device.properties().deviceName);
+    }
+    const std::array families{device.queue_family(), compute->queue_family};
+    const bool one = families[0] == families[1];
+    auto made =
+        make_device_buffer(device, size_bytes, kUsage | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT,
+                           one ? std::span<const std::uint32_t>() : families);
+    if (!made) return made.error();
+    SharedBuffer shared(device);
+    shared.buffer_ = std::move(made->buffer);
+    shared.memory_ = std::move(made->memory);
+    shared.size_bytes_ = size_bytes;
+    shared.is_foreign_ = false;
+    device.name(VK_OBJECT_TYPE_BUFFER, shared.get(), "buffer for frames");
     return shared;
 }
 

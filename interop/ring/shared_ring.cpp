@@ -16,8 +16,6 @@ VkDeviceSize rounded_up(VkDeviceSize bytes) {
 } // namespace
 
 Result<std::unique_ptr<SharedRing>> SharedRing::create(const VulkanDevice &device) {
-    // The smallest piece tells whether the device shares memory at all.
-    if (auto probe = SharedBuffer::create(device, kSlotAlignment); !probe) return probe.error();
     auto ready = SharedTimeline::create(device, "shared ring: ready");
     if (!ready) return ready.error();
     auto released = SharedTimeline::create(device, "shared ring: released");
@@ -69,7 +67,8 @@ void SharedRing::leave(std::shared_ptr<Store> &store) {
 Result<void> SharedRing::make_room(VkDeviceSize size_bytes) {
     if (store_ != nullptr && store_->slot_bytes >= size_bytes) return {};
     const VkDeviceSize slot_bytes = rounded_up(size_bytes);
-    auto buffer = SharedBuffer::create(device_, slot_bytes * kRingSlots);
+    auto buffer = writer_->is_here() ? SharedBuffer::create_here(device_, slot_bytes * kRingSlots)
+                                     : SharedBuffer::create(device_, slot_bytes * kRingSlots);
     if (!buffer) return buffer.error();
     auto store = std::make_shared<Store>(std::move(*buffer));
     store->slot_bytes = slot_bytes;
@@ -100,6 +99,7 @@ Result<tessera_tensor> SharedRing::begin(std::uint32_t index, std::uint32_t widt
     slot.place = {index, index * store_->slot_bytes, width, height};
     place.pixels = store_->buffer.get();
     place.offset_bytes = slot.place.offset_bytes;
+    place.is_foreign = store_->buffer.is_foreign();
     return store_->mapping->begin(slot.place, released_value_);
 }
 

@@ -18,13 +18,13 @@ namespace tessera {
 
 class SharedRing final : public FrameRing {
   public:
-    // Unsupported, with the reason, when the device cannot share memory. The device outlives the
-    // ring; whoever submits waits for the device before the ring goes.
+    // The device outlives the ring; whoever submits waits for the device before the ring goes.
     [[nodiscard]] static Result<std::unique_ptr<SharedRing>> create(const VulkanDevice &device);
     ~SharedRing() override;
 
     [[nodiscard]] SharedLink link() const { return {&device_, &ready_, &released_}; }
-    // [producer] Frames are written by this from now on; there was none before.
+    // [producer] Frames are written by this from now on, and there is none yet. Memory comes with
+    // the first frame.
     void connect(std::unique_ptr<SharedWriter> writer);
     // [producer] Waits for what is enqueued and lets the writer go. Frames that are being written
     // are abandoned, those that never became complete are forgotten, complete ones stay.

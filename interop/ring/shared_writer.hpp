@@ -1,5 +1,6 @@
-// The far end of a shared ring: a device that writes memory which Vulkan allocated. cuda_writer.hpp
-// is the one of the CUDA backend; tests have one that is a second Vulkan device.
+// The far end of a shared ring: whoever writes memory which Vulkan allocated. vulkan_writer.hpp is
+// the one of a compute on the same VkDevice, cuda_writer.hpp that of the CUDA backend; tests have
+// one that is a second Vulkan device.
 // [producer] for everything but carry. Work is enqueued in order; nothing here waits but
 // synchronize and the destructors.
 #pragma once
@@ -48,6 +49,8 @@ class SharedWriter {
     virtual ~SharedWriter() = default;
 
     [[nodiscard]] virtual std::string description() const = 0;
+    // It is on the ring's own VkDevice: buffers are of SharedBuffer::create_here.
+    [[nodiscard]] virtual bool is_here() const { return false; }
     // The mapping goes before the writer and the buffer do.
     virtual Result<std::unique_ptr<SharedMapping>> map(const SharedBuffer &buffer) = 0;
     // Waits for all that was enqueued; afterwards `ready` has its last value.

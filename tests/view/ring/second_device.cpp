@@ -64,6 +64,7 @@ class SecondDevice::Mapping final : public SharedMapping {
 };
 
 Result<std::unique_ptr<SecondDevice>> SecondDevice::create(const SharedLink &link) {
+    if (auto can = SharedBuffer::can_export(*link.device); !can) return can.error();
     auto writer = std::unique_ptr<SecondDevice>(new SecondDevice(link));
     const auto instance = VulkanInstance::adopt(link.device->instance());
     if (!instance) return instance.error();

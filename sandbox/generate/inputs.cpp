@@ -78,6 +78,10 @@ Result<GivenInputs> load_inputs(const std::filesystem::path &picture,
     if (picture.empty()) return given;
     auto image = load_picture(picture, find_slot(slots, TESSERA_INPUT_IMAGE), given.notes);
     if (!image) return image.error();
+    if (mask.empty()) {
+        given.list.push_back({TESSERA_INPUT_IMAGE, std::move(*image)});
+        return given;
+    }
     auto hole = load_mask(mask, find_slot(slots, TESSERA_INPUT_MASK), image->width, image->height,
                           given.notes);
     if (!hole) return hole.error();

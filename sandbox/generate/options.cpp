@@ -21,15 +21,14 @@ void add_path(CLI::App &app, const std::string &names, std::filesystem::path &pa
 void add_input_options(CLI::App &app, GenerateOptions &options) {
     CLI::Option *const init =
         app.add_option("--init", options.init_image,
-                       "Picture whose unmasked part is kept: PNG, JPEG or WebP. One of the same "
-                       "shape is resized")
+                       "Picture whose unmasked part is kept, or to begin with, for generators that "
+                       "take no mask: PNG, JPEG or WebP. One of the same shape is resized")
             ->type_name("IMAGE");
     CLI::Option *const mask =
         app.add_option("--mask", options.mask_image,
                        "What to make again: the light half of a grey picture, or the transparent "
                        "part of one that has any. One of the same shape is resized")
             ->type_name("IMAGE");
-    init->needs(mask);
     mask->needs(init);
     CLI::Option *const encode =
         app.add_option("--encode", options.encoded,

@@ -57,6 +57,7 @@ class Run {
   private:
     Result<void> load();
     Result<void> take_values();
+    [[nodiscard]] Result<void> check_init() const;
     Result<void> take_inputs();
     [[nodiscard]] std::vector<InputSlot> slots_for_given() const;
     Result<void> take_size(const Image &image);
@@ -182,6 +183,15 @@ Result<void> Run::list_variants() {
         if (variant.label != kNoClass) variants_.push_back(std::move(variant));
     }
     return {};
+}
+
+// Whoever takes a mask has to be told what to make again.
+Result<void> Run::check_init() const {
+    const bool alone = !options_.init_image.empty() && options_.mask_image.empty();
+    if (!alone || find_slot(session_->inputs(), TESSERA_INPUT_MASK) == nullptr) return {};
+    return make_error(Status::kInvalidArgument,
+                      "--init {} without --mask: {} takes a mask, which says what to make again",
+                      options_.init_image.string(), session_->info().id);
 }
 
 Result<void> Run::take_inputs() {
@@ -384,6 +394,7 @@ int Run::run() {
     }
     if (auto loaded = load(); !loaded) return complain(loaded.error(), kExitFailure);
     if (auto taken = take_values(); !taken) return complain(taken.error(), kExitUsage);
+    if (auto fits = check_init(); !fits) return complain(fits.error(), kExitUsage);
     if (!options_.encoded.empty()) {
         auto encoded = encode_pictures(
             *session_, options_, [this] { return cancelled_.load(); },

@@ -143,6 +143,21 @@ TEST_F(Generate, ImagesAndMasksReachTheGenerator) {
     EXPECT_EQ(image("tessera.png").pixels[2], 255);
 }
 
+TEST_F(Generate, APictureAloneReachesAGeneratorThatTakesNoMask) {
+    ASSERT_TRUE(write_image(at("image.png"), {8, 8, 3, std::vector<std::uint8_t>(192, 90)}));
+    ASSERT_TRUE(write_image(at("mask.png"), {8, 8, 1, std::vector<std::uint8_t>(64, 255)}));
+    const auto outcome = run({"--plugin", TESSERA_STARTER, "--init", "image.png"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(image("tessera.png").pixels[0], 255 - 90);
+    const auto masked =
+        run({"--plugin", TESSERA_STARTER, "--init", "image.png", "--mask", "mask.png"});
+    EXPECT_EQ(masked.exit_code, 1);
+    EXPECT_THAT(masked.err, HasSubstr("takes no 'mask' input"));
+    const auto good = run_good({"--init", "image.png"});
+    EXPECT_EQ(good.exit_code, 2);
+    EXPECT_THAT(good.err, HasSubstr("test.good takes a mask"));
+}
+
 TEST_F(Generate, ListsPluginsParametersAndModels) {
     (void)folder_.write("wood.safetensors", test::safetensors_bytes("{}", 0));
     options_.environment["TESSERA_MODEL_PATH"] = folder_.path().string();

@@ -15,6 +15,8 @@ namespace tessera {
 
 struct Abilities {
     bool completes = false;    // makes a part of a given picture again
+    bool starts = false;       // begins with a given picture, and takes no mask
+    bool styles = false;       // takes colours and grain of a picture
     bool reconstructs = false; // fills that part with what is expected, in one pass
     bool encodes = false;      // represents a picture by vectors
 
@@ -22,6 +24,8 @@ struct Abilities {
     [[nodiscard]] std::string text() const {
         std::string text = "generate";
         if (completes) text += ", complete";
+        if (starts) text += ", start from a picture";
+        if (styles) text += ", take a style";
         if (reconstructs) text += ", reconstruct";
         if (encodes) text += ", encode";
         return text;
@@ -34,7 +38,8 @@ struct Abilities {
         return std::any_of(slots.begin(), slots.end(),
                            [&](const InputSlot &slot) { return slot.key == key; });
     };
-    return {takes(TESSERA_INPUT_IMAGE) && takes(TESSERA_INPUT_MASK),
+    const bool image = takes(TESSERA_INPUT_IMAGE), mask = takes(TESSERA_INPUT_MASK);
+    return {image && mask, image && !mask, takes(kStyleInput),
             params.find(TESSERA_KEY_RECONSTRUCT) != nullptr, takes(TESSERA_INPUT_ENCODE)};
 }
 

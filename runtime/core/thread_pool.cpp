@@ -1,7 +1,9 @@
 #include "core/thread_pool.hpp"
 
 #include <algorithm>
+#include <condition_variable>
 #include <system_error>
+#include <utility>
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
@@ -56,10 +58,32 @@ unsigned hardware_threads() { return std::max(1u, std::thread::hardware_concurre
 
 } // namespace
 
+// What calls of `submit` share; the last one of them frees it.
+struct ThreadPool::Borrowed {
+    struct Call {
+        std::shared_ptr<Borrowed> owner; // while it is on its way
+        unsigned index = 0;
+    };
+    explicit Borrowed(unsigned count) : calls(count) {}
+
+    std::function<void(void (*run)(void *context), void *context)> submit;
+    std::mutex mutex; // for all that follows
+    std::condition_variable left;
+    ThreadPool *pool = nullptr; // nullptr: gone
+    unsigned inside = 0;
+    std::vector<Call> calls; // one for each thread but the caller's
+};
+
 ThreadPool::ThreadPool(const Options &options)
     : adapt_(options.adapt), nice_(options.nice),
       thread_count_(std::min(options.threads != 0 ? options.threads : hardware_threads(), 1024u)),
       active_count_(thread_count_), tickets_(std::make_unique<Tickets[]>(thread_count_)) {
+    if (options.submit) {
+        borrowed_ = std::make_shared<Borrowed>(thread_count_ - 1);
+        borrowed_->submit = options.submit;
+        borrowed_->pool = this;
+        return;
+    }
     workers_.reserve(thread_count_ - 1);
     try {
         for (unsigned index = 1; index < thread_count_; ++index) {
@@ -75,6 +99,10 @@ ThreadPool::~ThreadPool() {
     regions_.fetch_add(1, std::memory_order_release);
     regions_.notify_all();
     for (std::thread &worker : workers_) worker.join();
+    if (borrowed_ == nullptr) return;
+    std::unique_lock lock(borrowed_->mutex);
+    borrowed_->pool = nullptr;
+    borrowed_->left.wait(lock, [&] { return borrowed_->inside == 0; });
 }
 
 void ThreadPool::work(unsigned index) {
@@ -85,15 +113,78 @@ void ThreadPool::work(unsigned index) {
         wait_while(regions_, seen);
         seen = regions_.load(std::memory_order_acquire);
         if (stop_.load(std::memory_order_relaxed)) return;
-        if (!enter()) continue;
-        const unsigned count = region_threads_.load(std::memory_order_relaxed);
-        if (index < count) {
-            Region region(*this, index, count);
-            (*region_)(region);
-        }
-        leave();
+        take_part(index);
     }
 }
+
+void ThreadPool::take_part(unsigned index) {
+    if (!enter()) return;
+    const unsigned count = region_threads_.load(std::memory_order_relaxed);
+    if (index < count) {
+        Region region(*this, index, count);
+        (*region_)(region);
+    }
+    leave();
+}
+
+// ---- threads of somebody else's -----------------------------------------------------------------
+
+// Asks for those that are not on their way; called after a region was opened. Who has no memory or
+// refuses is one thread less.
+void ThreadPool::borrow() {
+    for (unsigned index = 1; index < active_count_; ++index) {
+        Borrowed::Call &call = borrowed_->calls[index - 1];
+        {
+            const std::lock_guard lock(borrowed_->mutex);
+            if (call.owner != nullptr) continue;
+            call.owner = borrowed_;
+            call.index = index;
+        }
+        const auto run = [](void *context) {
+            auto &called = *static_cast<Borrowed::Call *>(context);
+            std::shared_ptr<Borrowed> owner;
+            ThreadPool *pool = nullptr;
+            {
+                // Its owner says who is on the way, and its mutex guards that.
+                const std::lock_guard guard(called.owner->mutex);
+                owner = called.owner;
+                pool = owner->pool;
+                owner->inside += pool != nullptr ? 1 : 0;
+                if (pool == nullptr) called.owner.reset();
+            }
+            if (pool == nullptr) return;
+            pool->serve(called.index);
+            const std::lock_guard guard(owner->mutex);
+            called.owner.reset();
+            if (--owner->inside == 0) owner->left.notify_all();
+        };
+        borrowed_->submit(run, &call);
+    }
+}
+
+// Takes part until no region came for a while, or the visit has lasted long enough: the thread has
+// other work.
+void ThreadPool::serve(unsigned index) {
+    constexpr auto kLongest = std::chrono::milliseconds(4);
+    const Clock::time_point until = Clock::now() + kLongest;
+    const bool was_inside = std::exchange(inside_region, true);
+    std::uint32_t seen = regions_.load(std::memory_order_acquire);
+    take_part(index);
+    for (int idle = 0; idle < kSpins && !stop_.load(std::memory_order_relaxed); ++idle) {
+        const std::uint32_t now = regions_.load(std::memory_order_acquire);
+        if (now == seen) {
+            pause();
+            continue;
+        }
+        if (Clock::now() > until) break;
+        seen = now;
+        take_part(index);
+        idle = 0;
+    }
+    inside_region = was_inside;
+}
+
+// ---- regions ------------------------------------------------------------------------------------
 
 // The gate orders region_, tickets and loop numbers: written before it opens, after it is empty.
 bool ThreadPool::enter() {
@@ -126,7 +217,11 @@ void ThreadPool::open(FunctionRef<void(Region &)> region) {
     current_loop_.store(1, std::memory_order_relaxed);
     gate_.store(kOpen, std::memory_order_release);
     regions_.fetch_add(1, std::memory_order_release);
-    regions_.notify_all();
+    if (borrowed_ == nullptr) {
+        regions_.notify_all();
+    } else {
+        borrow();
+    }
 
     Region own(*this, 0, active_count_);
     region(own);

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -80,6 +81,10 @@ class ThreadPool {
         unsigned threads = 0; // the caller included; 0: one per hardware thread
         int nice = 10;        // of the workers, added to the process's; 0: leave it
         bool adapt = true;    // work with fewer threads while others own the cores
+        // Somebody else's threads in place of workers: calls run(context) once, soon, on any of
+        // them, and not before it returns. Each call lasts while there are regions, some
+        // milliseconds at most. One that comes late, even after the pool is gone, does nothing.
+        std::function<void(void (*run)(void *context), void *context)> submit = {};
     };
 
     explicit ThreadPool(const Options &options);
@@ -109,7 +114,12 @@ class ThreadPool {
         std::atomic<std::uint64_t> taken{0};
     };
 
+    struct Borrowed; // threads of somebody else's
+
     void work(unsigned index);
+    void take_part(unsigned index);
+    void borrow();
+    void serve(unsigned index);
     bool enter();
     void leave();
     void close();
@@ -143,6 +153,7 @@ class ThreadPool {
     Clock::duration retry_after_{};
 
     std::vector<std::thread> workers_;
+    std::shared_ptr<Borrowed> borrowed_; // nullptr: its own
 };
 
 } // namespace tessera

@@ -5,8 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
 #include <numeric>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #ifdef __linux__
@@ -121,6 +125,98 @@ TEST(ThreadPool, TwoCallersBothFinish) {
     call();
     other.join();
     EXPECT_EQ(pieces, 2 * 500 * 9);
+}
+
+// Somebody else's threads: a queue, and as many that empty it.
+class Lender {
+  public:
+    explicit Lender(unsigned count) {
+        for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
+    }
+    ~Lender() {
+        {
+            const std::lock_guard lock(mutex_);
+            stop_ = true;
+        }
+        wake_.notify_all();
+        for (std::thread &thread : threads_) thread.join();
+        while (run_one()) {
+        }
+    }
+    bool run_one() {
+        std::pair<void (*)(void *), void *> job;
+        {
+            const std::lock_guard lock(mutex_);
+            if (jobs_.empty()) return false;
+            job = jobs_.front();
+            jobs_.pop_front();
+        }
+        job.first(job.second);
+        return true;
+    }
+    [[nodiscard]] ThreadPool::Options lends(unsigned count) {
+        ThreadPool::Options options = threads(count);
+        options.submit = [this](void (*run)(void *), void *context) {
+            {
+                const std::lock_guard lock(mutex_);
+                jobs_.emplace_back(run, context);
+                ++given;
+            }
+            wake_.notify_one();
+        };
+        return options;
+    }
+
+    std::atomic<int> given{0};
+
+  private:
+    void work() {
+        for (;;) {
+            {
+                std::unique_lock lock(mutex_);
+                wake_.wait(lock, [&] { return stop_ || !jobs_.empty(); });
+                if (stop_) return;
+            }
+            run_one();
+        }
+    }
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<std::pair<void (*)(void *), void *>> jobs_;
+    bool stop_ = false;
+    std::vector<std::thread> threads_;
+};
+
+TEST(ThreadPool, BorrowsThreads) {
+    Lender lender(2);
+    ThreadPool pool(lender.lends(3));
+    std::atomic<unsigned> joined{0};
+    const Clock::time_point give_up = Clock::now() + std::chrono::seconds(10);
+    pool.run([&](Region &) {
+        ++joined;
+        while (joined < 3 && Clock::now() < give_up) std::this_thread::yield();
+    });
+    EXPECT_EQ(joined, 3u);
+    for (int round = 0; round < 500; ++round) {
+        std::vector<std::atomic<int>> runs(64);
+        pool.parallel_for(64, [&](std::int64_t i) { runs[static_cast<std::size_t>(i)]++; });
+        for (const auto &run : runs) ASSERT_EQ(run, 1);
+    }
+}
+
+TEST(ThreadPool, WorksAloneWhileNoThreadIsLent) {
+    Lender lender(0);
+    {
+        ThreadPool pool(lender.lends(4));
+        for (int round = 0; round < 100; ++round) {
+            int sum = 0; // by one thread
+            pool.parallel_for(10, [&](std::int64_t i) { sum += static_cast<int>(i); });
+            ASSERT_EQ(sum, 45);
+        }
+        EXPECT_EQ(lender.given, 3);    // no more than there are threads, however long they take
+        EXPECT_TRUE(lender.run_one()); // late, and alone
+    }
+    EXPECT_TRUE(lender.run_one()); // when the pool is gone
 }
 
 TEST(ThreadPool, StartsAndStopsWithoutWork) {

@@ -40,7 +40,8 @@ struct FileState {
 class Library {
   public:
     // `host` is what the plugin is given; `host_lifetime` keeps it alive. A file that may change
-    // while it is open is `replaceable`: the library is then a copy of it. [main] Runs the plugin's
+    // while it is open is `replaceable`: the library is then a copy of it, which is also how one
+    // that was built again gets a name that the linker does not know. [main] Runs the plugin's
     // `init`.
     [[nodiscard]] static Result<std::shared_ptr<Library>>
     open(const std::filesystem::path &path, const tessera_host *host,

@@ -101,13 +101,11 @@ std::shared_ptr<Host> Host::create(const HostConfig &config) {
 Result<std::shared_ptr<Library>> Host::open_library(const std::filesystem::path &path) {
     std::error_code code;
     const auto canonical = std::filesystem::canonical(path, code);
-    bool is_open = false;
     if (!code) {
         const auto known = libraries_.find(canonical);
         if (known != libraries_.end()) {
             auto library = known->second.lock();
             if (library && library->is_current()) return library;
-            is_open = library != nullptr;
         }
     }
     const bool is_own = !code && is_own_plugin(canonical);
@@ -118,8 +116,7 @@ Result<std::shared_ptr<Library>> Host::open_library(const std::filesystem::path 
             return make_error(Status::kFailed, "plugin {}: opening it {}", canonical.string(), end);
         }
     }
-    // One that was built again is opened next to the old one, which the linker knows by its name.
-    auto library = Library::open(path, &table_, shared_from_this(), !is_own || is_open);
+    auto library = Library::open(path, &table_, shared_from_this(), true);
     if (library && !code) libraries_[canonical] = *library;
     return library;
 }

@@ -61,6 +61,16 @@ TEST(Library, SurvivesThatItsFileIsOverwritten) {
     expect_makes(**after);
 }
 
+// Of the program's own folder too: what the linker maps is never the file that a build writes into.
+TEST(Library, OneOfTheProgramsOwnFolderIsACopyToo) {
+    const auto own = std::filesystem::path(TESSERA_BINARY_DIR) / "lib/tessera/plugins/gradient.so";
+    const auto host = test::make_host();
+    const auto library = host->open_library(own);
+    ASSERT_TRUE(library) << library.error().message;
+    EXPECT_NE((*library)->loaded_path(), own);
+    EXPECT_FALSE(std::filesystem::equivalent((*library)->loaded_path(), own));
+}
+
 // Opened again and again, as a loop of building and looking does.
 TEST(Library, ManyReloadsLeaveNothingBehind) {
     const auto host = test::make_host();

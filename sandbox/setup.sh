@@ -7,7 +7,7 @@ packages_build=(
   libglfw3-dev libimgui-dev libstb-dev libglm-dev fonts-dejavu-core
   libvkfft-dev glslang-dev glslang-tools spirv-tools
   libfmt-dev nlohmann-json3-dev libcli11-dev libpng-dev libjpeg62-turbo-dev
-  libwebp-dev liblcms2-dev libexif-dev libxxhash-dev libhwy-dev
+  libwebp-dev liblcms2-dev libexif-dev libxxhash-dev libhwy-dev libkissfft-dev
 )
 packages_test=(
   libgtest-dev libgmock-dev libdnnl-dev vulkan-validationlayers xvfb xauth

@@ -16,7 +16,7 @@ endif()
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
   app/app.cpp app/graphics.cpp app/imgui_layer.cpp app/rescue.cpp app/shortcuts.cpp app/swapchain.cpp app/window.cpp
-  material/worker.cpp
+  material/maker.cpp material/worker.cpp
   panel/canvas.cpp panel/edit.cpp panel/inspect.cpp panel/material.cpp panel/overlay.cpp
   panel/panel.cpp panel/params.cpp panel/player.cpp panel/presets.cpp panel/stats.cpp
   panel/timeline.cpp panel/title.cpp panel/view.cpp
@@ -24,7 +24,7 @@ add_library(tessera_window STATIC
   view/canvas_view.cpp view/latent_painter.cpp view/pane.cpp view/scene_key.cpp)
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
-                      PUBLIC tessera_view tessera_material_files tessera_options tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
+                      PUBLIC tessera_view tessera_material tessera_material_files tessera_options tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
 
 add_executable(tessera-sandbox app/main.cpp)
 target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window)

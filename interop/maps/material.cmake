@@ -20,5 +20,5 @@ target_include_directories(tessera_material SYSTEM PRIVATE
 target_link_libraries(tessera_material
   PRIVATE tessera_flags tessera_shaders glslang::SPIRV glslang::glslang
           glslang::glslang-default-resource-limits
-  PUBLIC tessera_interop)
+  PUBLIC tessera_interop tessera_maps)
 add_dependencies(tessera_material tessera_shader_files)

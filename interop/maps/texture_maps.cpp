@@ -7,34 +7,6 @@
 #include <cstring>
 
 namespace tessera {
-namespace {
-
-constexpr float kTunedSide = 256; // pixels; see MapTuning
-
-Result<void> check(const MaterialSettings &settings) {
-    const auto is_within = [](float value, float low, float high) {
-        return value >= low && value <= high; // false for NaN
-    };
-    const auto wrong = [](const char *name, float value, const char *expected) {
-        return make_error(Status::kInvalidArgument, "material: {} is {}; expected {}", name, value,
-                          expected);
-    };
-    if (!is_within(settings.height_strength, -10, 10)) {
-        return wrong("height strength", settings.height_strength, "-10 to 10");
-    }
-    if (!is_within(settings.normal_strength, 0, 10)) {
-        return wrong("normal strength", settings.normal_strength, "0 to 10");
-    }
-    if (!is_within(settings.roughness_contrast, 0, 10)) {
-        return wrong("roughness contrast", settings.roughness_contrast, "0 to 10");
-    }
-    if (!is_within(settings.occlusion_radius, 0, 0.5F)) {
-        return wrong("occlusion radius", settings.occlusion_radius, "0 to 0.5");
-    }
-    return {};
-}
-
-} // namespace
 
 float TextureMaps::side() const {
     return static_cast<float>(std::min(passes_.width(), passes_.height()));
@@ -85,7 +57,7 @@ std::vector<T> TextureMaps::values_of(MapSection section) {
 
 Result<MaterialMaps> TextureMaps::compute(std::span<const std::uint8_t> rgba,
                                           const MaterialSettings &settings) {
-    if (auto checked = check(settings); !checked) return checked.error();
+    if (auto checked = check_settings(settings); !checked) return checked.error();
     const std::span<std::byte> host = passes_.host_section(MapSection::kColour);
     if (rgba.size() != host.size()) {
         return make_error(Status::kInvalidArgument, "material: {} bytes of picture; expected {}",

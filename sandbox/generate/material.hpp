@@ -1,10 +1,12 @@
-// Materials for tessera-generate: opens a Vulkan device with the first one. In a build without
-// Vulkan or VkFFT every call is an error that says so.
+// Materials for tessera-generate: the maps of a picture, made on the CPU, as files.
 #pragma once
 
 #include "assets/image_file.hpp"
 #include "core/result.hpp"
+#include "core/thread_pool.hpp"
+#include "sandbox/material/options.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -15,22 +17,20 @@ namespace tessera {
 
 class MaterialWriter {
   public:
-    // `settings`: keys and texts, as in material_options.hpp. `device`: as in
-    // VulkanDeviceConfig::wanted.
+    // `settings`: keys and texts, as in material/options.hpp. `threads`: 0 for one per core.
     [[nodiscard]] static Result<std::unique_ptr<MaterialWriter>>
-    create(const std::vector<std::pair<std::string, std::string>> &settings,
-           const std::string &device);
-    ~MaterialWriter();
-    MaterialWriter(const MaterialWriter &) = delete;
-    MaterialWriter &operator=(const MaterialWriter &) = delete;
+    create(const std::vector<std::pair<std::string, std::string>> &settings, std::uint32_t threads);
 
+    // `name` and `material` as export_material takes them.
     [[nodiscard]] Result<void> write(const std::filesystem::path &folder, const std::string &name,
-                                     const Image &picture);
+                                     const std::string &material, const Image &picture);
 
   private:
-    struct Parts;
-    MaterialWriter();
-    std::unique_ptr<Parts> parts_;
+    MaterialWriter(const MaterialOptions &options, std::uint32_t threads)
+        : options_(options), pool_({.threads = threads, .nice = 0}) {}
+
+    MaterialOptions options_;
+    ThreadPool pool_;
 };
 
 } // namespace tessera

@@ -67,7 +67,6 @@ void add_output_options(CLI::App &app, GenerateOptions &options) {
     add_settings_option(app, "--material-set", options.material_values,
                         "How the maps are made: seamless=true, height_strength=-1, ...", "Output");
     app.get_option("--material-set")->needs(material);
-    add_graphics_device_option(app, options.device, "Output")->needs(material);
     app.add_flag("-q,--quiet", options.quiet, "No progress bar, no list of files")->group("Output");
     app.add_flag("-v,--verbose", options.verbose, "Log lines of host and plugins")->group("Output");
 }

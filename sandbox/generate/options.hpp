@@ -28,7 +28,6 @@ struct GenerateOptions : CommonOptions {
     std::filesystem::path frames;   // folder for every intermediate image
     std::filesystem::path material; // folder for the maps of each image
     Settings material_values;
-    std::string device;         // Vulkan device for materials; empty: the best
     std::filesystem::path json; // report; empty: none
 
     bool list = false;

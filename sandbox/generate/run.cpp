@@ -339,7 +339,8 @@ Result<void> Run::generate_batch(const Variant &variant, std::uint32_t first, st
         }
         if (material_) {
             const PictureName name = name_of(i);
-            auto made = material_->write(output_->material_path_of(name), name.stem(), newest_[i]);
+            auto made = material_->write(output_->material_path_of(name), name.stem(), name.part,
+                                         newest_[i]);
             if (!made) return made;
         }
         if (!options_.contact_sheet.empty()) sheet_.push_back(std::move(newest_[i]));
@@ -402,7 +403,7 @@ int Run::run() {
         return encoded ? kExitOk : complain(encoded.error(), kExitFailure);
     }
     if (!options_.material.empty()) {
-        auto material = MaterialWriter::create(options_.material_values, options_.device);
+        auto material = MaterialWriter::create(options_.material_values, options_.threads);
         if (!material) return complain(material.error(), kExitUsage);
         material_ = std::move(*material);
     }

@@ -111,7 +111,7 @@ Json accessors() {
                         accessor(0, offsetof(Vertex, texture), 4, "VEC2"), indices});
 }
 
-Json material(const std::string &name) {
+Json gltf_material(const std::string &name) {
     return {{"name", name},
             {"pbrMetallicRoughness",
              {{"baseColorTexture", {{"index", 0}}}, {"metallicRoughnessTexture", {{"index", 2}}}}},
@@ -140,7 +140,7 @@ std::string gltf(const std::string &name, const std::string &part) {
     json["meshes"] = Json::array(
         {{{"primitives",
            Json::array({{{"attributes", attributes}, {"indices", 4}, {"material", 0}}})}}});
-    json["materials"] = Json::array({material(name)});
+    json["materials"] = Json::array({gltf_material(name)});
     json["samplers"] = Json::array({{{"magFilter", kLinear},
                                      {"minFilter", kLinearMipmapLinear},
                                      {"wrapS", kRepeat},
@@ -168,8 +168,10 @@ std::string gltf(const std::string &name, const std::string &part) {
 } // namespace
 
 Result<std::vector<std::string>> export_material(const std::filesystem::path &folder,
-                                                 const std::string &name, const MaterialMaps &maps,
+                                                 const std::string &name, std::string_view material,
+                                                 const MaterialMaps &maps,
                                                  const MaterialOptions &options) {
+    const float metallic = options.metallic.value_or(metallic_of(material));
     std::error_code code;
     std::filesystem::create_directories(folder, code);
     if (code) {
@@ -196,7 +198,7 @@ Result<std::vector<std::string>> export_material(const std::filesystem::path &fo
         write_heights(path_of("_height.png"), maps),
         write_image(path_of("_roughness.png"), grey(maps, maps.roughness), kData),
         write_image(path_of("_ao.png"), grey(maps, maps.occlusion), kData),
-        write_image(path_of("_orm.png"), orm(maps, options.metallic), kData),
+        write_image(path_of("_orm.png"), orm(maps, metallic), kData),
         write_file(path_of(".bin"), std::as_bytes(std::span(&square, 1))),
         write_file(path_of(".gltf"), gltf(name, part))};
     for (const Result<void> &written : all) {

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "core/result.hpp"
-#include "interop/maps/texture_maps.hpp"
+#include "maps/material_maps.hpp"
 #include "sandbox/material/options.hpp"
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera {
@@ -19,10 +20,11 @@ namespace tessera {
 //   brick_orm.png   red occlusion, green roughness, blue metallic, as glTF packs them
 //   brick_normal_directx.png  y down; when the settings ask for it
 //   brick.gltf  brick.bin     a square, tiled twice each way
-// Materials of several names can share a folder. Data have no colour chunk.
-// Returns the files' names.
+// Materials of several names can share a folder. Data have no colour chunk. `material` is the name
+// of its class, for metallic_of. Returns the files' names.
 [[nodiscard]] Result<std::vector<std::string>> export_material(const std::filesystem::path &folder,
                                                                const std::string &name,
+                                                               std::string_view material,
                                                                const MaterialMaps &maps,
                                                                const MaterialOptions &options);
 

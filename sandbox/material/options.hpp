@@ -2,8 +2,9 @@
 #pragma once
 
 #include "core/result.hpp"
-#include "interop/maps/texture_maps.hpp"
+#include "maps/material_maps.hpp"
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -11,7 +12,7 @@ namespace tessera {
 
 struct MaterialOptions {
     MaterialSettings maps;
-    float metallic = 0; // of the whole material, in the ORM map
+    std::optional<float> metallic; // of the whole material; nothing: as metallic_of its class
     bool operator==(const MaterialOptions &) const = default;
 };
 

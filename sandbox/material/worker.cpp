@@ -57,12 +57,13 @@ void MaterialWorker::want(const MaterialRequest &request) {
     news_.notify_one();
 }
 
-void MaterialWorker::export_to(std::filesystem::path folder, std::string name,
+void MaterialWorker::export_to(std::filesystem::path folder, std::string name, std::string material,
                                std::shared_ptr<const Image> picture,
                                const MaterialOptions &options) {
     {
         const std::lock_guard lock(mutex_);
-        exports_.push_back({std::move(folder), std::move(name), std::move(picture), options});
+        exports_.push_back(
+            {std::move(folder), std::move(name), std::move(material), std::move(picture), options});
     }
     news_.notify_one();
 }
@@ -165,7 +166,8 @@ Result<std::string> MaterialWorker::make(const Export &wanted) {
         return make_error(maps.error().status, "{}: {}", wanted.folder.string(),
                           maps.error().message);
     }
-    auto names = export_material(wanted.folder, wanted.name, **maps, wanted.options);
+    auto names =
+        export_material(wanted.folder, wanted.name, wanted.material, **maps, wanted.options);
     if (!names) return names.error();
     return fmt::format("{} files in {}", names->size(), wanted.folder.string());
 }

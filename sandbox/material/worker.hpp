@@ -50,7 +50,8 @@ class MaterialWorker {
 
     // Never waits; the same request again is none.
     void want(const MaterialRequest &request);
-    void export_to(std::filesystem::path folder, std::string name,
+    // `material` as in export.hpp.
+    void export_to(std::filesystem::path folder, std::string name, std::string material,
                    std::shared_ptr<const Image> picture, const MaterialOptions &options);
 
     [[nodiscard]] MaterialResult newest() const;
@@ -65,6 +66,7 @@ class MaterialWorker {
     struct Export {
         std::filesystem::path folder;
         std::string name;
+        std::string material;
         std::shared_ptr<const Image> picture;
         MaterialOptions options;
     };

@@ -69,6 +69,16 @@ void draw_check(const char *label, bool &value, const char *help) {
     panel_tooltip(help);
 }
 
+// Of the class, or of a generator without classes.
+std::string part_of(const RunRecord &run, const Player &player) {
+    const Param *const classes = player.params().find("class");
+    const auto index = choice_of(run, "class");
+    if (classes == nullptr || !index || *index >= classes->labels.size()) {
+        return file_part(player.info().name);
+    }
+    return distinct_file_parts(classes->labels)[*index];
+}
+
 void draw_options(const PanelContext &context) {
     MaterialPanel &panel = context.state->material;
     MaterialSettings &maps = panel.options.maps;
@@ -99,8 +109,14 @@ void draw_options(const PanelContext &context) {
                 "Contrast of the roughness: busy and low places are rough; 0 is the same all over");
     draw_slider("Occlusion", maps.occlusion_radius, initial.maps.occlusion_radius, 0, 0.25F,
                 "How far away a rise still hides the sky, as a share of the picture's side");
-    draw_slider("Metallic", panel.options.metallic, initial.metallic, 0, 1,
-                "Of the whole material, for the export: 1 is bare metal");
+    const RunRecord *const run = context.editor->run();
+    const float usual =
+        run != nullptr ? metallic_of(part_of(*run, context.control->player())) : 0.0F;
+    float metallic = panel.options.metallic.value_or(usual);
+    draw_slider("Metallic", metallic, usual, 0, 1,
+                "Of the whole material, for the export: 1 is bare metal. As the class suggests "
+                "until it is moved");
+    panel.options.metallic = metallic == usual ? std::nullopt : std::optional<float>(metallic);
 }
 
 void draw_export(const PanelContext &context) {
@@ -126,16 +142,6 @@ void draw_export(const PanelContext &context) {
     panel_tooltip("Albedo, height (16 bits), normals, roughness, occlusion and ORM as PNG, and a "
                   "glTF material with them, named by class and seed. Files of the same names are "
                   "replaced");
-}
-
-// Of the class, or of a generator without classes.
-std::string part_of(const RunRecord &run, const Player &player) {
-    const Param *const classes = player.params().find("class");
-    const auto index = choice_of(run, "class");
-    if (classes == nullptr || !index || *index >= classes->labels.size()) {
-        return file_part(player.info().name);
-    }
-    return distinct_file_parts(classes->labels)[*index];
 }
 
 } // namespace
@@ -173,9 +179,9 @@ void export_material(const PanelContext &context, const std::filesystem::path &f
     const RunRecord *const run = context.editor->run();
     const RunStep *const step = context.editor->step();
     if (run == nullptr || step == nullptr || step->picture == nullptr) return;
-    const std::string name =
-        fmt::format("{}_{}", part_of(*run, context.control->player()), run->seed);
-    context.material->export_to(folder, name, step->picture, context.state->material.options);
+    const std::string part = part_of(*run, context.control->player());
+    context.material->export_to(folder, fmt::format("{}_{}", part, run->seed), part, step->picture,
+                                context.state->material.options);
 }
 
 void draw_material_section(const PanelContext &context) {

@@ -27,6 +27,8 @@ const Rule kRules[] = {
      "core is below everything"},
     {"runtime/vulkan", R"(^(compute|assets|host|interop|sandbox)/|GLFW|imgui)",
      "the Vulkan base knows core only"},
+    {"runtime/maps", R"(^(compute|assets|host|api|interop|sandbox)/|vulkan|volk)",
+     "maps know core only"},
     {"runtime/compute", R"(^(assets|host|interop|sandbox)/)", "compute knows core only"},
     {"runtime/assets", R"(^(compute|host|interop|sandbox)/|vulkan|volk)", "assets know core only"},
     {"runtime/host", R"(^(api|interop|sandbox)/|vulkan|volk)", "the host knows no window"},

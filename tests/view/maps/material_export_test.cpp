@@ -1,6 +1,5 @@
 // The files of a material, and the options by key. Needs no device.
 #include "sandbox/material/export.hpp"
-#include "sandbox/material/maker.hpp"
 #include "sandbox/material/options.hpp"
 
 #include "assets/image_file.hpp"
@@ -44,7 +43,7 @@ std::vector<std::uint8_t> pixels_of(const std::filesystem::path &path, std::uint
 
 TEST(MaterialExport, WritesEveryMap) {
     const test::TemporaryFolder folder;
-    const auto names = export_material(folder.path() / "new", "brick", small_maps(), {});
+    const auto names = export_material(folder.path() / "new", "brick", "", small_maps(), {});
     ASSERT_TRUE(names.ok()) << names.error().message;
     EXPECT_THAT(*names, testing::UnorderedElementsAre("brick_albedo.png", "brick_normal.png",
                                                       "brick_height.png", "brick_roughness.png",
@@ -61,7 +60,7 @@ TEST(MaterialExport, WritesEveryMap) {
 
 TEST(MaterialExport, HeightsHaveSixteenBits) {
     const test::TemporaryFolder folder;
-    ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick", "", small_maps(), {}).ok());
     const std::string path = (folder.path() / "brick_height.png").string();
     std::FILE *const file = std::fopen(path.c_str(), "rb");
     ASSERT_NE(file, nullptr);
@@ -80,7 +79,7 @@ TEST(MaterialExport, DataHaveNoColourChunksAndColoursAreSrgb) {
     const test::TemporaryFolder folder;
     MaterialOptions options;
     options.maps.normals_y_down = true;
-    const auto names = export_material(folder.path(), "brick", small_maps(), options);
+    const auto names = export_material(folder.path(), "brick", "", small_maps(), options);
     ASSERT_TRUE(names.ok()) << names.error().message;
     for (const std::string &name : *names) {
         if (!name.ends_with(".png")) continue;
@@ -95,8 +94,8 @@ TEST(MaterialExport, DataHaveNoColourChunksAndColoursAreSrgb) {
 
 TEST(MaterialExport, SeveralMaterialsShareAFolder) {
     const test::TemporaryFolder folder;
-    ASSERT_TRUE(export_material(folder.path(), "brick_7", small_maps(), {}).ok());
-    ASSERT_TRUE(export_material(folder.path(), "brick_8", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick_7", "", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick_8", "", small_maps(), {}).ok());
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 16);
     for (const std::string name : {"brick_7", "brick_8"}) {
         const auto json =
@@ -113,7 +112,7 @@ TEST(MaterialExport, DirectXNormalsAreAFileMore) {
     MaterialOptions options;
     options.maps.normals_y_down = true; // then the maps hold them so
     options.metallic = 1;
-    const auto names = export_material(folder.path(), "brick", small_maps(), options);
+    const auto names = export_material(folder.path(), "brick", "", small_maps(), options);
     ASSERT_TRUE(names.ok()) << names.error().message;
     using Bytes = std::vector<std::uint8_t>;
     EXPECT_EQ(pixels_of(folder.path() / "brick_normal_directx.png", 3),
@@ -123,9 +122,25 @@ TEST(MaterialExport, DirectXNormalsAreAFileMore) {
     EXPECT_EQ(pixels_of(folder.path() / "brick_orm.png", 3), (Bytes{255, 128, 255, 204, 26, 255}));
 }
 
+TEST(MaterialExport, MetalsAreMetallicUnlessTheUserSaysOtherwise) {
+    const test::TemporaryFolder folder;
+    const auto metallic = [&](std::string_view material, const MaterialOptions &options) {
+        EXPECT_TRUE(export_material(folder.path(), "m", material, small_maps(), options).ok());
+        return int{pixels_of(folder.path() / "m_orm.png", 3)[2]};
+    };
+    EXPECT_EQ(metallic("metal", {}), 255);
+    EXPECT_EQ(metallic("metal_grate", {}), 255);
+    EXPECT_EQ(metallic("scifi_panel", {}), 128);
+    EXPECT_EQ(metallic("rust", {}), 0);
+    EXPECT_EQ(metallic("bark", {}), 0);
+    MaterialOptions options;
+    options.metallic = 0;
+    EXPECT_EQ(metallic("metal", options), 0);
+}
+
 TEST(MaterialExport, TheSceneIsWholeGltf) {
     const test::TemporaryFolder folder;
-    ASSERT_TRUE(export_material(folder.path(), "old \"oak\"", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "old \"oak\"", "", small_maps(), {}).ok());
     const auto json =
         nlohmann::json::parse(text_of(folder.path() / "old__oak_.gltf"), nullptr, false);
     ASSERT_TRUE(json.is_object());
@@ -187,11 +202,11 @@ TEST(MaterialExport, TheSceneIsWholeGltf) {
 TEST(MaterialExport, ErrorsNameTheFile) {
     const test::TemporaryFolder folder;
     std::ofstream(folder.path() / "taken") << "a file";
-    const auto blocked = export_material(folder.path() / "taken", "brick", small_maps(), {});
+    const auto blocked = export_material(folder.path() / "taken", "brick", "", small_maps(), {});
     ASSERT_FALSE(blocked.ok());
     EXPECT_THAT(blocked.error().message, HasSubstr((folder.path() / "taken").string()));
     std::filesystem::create_directories(folder.path() / "m" / "brick_orm.png");
-    const auto file = export_material(folder.path() / "m", "brick", small_maps(), {});
+    const auto file = export_material(folder.path() / "m", "brick", "", small_maps(), {});
     ASSERT_FALSE(file.ok());
     EXPECT_THAT(file.error().message, HasSubstr((folder.path() / "m" / "brick_orm.png").string()));
 }
@@ -199,8 +214,8 @@ TEST(MaterialExport, ErrorsNameTheFile) {
 TEST(MaterialExport, ReplacesFilesAndLeavesNoOthers) {
     const test::TemporaryFolder folder;
     std::ofstream(folder.path() / "brick_ao.png") << "old";
-    ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
-    ASSERT_TRUE(export_material(folder.path(), "brick", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick", "", small_maps(), {}).ok());
+    ASSERT_TRUE(export_material(folder.path(), "brick", "", small_maps(), {}).ok());
     EXPECT_EQ(pixels_of(folder.path() / "brick_ao.png", 1), (std::vector<std::uint8_t>{255, 204}));
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 8);
 }
@@ -212,7 +227,7 @@ TEST(MaterialOptionsByKey, AreSetAndChecked) {
     EXPECT_TRUE(set_material_option(options, "metallic", "1").ok());
     EXPECT_TRUE(options.maps.seamless);
     EXPECT_EQ(options.maps.height_strength, -1.5F);
-    EXPECT_EQ(options.metallic, 1);
+    EXPECT_EQ(options.metallic, 1.0F);
     const auto message = [&](std::string_view key, std::string_view text) {
         const auto set = set_material_option(options, key, text);
         return set ? "" : set.error().message;
@@ -223,20 +238,6 @@ TEST(MaterialOptionsByKey, AreSetAndChecked) {
     EXPECT_THAT(message("normal_strength", "1x"), HasSubstr("expected 0 to 4"));
     EXPECT_THAT(message("seamless", "1"), HasSubstr("expected true or false"));
     EXPECT_THAT(message("colour", "1"), HasSubstr("no option 'colour'; expected one of seamless"));
-}
-
-TEST(MaterialPictures, ShowWhatTheMapsHold) {
-    const MaterialMaps maps = small_maps();
-    using Bytes = std::vector<std::uint8_t>;
-    EXPECT_EQ(picture_of(maps, MaterialMap::kHeight).pixels,
-              (Bytes{64, 64, 64, 255, 255, 255, 255, 255}));
-    EXPECT_EQ(picture_of(maps, MaterialMap::kNormal).pixels, maps.normals);
-    EXPECT_EQ(picture_of(maps, MaterialMap::kColour).pixels, maps.colour);
-    const std::vector<float> decibels{-90, -80, -60, -40, -5, -60, -60, -60, -60, -60, -60, -60};
-    const Image spectrum = picture_of_spectrum(decibels, 4, 3);
-    EXPECT_EQ(spectrum.pixels[3 * 4], 255) << "the loudest but the mean";
-    EXPECT_EQ(spectrum.pixels[4 * 4], 255);
-    EXPECT_EQ(spectrum.pixels[0], 0);
 }
 
 } // namespace

@@ -131,5 +131,20 @@ TEST_F(MaterialInWindow, MistakesAreNamedWithTheirLine) {
     EXPECT_THAT(blocked.error().message, HasSubstr("taken: cannot make this folder"));
 }
 
+TEST(MaterialPictures, ShowWhatTheMapsHold) {
+    MaterialMaps maps{2, 1, {10, 20, 30, 255, 40, 50, 60, 128}, {0.25F, 1}, {}, {}, {}, {}};
+    maps.normals = {128, 200, 255, 255, 100, 128, 240, 255};
+    using Bytes = std::vector<std::uint8_t>;
+    EXPECT_EQ(picture_of(maps, MaterialMap::kHeight).pixels,
+              (Bytes{64, 64, 64, 255, 255, 255, 255, 255}));
+    EXPECT_EQ(picture_of(maps, MaterialMap::kNormal).pixels, maps.normals);
+    EXPECT_EQ(picture_of(maps, MaterialMap::kColour).pixels, maps.colour);
+    const std::vector<float> decibels{-90, -80, -60, -40, -5, -60, -60, -60, -60, -60, -60, -60};
+    const Image spectrum = picture_of_spectrum(decibels, 4, 3);
+    EXPECT_EQ(spectrum.pixels[3 * 4], 255) << "the loudest but the mean";
+    EXPECT_EQ(spectrum.pixels[4 * 4], 255);
+    EXPECT_EQ(spectrum.pixels[0], 0);
+}
+
 } // namespace
 } // namespace tessera

@@ -2,7 +2,7 @@
 // the time to the first picture, textures a second next to the same runs one after the other, and
 // memory next to a player (a session with a thread of its own) for each texture.
 //
-//   bench_embed [--textures 64] [--size 256] [--steps 0] [--work-us 4000] [--cpu-us 6000]
+//   bench_embed [--textures 64] [--size 128] [--steps 4] [--work-us 4000] [--cpu-us 6000]
 //   [--players 4]
 #include "host/run/player.hpp"
 
@@ -23,8 +23,8 @@ constexpr auto kFrame = std::chrono::microseconds(16'667);
 
 struct Options {
     int textures = 64;
-    std::uint32_t size = 256;
-    int steps = 0;
+    std::uint32_t size = 128;
+    int steps = 4;
     std::uint32_t work_us = 4000; // of the engine, a frame
     std::uint32_t cpu_us = 6000;  // for generating, a frame
     std::uint32_t threads = 0;

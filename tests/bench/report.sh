@@ -54,7 +54,7 @@ measure convolutions 60 "$(bench bench_conv)" $threads 5 64
 measure mar 240 "$(bench bench_step)" --threads $threads --repeats 2 --positions 2 --precision f32 --python "$python"
 measure causal 120 "$(bench bench_causal)" --threads $threads --side 8 --repeats 3 --python "$python"
 measure frames 60 "$(bench bench_frame)" --offscreen --seconds 5
-measure textures 120 "$(bench bench_embed)" --textures 8 --size 128 --players 2
+measure textures 120 "$(bench bench_embed)"
 measure latency 60 "$python" "$root/tests/bench/latency.py" "$generate" --threads $threads
 measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
 measure presets-materials_mar 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar --threads 1 --count 4 --rounds 3

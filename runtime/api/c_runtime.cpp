@@ -1,6 +1,7 @@
 // The C functions of runtime and model.
 #include "api/boundary.hpp"
 #include "api/objects.hpp"
+#include "compute/registry.hpp"
 
 #include <tessera/runtime.h>
 
@@ -78,6 +79,7 @@ Result<ModelConfig> config_of(const tessera_model_desc *from) {
     config.model = text_of(desc->model);
     config.backend = text_of(desc->backend);
     config.exact = desc->exact != 0;
+    config.lazy = desc->lazy != 0;
     if ((desc->weights == nullptr) != (desc->weights_bytes == 0)) {
         return make_error(Status::kInvalidArgument, "model desc: weights at {} of {} bytes",
                           desc->weights, desc->weights_bytes);
@@ -117,6 +119,7 @@ tessera_model_info info_of(const Model &model) {
     info.loaded = model.loaded;
     info.on_gpu = model.on_gpu ? 1 : 0;
     info.plugin = info.name = info.path = "";
+    info.metadata = "{}";
     info.device = model.device.c_str();
     if (model.facts != nullptr) {
         const ModelFacts &facts = *model.facts;
@@ -128,6 +131,10 @@ tessera_model_info info_of(const Model &model) {
         info.plugin = facts.plugin.c_str();
         info.name = facts.name.c_str();
         info.path = facts.path.c_str();
+        info.metadata = facts.metadata.c_str();
+        info.abilities = facts.abilities;
+        info.max_side = facts.max_side;
+        info.input_count = static_cast<std::uint32_t>(facts.c_inputs.size());
     }
     return info;
 }
@@ -135,6 +142,48 @@ tessera_model_info info_of(const Model &model) {
 Result<void> out_is_given(const void *out) {
     if (out != nullptr) return {};
     return make_error(Status::kInvalidArgument, "out is NULL");
+}
+
+// One of what a model describes, by index.
+template <class T>
+Result<void> entry_of(tessera_model model, std::uint32_t index, const T **out,
+                      std::vector<T> ModelFacts::*entries, const char *what) {
+    if (auto given = out_is_given(out); !given) return given;
+    *out = nullptr;
+    auto found = models().find(model.id, "model");
+    if (!found) return found.error();
+    const auto guard = (*found)->runtime->lock();
+    const ModelFacts *const facts = (*found)->facts.get();
+    if (facts == nullptr) {
+        const bool failed = (*found)->state == ModelState::kFailed;
+        return failed ? (*found)->error : make_error(Status::kBusy, "the model is still loading");
+    }
+    const std::vector<T> &all = facts->*entries;
+    if (index >= all.size()) {
+        return make_error(Status::kNotFound, "{} {}; {} has {}", what, index, facts->plugin,
+                          all.size());
+    }
+    *out = &all[index];
+    return {};
+}
+
+// One of what the last scan found.
+template <class T>
+Result<void> listed(tessera_runtime runtime, std::uint32_t index, T *out,
+                    std::vector<T> Listing::*entries, const char *what) {
+    auto found = runtimes().find(runtime.id, "runtime");
+    if (!found) return found.error();
+    const auto guard = (*found)->lock();
+    const Listing *const listing = (*found)->listing();
+    if (listing == nullptr) {
+        return make_error(Status::kNotFound, "{} {}; tessera_runtime_scan looks for them", what,
+                          index);
+    }
+    const std::vector<T> &all = listing->*entries;
+    if (index >= all.size()) {
+        return make_error(Status::kNotFound, "{} {}; there are {}", what, index, all.size());
+    }
+    return write_struct(all[index], out, what);
 }
 
 } // namespace
@@ -154,7 +203,12 @@ tessera_status tessera_runtime_open(const tessera_runtime_desc *desc, tessera_ru
         const std::uint64_t id = next_handle();
         auto runtime = Runtime::open(id, std::move(*config));
         if (!runtime) return runtime.error();
-        runtimes().put(id, *runtime);
+        try {
+            runtimes().put(id, *runtime);
+        } catch (...) {
+            (void)(*runtime)->close(std::chrono::seconds(10));
+            throw;
+        }
         *out = {id};
         return {};
     });
@@ -280,24 +334,47 @@ tessera_status tessera_model_estimate(tessera_runtime runtime, const tessera_mod
 }
 
 tessera_status tessera_model_param(tessera_model model, uint32_t index, const tessera_param **out) {
+    return answer([&] { return entry_of(model, index, out, &ModelFacts::c_params, "parameter"); });
+}
+
+tessera_status tessera_model_input(tessera_model model, uint32_t index,
+                                   const tessera_input_slot **out) {
+    return answer([&] { return entry_of(model, index, out, &ModelFacts::c_inputs, "input"); });
+}
+
+tessera_status tessera_runtime_scan(tessera_runtime runtime, uint32_t timeout_ms) {
     return answer([&]() -> Result<void> {
-        if (auto given = out_is_given(out); !given) return given;
-        *out = nullptr;
-        auto found = models().find(model.id, "model");
+        auto found = runtimes().find(runtime.id, "runtime");
         if (!found) return found.error();
-        const auto guard = (*found)->runtime->lock();
-        const ModelFacts *const facts = (*found)->facts.get();
-        if (facts == nullptr) {
-            const bool failed = (*found)->state == ModelState::kFailed;
-            return failed ? (*found)->error
-                          : make_error(Status::kBusy, "the model is still loading");
+        return (*found)->scan(wait_of(timeout_ms));
+    });
+}
+
+tessera_status tessera_runtime_plugin(tessera_runtime runtime, uint32_t index,
+                                      tessera_plugin_info *out) {
+    return answer([&] { return listed(runtime, index, out, &Listing::c_plugins, "plugin"); });
+}
+
+tessera_status tessera_runtime_model(tessera_runtime runtime, uint32_t index,
+                                     tessera_model_entry *out) {
+    return answer([&] { return listed(runtime, index, out, &Listing::c_models, "model"); });
+}
+
+tessera_status tessera_runtime_backend(tessera_runtime runtime, uint32_t index,
+                                       tessera_backend_info *out) {
+    return answer([&]() -> Result<void> {
+        auto found = runtimes().find(runtime.id, "runtime");
+        if (!found) return found.error();
+        const auto backends = compute_backends();
+        if (index >= backends.size()) {
+            return make_error(Status::kNotFound, "backend {}; there are {}", index,
+                              backends.size());
         }
-        if (index >= facts->c_params.size()) {
-            return make_error(Status::kNotFound, "parameter {}; {} has {}", index, facts->plugin,
-                              facts->c_params.size());
-        }
-        *out = &facts->c_params[index];
-        return {};
+        tessera_backend_info info{};
+        info.struct_size = sizeof info;
+        info.name = backends[index].name;
+        info.missing = backends[index].missing != nullptr ? backends[index].missing : "";
+        return write_struct(info, out, "backend info");
     });
 }
 

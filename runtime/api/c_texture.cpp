@@ -63,6 +63,7 @@ Result<Order> order_of(const tessera_texture_desc &desc) {
     order.preview_every = desc.preview_every;
     order.width = desc.width;
     order.height = desc.height;
+    order.maps = desc.maps != 0;
     if (desc.values != nullptr) order.values = desc.values;
     if (desc.input_count > kMostInputs || (desc.input_count > 0 && desc.inputs == nullptr)) {
         return make_error(Status::kInvalidArgument, "{} inputs at {}; expected at most {}",
@@ -86,6 +87,7 @@ tessera_texture_info info_of(const Texture &texture) {
     info.priority = texture.priority;
     info.weight = texture.weight;
     info.status = static_cast<tessera_status>(texture.error.status);
+    info.maps = texture.maps != nullptr ? texture.maps->number : 0;
     if (texture.picture != nullptr) {
         info.picture = texture.picture->number;
         info.picture_job = texture.picture->job;
@@ -96,25 +98,28 @@ tessera_texture_info info_of(const Texture &texture) {
     return info;
 }
 
-Result<void> copy_pixels(const Picture &picture, const tessera_pixels &to) {
-    const std::size_t row = std::size_t{picture.width} * 4;
+Result<void> copy_pixels(const Pixels &pixels, const tessera_pixels &to) {
+    const std::size_t row = std::size_t{pixels.width()} * to.pixel_bytes;
     const std::size_t stride = to.row_bytes != 0 ? to.row_bytes : row;
-    const std::size_t needed = stride * (picture.height - 1) + row;
+    const std::size_t needed = stride * (pixels.height() - 1) + row;
     if (stride < row || to.bytes < needed) {
         return make_error(Status::kInvalidArgument,
                           "{} bytes in rows of {}; a picture of {} x {} needs {} in rows of {}",
-                          to.bytes, stride, picture.width, picture.height, needed, row);
+                          to.bytes, stride, pixels.width(), pixels.height(), needed, row);
     }
-    for (std::size_t y = 0; y < picture.height; ++y) {
-        std::memcpy(static_cast<std::byte *>(to.data) + y * stride,
-                    picture.pixels().data() + y * row, row);
-    }
+    pixels.copy_to(static_cast<std::byte *>(to.data), stride);
     return {};
+}
+
+Error none_yet(std::uint32_t map) {
+    if (map == TESSERA_MAP_COLOUR) return {Status::kNotFound, "there is no picture yet"};
+    return {Status::kNotFound, "there are no maps yet; they come with the final picture of a "
+                               "texture that was opened with maps"};
 }
 
 Result<std::shared_ptr<const Picture>> newest_picture(const Texture &texture) {
     auto picture = texture.model->runtime->picture(texture);
-    if (picture == nullptr) return make_error(Status::kNotFound, "there is no picture yet");
+    if (picture == nullptr) return none_yet(TESSERA_MAP_COLOUR);
     return picture;
 }
 
@@ -248,14 +253,20 @@ tessera_status tessera_texture_read(tessera_texture texture, tessera_pixels *io)
         if (!found) return found.error();
         auto pixels = read_struct(io, "pixels");
         if (!pixels) return pixels.error();
-        auto picture = newest_picture(**found);
-        if (!picture) return picture.error();
-        pixels->width = (*picture)->width;
-        pixels->height = (*picture)->height;
-        pixels->picture = (*picture)->number;
+        const std::uint32_t pixel_bytes = pixel_bytes_of(pixels->map);
+        if (pixel_bytes == 0) {
+            return make_error(Status::kInvalidArgument, "map {}; expected {} to {}", pixels->map,
+                              int{TESSERA_MAP_COLOUR}, int{TESSERA_MAP_METALLIC});
+        }
+        const Pixels newest = (*found)->model->runtime->pixels(**found, pixels->map);
+        if (!newest) return none_yet(pixels->map);
+        pixels->width = newest.width();
+        pixels->height = newest.height();
+        pixels->picture = newest.number();
+        pixels->pixel_bytes = pixel_bytes;
         auto written = write_struct(*pixels, io, "pixels");
         if (!written || pixels->data == nullptr) return written;
-        return copy_pixels(**picture, *pixels);
+        return copy_pixels(newest, *pixels);
     });
 }
 

@@ -4,10 +4,10 @@
 #include "core/result.hpp"
 
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
-#include <vector>
 
 namespace tessera::api {
 
@@ -40,21 +40,18 @@ class Handles {
     // Forgets all that belong to something else.
     template <class Predicate>
     void drop_if(Predicate belongs) {
-        std::vector<std::shared_ptr<T>> dropped; // destroyed without the mutex
+        std::map<std::uint64_t, std::shared_ptr<T>> dropped; // destroyed without the mutex
         const std::lock_guard lock(mutex_);
         for (auto at = objects_.begin(); at != objects_.end();) {
-            if (belongs(*at->second)) {
-                dropped.push_back(std::move(at->second));
-                at = objects_.erase(at);
-            } else {
-                ++at;
-            }
+            const auto next = std::next(at);
+            if (belongs(*at->second)) dropped.insert(objects_.extract(at)); // takes no memory
+            at = next;
         }
     }
 
   private:
     std::mutex mutex_;
-    std::unordered_map<std::uint64_t, std::shared_ptr<T>> objects_;
+    std::map<std::uint64_t, std::shared_ptr<T>> objects_;
 };
 
 } // namespace tessera::api

@@ -2,7 +2,10 @@
 
 #include "core/tensor.hpp"
 
+#include <tessera/runtime.h>
+
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -63,6 +66,53 @@ std::uint64_t Picture::hash() const {
     return hash;
 }
 
+std::uint32_t pixel_bytes_of(std::uint32_t map) {
+    switch (map) {
+    case TESSERA_MAP_COLOUR:
+    case TESSERA_MAP_NORMAL:
+    case TESSERA_MAP_ORM:
+        return 4;
+    case TESSERA_MAP_HEIGHT:
+        return 2;
+    case TESSERA_MAP_OCCLUSION:
+    case TESSERA_MAP_ROUGHNESS:
+    case TESSERA_MAP_METALLIC:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+void Pixels::copy_to(std::byte *to, std::size_t row_bytes) const {
+    std::span<const std::byte> from;
+    std::size_t channel = 0; // of ORM, for one alone
+    switch (map) {
+    case TESSERA_MAP_HEIGHT:
+        from = maps->heights.bytes();
+        break;
+    case TESSERA_MAP_NORMAL:
+        from = maps->normals.bytes();
+        break;
+    case TESSERA_MAP_COLOUR:
+        from = picture->pixels();
+        break;
+    default:
+        from = maps->orm.bytes();
+        channel = map == TESSERA_MAP_ORM ? 0 : map - TESSERA_MAP_OCCLUSION;
+    }
+    const std::size_t columns = width(), rows = height();
+    const bool alone = pixel_bytes_of(map) == 1;
+    const std::size_t row = from.size() / rows;
+    for (std::size_t y = 0; y < rows; ++y, to += row_bytes) {
+        const std::byte *const line = from.data() + y * row;
+        if (!alone) {
+            std::memcpy(to, line, row);
+            continue;
+        }
+        for (std::size_t x = 0; x < columns; ++x) to[x] = line[x * 4 + channel];
+    }
+}
+
 Result<tessera_tensor> PictureFrames::acquire(std::uint32_t width, std::uint32_t height) {
     auto block = Block::make(memory_, std::size_t{width} * height * 4);
     if (!block) return block.error();
@@ -79,7 +129,7 @@ Result<void> PictureFrames::publish(const tessera_tensor &frame, const FrameInfo
     auto picture = take(frame);
     picture->job = info.job;
     picture->final = info.final;
-    on_picture_(std::move(picture), info);
+    (instead_ ? instead_ : on_picture_)(std::move(picture), info);
     return {};
 }
 

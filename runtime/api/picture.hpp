@@ -53,6 +53,32 @@ struct Picture {
     mutable std::atomic<std::uint64_t> hash_{0}; // 0: not yet
 };
 
+// What a texture has next to its colours; all rows without gaps.
+struct Maps {
+    std::uint32_t width = 0;
+    std::uint32_t height = 0;
+    std::uint64_t number = 0; // of the picture that they are of
+    Block heights;            // (height, width) of 16 bits
+    Block normals;            // (height, width, 4)
+    Block orm;                // (height, width, 4): occlusion, roughness, metallic, 255
+};
+
+// A picture or a map as programs get it: TESSERA_MAP_*. Nothing when there is none yet.
+struct Pixels {
+    std::shared_ptr<const Picture> picture; // of the colours
+    std::shared_ptr<const Maps> maps;       // of the others
+    std::uint32_t map = 0;
+
+    explicit operator bool() const { return picture != nullptr || maps != nullptr; }
+    [[nodiscard]] std::uint32_t width() const { return picture ? picture->width : maps->width; }
+    [[nodiscard]] std::uint32_t height() const { return picture ? picture->height : maps->height; }
+    [[nodiscard]] std::uint64_t number() const { return picture ? picture->number : maps->number; }
+    // Rows `row_bytes` apart.
+    void copy_to(std::byte *to, std::size_t row_bytes) const;
+};
+// 0: there is no such map.
+[[nodiscard]] std::uint32_t pixel_bytes_of(std::uint32_t map);
+
 // Frames of a model's runs; each becomes a picture, without a copy. On the thread that steps.
 class PictureFrames : public FrameTarget {
   public:
@@ -65,11 +91,15 @@ class PictureFrames : public FrameTarget {
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
     void abandon(const tessera_tensor &frame) override { (void)take(frame); }
 
+    // Pictures go there instead; nullptr: no longer.
+    void redirect(OnPicture on_picture) { instead_ = std::move(on_picture); }
+
   private:
     std::unique_ptr<Picture> take(const tessera_tensor &frame);
 
     std::shared_ptr<Memory> memory_;
     OnPicture on_picture_;
+    OnPicture instead_;
     std::vector<std::unique_ptr<Picture>> acquired_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <system_error>
 
 namespace tessera::api {
@@ -37,6 +38,29 @@ void reset_log(const tessera_callbacks &callbacks) {
     });
 }
 
+// More than the model makes at once.
+bool is_beyond(const ModelFacts &facts, const char *key, std::uint32_t wanted) {
+    if ((facts.abilities & TESSERA_CAN_EXTEND) == 0) return false;
+    if (facts.sizes) return wanted > facts.params.find(key)->max;
+    return wanted > (std::string_view(key) == TESSERA_KEY_WIDTH ? facts.width : facts.height);
+}
+
+Result<void> check_windows(const ModelFacts &facts, const Order &order) {
+    if (order.width > facts.max_side || order.height > facts.max_side) {
+        return make_error(Status::kInvalidArgument,
+                          "{}: {} x {}; expected at most {}, which an endless plane gives",
+                          facts.plugin, order.width, order.height, facts.max_side);
+    }
+    for (const RequestInput &input : order.inputs) {
+        if (input.key == kStyleInput) continue;
+        return make_error(Status::kUnsupported,
+                          "{}: input '{}' of {} x {}, which is put together from windows; expected "
+                          "'{}' or none",
+                          facts.plugin, input.key, order.width, order.height, kStyleInput);
+    }
+    return {};
+}
+
 Result<void> set_side(Params &params, const ModelFacts &facts, const char *key,
                       std::uint32_t wanted, std::uint32_t native) {
     if (wanted == 0 || wanted == native) return {};
@@ -56,10 +80,10 @@ Result<void> set_side(Params &params, const ModelFacts &facts, const char *key,
 
 } // namespace
 
-Result<Params> values_of(const ModelFacts &facts, const Order &order) {
-    Params params = facts.params;
+Result<OrderPlan> plan_of(const ModelFacts &facts, const Order &order) {
+    OrderPlan plan{facts.params};
     if (!order.values.empty()) {
-        auto unknown = params.load_json(order.values);
+        auto unknown = plan.values.load_json(order.values);
         if (!unknown) return unknown.error();
         if (!unknown->empty()) {
             return make_error(Status::kInvalidArgument, "{} has no parameter '{}'", facts.plugin,
@@ -67,12 +91,20 @@ Result<Params> values_of(const ModelFacts &facts, const Order &order) {
         }
     }
     for (const auto &[key, value] : order.settings) {
-        if (auto set = params.set_text(key, value); !set) return set.error();
+        if (auto set = plan.values.set_text(key, value); !set) return set.error();
     }
-    auto sized = set_side(params, facts, "width", order.width, facts.width);
-    if (sized) sized = set_side(params, facts, "height", order.height, facts.height);
+    if (is_beyond(facts, TESSERA_KEY_WIDTH, order.width) ||
+        is_beyond(facts, TESSERA_KEY_HEIGHT, order.height)) {
+        auto checked = check_windows(facts, order);
+        if (!checked) return checked.error();
+        plan.width = order.width != 0 ? order.width : facts.width;
+        plan.height = order.height != 0 ? order.height : facts.height;
+        return plan;
+    }
+    auto sized = set_side(plan.values, facts, TESSERA_KEY_WIDTH, order.width, facts.width);
+    if (sized) sized = set_side(plan.values, facts, TESSERA_KEY_HEIGHT, order.height, facts.height);
     if (!sized) return sized.error();
-    return params;
+    return plan;
 }
 
 void Allowance::give(std::uint32_t share_us) {
@@ -95,22 +127,43 @@ Result<std::shared_ptr<Runtime>> Runtime::open(std::uint64_t id, RuntimeConfig c
     auto runtime = std::make_shared<Runtime>(id, std::move(config));
     set_log(runtime->config_.callbacks);
     try {
-        runtime->pool_ = std::make_unique<ThreadPool>(ThreadPool::Options{
-            .threads = runtime->config_.threads, .nice = runtime->config_.nice});
+        ThreadPool::Options pool{.threads = runtime->config_.threads,
+                                 .nice = runtime->config_.nice};
+        const tessera_callbacks &given = runtime->config_.callbacks;
+        if (given.submit != nullptr) {
+            pool.submit = [&given](void (*run)(void *), void *context) {
+                given.submit(given.user, run, context);
+            };
+        }
+        runtime->pool_ = std::make_unique<ThreadPool>(pool);
         runtime->control_ = std::thread([self = runtime] { self->control(); });
         auto lock = runtime->lock();
-        runtime->changed_.wait(lock, [&] { return runtime->host_ != nullptr; });
+        runtime->changed_.wait(lock, [&] { return runtime->host_ != nullptr || runtime->closed_; });
+        if (runtime->host_ == nullptr) throw std::bad_alloc();
         runtime->start_worker();
         return runtime;
     } catch (const std::system_error &error) {
-        if (runtime->control_.joinable()) (void)runtime->close(std::chrono::milliseconds(1000));
+        runtime->give_up();
         return make_error(Status::kFailed, "cannot start the runtime's threads: {}", error.what());
+    } catch (const std::bad_alloc &) {
+        runtime->give_up();
+        return Error{Status::kOutOfMemory, kNoMemory};
     }
+}
+
+void Runtime::give_up() {
+    if (control_.joinable()) (void)close(std::chrono::milliseconds(1000));
+}
+
+void Runtime::wake_turns() {
+    turn_wake_.notify_all();
+    if (config_.callbacks.submit != nullptr) control_wake_.notify_all(); // which submits it
 }
 
 void Runtime::start_worker() {
     auto worker = std::make_shared<Worker>();
     workers_.push_back(worker);
+    if (config_.callbacks.submit != nullptr) return;
     try {
         worker->thread =
             std::thread([self = shared_from_this(), worker] { self->generate(worker); });
@@ -126,32 +179,38 @@ Result<void> Runtime::close(std::chrono::milliseconds timeout) {
     quit_ = true;
     for (const auto &[id, texture] : textures_) texture->stop = true;
     for (const auto &[id, model] : models_) model->stop_loading = true;
-    turn_wake_.notify_all();
+    wake_turns();
     control_wake_.notify_all();
     const bool done = changed_.wait_for(guard, timeout, [&] { return closed_; });
-    std::string plugin = "a plugin";
-    for (const auto &worker : workers_) {
-        if (worker->texture == nullptr || worker->ended) continue;
-        const Model &model = *worker->texture->model;
-        plugin = model.facts != nullptr ? model.facts->plugin : model.config.plugin;
-    }
     events_.clear();
-    auto workers = workers_;
-    guard.unlock();
+    if (!done) return leave_behind(guard, timeout);
+    guard.unlock(); // nobody else is left
     changed_.notify_all();
     reset_log(config_.callbacks);
-    for (const auto &worker : workers) {
-        if (!worker->thread.joinable()) continue;
-        if (done)
-            worker->thread.join();
-        else
-            worker->thread.detach();
+    for (const auto &worker : workers_) {
+        if (worker->thread.joinable()) worker->thread.join();
     }
-    if (done) {
-        control_.join();
-        return {};
+    control_.join();
+    return {};
+}
+
+Error Runtime::leave_behind(std::unique_lock<std::mutex> &lock, std::chrono::milliseconds timeout) {
+    for (const auto &worker : workers_) {
+        if (worker->thread.joinable()) worker->thread.detach();
     }
     control_.detach();
+    const Worker *stuck = nullptr;
+    for (const auto &worker : workers_) {
+        if (worker->texture != nullptr && !worker->ended) stuck = worker.get();
+    }
+    std::string plugin = "a plugin";
+    if (stuck != nullptr) {
+        const Model &model = *stuck->texture->model;
+        plugin = model.facts != nullptr ? model.facts->plugin : model.config.plugin;
+    }
+    lock.unlock();
+    changed_.notify_all();
+    reset_log(config_.callbacks);
     return make_error(Status::kBusy, "{} did not return within {} ms; its thread is left behind",
                       plugin, timeout.count());
 }
@@ -161,22 +220,37 @@ void Runtime::frame(const tessera_frame_info &info) {
     hidden_ = info.hidden;
     cpu_.give(info.cpu_us);
     gpu_.give(info.gpu_us);
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 // ---- events -------------------------------------------------------------------------------------
 
-void Runtime::push(Event event) {
-    if (events_.size() >= kMostEvents) {
-        events_.pop_front();
+// What there is no memory for is dropped: states and errors tell the same.
+void Runtime::push(Event event) noexcept {
+    try {
+        if (events_.size() >= kMostEvents) {
+            events_.pop_front();
+            ++counts_.dropped_events;
+        }
+        events_.push_back(std::move(event));
+    } catch (const std::bad_alloc &) {
         ++counts_.dropped_events;
     }
-    events_.push_back(std::move(event));
     changed_.notify_all();
 }
 
 void Runtime::push(std::uint32_t type, const Model &model, const Texture *texture,
-                   const Error &error) {
+                   const Error &error) noexcept {
+    try {
+        push(event_of(type, model, texture, error));
+    } catch (const std::bad_alloc &) {
+        ++counts_.dropped_events;
+        changed_.notify_all();
+    }
+}
+
+Event Runtime::event_of(std::uint32_t type, const Model &model, const Texture *texture,
+                        const Error &error) {
     Event event;
     event.type = type;
     event.model = model.id;
@@ -189,7 +263,7 @@ void Runtime::push(std::uint32_t type, const Model &model, const Texture *textur
         event.step = texture->step;
         event.total_steps = texture->total_steps;
     }
-    push(std::move(event));
+    return event;
 }
 
 std::size_t Runtime::event_count() {
@@ -231,6 +305,18 @@ tessera_stats Runtime::stats() {
     std::tie(stats.cpu_bytes, stats.gpu_bytes) = used_bytes();
     stats.threads = pool_->thread_count();
     return stats;
+}
+
+Result<void> Runtime::scan(std::chrono::milliseconds timeout) {
+    auto guard = lock();
+    const std::uint64_t wanted = scans_ + 1;
+    scan_wanted_ = true;
+    control_wake_.notify_all();
+    changed_.wait_for(guard, timeout, [&] { return quit_ || scans_ >= wanted; });
+    if (scans_ >= wanted && listing_ == nullptr) return Error{Status::kOutOfMemory, kNoMemory};
+    if (scans_ >= wanted) return {};
+    if (quit_) return make_error(Status::kNotFound, "the runtime is closed");
+    return make_error(Status::kBusy, "still looking after {} ms", timeout.count());
 }
 
 // ---- memory -------------------------------------------------------------------------------------
@@ -280,8 +366,13 @@ Result<std::shared_ptr<Model>> Runtime::open_model(std::uint64_t id, ModelConfig
     auto model = std::make_shared<Model>(id, shared_from_this(), std::move(config));
     const auto guard = lock();
     if (quit_) return make_error(Status::kNotFound, "the runtime is closed");
-    models_[id] = model;
     models().put(id, model); // before anybody hears of it
+    try {
+        models_[id] = model;
+    } catch (...) {
+        (void)models().take(id, "model");
+        throw;
+    }
     control_wake_.notify_all();
     return model;
 }
@@ -292,7 +383,7 @@ void Runtime::close_model(Model &model) {
     model.stop_loading = true;
     stop_textures(model, TextureState::kCancelled, {Status::kCancelled, "its model was closed"});
     control_wake_.notify_all();
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 Result<void> Runtime::wait_model(const Model &model, std::chrono::milliseconds timeout) {
@@ -346,7 +437,7 @@ void Runtime::start_run(Texture &texture) {
     texture.last_turn = turns_;
     texture.busy_at = UINT64_MAX;
     control_wake_.notify_all(); // the model may have to be loaded
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 Result<std::shared_ptr<Texture>> Runtime::open_texture(std::uint64_t id,
@@ -363,10 +454,15 @@ Result<std::shared_ptr<Texture>> Runtime::open_texture(std::uint64_t id,
     const bool broken = model->state == ModelState::kFailed || model->state == ModelState::kHung;
     if (broken) return model->error;
     if (model->facts != nullptr) {
-        if (auto values = values_of(*model->facts, texture->order); !values) return values.error();
+        if (auto plan = plan_of(*model->facts, texture->order); !plan) return plan.error();
     }
-    textures_[id] = texture;
     textures().put(id, texture); // before anybody hears of it
+    try {
+        textures_[id] = texture;
+    } catch (...) {
+        (void)textures().take(id, "texture");
+        throw;
+    }
     start_run(*texture);
     return texture;
 }
@@ -379,7 +475,7 @@ void Runtime::close_texture(Texture &texture) {
     const bool runs = texture.run_job != 0;
     if (!runs) textures_.erase(texture.id); // else by the generate thread
     changed_.notify_all();
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 Result<void> Runtime::restart(Texture &texture, std::optional<Order> order,
@@ -389,7 +485,7 @@ Result<void> Runtime::restart(Texture &texture, std::optional<Order> order,
     if (quit_ || model.closed) return make_error(Status::kNotFound, "its model was closed");
     if (model.state == ModelState::kFailed || model.state == ModelState::kHung) return model.error;
     if (order && model.facts != nullptr) {
-        if (auto values = values_of(*model.facts, *order); !values) return values.error();
+        if (auto plan = plan_of(*model.facts, *order); !plan) return plan.error();
     }
     if (order) texture.order = std::move(*order);
     if (paused) texture.paused = *paused;
@@ -421,7 +517,7 @@ void Runtime::pause(Texture &texture, bool paused) {
     }
     changed_.notify_all();
     control_wake_.notify_all();
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 void Runtime::cancel(Texture &texture) {
@@ -431,7 +527,7 @@ void Runtime::cancel(Texture &texture) {
     if (texture.waits) {
         end_waiting(texture, TextureState::kCancelled, {Status::kCancelled, "cancelled"});
     }
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 Result<void> Runtime::wait_texture(const Texture &texture, std::chrono::milliseconds timeout) {
@@ -450,6 +546,17 @@ std::shared_ptr<const Picture> Runtime::picture(const Texture &texture) {
     return texture.picture;
 }
 
+Pixels Runtime::pixels(const Texture &texture, std::uint32_t map) {
+    const auto guard = lock();
+    Pixels pixels;
+    pixels.map = map;
+    if (map == TESSERA_MAP_COLOUR)
+        pixels.picture = texture.picture;
+    else
+        pixels.maps = texture.maps;
+    return pixels;
+}
+
 Result<std::string> Runtime::preset(const Texture &texture) {
     Order order;
     std::string made;
@@ -462,10 +569,11 @@ Result<std::string> Runtime::preset(const Texture &texture) {
         order = texture.order;
         made = texture.made_values;
     }
-    auto params = values_of(*model.facts, order);
-    if (!params) return params.error();
+    auto plan = plan_of(*model.facts, order);
+    if (!plan) return plan.error();
+    Params &params = plan->values;
     if (!made.empty()) {
-        if (auto loaded = params->load_json(made); !loaded) return loaded.error();
+        if (auto loaded = params.load_json(made); !loaded) return loaded.error();
     }
     Preset preset;
     preset.plugin = model.facts->plugin;
@@ -473,7 +581,7 @@ Result<std::string> Runtime::preset(const Texture &texture) {
     const bool is_path = model.config.model.find('/') != std::string::npos;
     preset.model = is_path ? model.facts->path : model.config.model;
     preset.seed = order.seed;
-    preset.values = params->to_json();
+    preset.values = params.to_json();
     return preset_to_json(preset);
 }
 

@@ -3,13 +3,17 @@
 //
 //   control    [main] of the host: opens and closes generators, loads and lets go of weights, and
 //              looks whether a step hangs
-//   generate   [worker] while a model is ready: gives turns to textures, see runtime_generate.cpp
+//   generate   [worker] while a model is ready: gives turns to textures, see runtime_generate.cpp;
+//              no thread, but jobs of one turn each, where the program has a job system
 //
 // One mutex guards all state; it is never held while a plugin runs. Steps compute on the pool that
 // all models share. A generate thread that hangs in a plugin is left behind and replaced.
 #pragma once
 
+#include "api/listing.hpp"
+#include "api/model_facts.hpp"
 #include "api/picture.hpp"
+#include "api/texture_run.hpp"
 #include "core/result.hpp"
 #include "core/thread_pool.hpp"
 #include "host/plugin/services.hpp"
@@ -34,6 +38,7 @@
 namespace tessera::api {
 
 class Runtime;
+inline constexpr const char *kNoMemory = "out of memory"; // short enough to need none
 using Clock = std::chrono::steady_clock;
 
 struct RuntimeConfig {
@@ -54,6 +59,7 @@ struct ModelConfig {
     std::string model;
     std::string backend;
     bool exact = false;
+    bool lazy = false;
     std::shared_ptr<const std::vector<std::byte>> weights; // nullptr: what `model` names
 };
 
@@ -63,17 +69,6 @@ enum class ModelState {
     kEvicted = TESSERA_MODEL_EVICTED,
     kFailed = TESSERA_MODEL_FAILED,
     kHung = TESSERA_MODEL_HUNG,
-};
-
-// What is known of a model once its generator was made; constant but for a new build of it.
-struct ModelFacts {
-    std::string plugin, name, path;
-    Params params; // with initial values
-    std::vector<tessera_param> c_params;
-    std::vector<std::vector<const char *>> labels; // that c_params point to
-    std::uint32_t width = 0, height = 0;
-    bool sizes = false;
-    std::uint64_t bytes = 0;
 };
 
 struct Model {
@@ -98,7 +93,7 @@ struct Model {
     std::vector<std::unique_ptr<const ModelFacts>> past_facts; // a program may still read them
     std::string device;                                        // set once, when first loaded
     bool on_gpu = false;
-    std::map<std::uint64_t, std::unique_ptr<SessionRun>> runs; // by texture
+    std::map<std::uint64_t, std::unique_ptr<TextureRun>> runs; // by texture
 
     // The control thread's, and the generate thread's during turns.
     struct Working {
@@ -117,6 +112,7 @@ struct Order {
     std::uint64_t seed = 0;
     std::uint32_t preview_every = 0;
     std::uint32_t width = 0, height = 0;
+    bool maps = false;
     std::string values;                                        // JSON; empty: none
     std::vector<std::pair<std::string, std::string>> settings; // over them
     std::vector<RequestInput> inputs;
@@ -156,6 +152,7 @@ struct Texture {
     bool has_picture_event = false;
     std::string made_values; // what the generator says it used
     std::shared_ptr<const Picture> picture;
+    std::shared_ptr<const Maps> maps; // of the newest final picture that has some
 };
 
 struct Event {
@@ -195,6 +192,11 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] tessera_stats stats();
     void trim(std::uint64_t cpu_bytes, std::uint64_t gpu_bytes);
 
+    // Looks what there is; then `listing` has it.
+    [[nodiscard]] Result<void> scan(std::chrono::milliseconds timeout);
+    // Valid until the next scan; nullptr: none yet. With the lock.
+    [[nodiscard]] const Listing *listing() const { return listing_.get(); }
+
     [[nodiscard]] Result<std::uint64_t> estimate(const ModelConfig &config);
     [[nodiscard]] Result<std::shared_ptr<Model>> open_model(std::uint64_t id, ModelConfig config);
     void close_model(Model &model);
@@ -216,14 +218,17 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
                                             std::chrono::milliseconds timeout);
     [[nodiscard]] Result<std::string> preset(const Texture &texture);
     [[nodiscard]] std::shared_ptr<const Picture> picture(const Texture &texture);
+    // The newest one, of the colours or a map; TESSERA_MAP_*.
+    [[nodiscard]] Pixels pixels(const Texture &texture, std::uint32_t map);
 
     // For reading and writing what it guards.
     [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
 
   private:
-    // One generate thread; there are several only while one of them hangs.
+    // One generate thread, or chain of jobs; there are several only while one of them hangs.
     struct Worker {
         std::thread thread;
+        bool submitted = false;           // a job of it is on its way, or runs
         std::shared_ptr<Texture> texture; // of the turn under way
         Clock::time_point started;
         bool watched = false;   // a step, not an activation
@@ -234,21 +239,28 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     struct Turn {
         std::shared_ptr<Texture> texture;
         std::shared_ptr<Model> model;
-        SessionRun *run = nullptr; // nullptr: to begin
+        TextureRun *run = nullptr; // nullptr: to begin
         bool stop = false;
         Order order; // of a run to begin
         std::uint64_t job = 0;
         std::uint32_t budget_us = 0;
+        bool freed = false; // it holds its model no longer
     };
     struct Outcome {
         Ending ending = Ending::kMore;
         Error error{Status::kOk, {}};
-        std::unique_ptr<SessionRun> begun;
+        std::unique_ptr<TextureRun> begun;
     };
 
     // ---- runtime.cpp, with the mutex held
-    void push(Event event);
-    void push(std::uint32_t type, const Model &model, const Texture *texture, const Error &error);
+    void push(Event event) noexcept;
+    void push(std::uint32_t type, const Model &model, const Texture *texture,
+              const Error &error) noexcept;
+    [[nodiscard]] static Event event_of(std::uint32_t type, const Model &model,
+                                        const Texture *texture, const Error &error);
+    void give_up();
+    [[nodiscard]] Error leave_behind(std::unique_lock<std::mutex> &lock,
+                                     std::chrono::milliseconds timeout);
     void start_run(Texture &texture);
     void end_waiting(Texture &texture, TextureState state, const Error &error);
     void stop_textures(const Model &model, TextureState state, const Error &error);
@@ -256,9 +268,14 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] bool is_wanted(const Model &model) const;
     [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> used_bytes() const; // CPU, GPU
     void start_worker();
+    void wake_turns(); // somebody may have a turn now
 
     // ---- runtime_control.cpp, on the control thread
     void control();
+    [[nodiscard]] bool control_safely(std::unique_lock<std::mutex> &lock);
+    [[nodiscard]] bool turns_ended() const;
+    void scan_folders(std::unique_lock<std::mutex> &lock);
+    void wait_for_work(std::unique_lock<std::mutex> &lock);
     [[nodiscard]] bool control_once(std::unique_lock<std::mutex> &lock);
     void load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock);
     Result<void> load_session(Model &model);
@@ -274,17 +291,25 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
     // ---- runtime_generate.cpp, on a generate thread
     void generate(const std::shared_ptr<Worker> &worker);
+    void submit_turn(std::unique_lock<std::mutex> &lock);
+    void run_job(const std::shared_ptr<Worker> &worker);
+    bool give_turn(Turn &turn, Worker &worker, std::unique_lock<std::mutex> &lock);
+    void end_worker(Worker &worker, std::unique_lock<std::mutex> &lock);
     [[nodiscard]] std::optional<Turn> next_turn();
+    [[nodiscard]] std::shared_ptr<Texture> next_texture() const;
     [[nodiscard]] bool may_have_turn(const Texture &texture) const;
     [[nodiscard]] Outcome take_turn(Turn &turn, Worker &worker);
     [[nodiscard]] Outcome try_turn(Turn &turn, Worker &worker, Outcome &outcome);
-    [[nodiscard]] Result<std::unique_ptr<SessionRun>> begin_run(const Turn &turn, Worker &worker);
+    [[nodiscard]] Result<std::unique_ptr<TextureRun>> begin_run(const Turn &turn, Worker &worker);
     void apply(Turn &turn, Outcome outcome);
     [[nodiscard]] bool waits_again(Texture &texture, Outcome &outcome);
     void tell_end(Texture &texture, const Turn &turn, Outcome &outcome);
     void end_all_runs(std::unique_lock<std::mutex> &lock, const Model *model);
     void take_event(Texture &texture, std::uint64_t job, PlayerEvent &event);
     void take_picture(std::unique_ptr<Picture> picture, const FrameInfo &info);
+    [[nodiscard]] std::shared_ptr<const Picture> final_picture(const Texture &texture,
+                                                               std::uint64_t job);
+    void take_maps(Texture &texture, std::uint64_t job, std::shared_ptr<Maps> maps);
 
     const std::uint64_t id_;
     const RuntimeConfig config_;
@@ -298,6 +323,9 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     std::condition_variable turn_wake_;
     bool control_sleeps_ = false; // and watches no step
     Clock::time_point looked_for_builds_;
+    bool scan_wanted_ = false;
+    std::uint64_t scans_ = 0; // done
+    std::unique_ptr<const Listing> listing_;
     std::thread control_;
     std::vector<std::shared_ptr<Worker>> workers_; // the last one works
     std::shared_ptr<Host> host_;                   // set by the control thread before open returns
@@ -314,7 +342,11 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     tessera_stats counts_{};
 };
 
-// The values of an order as the generator gets them: what is wrong with one is said.
-[[nodiscard]] Result<Params> values_of(const ModelFacts &facts, const Order &order);
+// What an order comes to: what is wrong with it is said.
+struct OrderPlan {
+    Params values;                       // as the generator gets them
+    std::uint32_t width = 0, height = 0; // of a picture that is put together from windows; else 0
+};
+[[nodiscard]] Result<OrderPlan> plan_of(const ModelFacts &facts, const Order &order);
 
 } // namespace tessera::api

@@ -1,82 +1,19 @@
 // Models come and go, and a step that hangs is seen: the control thread.
 #include "api/runtime.hpp"
 
+#include "api/listing.hpp"
 #include "core/log.hpp"
 #include "core/trace.hpp"
 #include "host/run/thread_priority.hpp"
 
 #include <algorithm>
 #include <exception>
+#include <new>
 
 namespace tessera::api {
 namespace {
 
 constexpr auto kWatchEvery = std::chrono::milliseconds(20);
-
-std::uint64_t tensor_bytes(const WeightSet &set) {
-    std::uint64_t bytes = 0;
-    for (const SafetensorsEntry &entry : set.header().entries) bytes += entry.end - entry.begin;
-    return bytes;
-}
-
-// The contract's own struct, for programs that draw a panel.
-tessera_param c_param(const Param &param, const std::vector<const char *> &labels) {
-    tessera_param c{};
-    c.struct_size = sizeof c;
-    c.id = param.id;
-    c.key = param.key.c_str();
-    c.type = static_cast<tessera_param_type>(param.type);
-    c.flags = param.flags;
-    c.name = param.name.c_str();
-    c.group = param.group.c_str();
-    c.unit = param.unit.c_str();
-    c.help = param.help.c_str();
-    c.min = param.min;
-    c.max = param.max;
-    c.initial = param.initial;
-    c.step = param.step;
-    c.labels = labels.data();
-    c.label_count = static_cast<std::uint32_t>(labels.size());
-    c.initial_text = param.initial_text.c_str();
-    return c;
-}
-
-std::unique_ptr<const ModelFacts> facts_of(const Session &session, std::uint64_t bytes) {
-    auto facts = std::make_unique<ModelFacts>();
-    facts->plugin = session.info().id;
-    facts->name = session.info().name;
-    facts->path = session.info().model;
-    facts->params = session.params();
-    facts->bytes = bytes;
-    for (const Param &param : facts->params.descriptions()) {
-        std::vector<const char *> labels;
-        for (const std::string &label : param.labels) labels.push_back(label.c_str());
-        facts->labels.push_back(std::move(labels));
-    }
-    for (std::size_t i = 0; i < facts->labels.size(); ++i) {
-        facts->c_params.push_back(c_param(facts->params.descriptions()[i], facts->labels[i]));
-    }
-    const Param *const width = facts->params.find(TESSERA_KEY_WIDTH);
-    const Param *const height = facts->params.find(TESSERA_KEY_HEIGHT);
-    if (width != nullptr && height != nullptr) {
-        facts->sizes = true;
-        facts->width = static_cast<std::uint32_t>(width->initial);
-        facts->height = static_cast<std::uint32_t>(height->initial);
-        return facts;
-    }
-    for (const InputSlot &slot : session.inputs()) {
-        if (slot.key != TESSERA_INPUT_IMAGE) continue;
-        facts->width = slot.width;
-        facts->height = slot.height;
-    }
-    return facts;
-}
-
-bool same_params(const ModelFacts &a, const ModelFacts &b) {
-    const auto mine = a.params.descriptions(), theirs = b.params.descriptions();
-    return a.width == b.width && a.height == b.height &&
-           std::equal(mine.begin(), mine.end(), theirs.begin(), theirs.end());
-}
 
 } // namespace
 
@@ -178,6 +115,7 @@ Result<void> Runtime::load_session(Model &model) {
         auto facts = read_facts(*model.working.session);
         const auto guard = lock();
         model.facts = std::move(facts);
+        if (model.config.lazy) return {};
     }
     return activate(model, *model.working.session);
 }
@@ -190,12 +128,11 @@ std::unique_ptr<PictureFrames> Runtime::make_frames() {
 }
 
 std::unique_ptr<const ModelFacts> Runtime::read_facts(const Session &session) {
-    std::uint64_t bytes = 0;
+    std::shared_ptr<const WeightSet> weights;
     if (!session.info().model.empty()) {
-        auto set = host_->open_weights(session.info().model);
-        if (set) bytes = tensor_bytes(**set);
+        if (auto set = host_->open_weights(session.info().model)) weights = std::move(*set);
     }
-    return facts_of(session, bytes);
+    return facts_of(session, weights.get());
 }
 
 Result<void> Runtime::activate(Model &model, Session &session) {
@@ -227,8 +164,9 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
     lock.lock();
     model->loads = false;
     if (done) {
-        model->state = ModelState::kReady;
-        model->loaded = 1;
+        const bool active = model->working.session->is_active();
+        model->state = active ? ModelState::kReady : ModelState::kEvicted;
+        model->loaded = active ? 1.0F : 0.0F;
         model->last_turn = turns_;
         if (model->device.empty()) model->device = std::move(device);
         model->on_gpu = model->working.session->on_device_memory();
@@ -241,7 +179,7 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
         stop_textures(*model, TextureState::kFailed, done.error());
     }
     changed_.notify_all();
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 // ---- a plugin that is built again ---------------------------------------------------------------
@@ -293,7 +231,7 @@ void Runtime::find_new_builds(std::unique_lock<std::mutex> &lock) {
                 start_run(*texture);
             }
         }
-        turn_wake_.notify_all();
+        wake_turns();
     }
 }
 
@@ -305,14 +243,14 @@ void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &l
     old.session.reset();
     old.frames.reset();
     lock.lock();
-    if (same_params(*model.facts, *facts)) {
+    if (same_facts(*model.facts, *facts)) {
         facts.reset(); // what a program has read of them stays true
     } else {
         model.past_facts.push_back(std::exchange(model.facts, std::move(facts)));
     }
     model.on_gpu = model.working.session->on_device_memory();
     push(TESSERA_ON_RELOADED, model, nullptr, {Status::kOk, {}});
-    turn_wake_.notify_all();
+    wake_turns();
 }
 
 // ---- a step that hangs --------------------------------------------------------------------------
@@ -337,10 +275,35 @@ void Runtime::find_hanging() {
     changed_.notify_all();
 }
 
+void Runtime::scan_folders(std::unique_lock<std::mutex> &lock) {
+    scan_wanted_ = false;
+    lock.unlock();
+    std::unique_ptr<const Listing> listing;
+    try {
+        listing = make_listing(*host_);
+    } catch (const std::bad_alloc &) {
+        log::error("runtime", "no memory for the list of what there is");
+    }
+    lock.lock();
+    listing_ = std::move(listing);
+    ++scans_;
+    changed_.notify_all();
+}
+
 // ---- the thread ---------------------------------------------------------------------------------
+
+bool Runtime::turns_ended() const {
+    return std::all_of(workers_.begin(), workers_.end(),
+                       [](const auto &worker) { return worker->ended; });
+}
 
 // Does one thing, without the mutex if it takes long. False: there is nothing to do.
 bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
+    if (scan_wanted_ && !quit_) {
+        scan_folders(lock);
+        return true;
+    }
+    if (quit_ && !turns_ended()) return false; // they go first
     for (auto &[id, entry] : models_) {
         const std::shared_ptr<Model> model = entry;
         const bool rests = !model->in_turn && model->runs.empty();
@@ -381,40 +344,59 @@ bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
     return false;
 }
 
+// Works, or waits for work. What there is no memory for is tried again, a little later.
+// False: all is closed.
+bool Runtime::control_safely(std::unique_lock<std::mutex> &lock) {
+    try {
+        if (config_.callbacks.submit != nullptr) submit_turn(lock);
+        if (control_once(lock)) return true;
+        if (quit_ && turns_ended()) return false;
+        wait_for_work(lock);
+        return true;
+    } catch (const std::bad_alloc &) {
+        if (!lock.owns_lock()) lock.lock();
+        control_wake_.wait_for(lock, kWatchEvery);
+        return true;
+    }
+}
+
+void Runtime::wait_for_work(std::unique_lock<std::mutex> &lock) {
+    const bool watches = !quit_ && !workers_.empty() && workers_.back()->texture != nullptr;
+    const bool looks = !quit_ && config_.reload_every.count() != 0;
+    if (looks && Clock::now() - looked_for_builds_ >= config_.reload_every) {
+        find_new_builds(lock);
+    } else if (watches) {
+        control_wake_.wait_for(lock, kWatchEvery);
+        if (!workers_.empty()) find_hanging();
+    } else if (looks) {
+        control_wake_.wait_until(lock, looked_for_builds_ + config_.reload_every);
+    } else {
+        control_sleeps_ = true;
+        control_wake_.wait(lock);
+        control_sleeps_ = false;
+    }
+}
+
 void Runtime::control() {
     if (config_.nice > 0) lower_thread_priority(config_.nice);
-    trace::name_thread("tessera control");
-    HostConfig host;
-    host.program = config_.program;
-    host.plugin_dirs = config_.plugin_dirs;
-    host.model_dirs = config_.model_dirs;
-    host.weights = [this](const std::string &name) { return given_weights(name); };
-    auto made = Host::create(host); // this thread is its main one
+    std::shared_ptr<Host> made;
+    try {
+        trace::name_thread("tessera control");
+        HostConfig host;
+        host.program = config_.program;
+        host.plugin_dirs = config_.plugin_dirs;
+        host.model_dirs = config_.model_dirs;
+        host.weights = [this](const std::string &name) { return given_weights(name); };
+        made = Host::create(host); // this thread is its main one
+    } catch (const std::exception &) {
+        made = nullptr; // `open` sees it
+    }
     auto guard = lock();
     host_ = std::move(made);
+    closed_ = host_ == nullptr;
     changed_.notify_all();
-    const auto all_ended = [&] {
-        return std::all_of(workers_.begin(), workers_.end(),
-                           [](const auto &worker) { return worker->ended; });
-    };
-    while (true) {
-        const bool over = quit_ && all_ended();
-        if ((!quit_ || over) && control_once(guard)) continue;
-        if (over) break;
-        const bool watches = !quit_ && !workers_.empty() && workers_.back()->texture != nullptr;
-        const bool looks = !quit_ && config_.reload_every.count() != 0;
-        if (looks && Clock::now() - looked_for_builds_ >= config_.reload_every) {
-            find_new_builds(guard);
-        } else if (watches) {
-            control_wake_.wait_for(guard, kWatchEvery);
-            if (!workers_.empty()) find_hanging();
-        } else if (looks) {
-            control_wake_.wait_until(guard, looked_for_builds_ + config_.reload_every);
-        } else {
-            control_sleeps_ = true;
-            control_wake_.wait(guard);
-            control_sleeps_ = false;
-        }
+    if (closed_) return;
+    while (control_safely(guard)) {
     }
     textures_.clear();
     auto last = std::move(host_);

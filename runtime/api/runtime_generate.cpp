@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <string_view>
 #include <tuple>
 
@@ -41,7 +42,7 @@ bool Runtime::may_have_turn(const Texture &texture) const {
     return model.runs.size() < kMostRuns && texture.busy_at != model.changes && !model.closed;
 }
 
-std::optional<Runtime::Turn> Runtime::next_turn() {
+std::shared_ptr<Texture> Runtime::next_texture() const {
     const bool patient = turns_ % kPatientTurn == kPatientTurn - 1;
     std::shared_ptr<Texture> best;
     for (const auto &[id, texture] : textures_) {
@@ -64,6 +65,11 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
             if (mine > theirs || (mine == theirs && age(*texture) < age(*best))) best = texture;
         }
     }
+    return best;
+}
+
+std::optional<Runtime::Turn> Runtime::next_turn() {
+    const auto best = next_texture();
     if (best == nullptr) return std::nullopt;
     Turn turn;
     turn.texture = best;
@@ -74,7 +80,12 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
         turn.stop = best->stop;
         turn.job = best->run_job;
     } else {
-        turn.order = best->order;
+        try {
+            turn.order = best->order;
+        } catch (const std::bad_alloc &) {
+            end_waiting(*best, TextureState::kFailed, {Status::kOutOfMemory, kNoMemory});
+            return next_turn();
+        }
         turn.job = best->run_job = best->job;
         best->stop = false;
         best->waits = false;
@@ -92,33 +103,47 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
 
 // ---- a turn, without the mutex ------------------------------------------------------------------
 
-Result<std::unique_ptr<SessionRun>> Runtime::begin_run(const Turn &turn, Worker &worker) {
-    auto values = values_of(*turn.model->facts, turn.order);
-    if (!values) return values.error();
-    SessionJob job;
-    job.number = turn.job;
-    job.values = values->snapshot();
-    job.request.seed = turn.order.seed;
-    job.request.preview_every = turn.order.preview_every;
-    job.request.inputs = turn.order.inputs;
-    job.request.tag = turn.texture->id;
-    SessionCallbacks callbacks;
-    callbacks.device_features = false;
-    callbacks.should_stop = [this, texture = turn.texture] { return texture->stop || quit_; };
-    callbacks.on_event = [this, texture = turn.texture.get(), number = turn.job](
-                             PlayerEvent event) { take_event(*texture, number, event); };
+Result<std::unique_ptr<TextureRun>> Runtime::begin_run(const Turn &turn, Worker &worker) {
+    const ModelFacts &facts = *turn.model->facts;
+    auto plan = plan_of(facts, turn.order);
+    if (!plan) return plan.error();
+    TextureTask task;
+    task.job = turn.job;
+    task.texture = turn.texture->id;
+    task.values = plan->values.snapshot();
+    task.request.seed = turn.order.seed;
+    task.request.preview_every = turn.order.preview_every;
+    task.request.inputs = turn.order.inputs;
+    task.width = plan->width;
+    task.height = plan->height;
+    for (const InputSlot &slot : facts.inputs) task.slots.push_back(sized(slot, plan->values));
+    task.maps = turn.order.maps;
+    if (const Param *const material = plan->values.find("class")) {
+        task.metallic = metallic_of(plan->values.format(*material));
+    }
     // Other values may take it to be activated again, for seconds.
     const auto watch = [this, &worker](bool watched) {
         const auto guard = lock();
         worker.watched = watched;
         worker.started = Clock::now();
     };
-    auto begin = callbacks;
-    begin.on_loading = [&] { watch(false); };
-    begin.on_running = [&] { watch(true); };
-    auto run = turn.model->working.session->begin(std::move(job), begin);
-    if (run) (*run)->set_callbacks(std::move(callbacks)); // without what belongs to this call
-    return run;
+    TextureHooks hooks;
+    hooks.session.device_features = false;
+    hooks.session.should_stop = [this, texture = turn.texture] { return texture->stop || quit_; };
+    hooks.session.on_event = [this, texture = turn.texture.get(), number = turn.job](
+                                 PlayerEvent event) { take_event(*texture, number, event); };
+    hooks.session.on_loading = [watch] { watch(false); };
+    hooks.session.on_running = [watch] { watch(true); };
+    hooks.picture = [this, texture = turn.texture.get(), number = turn.job] {
+        return final_picture(*texture, number);
+    };
+    hooks.on_maps = [this, texture = turn.texture.get(),
+                     number = turn.job](std::shared_ptr<Maps> maps) {
+        take_maps(*texture, number, std::move(maps));
+    };
+    const Model::Working &working = turn.model->working;
+    return TextureRun::begin(*working.session, *working.frames, *pool_, memory_, std::move(task),
+                             std::move(hooks));
 }
 
 Runtime::Outcome Runtime::try_turn(Turn &turn, Worker &worker, Outcome &outcome) {
@@ -135,11 +160,12 @@ Runtime::Outcome Runtime::try_turn(Turn &turn, Worker &worker, Outcome &outcome)
         outcome.begun = std::move(*begun);
         turn.run = outcome.begun.get();
     }
+    const bool held = turn.run->holds_model();
     auto more = turn.run->step(turn.budget_us);
+    turn.freed = held && !turn.run->holds_model();
     if (!more) return {Ending::kFailed, more.error(), nullptr};
     if (*more) return {Ending::kMore, {Status::kOk, {}}, nullptr};
-    auto report = turn.run->finish();
-    if (!report) return {Ending::kFailed, report.error(), nullptr};
+    if (auto ended = turn.run->finish(); !ended) return {Ending::kFailed, ended.error(), nullptr};
     return {Ending::kDone, {Status::kOk, {}}, nullptr};
 }
 
@@ -194,6 +220,20 @@ void Runtime::take_picture(std::unique_ptr<Picture> picture, const FrameInfo &in
     push(TESSERA_ON_PICTURE, *texture.model, &texture, {Status::kOk, {}});
 }
 
+std::shared_ptr<const Picture> Runtime::final_picture(const Texture &texture, std::uint64_t job) {
+    const auto guard = lock();
+    const bool is_it = texture.picture != nullptr && texture.picture->final &&
+                       texture.picture->job == job && texture.job == job;
+    return is_it ? texture.picture : nullptr;
+}
+
+void Runtime::take_maps(Texture &texture, std::uint64_t job, std::shared_ptr<Maps> maps) {
+    const auto guard = lock();
+    if (texture.closed || texture.job != job || texture.picture == nullptr) return;
+    maps->number = texture.picture->number;
+    texture.maps = std::move(maps);
+}
+
 // ---- what came of it, with the mutex ------------------------------------------------------------
 
 // BUSY: true when the texture has its turn later; otherwise the outcome says what it is.
@@ -238,28 +278,35 @@ void Runtime::tell_end(Texture &texture, const Turn &turn, Outcome &outcome) {
         type = TESSERA_ON_CANCELLED;
         outcome.error = {Status::kCancelled, "started again"};
     }
-    Event event;
-    event.type = type;
-    event.model = turn.model->id;
-    event.texture = texture.id;
-    event.job = turn.job;
-    event.step = texture.step;
-    event.total_steps = texture.total_steps;
-    event.status = outcome.error.status;
-    event.text = outcome.error.message;
-    event.plugin = turn.model->facts->plugin;
-    push(std::move(event));
+    try {
+        Event event = event_of(type, *turn.model, &texture, outcome.error);
+        event.job = turn.job;
+        push(std::move(event));
+    } catch (const std::bad_alloc &) {
+        ++counts_.dropped_events;
+        changed_.notify_all();
+    }
 }
 
 void Runtime::apply(Turn &turn, Outcome outcome) {
     Texture &texture = *turn.texture;
     Model &model = *turn.model;
     ++counts_.steps;
+    if (outcome.begun != nullptr && outcome.ending == Ending::kMore) {
+        try {
+            model.runs[texture.id] = nullptr; // takes memory, before it takes the run
+        } catch (const std::bad_alloc &) {
+            (void)outcome.begun->finish();
+            outcome.ending = Ending::kFailed;
+            outcome.error = {Status::kOutOfMemory, kNoMemory};
+        }
+    }
     if (outcome.ending == Ending::kMore) {
         if (outcome.begun != nullptr) {
             model.runs[texture.id] = std::move(outcome.begun);
             ++model.changes;
         }
+        if (turn.freed) ++model.changes;
         return;
     }
     model.runs.erase(texture.id); // it is finished: nothing is left to end
@@ -281,19 +328,60 @@ void Runtime::apply(Turn &turn, Outcome outcome) {
 
 // Ends what is under way, of one model or of all; jobs end on this thread, without the mutex.
 void Runtime::end_all_runs(std::unique_lock<std::mutex> &lock, const Model *only) {
-    std::vector<std::unique_ptr<SessionRun>> runs;
+    std::map<std::uint64_t, std::unique_ptr<TextureRun>> runs; // moved without memory
     for (const auto &[id, model] : models_) {
         if (only != nullptr ? model.get() != only : model->state == ModelState::kHung) continue;
-        for (auto &[texture, run] : model->runs) {
-            runs.push_back(std::move(run));
+        for (const auto &[texture, run] : model->runs) {
             const auto at = textures_.find(texture);
             if (at != textures_.end()) at->second->run_job = 0;
         }
-        model->runs.clear();
+        runs.merge(model->runs);
     }
     lock.unlock();
     runs.clear();
     lock.lock();
+}
+
+// ---- the thread, or the jobs in its place
+// --------------------------------------------------------
+
+// False: the worker was left behind meanwhile.
+bool Runtime::give_turn(Turn &turn, Worker &worker, std::unique_lock<std::mutex> &lock) {
+    worker.texture = turn.texture;
+    worker.started = Clock::now();
+    worker.watched = true;
+    turn.model->in_turn = true;
+    if (control_sleeps_) control_wake_.notify_all(); // it watches the time
+    const auto started = worker.started;
+    lock.unlock();
+    Outcome outcome = take_turn(turn, worker);
+    const std::int64_t used_us = us_since(started);
+    lock.lock();
+    turn.model->in_turn = false;
+    if (worker.abandoned) {
+        if (outcome.begun != nullptr) {
+            turn.model->runs[turn.texture->id] = std::move(outcome.begun);
+        }
+        end_all_runs(lock, turn.model.get());
+        return false;
+    }
+    (turn.model->on_gpu ? gpu_ : cpu_).take(used_us);
+    counts_.last_step_us = static_cast<std::uint32_t>(used_us);
+    counts_.worst_step_us = std::max(counts_.worst_step_us, counts_.last_step_us);
+    apply(turn, std::move(outcome));
+    worker.texture = nullptr;
+    const Model &model = *turn.model;
+    if (model.closed || model.evict || model.renewed.session != nullptr) {
+        control_wake_.notify_all();
+    }
+    return true;
+}
+
+void Runtime::end_worker(Worker &worker, std::unique_lock<std::mutex> &lock) {
+    if (!worker.abandoned) end_all_runs(lock, nullptr);
+    worker.texture = nullptr;
+    worker.ended = true;
+    control_wake_.notify_all();
 }
 
 void Runtime::generate(const std::shared_ptr<Worker> &worker) {
@@ -304,39 +392,48 @@ void Runtime::generate(const std::shared_ptr<Worker> &worker) {
         auto turn = next_turn();
         if (!turn) {
             turn_wake_.wait(guard);
-            continue;
-        }
-        worker->texture = turn->texture;
-        worker->started = Clock::now();
-        worker->watched = true;
-        turn->model->in_turn = true;
-        if (control_sleeps_) control_wake_.notify_all(); // it watches the time
-        const auto started = worker->started;
-        guard.unlock();
-        Outcome outcome = take_turn(*turn, *worker);
-        const std::int64_t used_us = us_since(started);
-        guard.lock();
-        turn->model->in_turn = false;
-        if (worker->abandoned) {
-            if (outcome.begun != nullptr) {
-                turn->model->runs[turn->texture->id] = std::move(outcome.begun);
-            }
-            end_all_runs(guard, turn->model.get());
+        } else if (!give_turn(*turn, *worker, guard)) {
             break;
         }
-        (turn->model->on_gpu ? gpu_ : cpu_).take(used_us);
-        counts_.last_step_us = static_cast<std::uint32_t>(used_us);
-        counts_.worst_step_us = std::max(counts_.worst_step_us, counts_.last_step_us);
-        apply(*turn, std::move(outcome));
-        worker->texture = nullptr;
-        const Model &model = *turn->model;
-        if (model.closed || model.evict || model.renewed.session != nullptr)
-            control_wake_.notify_all();
     }
-    if (!worker->abandoned) end_all_runs(guard, nullptr);
-    worker->texture = nullptr;
-    worker->ended = true;
-    control_wake_.notify_all();
+    end_worker(*worker, guard);
+}
+
+// With the program's job system, from the control thread and from the job before: one turn, or the
+// end of the worker. Without the mutex, since the program may take its own.
+void Runtime::submit_turn(std::unique_lock<std::mutex> &lock) {
+    if (workers_.empty()) return;
+    const std::shared_ptr<Worker> worker = workers_.back();
+    const bool has_work = quit_ || next_texture() != nullptr;
+    if (worker->submitted || worker->ended || !has_work) return;
+    struct Job {
+        std::shared_ptr<Runtime> runtime;
+        std::shared_ptr<Worker> worker;
+    };
+    auto job = std::make_unique<Job>(Job{shared_from_this(), worker});
+    worker->submitted = true;
+    lock.unlock();
+    const auto run = [](void *context) {
+        const std::unique_ptr<Job> mine(static_cast<Job *>(context));
+        mine->runtime->run_job(mine->worker);
+    };
+    config_.callbacks.submit(config_.callbacks.user, run, job.release());
+    lock.lock();
+}
+
+void Runtime::run_job(const std::shared_ptr<Worker> &worker) {
+    auto guard = lock();
+    if (!quit_) {
+        auto turn = next_turn();
+        if (turn && !give_turn(*turn, *worker, guard)) return end_worker(*worker, guard);
+    }
+    worker->submitted = false;
+    if (quit_) return end_worker(*worker, guard);
+    try {
+        submit_turn(guard);
+    } catch (const std::bad_alloc &) {
+        control_wake_.notify_all(); // tries it again
+    }
 }
 
 } // namespace tessera::api

@@ -27,6 +27,39 @@ std::uint32_t most_mips(std::uint32_t width, std::uint32_t height) {
     return mips;
 }
 
+struct FormatsOfMap {
+    VkFormat first = VK_FORMAT_UNDEFINED, second = VK_FORMAT_UNDEFINED;
+    const char *names = nullptr; // nullptr: there is no such map
+    VkClearColorValue empty{};   // while there is no picture
+};
+
+FormatsOfMap formats_of(std::uint32_t map) {
+    constexpr VkFormat kRgba = VK_FORMAT_R8G8B8A8_UNORM, kByte = VK_FORMAT_R8_UNORM;
+    constexpr VkFormat kNone = VK_FORMAT_UNDEFINED;
+    constexpr const char *kByteName = "VK_FORMAT_R8_UNORM";
+    switch (map) {
+    case TESSERA_MAP_COLOUR:
+        return {VK_FORMAT_R8G8B8A8_SRGB,
+                kRgba,
+                "VK_FORMAT_R8G8B8A8_SRGB or VK_FORMAT_R8G8B8A8_UNORM (blocks are not made)",
+                {{0.02F, 0.02F, 0.02F, 1.0F}}};
+    case TESSERA_MAP_NORMAL:
+        return {kRgba, kNone, "VK_FORMAT_R8G8B8A8_UNORM", {{0.5F, 0.5F, 1.0F, 1.0F}}};
+    case TESSERA_MAP_ORM:
+        return {kRgba, kNone, "VK_FORMAT_R8G8B8A8_UNORM", {{1.0F, 0.65F, 0.0F, 1.0F}}};
+    case TESSERA_MAP_HEIGHT:
+        return {VK_FORMAT_R16_UNORM, kNone, "VK_FORMAT_R16_UNORM", {{0.5F, 0, 0, 1}}};
+    case TESSERA_MAP_OCCLUSION:
+        return {kByte, kNone, kByteName, {{1.0F, 0, 0, 1}}};
+    case TESSERA_MAP_ROUGHNESS:
+        return {kByte, kNone, kByteName, {{0.65F, 0, 0, 1}}};
+    case TESSERA_MAP_METALLIC:
+        return {kByte, kNone, kByteName, {{0, 0, 0, 1}}};
+    default:
+        return {};
+    }
+}
+
 bool is_same_image(const tessera_vulkan_binding &a, const tessera_vulkan_binding &b) {
     return a.image == b.image && a.layer == b.layer;
 }
@@ -129,9 +162,12 @@ Result<void> Vulkan::check_binding(const tessera_vulkan_binding &binding) const 
         return make_error(Status::kInvalidArgument, "vulkan binding: {} is {}; expected {}", what,
                           value, expected);
     };
-    if (binding.format != VK_FORMAT_R8G8B8A8_SRGB && binding.format != VK_FORMAT_R8G8B8A8_UNORM) {
-        return refuse("format", static_cast<int>(binding.format),
-                      "VK_FORMAT_R8G8B8A8_SRGB or VK_FORMAT_R8G8B8A8_UNORM (blocks are not made)");
+    const FormatsOfMap formats = formats_of(binding.map);
+    if (formats.names == nullptr) {
+        return refuse("map", binding.map, "one of TESSERA_MAP_COLOUR to TESSERA_MAP_METALLIC");
+    }
+    if (binding.format != formats.first && binding.format != formats.second) {
+        return refuse("format", static_cast<int>(binding.format), formats.names);
     }
     if (binding.width == 0 || binding.height == 0) {
         return refuse("its size", fmt::format("{} x {}", binding.width, binding.height),
@@ -179,6 +215,7 @@ Result<void> Vulkan::bind(const tessera_vulkan_binding &binding, std::shared_ptr
         }
     }
     const std::lock_guard guard(mutex_);
+    bindings_.reserve(bindings_.size() + 1); // or nothing changes
     bindings_.erase(
         std::remove_if(bindings_.begin(), bindings_.end(),
                        [&](const Binding &old) { return is_same_image(old.is, binding); }),
@@ -203,14 +240,13 @@ Result<Vulkan::Staging *> Vulkan::staging(std::uint64_t bytes, std::uint64_t fra
         if (fits && (best == nullptr || staging.bytes < best->bytes)) best = &staging;
     }
     if (best == nullptr) {
-        Staging made;
-        made.bytes = std::max(bytes, kLeastStaging);
-        if (auto allocated = allocate(made); !allocated) {
-            destroy(made);
+        best = &staging_.emplace_back(); // before there is anything that could be lost
+        best->bytes = std::max(bytes, kLeastStaging);
+        if (auto allocated = allocate(*best); !allocated) {
+            destroy(*best);
+            staging_.pop_back();
             return allocated.error();
         }
-        staging_.push_back(made);
-        best = &staging_.back();
     }
     best->in_use = true;
     best->used_by = frame;
@@ -286,7 +322,7 @@ void Vulkan::begin_write(VkCommandBuffer commands, const Binding &binding) const
 
 void Vulkan::clear(VkCommandBuffer commands, Binding &binding) const {
     begin_write(commands, binding);
-    const VkClearColorValue grey{{0.02F, 0.02F, 0.02F, 1.0F}};
+    const VkClearColorValue grey = formats_of(binding.is.map).empty;
     const VkImageSubresourceRange all{VK_IMAGE_ASPECT_COLOR_BIT, 0, binding.is.mips,
                                       binding.is.layer, 1};
     vk_.CmdClearColorImage(commands, binding.is.image, kWritten, &grey, 1, &all);
@@ -295,18 +331,17 @@ void Vulkan::clear(VkCommandBuffer commands, Binding &binding) const {
     binding.in_layout = true;
 }
 
-Result<void> Vulkan::copy(VkCommandBuffer commands, Binding &binding, const Picture &picture,
-                          const Staging &staging) const {
-    std::memcpy(staging.mapped, picture.pixels().data(), picture.pixels().size());
+void Vulkan::copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
+                  const Staging &staging) const {
+    pixels.copy_to(staging.mapped, std::size_t{pixels.width()} * pixel_bytes_of(pixels.map));
     begin_write(commands, binding);
     VkBufferImageCopy region{};
     region.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, binding.is.layer, 1};
-    region.imageExtent = {picture.width, picture.height, 1};
+    region.imageExtent = {pixels.width(), pixels.height(), 1};
     vk_.CmdCopyBufferToImage(commands, staging.buffer, binding.is.image, kWritten, 1, &region);
     blit_mips(commands, binding);
-    binding.shown = picture.number;
+    binding.shown = pixels.number();
     binding.in_layout = true;
-    return {};
 }
 
 // Each level from the one before; levels that were read from wait in kRead.
@@ -345,25 +380,27 @@ Result<std::uint32_t> Vulkan::record(VkCommandBuffer commands, std::uint64_t max
     std::uint64_t bytes = 0;
     Result<void> all;
     for (Binding &binding : bindings_) {
-        const auto picture = runtime_->picture(*binding.texture);
-        const bool is_new = picture != nullptr && picture->number != binding.shown;
-        const bool fits = picture != nullptr && picture->width == binding.is.width &&
-                          picture->height == binding.is.height;
+        const Pixels pixels = runtime_->pixels(*binding.texture, binding.is.map);
+        const bool is_new = pixels && pixels.number() != binding.shown;
+        const bool fits =
+            pixels && pixels.width() == binding.is.width && pixels.height() == binding.is.height;
         const bool has_room = max_bytes == 0 || bytes == 0 || bytes < max_bytes;
         if (is_new && fits && has_room) {
-            auto from = staging(picture->pixels().size(), frame, done);
-            if (from)
-                all = copy(commands, binding, *picture, **from);
-            else
+            const std::uint64_t size =
+                std::uint64_t{pixels.width()} * pixels.height() * pixel_bytes_of(binding.is.map);
+            if (auto from = staging(size, frame, done)) {
+                copy(commands, binding, pixels, **from);
+                ++updated;
+            } else {
                 all = from.error();
-            bytes += picture->pixels().size();
-            ++updated;
+            }
+            bytes += size;
         } else if (is_new && !fits) {
             all =
                 make_error(Status::kInvalidArgument,
                            "record: texture {} is {} x {}, its image {} x {}", binding.texture->id,
-                           picture->width, picture->height, binding.is.width, binding.is.height);
-            binding.shown = picture->number; // said once
+                           pixels.width(), pixels.height(), binding.is.width, binding.is.height);
+            binding.shown = pixels.number(); // said once
         }
         if (!binding.in_layout) {
             clear(commands, binding);

@@ -78,8 +78,8 @@ class Vulkan {
                  VkPipelineStageFlags to_stages, VkAccessFlags to_access) const;
     void begin_write(VkCommandBuffer commands, const Binding &binding) const;
     void clear(VkCommandBuffer commands, Binding &binding) const;
-    Result<void> copy(VkCommandBuffer commands, Binding &binding, const Picture &picture,
-                      const Staging &staging) const;
+    void copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
+              const Staging &staging) const;
     void blit_mips(VkCommandBuffer commands, const Binding &binding) const;
 
     std::shared_ptr<Runtime> runtime_;

@@ -30,11 +30,11 @@ T sized() {
 class Api {
   public:
     explicit Api(std::uint32_t step_timeout_ms = 0, const tessera_callbacks *callbacks = nullptr,
-                 std::uint64_t cpu_bytes = 0) {
+                 std::uint64_t cpu_bytes = 0, std::uint32_t threads = 1) {
         auto desc = sized<tessera_runtime_desc>();
         desc.abi_version = TESSERA_ABI_VERSION;
         desc.program = "api test";
-        desc.threads = 1;
+        desc.threads = threads;
         desc.step_timeout_ms = step_timeout_ms;
         desc.callbacks = callbacks;
         desc.cpu_bytes = cpu_bytes;

@@ -31,7 +31,9 @@ class Mirror(unittest.TestCase):
         for name, mirror in (("callbacks", _library.Callbacks), ("runtime_desc", _library.RuntimeDesc),
                              ("runtime_event", _library.RuntimeEvent), ("frame_info", _library.FrameInfo),
                              ("stats", _library.Stats), ("model_desc", _library.ModelDesc),
-                             ("model_info", _library.ModelInfo), ("texture_desc", _library.TextureDesc),
+                             ("model_info", _library.ModelInfo), ("plugin_info", _library.PluginInfo),
+                             ("model_entry", _library.ModelEntry), ("backend_info", _library.BackendInfo),
+                             ("texture_desc", _library.TextureDesc),
                              ("texture_info", _library.TextureInfo), ("pixels", _library.Pixels)):
             body = re.search(r"typedef struct tessera_%s \{(.*?)\n\} tessera_%s;" % (name, name), HEADER, re.S).group(1)
             body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
@@ -80,6 +82,30 @@ class Runs(unittest.TestCase):
         self.assertEqual(types, ["ready", "picture", "done"])
         self.assertEqual(self.runtime.frame(cpu_us=1000), [])
         self.assertEqual(self.runtime.stats()["done"], 1)
+
+    def test_lists_what_there_is(self):
+        self.assertIn("org.tessera.gradient", [plugin.id for plugin in self.runtime.plugins() if not plugin.error])
+        entries = {entry.model: entry for entry in self.runtime.models() if entry.model}
+        self.assertEqual(entries["materials"].plugin, "org.tessera.texture")
+        self.assertEqual(entries["materials"].metadata["license"], "CC-BY-SA-4.0")
+        self.assertIn("cpu", [backend.name for backend in self.runtime.backends() if not backend.missing])
+        model = self.runtime.model("materials", lazy=True).wait()
+        self.assertEqual(model.info().state, "evicted")
+        self.assertEqual(model.info().abilities, ("complete", "style", "extend"))
+        self.assertIn("bark", model.params()["class"].labels)
+        self.assertEqual(model.inputs()["image"].type, "rgba8")
+
+    def test_maps_are_arrays(self):
+        model = self.runtime.model(plugin="org.tessera.gradient")
+        texture = model.texture(values={"size": 32}, maps=True).wait()
+        self.assertEqual(texture.pixels("height").dtype, numpy.uint16)
+        self.assertEqual(texture.pixels("normal").shape, (32, 32, 4))
+        orm = texture.pixels("orm")
+        for channel, name in enumerate(("occlusion", "roughness", "metallic")):
+            self.assertTrue((texture.pixels(name) == orm[:, :, channel]).all())
+        with self.assertRaises(tessera.Error) as raised:
+            texture.pixels("gloss")
+        self.assertIn("roughness", str(raised.exception))
 
     def test_values_make_it_again(self):
         model = self.runtime.model(plugin="org.tessera.gradient").wait()

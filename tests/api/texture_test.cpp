@@ -104,6 +104,36 @@ TEST(ApiTexture, SizesAreCheckedAgainstTheModel) {
     EXPECT_EQ(info_of(out).height, 128u);
 }
 
+TEST(ApiTexture, BeginsWithAPicture) {
+    Api api;
+    const tessera_model model = api.load("test.starter");
+    auto about = sized<tessera_model_info>();
+    ASSERT_EQ(tessera_model_get(model, &about), TESSERA_OK);
+    EXPECT_EQ(about.abilities, static_cast<unsigned>(TESSERA_CAN_START));
+    std::vector<std::uint8_t> picture(8 * 8 * 4, 90);
+    tessera_input input{};
+    input.key = "image";
+    input.tensor = {
+        picture.data(), TESSERA_DTYPE_U8, TESSERA_MEMORY_HOST, TESSERA_LAYOUT_STRIDED, 3,
+        {8, 8, 4, 1},   {32, 4, 1, 1}};
+    auto desc = sized<tessera_texture_desc>();
+    desc.inputs = &input;
+    desc.input_count = 1;
+    tessera_texture texture{};
+    ASSERT_EQ(tessera_texture_open(model, &desc, &texture), TESSERA_OK) << last_error();
+    ASSERT_EQ(tessera_texture_wait(texture, 10'000), TESSERA_OK) << last_error();
+    EXPECT_EQ(pixels_of(texture)[0], 255 - 90);
+    // Whoever takes a mask says that it wants one.
+    const tessera_model mar = api.load(nullptr, "materials");
+    picture.assign(256 * 256 * 4, 90);
+    input.tensor.shape[0] = input.tensor.shape[1] = 256;
+    input.tensor.stride[0] = 1024;
+    input.tensor.data = picture.data();
+    ASSERT_EQ(tessera_texture_open(mar, &desc, &texture), TESSERA_OK) << last_error();
+    EXPECT_NE(tessera_texture_wait(texture, 60'000), TESSERA_OK);
+    EXPECT_THAT(last_error(), HasSubstr("without 'mask'"));
+}
+
 TEST(ApiTexture, ManyOfOneModelAreAllMade) {
     Api api;
     const tessera_model model = api.open("test.slow");

@@ -45,10 +45,10 @@ class ApiVulkan : public VulkanTest {
         return vulkan;
     }
     // An image of `mips` levels, read by copies.
-    void make_image(std::uint32_t mips) {
+    void make_image(std::uint32_t mips, VkFormat format = VK_FORMAT_R8G8B8A8_UNORM) {
         VkImageCreateInfo info{VK_STRUCTURE_TYPE_IMAGE_CREATE_INFO};
         info.imageType = VK_IMAGE_TYPE_2D;
-        info.format = VK_FORMAT_R8G8B8A8_UNORM;
+        info.format = format;
         info.extent = {kSide, kSide, 1};
         info.mipLevels = mips;
         info.arrayLayers = 1;
@@ -149,6 +149,63 @@ TEST_F(ApiVulkan, AnImageIsGreyUntilItsPictureIsThere) {
     EXPECT_EQ(tessera_vulkan_close(vulkan, 0), TESSERA_OK);
 }
 
+TEST_F(ApiVulkan, MapsAreBoundAsColoursAre) {
+    Api api;
+    auto desc = sized<tessera_texture_desc>();
+    desc.seed = 3;
+    desc.values = kValues;
+    desc.maps = 1;
+    const tessera_model model = api.load("org.tessera.gradient");
+    tessera_texture texture{};
+    ASSERT_EQ(tessera_texture_open(model, &desc, &texture), TESSERA_OK);
+    ASSERT_EQ(tessera_texture_wait(texture, 10'000), TESSERA_OK) << last_error();
+    struct Case {
+        std::uint32_t map;
+        VkFormat format;
+        std::size_t bytes;
+    };
+    for (const Case &each : {Case{TESSERA_MAP_NORMAL, VK_FORMAT_R8G8B8A8_UNORM, 4},
+                             Case{TESSERA_MAP_HEIGHT, VK_FORMAT_R16_UNORM, 2},
+                             Case{TESSERA_MAP_ROUGHNESS, VK_FORMAT_R8_UNORM, 1}}) {
+        const tessera_vulkan vulkan = open(api);
+        make_image(1, each.format);
+        auto bound = binding(texture, 1);
+        bound.map = each.map;
+        bound.format = VK_FORMAT_R8G8B8A8_SRGB;
+        EXPECT_EQ(tessera_vulkan_bind(vulkan, &bound), TESSERA_ERROR_INVALID_ARGUMENT);
+        EXPECT_THAT(last_error(), HasSubstr("UNORM"));
+        bound.format = each.format;
+        ASSERT_EQ(tessera_vulkan_bind(vulkan, &bound), TESSERA_OK) << last_error();
+        EXPECT_EQ(frame(vulkan), 1u);
+        auto pixels = sized<tessera_pixels>();
+        std::vector<std::uint8_t> expected(kSide * kSide * each.bytes);
+        pixels.map = each.map;
+        pixels.data = expected.data();
+        pixels.bytes = expected.size();
+        ASSERT_EQ(tessera_texture_read(texture, &pixels), TESSERA_OK) << last_error();
+        auto bytes = shown();
+        bytes.resize(expected.size());
+        EXPECT_EQ(bytes, expected) << each.map;
+        EXPECT_EQ(frame(vulkan), 0u);
+        EXPECT_EQ(tessera_vulkan_close(vulkan, 0), TESSERA_OK);
+    }
+}
+
+TEST_F(ApiVulkan, AMapIsFlatUntilItIsThere) {
+    Api api;
+    const tessera_vulkan vulkan = open(api);
+    make_image(1);
+    const tessera_texture texture =
+        open_texture(api.load("org.tessera.gradient"), 3, kValues, 0, 0, true);
+    auto bound = binding(texture, 1);
+    bound.map = TESSERA_MAP_NORMAL;
+    ASSERT_EQ(tessera_vulkan_bind(vulkan, &bound), TESSERA_OK) << last_error();
+    EXPECT_EQ(frame(vulkan), 1u);
+    EXPECT_NEAR(shown()[0], 128, 1);
+    EXPECT_EQ(shown()[2], 255);
+    EXPECT_EQ(tessera_vulkan_close(vulkan, 0), TESSERA_OK);
+}
+
 TEST_F(ApiVulkan, PicturesComeBackAfterALostDevice) {
     Api api;
     tessera_vulkan vulkan = open(api);
@@ -196,6 +253,7 @@ TEST_F(ApiVulkan, RefusesWhatItCannotFill) {
         EXPECT_THAT(last_error(), HasSubstr(text));
     };
     refuse([](auto &b) { b.format = VK_FORMAT_BC7_SRGB_BLOCK; }, "format");
+    refuse([](auto &b) { b.map = 9; }, "map is 9");
     refuse([](auto &b) { b.mips = 7; }, "at most 6");
     refuse([](auto &b) { b.layout = VK_IMAGE_LAYOUT_UNDEFINED; }, "layout");
     refuse([](auto &b) { b.image = VK_NULL_HANDLE; }, "image");

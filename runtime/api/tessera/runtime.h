@@ -40,6 +40,7 @@
 #define TESSERA_RUNTIME_H
 
 #include <tessera/base.h>
+#include <tessera/ext/inputs.h>
 #include <tessera/ext/params.h>
 #include <tessera/version.h>
 
@@ -84,6 +85,11 @@ typedef struct tessera_callbacks {
     tessera_status (*open)(void *user, const char *name, void **file, uint64_t *bytes);
     tessera_status (*read)(void *user, void *file, uint64_t offset, void *to, uint64_t bytes);
     void (*close)(void *user, void *file);
+    /* The program's job system in place of threads that generate: calls run(context) once, soon, on
+     * any of its threads, and not before it returns. Jobs take some milliseconds (one in which a plugin
+     * takes a long step: that long), and none waits for another. Each has to be called: close waits for
+     * them, and one that comes later still does nothing. One thread of the runtime stays, which loads. */
+    void (*submit)(void *user, void (*run)(void *context), void *context);
 } tessera_callbacks;
 
 typedef struct tessera_runtime_desc {
@@ -102,7 +108,7 @@ typedef struct tessera_runtime_desc {
 } tessera_runtime_desc;
 
 enum {
-    TESSERA_ON_READY = 1,     /* the model is loaded */
+    TESSERA_ON_READY = 1,     /* the model is loaded, or described if it was opened lazily */
     TESSERA_ON_PICTURE = 2,   /* the texture has a newer picture; older such news are left out */
     TESSERA_ON_DONE = 3,      /* its last one */
     TESSERA_ON_CANCELLED = 4, /* cancelled, restarted, or its model closed */
@@ -166,6 +172,46 @@ TESSERA_API tessera_status tessera_runtime_stats(tessera_runtime runtime, tesser
 TESSERA_API tessera_status tessera_runtime_trim(tessera_runtime runtime, uint64_t cpu_bytes,
                                                 uint64_t gpu_bytes);
 
+/* ---- what there is: for the menus of an editor -------------------------------------------------- */
+
+/* A generator, or a library in a plugin folder that is no good. */
+typedef struct tessera_plugin_info {
+    uint32_t       struct_size;
+    tessera_status status; /* not OK: `error` says why, and but for `path` the rest is "" */
+    const char    *id, *name, *vendor, *version, *description;
+    const char    *path; /* of its library, which may hold several */
+    const char    *error;
+} tessera_plugin_info;
+/* What tessera_model_open can be asked for: a model in a model folder, or a generator without one. */
+typedef struct tessera_model_entry {
+    uint32_t    struct_size;
+    uint32_t    reserved;
+    const char *model;     /* as tessera_model_desc takes it; "": the generator needs none */
+    const char *plugin;    /* id of the generator */
+    const char *generator; /* its name, for people */
+    const char *path;      /* of the file; "" */
+    const char *metadata;  /* texts of the file by key ("name", "license", "classes"), as JSON: {} */
+} tessera_model_entry;
+typedef struct tessera_backend_info {
+    uint32_t    struct_size;
+    uint32_t    reserved;
+    const char *name;    /* as tessera_model_desc takes it */
+    const char *missing; /* why it cannot be used; "": it can */
+} tessera_backend_info;
+
+/* Looks into the folders (again), on a thread of the runtime; opens every plugin and reads the head of
+ * every model. BUSY: not within timeout_ms; it goes on, and the next call waits for it. */
+TESSERA_API tessera_status tessera_runtime_scan(tessera_runtime runtime, uint32_t timeout_ms);
+/* What the last scan found, by index; NOT_FOUND: past the end, or no scan yet. Texts live until the next
+ * scan. What a model has to set and can do: open it with `lazy` and ask it. */
+TESSERA_API tessera_status tessera_runtime_plugin(tessera_runtime runtime, uint32_t index,
+                                                  tessera_plugin_info *out);
+TESSERA_API tessera_status tessera_runtime_model(tessera_runtime runtime, uint32_t index,
+                                                 tessera_model_entry *out);
+/* The best first. Needs no scan; texts live for ever. */
+TESSERA_API tessera_status tessera_runtime_backend(tessera_runtime runtime, uint32_t index,
+                                                   tessera_backend_info *out);
+
 /* ---- model ------------------------------------------------------------------------------------ */
 
 typedef struct tessera_model_desc {
@@ -176,6 +222,8 @@ typedef struct tessera_model_desc {
     const char *backend; /* "cpu", "cuda", with options; NULL: the best there is */
     const void *weights; /* a safetensors file in memory, in place of what `model` names; copied */
     uint64_t    weights_bytes;
+    uint32_t    lazy; /* not 0: only described (EVICTED); weights load when a texture needs them */
+    uint32_t    reserved;
 } tessera_model_desc;
 
 enum {
@@ -195,7 +243,20 @@ typedef struct tessera_model_info {
     uint32_t    param_count;
     uint64_t    bytes; /* of the tensors in its files */
     const char *plugin, *name, *path, *device; /* until the model is closed; "" while not known */
+    const char *metadata; /* likewise; as in tessera_model_entry */
+    uint32_t    abilities; /* TESSERA_CAN_* */
+    uint32_t    input_count;
+    uint32_t    max_side; /* the largest width and height that a texture can have; 0: not known before */
+    uint32_t    reserved;
 } tessera_model_info;
+enum { /* next to making a picture from nothing */
+    TESSERA_CAN_COMPLETE = 1u << 0,    /* "image" and "mask": makes a part of a picture again */
+    TESSERA_CAN_START = 1u << 1,       /* "image" alone: begins with a picture */
+    TESSERA_CAN_STYLE = 1u << 2,       /* "style": takes colours and grain of a picture */
+    TESSERA_CAN_RECONSTRUCT = 1u << 3, /* fills a part with what is expected, in one pass */
+    TESSERA_CAN_ENCODE = 1u << 4,      /* represents a picture by vectors */
+    TESSERA_CAN_EXTEND = 1u << 5       /* an endless plane, made a window at a time */
+};
 
 /* Loads behind: answers at once; what is wrong is told by wait, get and an event. */
 TESSERA_API tessera_status tessera_model_open(tessera_runtime runtime, const tessera_model_desc *desc,
@@ -211,6 +272,9 @@ TESSERA_API tessera_status tessera_model_estimate(tessera_runtime runtime,
 /* What can be set, by index; until the model is closed, of what it was loaded with last. NOT_FOUND: past the end. BUSY: still loading. */
 TESSERA_API tessera_status tessera_model_param(tessera_model model, uint32_t index,
                                                const tessera_param **out);
+/* Likewise what textures can be given; classes are the labels of the parameter "class". */
+TESSERA_API tessera_status tessera_model_input(tessera_model model, uint32_t index,
+                                               const tessera_input_slot **out);
 
 /* ---- texture ---------------------------------------------------------------------------------- */
 
@@ -218,13 +282,17 @@ typedef struct tessera_texture_desc {
     uint32_t    struct_size;
     uint32_t    preview_every; /* a picture every so many steps; 0: the last one only */
     uint64_t    seed;
-    uint32_t    width, height; /* pixels; 0: the model's own */
+    uint32_t    width, height; /* pixels; 0: the model's own. Of TESSERA_CAN_EXTEND also larger than it
+                                * makes: then it is cut from an endless plane, which is made of as many
+                                * windows as that takes (steps count them), and does not wrap round */
     int32_t     priority;      /* the greater first */
     float       weight;        /* how large on the screen: the greater first of one priority */
     const char *values;        /* JSON by key over the model's defaults: {"class": "bark", "steps": 8} */
     const tessera_input *inputs; /* "image", "mask", ...; copied */
     uint32_t    input_count;
     uint32_t    paused; /* not 0: opened without a run; see tessera_texture_pause */
+    uint32_t    maps;   /* not 0: all maps are made of the final picture too, before it is DONE */
+    uint32_t    reserved;
 } tessera_texture_desc;
 
 enum {
@@ -248,17 +316,32 @@ typedef struct tessera_texture_info {
     float          weight;
     tessera_status status; /* of a run that failed; its text is tessera_last_error after wait */
     uint32_t       final;  /* the picture is the last of its run */
+    uint64_t       maps;   /* which picture its maps are of; 0: there are none yet */
 } tessera_texture_info;
+
+/* What a material needs next to its colours, guessed from them (as tessera-generate --material does,
+ * byte for byte). Data, not colours: linear. They wrap round as the picture does. */
+enum {
+    TESSERA_MAP_COLOUR = 0,
+    TESSERA_MAP_HEIGHT = 1,    /* uint16_t: 65535 is up */
+    TESSERA_MAP_NORMAL = 2,    /* RGBA: x right, y up, z out of the surface, from -1 to 1 */
+    TESSERA_MAP_ORM = 3,       /* RGBA: red occlusion, green roughness, blue metallic, as glTF has it */
+    TESSERA_MAP_OCCLUSION = 4, /* a byte, as the next ones: 255 is open sky */
+    TESSERA_MAP_ROUGHNESS = 5,
+    TESSERA_MAP_METALLIC = 6   /* the same all over, by the name of the class: "metal" is 255 */
+};
 /* The hash is FNV-1a of 64 bits over width and height (4 bytes each, little endian), then the bytes of
  * the picture. Same model, seed, values, inputs and backend: same hash, whoever makes it. */
 
 typedef struct tessera_pixels {
     uint32_t struct_size;
-    uint32_t row_bytes; /* of `data`; 0: width * 4 */
-    void    *data;      /* receives RGBA; NULL: only the sizes are told */
+    uint32_t row_bytes; /* of `data`; 0: width * pixel_bytes */
+    void    *data;      /* receives the pixels; NULL: only the sizes are told */
     uint64_t bytes;     /* of `data` */
     uint32_t width, height; /* out */
-    uint64_t picture;       /* out */
+    uint64_t picture;       /* out: whose they are */
+    uint32_t map;           /* TESSERA_MAP_* */
+    uint32_t pixel_bytes;   /* out: 4, 2 or 1 */
 } tessera_pixels;
 
 /* Queued at once, whether or not the model is loaded. Values are checked here when it is, else when
@@ -282,7 +365,7 @@ TESSERA_API tessera_status tessera_texture_cancel(tessera_texture texture);
 /* OK: done. CANCELLED, or why it failed. BUSY: not within timeout_ms. */
 TESSERA_API tessera_status tessera_texture_wait(tessera_texture texture, uint32_t timeout_ms);
 TESSERA_API tessera_status tessera_texture_get(tessera_texture texture, tessera_texture_info *out);
-/* The newest picture. NOT_FOUND: there is none yet. */
+/* The newest picture, or map. NOT_FOUND: there is none yet. Maps are of the newest final picture. */
 TESSERA_API tessera_status tessera_texture_read(tessera_texture texture, tessera_pixels *io);
 /* A preset (JSON) that makes the picture again here and with tessera-generate --preset. */
 TESSERA_API tessera_status tessera_texture_values(tessera_texture texture, char *json, size_t bytes,

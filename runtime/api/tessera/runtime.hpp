@@ -117,22 +117,24 @@ class Texture : public detail::Owned<tessera_texture, tessera_texture_close> {
         tessera_texture_get(handle(), &info);
         return info;
     }
-    // RGBA, rows without gaps; empty: there is no picture.
-    [[nodiscard]] std::vector<std::uint8_t> pixels() const {
+    // Rows without gaps, as TESSERA_MAP_* says; empty: there is no such picture.
+    [[nodiscard]] std::vector<std::uint8_t>
+    pixels(std::uint32_t map = TESSERA_MAP_COLOUR) const {
         std::vector<std::uint8_t> bytes;
         auto pixels = detail::sized<tessera_pixels>();
+        pixels.map = map;
         // Between the two calls a picture of another size may come.
         while (tessera_texture_read(handle(), &pixels) == TESSERA_OK) {
-            const std::uint64_t picture = pixels.picture;
-            bytes.resize(std::size_t{pixels.width} * pixels.height * 4);
+            const auto size = [&] {
+                return std::size_t{pixels.width} * pixels.height * pixels.pixel_bytes;
+            };
+            bytes.resize(size());
             pixels.data = bytes.data();
             pixels.bytes = bytes.size();
-            if (tessera_texture_read(handle(), &pixels) == TESSERA_OK &&
-                (pixels.picture == picture ||
-                 bytes.size() == std::size_t{pixels.width} * pixels.height * 4)) {
-                return bytes;
-            }
+            const bool read = tessera_texture_read(handle(), &pixels) == TESSERA_OK;
+            if (read && bytes.size() == size()) return bytes;
             pixels = detail::sized<tessera_pixels>();
+            pixels.map = map;
         }
         return {};
     }

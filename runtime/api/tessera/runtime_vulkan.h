@@ -13,7 +13,8 @@
  * The program owns images, queue and submission. The runtime records and never submits, makes no image
  * and takes no queue: there is nothing to lock. Every Vulkan function comes from get_proc, so the
  * library loads no Vulkan and fits a program with volk, a loader or layers of its own. Pixels go
- * through memory that the host writes (staging); there is no semaphore to wait for.
+ * through memory that the host writes (staging), those of a model on CUDA too: nothing is shared with
+ * CUDA by external memory, and there is no semaphore to wait for.
  */
 #ifndef TESSERA_RUNTIME_VULKAN_H
 #define TESSERA_RUNTIME_VULKAN_H
@@ -44,13 +45,15 @@ typedef struct tessera_vulkan_binding {
     uint32_t             layer; /* of the image's array */
     tessera_texture      texture;
     VkImage              image;  /* with usage TRANSFER_DST, and TRANSFER_SRC for mips */
-    VkFormat             format; /* R8G8B8A8_SRGB, so that shaders read linear light; or _UNORM: as is */
+    VkFormat             format; /* R8G8B8A8_SRGB, so that shaders read linear light; or _UNORM: as is. Of
+                                  * maps: R8G8B8A8_UNORM for normals and ORM, R16_UNORM for heights, R8_UNORM
+                                  * for one of occlusion, roughness and metallic */
     uint32_t             width, height; /* of level 0: as the texture's pictures */
     uint32_t             mips;          /* levels to fill, by linear blits; 0 is 1 */
     VkImageLayout        layout; /* as the program keeps it between frames */
     VkPipelineStageFlags stages; /* that read it */
     VkAccessFlags        access;
-    uint32_t             reserved;
+    uint32_t             map; /* TESSERA_MAP_*; of a texture that was opened with maps */
 } tessera_vulkan_binding;
 
 /* What is missing (a handle, a function, an ability of the queue family) comes as one text. */
@@ -66,8 +69,8 @@ TESSERA_API tessera_status tessera_vulkan_bind(tessera_vulkan vulkan,
                                                const tessera_vulkan_binding *binding);
 /* [frame] Records the copy of each picture that its image does not show yet, newest bindings last, until
  * `max_bytes` are passed (at least one; 0: all), with barriers before and after and the mips. The first
- * record after bind puts every image into its layout: with a picture, or cleared to dark grey while there
- * is none. `frame` is this submission's number in the program's own count, `done` the newest that the
+ * record after bind puts every image into its layout: with a picture, or cleared while there is none: to
+ * dark grey, or a map to that of a flat surface. `frame` is this submission's number in the program's own count, `done` the newest that the
  * device has finished: memory of those is used again. `updated` may be NULL: images written.
  * INVALID_ARGUMENT: a picture has another size than its image; all others are recorded. */
 TESSERA_API tessera_status tessera_vulkan_record(tessera_vulkan vulkan, VkCommandBuffer commands,

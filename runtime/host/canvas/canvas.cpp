@@ -11,8 +11,7 @@
 namespace tessera {
 namespace {
 
-constexpr double kFarthest = 1e9;       // pixels: keeps part numbers far inside 32 bits
-constexpr std::int64_t kMostTiles = 64; // along a view; what lies beyond is not asked for
+constexpr double kFarthest = 1e9; // pixels: keeps part numbers far inside 32 bits
 
 const InputSlot *find_slot(const std::vector<InputSlot> &inputs, std::string_view key,
                            tessera_input_type type) {

@@ -46,6 +46,8 @@ struct CanvasWork {
 
 class Canvas {
   public:
+    static constexpr std::int64_t kMostTiles = 64; // along a view; what lies beyond is not made
+
     // Says what is missing when the generator cannot do it. `max_bytes` is for everything kept;
     // what a view shows, and what that is made from, is kept even beyond.
     [[nodiscard]] static Result<Canvas> create(const std::vector<InputSlot> &inputs,

@@ -26,6 +26,8 @@ struct InputSlot {
     std::uint32_t cell_columns = 0; // of the token grid; 0: none
     std::uint32_t cell_rows = 0;
     bool follows_size = false; // TESSERA_INPUT_FOLLOWS_SIZE
+
+    bool operator==(const InputSlot &) const = default;
 };
 
 // nullptr: there is none.

@@ -133,7 +133,10 @@ Result<std::string> generator_of(Host &host, const WeightSet &model) {
 }
 
 std::vector<ModelChoice> model_choices(Host &host) {
-    const std::vector<ScanEntry> plugins = scan_plugins(host);
+    return model_choices(host, scan_plugins(host));
+}
+
+std::vector<ModelChoice> model_choices(Host &host, const std::vector<ScanEntry> &plugins) {
     std::vector<ModelChoice> choices;
     for (const ModelFile &file : list_models(host.model_dirs())) {
         const auto weights = host.open_weights(file.name);

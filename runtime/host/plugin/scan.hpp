@@ -44,6 +44,9 @@ struct ModelChoice {
 // [main] Every model in the folders of the host whose generator is there, by name; then generators
 // without one. Reads the headers of all models.
 [[nodiscard]] std::vector<ModelChoice> model_choices(Host &host);
+// The same of plugins that were scanned.
+[[nodiscard]] std::vector<ModelChoice> model_choices(Host &host,
+                                                     const std::vector<ScanEntry> &plugins);
 
 struct FoundGenerator {
     std::shared_ptr<Library> library;

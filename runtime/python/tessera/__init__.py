@@ -11,6 +11,7 @@ Every call may be made from any thread. Only wait, poll and close wait, each wit
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import typing
 from dataclasses import dataclass
@@ -20,11 +21,16 @@ from . import _library as c
 if typing.TYPE_CHECKING:
     import numpy
 
-__all__ = ["Error", "Event", "Model", "Param", "Runtime", "Texture", "TextureInfo"]
+__all__ = ["Backend", "Error", "Event", "Input", "Model", "ModelEntry", "ModelInfo", "Param", "Plugin", "Runtime",
+           "Texture", "TextureInfo"]
 
 READY, PICTURE, DONE, CANCELLED, FAILED, HUNG, EVICTED, RELOADED = range(1, 9)
 _STATES = ("waiting", "running", "paused", "done", "cancelled", "failed")
 _EVENTS = ("", "ready", "picture", "done", "cancelled", "failed", "hung", "evicted", "reloaded")
+_MAPS = ("colour", "height", "normal", "orm", "occlusion", "roughness", "metallic")
+_MODEL_STATES = ("loading", "ready", "evicted", "failed", "hung")
+_ABILITIES = ("complete", "start", "style", "reconstruct", "encode", "extend")
+_INPUT_TYPES = ("", "rgba8", "mask8", "f32")
 _TYPES = ("", "int", "float", "bool", "choice", "text")
 _DTYPES = {"uint8": 4, "float32": 1}
 
@@ -99,6 +105,61 @@ class Param:
     labels: typing.Tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Plugin:
+    id: str
+    name: str
+    vendor: str
+    version: str
+    description: str
+    path: str
+    error: str  # why it cannot be used; "": it can
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What Runtime.model can be asked for."""
+
+    model: str  # "": the generator needs none
+    plugin: str
+    generator: str
+    path: str
+    metadata: typing.Dict[str, str]
+
+
+@dataclass(frozen=True)
+class Backend:
+    name: str
+    missing: str  # why it cannot be used; "": it can
+
+
+@dataclass(frozen=True)
+class Input:
+    key: str
+    type: str  # "rgba8", "mask8", "f32"
+    name: str
+    help: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    state: str  # "loading", "ready", "evicted", "failed", "hung"
+    loaded: float
+    width: int
+    height: int
+    sizes: bool
+    max_side: int
+    bytes: int
+    plugin: str
+    name: str
+    path: str
+    device: str
+    metadata: typing.Dict[str, str]
+    abilities: typing.Tuple[str, ...]  # "complete", "start", "style", "reconstruct", "encode", "extend"
+
+
 class Runtime:
     """Plugins, threads and memory; one per program."""
 
@@ -111,6 +172,7 @@ class Runtime:
             list_type = ctypes.c_char_p * (len(paths) + 1)
             setattr(desc, field, ctypes.cast(list_type(*[_bytes(str(p)) for p in paths], None),
                                              ctypes.POINTER(ctypes.c_char_p)))
+        self._scanned = False
         self._handle = c.Handle()
         _call("tessera_runtime_open", ctypes.byref(desc), ctypes.byref(self._handle))
 
@@ -127,12 +189,37 @@ class Runtime:
         self.close()
 
     def model(self, model: typing.Optional[str] = None, *, plugin: typing.Optional[str] = None,
-              backend: typing.Optional[str] = None, exact: bool = False) -> Model:
-        """Loads behind."""
-        desc = c.ModelDesc(model=_bytes(model), plugin=_bytes(plugin), backend=_bytes(backend), exact=int(exact))
+              backend: typing.Optional[str] = None, exact: bool = False, lazy: bool = False) -> Model:
+        """Loads behind. `lazy`: is only described, and loads when a texture needs it."""
+        desc = c.ModelDesc(model=_bytes(model or None), plugin=_bytes(plugin), backend=_bytes(backend),
+                           exact=int(exact), lazy=int(lazy))
         out = c.Handle()
         _call("tessera_model_open", self._handle, ctypes.byref(desc), ctypes.byref(out))
         return Model(out)
+
+    def scan(self, timeout: float = 60) -> None:
+        """Looks (again) into the folders; plugins and models do so the first time."""
+        _call("tessera_runtime_scan", self._handle, _ms(timeout))
+        self._scanned = True
+
+    def plugins(self) -> typing.List[Plugin]:
+        """Every generator, and every library that is no good."""
+        if not self._scanned:
+            self.scan()
+        return [Plugin(*(getattr(i, name).decode() for name in Plugin.__dataclass_fields__))
+                for i in _entries("tessera_runtime_plugin", self._handle, c.PluginInfo)]
+
+    def models(self) -> typing.List[ModelEntry]:
+        """Everything that can be opened."""
+        if not self._scanned:
+            self.scan()
+        return [ModelEntry(i.model.decode(), i.plugin.decode(), i.generator.decode(), i.path.decode(),
+                           json.loads(i.metadata))
+                for i in _entries("tessera_runtime_model", self._handle, c.ModelEntry)]
+
+    def backends(self) -> typing.List[Backend]:
+        return [Backend(i.name.decode(), i.missing.decode())
+                for i in _entries("tessera_runtime_backend", self._handle, c.BackendInfo)]
 
     def frame(self, cpu_us: int = 0, gpu_us: int = 0) -> typing.List[Event]:
         """For a program with a frame loop: hands out time, and gives what happened since."""
@@ -158,6 +245,19 @@ class Runtime:
         return {name: getattr(stats, name) for name, _ in c.Stats._fields_ if name not in ("struct_size", "reserved")}
 
 
+def _entries(function: str, handle: c.Handle, kind: typing.Any) -> typing.Iterator[typing.Any]:
+    """All that a function gives by index: until it says that there are no more."""
+    for index in itertools.count():
+        out = kind()
+        try:
+            _call(function, handle, index, ctypes.byref(out))
+        except Error as error:
+            if error.status == "NOT_FOUND" and index:
+                return
+            raise
+        yield out
+
+
 def _event(event: c.RuntimeEvent) -> Event:
     return Event(_EVENTS[event.type], event.texture.id, event.model.id, event.job, event.step, event.total_steps,
                  event.plugin.decode(), event.text.decode())
@@ -180,26 +280,45 @@ class Model:
     def close(self) -> None:
         _call("tessera_model_close", self._handle)
 
+    def info(self) -> ModelInfo:
+        i = c.ModelInfo()
+        _call("tessera_model_get", self._handle, ctypes.byref(i))
+        abilities = tuple(name for bit, name in enumerate(_ABILITIES) if i.abilities >> bit & 1)
+        return ModelInfo(_MODEL_STATES[i.state], i.loaded, i.width, i.height, bool(i.sizes), i.max_side, i.bytes, i.plugin.decode(),
+                         i.name.decode(), i.path.decode(), i.device.decode(), json.loads(i.metadata), abilities)
+
     def params(self) -> typing.Dict[str, Param]:
-        """What can be set; the model has to be loaded."""
+        """What can be set, once the model is described; the classes are params()["class"].labels."""
         params: typing.Dict[str, Param] = {}
-        while True:
-            out = ctypes.POINTER(c.Param)()
-            try:
-                _call("tessera_model_param", self._handle, len(params), ctypes.byref(out))
-            except Error as error:
-                if error.status == "NOT_FOUND":
-                    return params
-                raise
-            p = out.contents
+        for p in self._described("tessera_model_param", c.Param):
             labels = tuple(p.labels[i].decode() for i in range(p.label_count))
             params[p.key.decode()] = Param(p.key.decode(), _TYPES[p.type], p.help.decode(), p.min, p.max, p.initial,
                                            labels)
+        return params
+
+    def inputs(self) -> typing.Dict[str, Input]:
+        """What a texture can be given."""
+        return {i.key.decode(): Input(i.key.decode(), _INPUT_TYPES[i.type], i.name.decode(), i.help.decode(), i.width,
+                                      i.height)
+                for i in self._described("tessera_model_input", c.InputSlot)}
+
+    def _described(self, function: str, kind: typing.Any) -> typing.Iterator[typing.Any]:
+        self.info()  # a closed model is an error; what comes to its end is none
+        for index in itertools.count():
+            out = ctypes.POINTER(kind)()
+            try:
+                _call(function, self._handle, index, ctypes.byref(out))
+            except Error as error:
+                if error.status == "NOT_FOUND":
+                    return
+                raise
+            yield out.contents
 
     def texture(self, seed: int = 0, *, values: typing.Optional[typing.Mapping[str, object]] = None, width: int = 0,
                 height: int = 0, preview_every: int = 0, priority: int = 0, weight: float = 0,
-                inputs: typing.Optional[typing.Mapping[str, numpy.ndarray]] = None) -> Texture:
-        """Queued at once. `inputs`: (height, width[, channels]) arrays of uint8 or float32."""
+                inputs: typing.Optional[typing.Mapping[str, numpy.ndarray]] = None, maps: bool = False) -> Texture:
+        """Queued at once. `inputs`: (height, width[, channels]) arrays of uint8 or float32. `maps`: see
+        Texture.pixels."""
         arrays = dict(inputs or {})
         c_inputs = (c.Input * max(1, len(arrays)))()
         for at, (key, array) in zip(c_inputs, arrays.items()):
@@ -213,7 +332,7 @@ class Model:
                 at.tensor.stride[i] = array.strides[i] // array.itemsize if i < array.ndim else 0
         desc = c.TextureDesc(seed=seed, width=width, height=height, preview_every=preview_every, priority=priority,
                              weight=weight, values=json.dumps(dict(values)).encode() if values else None,
-                             inputs=c_inputs, input_count=len(arrays))
+                             inputs=c_inputs, input_count=len(arrays), maps=int(maps))
         out = c.Handle()
         _call("tessera_texture_open", self._handle, ctypes.byref(desc), ctypes.byref(out))
         return Texture(out)
@@ -259,26 +378,32 @@ class Texture:
         return TextureInfo(_STATES[i.state], i.job, i.picture, i.hash, i.step, i.total_steps, i.width, i.height,
                            bool(i.final))
 
-    def pixel_bytes(self) -> typing.Tuple[int, int, bytearray]:
-        """Width, height and RGBA of the newest picture."""
-        pixels = c.Pixels()
+    def pixel_bytes(self, map: str = "colour") -> typing.Tuple[int, int, bytearray]:
+        """Width, height and pixels of the newest picture, RGBA, or of a map."""
+        if map not in _MAPS:
+            raise Error(-2, f"map '{map}'; expected one of {', '.join(_MAPS)}")
+        pixels = c.Pixels(map=_MAPS.index(map))
         while True:
             _call("tessera_texture_read", self._handle, ctypes.byref(pixels))
             width, height = pixels.width, pixels.height
-            data = bytearray(width * height * 4)
+            data = bytearray(width * height * pixels.pixel_bytes)
             pixels.data = ctypes.addressof((ctypes.c_char * len(data)).from_buffer(data))
             pixels.bytes = len(data)
             _call("tessera_texture_read", self._handle, ctypes.byref(pixels))
             if (pixels.width, pixels.height) == (width, height):  # no other one came in between
                 return width, height, data
-            pixels = c.Pixels()
+            pixels = c.Pixels(map=_MAPS.index(map))
 
-    def pixels(self) -> numpy.ndarray:
-        """(height, width, 4) of uint8, sRGB."""
+    def pixels(self, map: str = "colour") -> numpy.ndarray:
+        """(height, width, 4) of uint8, sRGB. Of a texture that was opened with maps also its "normal" and "orm"
+        (likewise, linear), "height" (height, width) of uint16, "occlusion", "roughness", "metallic" of uint8."""
         import numpy
 
-        width, height, data = self.pixel_bytes()
-        return numpy.frombuffer(data, numpy.uint8).reshape(height, width, 4)
+        width, height, data = self.pixel_bytes(map)
+        if map == "height":
+            return numpy.frombuffer(data, numpy.uint16).reshape(height, width)
+        channels = (4,) if map in ("colour", "normal", "orm") else ()
+        return numpy.frombuffer(data, numpy.uint8).reshape(height, width, *channels)
 
     def values(self) -> str:
         """A preset that makes the picture again, here and with tessera-generate --preset."""

@@ -29,7 +29,7 @@ class Callbacks(Sized):
     LOG = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
     _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("user", c_void_p), ("log", LOG),
                 ("allocate", c_void_p), ("deallocate", c_void_p), ("open", c_void_p), ("read", c_void_p),
-                ("close", c_void_p)]
+                ("close", c_void_p), ("submit", c_void_p)]
 
 
 class RuntimeDesc(Sized):
@@ -57,16 +57,33 @@ class Stats(Sized):
                 ("reserved", c_uint32)]
 
 
+class PluginInfo(Sized):
+    _fields_ = [("struct_size", c_uint32), ("status", c_int32), ("id", c_char_p), ("name", c_char_p),
+                ("vendor", c_char_p), ("version", c_char_p), ("description", c_char_p), ("path", c_char_p),
+                ("error", c_char_p)]
+
+
+class ModelEntry(Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("model", c_char_p), ("plugin", c_char_p),
+                ("generator", c_char_p), ("path", c_char_p), ("metadata", c_char_p)]
+
+
+class BackendInfo(Sized):
+    _fields_ = [("struct_size", c_uint32), ("reserved", c_uint32), ("name", c_char_p), ("missing", c_char_p)]
+
+
 class ModelDesc(Sized):
     _fields_ = [("struct_size", c_uint32), ("exact", c_uint32), ("plugin", c_char_p), ("model", c_char_p),
-                ("backend", c_char_p), ("weights", c_void_p), ("weights_bytes", c_uint64)]
+                ("backend", c_char_p), ("weights", c_void_p), ("weights_bytes", c_uint64), ("lazy", c_uint32),
+                ("reserved", c_uint32)]
 
 
 class ModelInfo(Sized):
     _fields_ = [("struct_size", c_uint32), ("state", c_uint32), ("loaded", c_float), ("on_gpu", c_uint32),
                 ("width", c_uint32), ("height", c_uint32), ("sizes", c_uint32), ("param_count", c_uint32),
                 ("bytes", c_uint64), ("plugin", c_char_p), ("name", c_char_p), ("path", c_char_p),
-                ("device", c_char_p)]
+                ("device", c_char_p), ("metadata", c_char_p), ("abilities", c_uint32), ("input_count", c_uint32),
+                ("max_side", c_uint32), ("reserved", c_uint32)]
 
 
 class Param(ctypes.Structure):
@@ -75,6 +92,12 @@ class Param(ctypes.Structure):
                 ("min", c_double), ("max", c_double), ("initial", c_double), ("step", c_double),
                 ("labels", POINTER(c_char_p)), ("label_count", c_uint32), ("reserved", c_uint32),
                 ("initial_text", c_char_p)]
+
+
+class InputSlot(ctypes.Structure):
+    _fields_ = [("struct_size", c_uint32), ("type", c_uint32), ("key", c_char_p), ("name", c_char_p),
+                ("help", c_char_p), ("width", c_uint32), ("height", c_uint32), ("cell_columns", c_uint32),
+                ("cell_rows", c_uint32), ("flags", c_uint32), ("reserved", c_uint32)]
 
 
 class Tensor(ctypes.Structure):
@@ -89,19 +112,21 @@ class Input(ctypes.Structure):
 class TextureDesc(Sized):
     _fields_ = [("struct_size", c_uint32), ("preview_every", c_uint32), ("seed", c_uint64), ("width", c_uint32),
                 ("height", c_uint32), ("priority", c_int32), ("weight", c_float), ("values", c_char_p),
-                ("inputs", POINTER(Input)), ("input_count", c_uint32), ("paused", c_uint32)]
+                ("inputs", POINTER(Input)), ("input_count", c_uint32), ("paused", c_uint32), ("maps", c_uint32),
+                ("reserved", c_uint32)]
 
 
 class TextureInfo(Sized):
     _fields_ = [("struct_size", c_uint32), ("state", c_uint32), ("job", c_uint64), ("picture", c_uint64),
                 ("picture_job", c_uint64), ("hash", c_uint64), ("step", c_uint32), ("total_steps", c_uint32),
                 ("width", c_uint32), ("height", c_uint32), ("priority", c_int32), ("weight", c_float),
-                ("status", c_int32), ("final", c_uint32)]
+                ("status", c_int32), ("final", c_uint32), ("maps", c_uint64)]
 
 
 class Pixels(Sized):
     _fields_ = [("struct_size", c_uint32), ("row_bytes", c_uint32), ("data", c_void_p), ("bytes", c_uint64),
-                ("width", c_uint32), ("height", c_uint32), ("picture", c_uint64)]
+                ("width", c_uint32), ("height", c_uint32), ("picture", c_uint64), ("map", c_uint32),
+                ("pixel_bytes", c_uint32)]
 
 
 ON_EVENT = ctypes.CFUNCTYPE(None, c_void_p, POINTER(RuntimeEvent))
@@ -114,12 +139,17 @@ FUNCTIONS = {
     "tessera_runtime_poll": [Handle, c_uint32, POINTER(RuntimeEvent)],
     "tessera_runtime_stats": [Handle, POINTER(Stats)],
     "tessera_runtime_trim": [Handle, c_uint64, c_uint64],
+    "tessera_runtime_scan": [Handle, c_uint32],
+    "tessera_runtime_plugin": [Handle, c_uint32, POINTER(PluginInfo)],
+    "tessera_runtime_model": [Handle, c_uint32, POINTER(ModelEntry)],
+    "tessera_runtime_backend": [Handle, c_uint32, POINTER(BackendInfo)],
     "tessera_model_open": [Handle, POINTER(ModelDesc), POINTER(Handle)],
     "tessera_model_close": [Handle],
     "tessera_model_wait": [Handle, c_uint32],
     "tessera_model_get": [Handle, POINTER(ModelInfo)],
     "tessera_model_estimate": [Handle, POINTER(ModelDesc), POINTER(c_uint64)],
     "tessera_model_param": [Handle, c_uint32, POINTER(POINTER(Param))],
+    "tessera_model_input": [Handle, c_uint32, POINTER(POINTER(InputSlot))],
     "tessera_texture_open": [Handle, POINTER(TextureDesc), POINTER(Handle)],
     "tessera_texture_close": [Handle],
     "tessera_texture_restart": [Handle, POINTER(TextureDesc)],

@@ -120,6 +120,7 @@ Error none_yet(std::uint32_t map) {
 Result<std::shared_ptr<const Picture>> newest_picture(const Texture &texture) {
     auto picture = texture.model->runtime->picture(texture);
     if (picture == nullptr) return none_yet(TESSERA_MAP_COLOUR);
+    if (auto fetched = picture->fetch(); !fetched) return fetched.error();
     return picture;
 }
 
@@ -242,7 +243,10 @@ tessera_status tessera_texture_get(tessera_texture texture, tessera_texture_info
             info = info_of(**found);
             picture = (*found)->picture;
         }
-        if (picture != nullptr && picture->final) info.hash = picture->hash();
+        if (picture != nullptr && picture->final) {
+            if (auto fetched = picture->fetch(); !fetched) return fetched;
+            info.hash = picture->hash();
+        }
         return write_struct(info, out, "texture info");
     });
 }
@@ -260,6 +264,9 @@ tessera_status tessera_texture_read(tessera_texture texture, tessera_pixels *io)
         }
         const Pixels newest = (*found)->model->runtime->pixels(**found, pixels->map);
         if (!newest) return none_yet(pixels->map);
+        if (newest.picture != nullptr && pixels->data != nullptr) {
+            if (auto fetched = newest.picture->fetch(); !fetched) return fetched;
+        }
         pixels->width = newest.width();
         pixels->height = newest.height();
         pixels->picture = newest.number();

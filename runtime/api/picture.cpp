@@ -1,5 +1,6 @@
 #include "api/picture.hpp"
 
+#include "core/log.hpp"
 #include "core/tensor.hpp"
 
 #include <tessera/runtime.h>
@@ -66,6 +67,77 @@ std::uint64_t Picture::hash() const {
     return hash;
 }
 
+Result<void> Picture::fetch() const {
+    if (place == nullptr || fetched_) return {};
+    const std::lock_guard lock(fetching_);
+    if (fetched_) return {};
+    auto made = Block::make(memory, std::size_t{width} * height * 4);
+    if (!made) return made.error();
+    if (auto read = place->read(made->bytes()); !read) return read;
+    block = std::move(*made);
+    fetched_ = true;
+    return {};
+}
+
+Result<std::shared_ptr<const Picture>> Picture::copy_on_host() const {
+    auto made = Block::make(memory, std::size_t{width} * height * 4);
+    if (!made) return made.error();
+    if (auto read = place->read(made->bytes()); !read) return read.error();
+    auto copy = std::make_shared<Picture>();
+    copy->width = width;
+    copy->height = height;
+    copy->number = number;
+    copy->job = job;
+    copy->final = final;
+    copy->block = std::move(*made);
+    return std::shared_ptr<const Picture>(std::move(copy));
+}
+
+std::shared_ptr<const tessera_vulkan_device> PictureFrames::vulkan_device() {
+    const auto memory = device_memory_();
+    offered_ = memory.get();
+    if (memory == nullptr) return nullptr;
+    return {memory, &memory->device()};
+}
+
+void PictureFrames::use_device(const tessera_compute *compute) {
+    places_.reset();
+    vulkan_ = nullptr;
+    if (compute == nullptr || compute->info->memory != TESSERA_MEMORY_VULKAN) return;
+    const auto *const vulkan = static_cast<const tessera_ext_vulkan *>(
+        compute->get_extension(compute, TESSERA_EXT_VULKAN));
+    auto memory = device_memory_();
+    const char *why = nullptr;
+    if (memory == nullptr) {
+        why = "the program gives no queue to compute on";
+    } else if (vulkan->device != memory->device().device) {
+        why = "the compute is on a device of its own";
+    }
+    if (why != nullptr) return log::info("frames", "through host memory: {}", why);
+    log::info("frames", "in memory of the program's Vulkan device");
+    vulkan_ = vulkan;
+    places_ = std::move(memory);
+}
+
+Result<tessera_tensor> PictureFrames::acquire_on_device(std::unique_ptr<Picture> picture) {
+    auto place = places_->take(std::uint64_t{picture->width} * picture->height * 4);
+    if (!place) return place.error();
+    void *data = nullptr;
+    const tessera_status used =
+        vulkan_->use_buffer(vulkan_, (*place)->buffer(), (*place)->size_bytes(), &data);
+    if (used != TESSERA_OK) {
+        return make_error(static_cast<Status>(used), "a buffer of {} bytes has no address",
+                          (*place)->size_bytes());
+    }
+    picture->place = std::move(*place);
+    picture->memory = memory_;
+    auto view = make_view(data, TESSERA_DTYPE_U8, {picture->height, picture->width, 4});
+    if (!view) return view;
+    view->memory = TESSERA_MEMORY_VULKAN;
+    acquired_.push_back({std::move(picture), data});
+    return view;
+}
+
 std::uint32_t pixel_bytes_of(std::uint32_t map) {
     switch (map) {
     case TESSERA_MAP_COLOUR:
@@ -114,31 +186,53 @@ void Pixels::copy_to(std::byte *to, std::size_t row_bytes) const {
 }
 
 Result<tessera_tensor> PictureFrames::acquire(std::uint32_t width, std::uint32_t height) {
-    auto block = Block::make(memory_, std::size_t{width} * height * 4);
-    if (!block) return block.error();
     auto picture = std::make_unique<Picture>();
     picture->width = width;
     picture->height = height;
+    if (places_ != nullptr) return acquire_on_device(std::move(picture));
+    auto block = Block::make(memory_, std::size_t{width} * height * 4);
+    if (!block) return block.error();
     picture->block = std::move(*block);
-    auto view = make_view(picture->block.bytes().data(), TESSERA_DTYPE_U8, {height, width, 4});
-    if (view) acquired_.push_back(std::move(picture));
+    void *const data = picture->block.bytes().data();
+    auto view = make_view(data, TESSERA_DTYPE_U8, {height, width, 4});
+    if (view) acquired_.push_back({std::move(picture), data});
     return view;
 }
 
 Result<void> PictureFrames::publish(const tessera_tensor &frame, const FrameInfo &info) {
     auto picture = take(frame);
+    // Whoever records or reads it has nothing to wait for.
+    const tessera_status done = picture->place != nullptr ? leave(frame) : TESSERA_OK;
+    if (done != TESSERA_OK) {
+        return make_error(static_cast<Status>(done), "a picture on the Vulkan device: {}",
+                          log::take_last_error());
+    }
+    if (instead_) { // whoever takes them reads pixels
+        if (auto fetched = picture->fetch(); !fetched) return fetched;
+    }
     picture->job = info.job;
     picture->final = info.final;
     (instead_ ? instead_ : on_picture_)(std::move(picture), info);
     return {};
 }
 
+void PictureFrames::abandon(const tessera_tensor &frame) {
+    const auto picture = take(frame);
+    if (picture->place != nullptr) (void)leave(frame);
+}
+
+// Everything that writes to the frame is done.
+tessera_status PictureFrames::leave(const tessera_tensor &frame) {
+    const tessera_status done = vulkan_->finish(vulkan_);
+    vulkan_->forget_buffer(vulkan_, frame.data);
+    return done;
+}
+
 std::unique_ptr<Picture> PictureFrames::take(const tessera_tensor &frame) {
-    const auto at = std::find_if(acquired_.begin(), acquired_.end(), [&](const auto &picture) {
-        return picture->block.bytes().data() == frame.data;
-    });
+    const auto at = std::find_if(acquired_.begin(), acquired_.end(),
+                                 [&](const Acquired &one) { return one.data == frame.data; });
     TESSERA_ASSERT(at != acquired_.end()); // JobSink gives back what it got
-    auto picture = std::move(*at);
+    auto picture = std::move(at->picture);
     acquired_.erase(at);
     return picture;
 }

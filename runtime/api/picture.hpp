@@ -1,6 +1,7 @@
 // A finished picture of a texture, in the program's memory where it gives some.
 #pragma once
 
+#include "api/picture_memory.hpp"
 #include "core/frame_target.hpp"
 #include "core/result.hpp"
 
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -44,12 +46,22 @@ struct Picture {
     std::uint64_t number = 0; // rises with every picture of the runtime
     std::uint64_t job = 0;
     bool final = false;
-    Block block; // (height, width, 4)
+    mutable Block block;                       // (height, width, 4); or
+    std::shared_ptr<const PicturePlace> place; // the same on the program's device
 
+    std::shared_ptr<Memory> memory; // for its pixels on the host
+
+    // [any] Brings pixels to the host that lie elsewhere.
+    [[nodiscard]] Result<void> fetch() const;
+    // The same picture without the place.
+    [[nodiscard]] Result<std::shared_ptr<const Picture>> copy_on_host() const;
+    // Fetched.
     [[nodiscard]] std::span<const std::byte> pixels() const { return block.bytes(); }
     [[nodiscard]] std::uint64_t hash() const; // see runtime.h; computed once
 
   private:
+    mutable std::mutex fetching_;
+    mutable std::atomic<bool> fetched_{false};
     mutable std::atomic<std::uint64_t> hash_{0}; // 0: not yet
 };
 
@@ -83,24 +95,41 @@ struct Pixels {
 class PictureFrames : public FrameTarget {
   public:
     using OnPicture = std::function<void(std::unique_ptr<Picture>, const FrameInfo &)>;
+    using DeviceMemory = std::function<std::shared_ptr<PictureMemory>()>; // nullptr: none
 
-    PictureFrames(std::shared_ptr<Memory> memory, OnPicture on_picture)
-        : memory_(std::move(memory)), on_picture_(std::move(on_picture)) {}
+    PictureFrames(std::shared_ptr<Memory> memory, DeviceMemory device_memory, OnPicture on_picture)
+        : memory_(std::move(memory)), device_memory_(std::move(device_memory)),
+          on_picture_(std::move(on_picture)) {}
 
+    [[nodiscard]] std::shared_ptr<const tessera_vulkan_device> vulkan_device() override;
+    void use_device(const tessera_compute *compute) override;
+    // Whose device the compute was offered; it may have taken another one.
+    [[nodiscard]] const PictureMemory *memory() const { return offered_; }
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
-    void abandon(const tessera_tensor &frame) override { (void)take(frame); }
+    void abandon(const tessera_tensor &frame) override;
 
     // Pictures go there instead; nullptr: no longer.
     void redirect(OnPicture on_picture) { instead_ = std::move(on_picture); }
 
   private:
+    struct Acquired {
+        std::unique_ptr<Picture> picture;
+        void *data; // of the frame
+    };
+    Result<tessera_tensor> acquire_on_device(std::unique_ptr<Picture> picture);
+    tessera_status leave(const tessera_tensor &frame);
     std::unique_ptr<Picture> take(const tessera_tensor &frame);
 
     std::shared_ptr<Memory> memory_;
+    DeviceMemory device_memory_;
+    // Of a compute that writes to it; else null.
+    std::shared_ptr<PictureMemory> places_;
+    const tessera_ext_vulkan *vulkan_ = nullptr;
+    const PictureMemory *offered_ = nullptr;
     OnPicture on_picture_;
     OnPicture instead_;
-    std::vector<std::unique_ptr<Picture>> acquired_;
+    std::vector<Acquired> acquired_;
 };
 
 } // namespace tessera::api

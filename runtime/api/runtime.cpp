@@ -541,6 +541,53 @@ Result<void> Runtime::wait_texture(const Texture &texture, std::chrono::millisec
                       timeout.count());
 }
 
+void Runtime::use_picture_memory(std::shared_ptr<PictureMemory> memory) {
+    const auto guard = lock();
+    picture_memory_ = std::move(memory);
+}
+
+bool Runtime::is_on(const PictureMemory &memory) const {
+    return std::any_of(models_.begin(), models_.end(), [&](const auto &entry) {
+        const Model &model = *entry.second;
+        return model.renewed.session != nullptr || model.memory == &memory;
+    });
+}
+
+Result<void> Runtime::leave_picture_memory(std::shared_ptr<PictureMemory> memory, bool lost) {
+    constexpr std::chrono::seconds kLongest{30}; // a step, and weights that are being loaded
+    auto guard = lock();
+    if (picture_memory_ == memory) picture_memory_.reset();
+    const auto is_left = [&] {
+        for (auto &[id, model] : models_) {
+            const bool leaves = model->memory == memory.get() && model->state == ModelState::kReady;
+            if (!leaves || model->evict) continue;
+            model->evict = true;
+            for (auto &[number, texture] : textures_) {
+                if (texture->model == model && texture->run_job != 0) start_run(*texture);
+            }
+            control_wake_.notify_all();
+        }
+        return closed_ || !is_on(*memory);
+    };
+    if (!changed_.wait_for(guard, kLongest, is_left)) {
+        return make_error(Status::kBusy, "a model did not leave the Vulkan device within {} s",
+                          kLongest.count());
+    }
+    for (auto &[id, texture] : textures_) {
+        const auto picture = texture->picture;
+        if (picture == nullptr || picture->place == nullptr) continue;
+        if (!lost) {
+            auto copied = picture->copy_on_host();
+            if (!copied) return copied.error();
+            texture->picture = std::move(*copied);
+            continue;
+        }
+        texture->picture.reset();
+        if (!texture->waits && !texture->closed) start_run(*texture);
+    }
+    return {};
+}
+
 std::shared_ptr<const Picture> Runtime::picture(const Texture &texture) {
     const auto guard = lock();
     return texture.picture;

@@ -93,6 +93,7 @@ struct Model {
     std::vector<std::unique_ptr<const ModelFacts>> past_facts; // a program may still read them
     std::string device;                                        // set once, when first loaded
     bool on_gpu = false;
+    const PictureMemory *memory = nullptr;                     // of the device that it may be on
     std::map<std::uint64_t, std::unique_ptr<TextureRun>> runs; // by texture
 
     // The control thread's, and the generate thread's during turns.
@@ -220,6 +221,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] std::shared_ptr<const Picture> picture(const Texture &texture);
     // The newest one, of the colours or a map; TESSERA_MAP_*.
     [[nodiscard]] Pixels pixels(const Texture &texture, std::uint32_t map);
+    // Models that are loaded from now on may compute on that device, and their pictures lie there.
+    void use_picture_memory(std::shared_ptr<PictureMemory> memory);
+    // Nothing is on it any more when this returns: models are loaded again when they are wanted,
+    // what they were about begins again, and pictures are on the host. `lost`: they are made again.
+    [[nodiscard]] Result<void> leave_picture_memory(std::shared_ptr<PictureMemory> memory,
+                                                    bool lost);
 
     // For reading and writing what it guards.
     [[nodiscard]] std::unique_lock<std::mutex> lock() { return std::unique_lock(mutex_); }
@@ -253,6 +260,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     };
 
     // ---- runtime.cpp, with the mutex held
+    void note_device(Model &model) const;
+    [[nodiscard]] bool is_on(const PictureMemory &memory) const;
     void push(Event event) noexcept;
     void push(std::uint32_t type, const Model &model, const Texture *texture,
               const Error &error) noexcept;
@@ -335,6 +344,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     std::map<std::string, std::weak_ptr<const WeightSet>> given_;
     std::deque<Event> events_;
     Event delivered_;
+    std::shared_ptr<PictureMemory> picture_memory_;
     Allowance cpu_, gpu_;
     std::uint32_t hidden_ = 0;
     std::uint64_t turns_ = 0;

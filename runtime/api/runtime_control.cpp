@@ -122,7 +122,12 @@ Result<void> Runtime::load_session(Model &model) {
 
 std::unique_ptr<PictureFrames> Runtime::make_frames() {
     return std::make_unique<PictureFrames>(
-        memory_, [this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
+        memory_,
+        [this] {
+            const auto guard = lock();
+            return picture_memory_;
+        },
+        [this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
             take_picture(std::move(picture), info);
         });
 }
@@ -146,8 +151,14 @@ Result<void> Runtime::activate(Model &model, Session &session) {
     return session.activate(session.params().snapshot(), callbacks);
 }
 
+void Runtime::note_device(Model &model) const {
+    model.on_gpu = model.working.session->on_device_memory();
+    model.memory = model.on_gpu ? model.working.frames->memory() : nullptr;
+}
+
 void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock) {
     model->loads = true;
+    model->memory = picture_memory_.get(); // that it is offered
     lock.unlock();
     Result<void> done;
     try {
@@ -160,7 +171,9 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
     } catch (...) {
         done = make_error(Status::kFailed, "an exception while it was loaded");
     }
-    std::string device = done ? model->working.session->device() : "";
+    const auto &session = model->working.session;
+    if (!done && session != nullptr) session->deactivate(); // also from the device
+    std::string device = done ? session->device() : "";
     lock.lock();
     model->loads = false;
     if (done) {
@@ -169,11 +182,12 @@ void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mu
         model->loaded = active ? 1.0F : 0.0F;
         model->last_turn = turns_;
         if (model->device.empty()) model->device = std::move(device);
-        model->on_gpu = model->working.session->on_device_memory();
+        note_device(*model);
         if (!model->closed) push(TESSERA_ON_READY, *model, nullptr, {Status::kOk, {}});
         count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
     } else {
         model->state = ModelState::kFailed;
+        model->memory = nullptr;
         model->error = done.error();
         if (!model->closed && !quit_) push(TESSERA_ON_FAILED, *model, nullptr, done.error());
         stop_textures(*model, TextureState::kFailed, done.error());
@@ -248,7 +262,7 @@ void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &l
     } else {
         model.past_facts.push_back(std::exchange(model.facts, std::move(facts)));
     }
-    model.on_gpu = model.working.session->on_device_memory();
+    note_device(model);
     push(TESSERA_ON_RELOADED, model, nullptr, {Status::kOk, {}});
     wake_turns();
 }
@@ -332,6 +346,7 @@ bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
             model->working.session->deactivate();
             lock.lock();
             model->evict = false;
+            model->memory = nullptr;
             model->state = ModelState::kEvicted;
             push(TESSERA_ON_EVICTED, *model, nullptr, {Status::kOk, {}});
             return true;

@@ -32,9 +32,10 @@ std::int64_t us_since(Clock::time_point started) {
 
 bool Runtime::may_have_turn(const Texture &texture) const {
     const Model &model = *texture.model;
-    if (model.state != ModelState::kReady || model.evict) return false;
+    if (model.state != ModelState::kReady) return false;
     const bool runs = texture.run_job != 0;
     if (runs && texture.stop) return true;
+    if (model.evict) return false;
     if (model.renewed.session != nullptr) return false; // ends what it has first
     if (texture.paused || hidden_ == 1 || (!runs && !texture.waits)) return false;
     if (hidden_ == 0 && !(model.on_gpu ? gpu_ : cpu_).has_any()) return false;

@@ -125,6 +125,7 @@ Result<bool> TextureRun::step(std::uint32_t budget_us) {
 Result<bool> TextureRun::begin_maps() {
     const auto picture = task_.maps ? hooks_.picture() : nullptr;
     if (picture == nullptr) return false; // or it was started again meanwhile
+    if (auto fetched = picture->fetch(); !fetched) return fetched.error();
     const auto pixels = picture->pixels();
     auto maker =
         MapMaker::create({reinterpret_cast<const std::uint8_t *>(pixels.data()), pixels.size()},

@@ -2,6 +2,7 @@
 
 #include "api/boundary.hpp"
 #include "api/objects.hpp"
+#include "core/log.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -95,6 +96,7 @@ Result<std::shared_ptr<Vulkan>> Vulkan::open(std::shared_ptr<Runtime> runtime,
     std::shared_ptr<Vulkan> vulkan(new Vulkan(std::move(runtime), desc));
     auto loaded = vulkan->load();
     if (loaded) loaded = vulkan->check_queue();
+    if (loaded) loaded = vulkan->offer_compute();
     if (!loaded) return loaded.error();
     return vulkan;
 }
@@ -148,6 +150,45 @@ Result<void> Vulkan::check_queue() {
     return make_error(Status::kUnsupported,
                       "queue family {} has neither graphics nor compute, so it cannot clear images",
                       desc_.queue_family);
+}
+
+// A device that cannot compute is as good as without.
+Result<void> Vulkan::offer_compute() {
+    if (desc_.compute_queue == VK_NULL_HANDLE) return {};
+    if ((desc_.lock_queue == nullptr) != (desc_.unlock_queue == nullptr)) {
+        return make_error(Status::kInvalidArgument,
+                          "vulkan desc: one of lock_queue and unlock_queue; expected both or none");
+    }
+    tessera_vulkan_device device{};
+    device.struct_size = sizeof device;
+    device.queue_family = desc_.compute_family;
+    device.instance = desc_.instance;
+    device.physical_device = desc_.physical;
+    device.device = desc_.device;
+    device.queue = desc_.compute_queue;
+    device.queue_data = desc_.queue_data;
+    device.lock_queue = desc_.lock_queue;
+    device.unlock_queue = desc_.unlock_queue;
+    auto memory = make_picture_memory(device, desc_.queue_family);
+    if (!memory && memory.error().status != Status::kUnsupported) return memory.error();
+    if (!memory) {
+        log::info("frames", "models do not compute on the program's Vulkan device: {}",
+                  memory.error().message);
+        return {};
+    }
+    memory_ = std::move(*memory);
+    runtime_->use_picture_memory(memory_);
+    return {};
+}
+
+Result<void> Vulkan::close(bool lost) {
+    {
+        const std::lock_guard guard(mutex_);
+        lost_ = lost;
+        shown_.clear();
+    }
+    if (memory_ == nullptr) return {};
+    return runtime_->leave_picture_memory(memory_, lost);
 }
 
 Vulkan::~Vulkan() {
@@ -331,14 +372,38 @@ void Vulkan::clear(VkCommandBuffer commands, Binding &binding) const {
     binding.in_layout = true;
 }
 
+Result<VkBuffer> Vulkan::stage(const Pixels &pixels, std::uint64_t frame, std::uint64_t done) {
+    if (pixels.picture != nullptr) {
+        if (auto fetched = pixels.picture->fetch(); !fetched) return fetched.error();
+    }
+    const std::size_t row_bytes = std::size_t{pixels.width()} * pixel_bytes_of(pixels.map);
+    const auto to = staging(row_bytes * pixels.height(), frame, done);
+    if (!to) return to.error();
+    pixels.copy_to((*to)->mapped, row_bytes);
+    return (*to)->buffer;
+}
+
+// A kernel of another queue has written it, and was waited for: what is left is to see it.
+VkBuffer Vulkan::show(VkCommandBuffer commands, std::shared_ptr<const Picture> picture,
+                      std::uint64_t frame) {
+    VkMemoryBarrier barrier{};
+    barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+    barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
+    barrier.dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
+    vk_.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, kTransfer, 0, 1, &barrier,
+                           0, nullptr, 0, nullptr);
+    auto *const buffer = reinterpret_cast<VkBuffer>(picture->place->buffer());
+    shown_.emplace_back(std::move(picture), frame);
+    return buffer;
+}
+
 void Vulkan::copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
-                  const Staging &staging) const {
-    pixels.copy_to(staging.mapped, std::size_t{pixels.width()} * pixel_bytes_of(pixels.map));
+                  VkBuffer from) const {
     begin_write(commands, binding);
     VkBufferImageCopy region{};
     region.imageSubresource = {VK_IMAGE_ASPECT_COLOR_BIT, 0, binding.is.layer, 1};
     region.imageExtent = {pixels.width(), pixels.height(), 1};
-    vk_.CmdCopyBufferToImage(commands, staging.buffer, binding.is.image, kWritten, 1, &region);
+    vk_.CmdCopyBufferToImage(commands, from, binding.is.image, kWritten, 1, &region);
     blit_mips(commands, binding);
     binding.shown = pixels.number();
     binding.in_layout = true;
@@ -379,6 +444,7 @@ Result<std::uint32_t> Vulkan::record(VkCommandBuffer commands, std::uint64_t max
     std::uint32_t updated = 0;
     std::uint64_t bytes = 0;
     Result<void> all;
+    std::erase_if(shown_, [&](const auto &one) { return one.second <= done; });
     for (Binding &binding : bindings_) {
         const Pixels pixels = runtime_->pixels(*binding.texture, binding.is.map);
         const bool is_new = pixels && pixels.number() != binding.shown;
@@ -386,15 +452,18 @@ Result<std::uint32_t> Vulkan::record(VkCommandBuffer commands, std::uint64_t max
             pixels && pixels.width() == binding.is.width && pixels.height() == binding.is.height;
         const bool has_room = max_bytes == 0 || bytes == 0 || bytes < max_bytes;
         if (is_new && fits && has_room) {
-            const std::uint64_t size =
-                std::uint64_t{pixels.width()} * pixels.height() * pixel_bytes_of(binding.is.map);
-            if (auto from = staging(size, frame, done)) {
-                copy(commands, binding, pixels, **from);
+            const auto &picture = pixels.picture;
+            const bool is_here = picture != nullptr && picture->place != nullptr &&
+                                 memory_ != nullptr && &picture->place->memory() == memory_.get();
+            const auto from = is_here ? Result<VkBuffer>(show(commands, picture, frame))
+                                      : stage(pixels, frame, done);
+            if (from) {
+                copy(commands, binding, pixels, *from);
                 ++updated;
             } else {
                 all = from.error();
             }
-            bytes += size;
+            bytes += std::uint64_t{pixels.width()} * pixels.height() * pixel_bytes_of(pixels.map);
         } else if (is_new && !fits) {
             all =
                 make_error(Status::kInvalidArgument,
@@ -440,8 +509,7 @@ tessera_status tessera_vulkan_close(tessera_vulkan vulkan, int32_t lost) {
     return answer([&]() -> Result<void> {
         auto taken = vulkans().take(vulkan.id, "vulkan");
         if (!taken) return taken.error();
-        if (lost != 0) (*taken)->lose();
-        return {};
+        return (*taken)->close(lost != 0);
     });
 }
 

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace tessera::api {
@@ -39,8 +40,8 @@ class Vulkan {
     Vulkan &operator=(const Vulkan &) = delete;
 
     [[nodiscard]] const Runtime &runtime() const { return *runtime_; }
-    // Touches no Vulkan object from now on.
-    void lose() { lost_ = true; }
+    // Models leave the device. `lost`: touches none of its own objects from now on.
+    [[nodiscard]] Result<void> close(bool lost);
     // `texture` nullptr: the image is forgotten.
     [[nodiscard]] Result<void> bind(const tessera_vulkan_binding &binding,
                                     std::shared_ptr<Texture> texture);
@@ -67,6 +68,7 @@ class Vulkan {
     Vulkan(std::shared_ptr<Runtime> runtime, const tessera_vulkan_desc &desc)
         : runtime_(std::move(runtime)), desc_(desc) {}
     Result<void> load();
+    Result<void> offer_compute();
     Result<void> check_queue();
     [[nodiscard]] Result<void> check_binding(const tessera_vulkan_binding &binding) const;
     Result<Staging *> staging(std::uint64_t bytes, std::uint64_t frame, std::uint64_t done);
@@ -78,8 +80,12 @@ class Vulkan {
                  VkPipelineStageFlags to_stages, VkAccessFlags to_access) const;
     void begin_write(VkCommandBuffer commands, const Binding &binding) const;
     void clear(VkCommandBuffer commands, Binding &binding) const;
+    // Both leave what they copy from for copy().
+    Result<VkBuffer> stage(const Pixels &pixels, std::uint64_t frame, std::uint64_t done);
+    VkBuffer show(VkCommandBuffer commands, std::shared_ptr<const Picture> picture,
+                  std::uint64_t frame);
     void copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
-              const Staging &staging) const;
+              VkBuffer from) const;
     void blit_mips(VkCommandBuffer commands, const Binding &binding) const;
 
     std::shared_ptr<Runtime> runtime_;
@@ -90,6 +96,9 @@ class Vulkan {
     std::mutex mutex_; // of what follows
     std::vector<Binding> bindings_;
     std::vector<Staging> staging_;
+    std::shared_ptr<PictureMemory> memory_; // on the compute queue; nullptr: there is none
+    // What submissions copy from, with the frame of each.
+    std::vector<std::pair<std::shared_ptr<const Picture>, std::uint64_t>> shown_;
 };
 
 } // namespace tessera::api

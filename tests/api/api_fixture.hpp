@@ -50,8 +50,10 @@ class Api {
     Api(const Api &) = delete;
     Api &operator=(const Api &) = delete;
 
-    [[nodiscard]] tessera_model open(const char *plugin, const char *model = nullptr) const {
+    [[nodiscard]] tessera_model open(const char *plugin, const char *model = nullptr,
+                                     const char *backend = nullptr) const {
         auto desc = sized<tessera_model_desc>();
+        desc.backend = backend;
         desc.plugin = plugin;
         desc.model = model;
         tessera_model out{};
@@ -59,8 +61,9 @@ class Api {
         return out;
     }
     // Opened and ready.
-    [[nodiscard]] tessera_model load(const char *plugin, const char *model = nullptr) const {
-        const tessera_model out = open(plugin, model);
+    [[nodiscard]] tessera_model load(const char *plugin, const char *model = nullptr,
+                                     const char *backend = nullptr) const {
+        const tessera_model out = open(plugin, model, backend);
         EXPECT_EQ(tessera_model_wait(out, 60'000), TESSERA_OK) << last_error();
         return out;
     }

@@ -15,6 +15,11 @@
  * library loads no Vulkan and fits a program with volk, a loader or layers of its own. Pixels go
  * through memory that the host writes (staging), those of a model on CUDA too: nothing is shared with
  * CUDA by external memory, and there is no semaphore to wait for.
+ *
+ * With `compute_queue` models of backend "vulkan" that are opened afterwards compute on the program's
+ * device, by the process's libvulkan.so.1, and record copies from where a kernel has written: no pixel
+ * of a colour passes through the host. Without it, or when the device cannot, they take a device of
+ * their own and staging; the log says so.
  */
 #ifndef TESSERA_RUNTIME_VULKAN_H
 #define TESSERA_RUNTIME_VULKAN_H
@@ -38,6 +43,15 @@ typedef struct tessera_vulkan_desc {
     VkInstance                instance;
     VkPhysicalDevice          physical;
     VkDevice                  device;
+    /* NULL, or a queue for models, best in a family of its own and of low priority. The device is then of
+     * Vulkan 1.3 with timelineSemaphore, synchronization2, bufferDeviceAddress, scalarBlockLayout,
+     * shaderInt8 and storageBuffer8BitAccess. */
+    VkQueue                   compute_queue;
+    uint32_t                  compute_family;
+    uint32_t                  reserved;
+    void                     *queue_data;
+    void (*lock_queue)(void *queue_data); /* round every use of the queue, [any], never nested; both */
+    void (*unlock_queue)(void *queue_data); /* NULL: nobody else uses it */
 } tessera_vulkan_desc;
 
 typedef struct tessera_vulkan_binding {
@@ -60,8 +74,10 @@ typedef struct tessera_vulkan_binding {
 TESSERA_API tessera_status tessera_vulkan_open(tessera_runtime runtime, const tessera_vulkan_desc *desc,
                                                tessera_vulkan *out);
 /* Before the device is destroyed, when nothing recorded runs any more. `lost` not 0: after
- * VK_ERROR_DEVICE_LOST; touches no Vulkan object. Models, textures and their pictures live on: open
- * and bind again, and the next record brings them back. */
+ * VK_ERROR_DEVICE_LOST; touches no Vulkan object but those of models on the compute queue. Models,
+ * textures and their pictures live on: open and bind again, and the next record brings them back. Models
+ * on the compute queue are evicted and their runs begin again; waits for a step of theirs. BUSY: one did
+ * not return, and the device must stay. */
 TESSERA_API tessera_status tessera_vulkan_close(tessera_vulkan vulkan, int32_t lost);
 /* A texture may be bound to several images, an image (and layer) to one texture: the last one. With
  * texture 0 the image is forgotten; do that before it is destroyed. */

@@ -114,11 +114,12 @@ def line(row: Row, default_seconds: float) -> str:
 def table(rows: list[Row], images: int, arguments: argparse.Namespace) -> str:
     lines = "\n".join(line(row, rows[0].seconds) for row in rows)
     default = rows[0].seconds * 1e3
+    config = f" --config configs/{arguments.config.name}" if arguments.config else ""
     return f"""{BEGIN}
 | preset | settings | time | KID x 1000 | class agreement |
 | --- | --- | --- | --- | --- |
 {lines}
 
 Time is the median of an image against the default's ({default:.0f} ms on {arguments.threads} thread where this was made); {images}
-images each. Made by `python -m tessera_training presets {arguments.model.name} --generate tessera-generate`.
+images each. Made by `python -m tessera_training presets {arguments.model.name} --generate tessera-generate{config}`.
 {END}"""

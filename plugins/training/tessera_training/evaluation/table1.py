@@ -11,6 +11,8 @@ import argparse
 import dataclasses
 import json
 import os
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,10 @@ import torch
 
 from .. import config as configuration
 from ..config import Config
-from ..files import model_dir
+from ..errors import UserError
+from ..files import model_dir, safetensors_io
 from ..files.export import export_model
+from ..networks.mar import SampleSettings
 from ..pictures.data import ImagePack
 from ..pipeline import Run
 from . import evaluate, metrics, sheets
@@ -58,7 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", choices=[row.variant or "bidirectional" for row in ROWS[:3]], action="append",
                         help="only these orders; may be repeated")
     parser.add_argument("--guidance", type=float, help="with guidance of so much (default: that of the file)")
-    parser.add_argument("--samples", type=int, default=0, help="pictures of a row (default: as many as test pictures)")
+    parser.add_argument("--generate", type=Path, metavar="PROGRAM", help="tessera-generate, which makes the pictures "
+                        "faster than PyTorch")
+    parser.add_argument("--per-class", type=int, default=9, help="pictures of a class in a row, at most as many as test "
+                        "pictures")
     parser.add_argument("--train-only", action="store_true", help="train and export, measure nothing")
     parser.add_argument("--threads", type=int, default=0)
 
@@ -79,10 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     guidance = arguments.guidance or config.export.defaults.guidance
     cache = FeatureCache(base.dir / "evaluation", FeatureNet())
-    counts = evaluate.class_counts(images, arguments.samples)
+    counts = [min(count, arguments.per_class) for count in evaluate.class_counts(images, 0)]
     test = cache.features("test images", images.images[images.ids("test")])
-    scores = {key: [measured(model, images, counts, key[1].sets, value, cache, test) for value in (1.0, guidance)]
-              for key, model in models.items()}
+    program = arguments.generate
+    scores = {key: [measured(model, images, counts, key[1].sets, value, cache, test, program)
+                    for value in (1.0, guidance)] for key, model in models.items()}
     print(table(scores, floors(models, images, counts, cache, test), guidance))
     return 0
 
@@ -111,7 +119,7 @@ def row_config(config: Config, loss: str, row: Row, folder: Path) -> Config:
 
 
 def measured(path: Path, images: ImagePack, counts: list[int], sets: bool, guidance: float, cache: FeatureCache,
-             test: torch.Tensor) -> Score:
+             test: torch.Tensor, program: Path | None = None) -> Score:
     """KID x 1000 of pictures of the model against the test pictures, and its spread over subsets."""
     kept = cache.folder / f"kid-{path.parent.name}-{'sets' if sets else 'single'}-{guidance:g}-{sum(counts)}.json"
     if kept.exists():
@@ -121,10 +129,29 @@ def measured(path: Path, images: ImagePack, counts: list[int], sets: bool, guida
     assert isinstance(model, model_dir.Model)
     steps = model.settings.steps if sets else model.generator.config.tokens
     settings = dataclasses.replace(model.settings, steps=steps, guidance=guidance)
-    made = evaluate.generate(model, counts, settings, 1, cache.folder, 0, images.images.shape[1])
-    mean, spread = metrics.kid(cache.features(f"{path.parent.name}", made.images), test)
+    if program:
+        pictures = by_runtime(program, path, images, counts, settings)
+    else:
+        pictures = evaluate.generate(model, counts, settings, 1, cache.folder, 0, images.images.shape[1]).images
+    mean, spread = metrics.kid(cache.features(path.parent.name, pictures), test)
     kept.write_text(json.dumps([1000 * mean, 1000 * spread]))
     return 1000 * mean, 1000 * spread
+
+
+def by_runtime(program: Path, model: Path, images: ImagePack, counts: list[int], settings: SampleSettings
+               ) -> torch.Tensor:
+    """Bytes [N,H,W,3] of `counts` pictures of each class."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(program), "--model", str(model / "generator.safetensors"), "--all-classes", "-q", "--count",
+                   str(max(counts)), "--seed", "1", "--threads", "1", "-o", folder, "--set",
+                   f"guidance={settings.guidance}"]
+        if "variant" not in json.loads(safetensors_io.load_metadata(model / "generator.safetensors")["config"]):
+            command += ["--set", f"steps={settings.steps}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"{program}: {done.stderr.strip()[-500:]}")
+        made = evaluate.read_folder(Path(folder), images.classes, images.images.shape[1], counts)
+    return made.images[made.measured]
 
 
 def floors(models: dict[tuple[str, Row], Path], images: ImagePack, counts: list[int], cache: FeatureCache,

@@ -13,6 +13,7 @@ from torch import nn
 from ..config import TokenizerConfig
 from ..errors import UserError
 from ..networks.kl_vae import KlVae, KlVaeConfig
+from ..networks.codes import nearest
 from ..networks.causal import CausalConfig, CausalMar, orders_of
 from ..networks.causal import sample as sample_causal
 from ..networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
@@ -123,7 +124,11 @@ class Model:
     @torch.no_grad()
     def rebuilt(self, images: torch.Tensor) -> torch.Tensor:
         """Pictures through the tokenizer and back."""
-        return self.tokenizer.decode(self.tokenizer.encode(images)[0])
+        latents, config = self.tokenizer.encode(images)[0], self.generator.config
+        if config.codebook and not isinstance(self.tokenizer, VqVae):  # which rounds by itself
+            codebook = self.generator.codebook / config.latent_scale
+            latents = codebook[nearest(latents.permute(0, 2, 3, 1), codebook)].permute(0, 3, 1, 2)
+        return self.tokenizer.decode(latents)
 
 
 def load(path: Path) -> Model | TextureModel:

@@ -9,6 +9,7 @@
 // models.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -34,5 +35,24 @@ struct Model {
 struct Subject {
     explicit Subject(Model model) { models().push_back(std::move(model)); }
 };
+
+// A model of plugins/models under the name of its folder, at the size that it is bundled at.
+// `tokenizer` is the folder of the one that it shares with another model.
+[[nodiscard]] inline Subject bundled(const char *plugin, const std::string &name,
+                                     std::map<std::string, double> values,
+                                     const std::string &tokenizer = {}) {
+    const auto write = [name, tokenizer](const std::string &folder) {
+        namespace fs = std::filesystem;
+        const auto copy = [&](const std::string &file) {
+            fs::create_directories(fs::path(folder + file).parent_path());
+            fs::copy_file(fs::path(TESSERA_SOURCE_DIR "/plugins/models") / file, folder + file);
+            return folder + file;
+        };
+        if (!tokenizer.empty()) copy(tokenizer + "/tokenizer.safetensors");
+        return copy(name + "/generator.safetensors");
+    };
+    return Subject(
+        {.plugin = plugin, .name = name, .write_model = write, .values = std::move(values)});
+}
 
 } // namespace tessera::invariants

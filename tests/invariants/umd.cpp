@@ -17,5 +17,7 @@ const Subject kUmd({.plugin = "umd",
                         },
                     .values = {{"class", 1}, {"steps", 3}, {"guidance", 2}}});
 
+const Subject kBundled = bundled("umd", "materials_umd", {{"class", 1}, {"steps", 3}});
+
 } // namespace
 } // namespace tessera::invariants

@@ -79,7 +79,7 @@ class TokenModel : public blocks::SetModel {
     // Empty in models with a codebook.
     blocks::TokenHead head;
     // Empty in models without one.
-    blocks::Linear code_logits; // codebook_logits (codes, D)
+    blocks::Linear code_logits;    // codebook_logits (codes, D)
     blocks::LayerProgram rounding; // codebook (codes, d): to the nearest code
 
     // (codes, d): the codes as tokens.

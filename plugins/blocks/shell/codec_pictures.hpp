@@ -46,11 +46,11 @@ class CodecPictures final : public Pictures {
     std::optional<Completion> completion_;
     CodecDecoder decoder_;
     std::uint32_t first_image_;
-    std::unique_ptr<LayerRun> encoder_; // only for given pixels without latents
+    std::unique_ptr<LayerRun> encoder_;  // only for given pixels without latents
     std::unique_ptr<LayerRun> rounding_; // likewise, for codes
-    sdk::Tensor latents_;               // (1, h, w, C), times latent_scale
-    sdk::Tensor token_map_;             // (1, S, d), given tokens
-    sdk::Tensor kept_values_;           // (1, kept, channels)
+    sdk::Tensor latents_;                // (1, h, w, C), times latent_scale
+    sdk::Tensor token_map_;              // (1, S, d), given tokens
+    sdk::Tensor kept_values_;            // (1, kept, channels)
 };
 
 } // namespace tessera::blocks

@@ -2,7 +2,7 @@
 #include "tests/blocks/test_device.hpp"
 #include "tests/darl/test_model.hpp"
 
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 #include "blocks/shell/token_run.hpp"
 #include "darl/backbone.hpp"
 #include "darl/patch_sampler.hpp"

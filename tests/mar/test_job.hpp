@@ -4,7 +4,7 @@
 #include "test_model.hpp"
 
 #include "blocks/diffusion/diffusion_params.hpp"
-#include "blocks/shell/codec_pictures.hpp"
+#include "blocks/pictures/codec_pictures.hpp"
 #include "blocks/shell/job.hpp"
 #include "blocks/shell/token_run.hpp"
 

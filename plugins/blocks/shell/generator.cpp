@@ -1,7 +1,7 @@
 // A generator that is its model: parameters, inputs, activation, jobs.
 #include "blocks/shell/generator.hpp"
 
-#include "blocks/shell/codec_pictures.hpp"
+#include "blocks/pictures/codec_pictures.hpp"
 
 #include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>

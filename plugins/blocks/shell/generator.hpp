@@ -22,9 +22,9 @@
 #include "blocks/codec/latent_codec.hpp"
 #include "blocks/diffusion/diffusion_params.hpp"
 #include "blocks/model/config.hpp"
+#include "blocks/pictures/pixel_pictures.hpp"
 #include "blocks/shell/completion.hpp"
 #include "blocks/shell/job.hpp"
-#include "blocks/shell/pixel_pictures.hpp"
 
 #include <tessera/sdk/generator.hpp>
 

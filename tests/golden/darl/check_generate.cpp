@@ -5,7 +5,7 @@
 #include "darl/backbone.hpp"
 #include "darl/patch_sampler.hpp"
 
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 #include "blocks/shell/token_run.hpp"
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 #include "darl/backbone.hpp"
 
 #include "blocks/model/time_embed.hpp"
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Pictures of models whose tokens are patches of pixels.
-#include "blocks/shell/pixel_pictures.hpp"
+#include "blocks/pictures/pixel_pictures.hpp"
 
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 
 #include <utility>
 

@@ -1,5 +1,5 @@
 // Tokens cut from a map and put together again.
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 
 namespace tessera::blocks {
 namespace {

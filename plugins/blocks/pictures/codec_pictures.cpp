@@ -1,7 +1,7 @@
 // Pictures through a latent codec.
-#include "blocks/shell/codec_pictures.hpp"
+#include "blocks/pictures/codec_pictures.hpp"
 
-#include "blocks/shell/patches.hpp"
+#include "blocks/pictures/patches.hpp"
 
 #include <utility>
 

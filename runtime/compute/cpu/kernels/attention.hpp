@@ -1,9 +1,9 @@
 // Kernels of attention, templates over the SIMD traits S. See attention.hpp.
 #pragma once
 
-#include "compute/cpu/attention.hpp"
 #include "compute/cpu/kernels/gemm.hpp"
 #include "compute/cpu/kernels/simd_math.hpp"
+#include "compute/cpu/operations/attention.hpp"
 
 namespace tessera::cpu {
 

@@ -2,9 +2,9 @@
 // other, whose kernels overlap, so that what is loaded of the grid serves all of them.
 #pragma once
 
-#include "compute/cpu/depthwise.hpp"
 #include "compute/cpu/kernels/norm.hpp"
 #include "compute/cpu/kernels/simd_math.hpp"
+#include "compute/cpu/operations/depthwise.hpp"
 
 namespace tessera::cpu {
 

@@ -1,9 +1,9 @@
 // The loops of elementwise.hpp for one SIMD level S.
 #pragma once
 
-#include "compute/cpu/elementwise.hpp"
 #include "compute/cpu/kernels/norm.hpp"
 #include "compute/cpu/kernels/simd_math.hpp"
+#include "compute/cpu/operations/elementwise.hpp"
 
 namespace tessera::cpu {
 

@@ -7,12 +7,12 @@
 // kernels use no std:: functions, as the linker would keep one copy of them, perhaps the wrong one.
 #pragma once
 
-#include "compute/cpu/attention.hpp"
-#include "compute/cpu/conv/winograd.hpp"
-#include "compute/cpu/depthwise.hpp"
-#include "compute/cpu/elementwise.hpp"
 #include "compute/cpu/gemm.hpp"
-#include "compute/cpu/norm.hpp"
+#include "compute/cpu/operations/attention.hpp"
+#include "compute/cpu/operations/conv/winograd.hpp"
+#include "compute/cpu/operations/depthwise.hpp"
+#include "compute/cpu/operations/elementwise.hpp"
+#include "compute/cpu/operations/norm.hpp"
 
 namespace tessera::cpu {
 

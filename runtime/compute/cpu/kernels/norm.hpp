@@ -2,7 +2,7 @@
 #pragma once
 
 #include "compute/cpu/kernels/simd_math.hpp"
-#include "compute/cpu/norm.hpp"
+#include "compute/cpu/operations/norm.hpp"
 
 namespace tessera::cpu {
 

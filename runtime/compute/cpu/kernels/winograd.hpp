@@ -1,9 +1,9 @@
 // The transforms of winograd.hpp for one SIMD level S: channels are lanes.
 #pragma once
 
-#include "compute/cpu/conv/winograd.hpp"
 #include "compute/cpu/kernels/gemm.hpp"
 #include "compute/cpu/kernels/simd_math.hpp"
+#include "compute/cpu/operations/conv/winograd.hpp"
 
 namespace tessera::cpu {
 

@@ -1,7 +1,7 @@
 // 3x3 convolution of stride 1 by winograd.hpp: transformed tiles times transformed weights, as 36
 // products of the core. Weights are transformed in every call: kept, they would take four times the
 // memory of the packed weight, and making them costs a few percent of the product.
-#include "compute/cpu/conv/conv.hpp"
+#include "compute/cpu/operations/conv/conv.hpp"
 #include "compute/cpu/rows.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // The input of a convolution, activated or converted once before its windows are read.
-#include "compute/cpu/conv/conv.hpp"
+#include "compute/cpu/operations/conv/conv.hpp"
 #include "compute/cpu/rows.hpp"
 
 namespace tessera::cpu {

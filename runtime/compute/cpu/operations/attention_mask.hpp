@@ -1,8 +1,8 @@
 // Which keys a query sees, by ranks and sinks; and which blocks of keys nobody in a tile sees.
 #pragma once
 
-#include "compute/cpu/attention.hpp"
 #include "compute/cpu/cpu.hpp"
+#include "compute/cpu/operations/attention.hpp"
 
 #include <tessera/compute.h>
 

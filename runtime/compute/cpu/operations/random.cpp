@@ -1,4 +1,4 @@
-#include "compute/cpu/random.hpp"
+#include "compute/cpu/operations/random.hpp"
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"

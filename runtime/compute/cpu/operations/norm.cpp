@@ -1,4 +1,4 @@
-#include "compute/cpu/norm.hpp"
+#include "compute/cpu/operations/norm.hpp"
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"

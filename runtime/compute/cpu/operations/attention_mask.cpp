@@ -1,5 +1,5 @@
 // Ranks and sinks of attention, key by key and block by block.
-#include "compute/cpu/attention_mask.hpp"
+#include "compute/cpu/operations/attention_mask.hpp"
 
 #include <algorithm>
 #include <limits>

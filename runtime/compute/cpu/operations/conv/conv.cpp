@@ -1,4 +1,4 @@
-#include "compute/cpu/conv/conv.hpp"
+#include "compute/cpu/operations/conv/conv.hpp"
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"

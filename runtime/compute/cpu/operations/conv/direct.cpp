@@ -1,6 +1,6 @@
 // Convolution as one product over gathered rows: row r of the left matrix is the window of output
 // pixel r, given as one pointer per tap, so nothing is copied.
-#include "compute/cpu/conv/conv.hpp"
+#include "compute/cpu/operations/conv/conv.hpp"
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
 

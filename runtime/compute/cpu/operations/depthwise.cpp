@@ -1,6 +1,6 @@
 // Depthwise convolution: the places around each row of the grid as pointers, then the loop of the
 // level over them.
-#include "compute/cpu/depthwise.hpp"
+#include "compute/cpu/operations/depthwise.hpp"
 
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"

@@ -4,8 +4,8 @@
 // per set, and the modulations of several steps in one product before those steps run. Tokens are
 // independent, so a large set runs in groups: memory stays bounded and the weights of a group's
 // steps stay near. Statistics, residuals, guidance and reverse steps are float32.
+#include "compute/cpu/operations/random.hpp"
 #include "compute/cpu/ops.hpp"
-#include "compute/cpu/random.hpp"
 #include "compute/cpu/rows.hpp"
 #include "compute/operands.hpp"
 #include "compute/table_denoise.hpp"

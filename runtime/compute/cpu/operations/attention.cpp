@@ -2,7 +2,7 @@
 // takes a few queries through scores, softmax and sum, with the scores of a tile in the nearest
 // cache. Under a mask, keys come in blocks (the panels of the packed keys), and blocks that no
 // query of a tile sees are left out.
-#include "compute/cpu/attention_mask.hpp"
+#include "compute/cpu/operations/attention_mask.hpp"
 #include "compute/cpu/ops.hpp"
 #include "compute/cpu/rows.hpp"
 

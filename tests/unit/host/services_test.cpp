@@ -34,7 +34,7 @@ class Services : public testing::Test {
     void SetUp() override {
         (void)folder_.write("good.safetensors",
                             test::safetensors_bytes(test::kGoodHeader, test::kGoodDataBytes));
-        (void)folder_.write("beside.safetensors", test::safetensors_bytes("{}", 0));
+        (void)folder_.write("neighbour.safetensors", test::safetensors_bytes("{}", 0));
         (void)folder_.write("bad.safetensors", "nonsense");
         host_ = Host::create(config_);
     }
@@ -81,7 +81,7 @@ TEST_F(Services, WeightsByNameAndBeside) {
     EXPECT_EQ(tensor.rank, 2);
     EXPECT_EQ(tensor.shape[1], 3);
     const tessera_weights *other = nullptr;
-    EXPECT_EQ(weights().open(host_->table(), file, "beside.safetensors", &other), TESSERA_OK);
+    EXPECT_EQ(weights().open(host_->table(), file, "neighbour.safetensors", &other), TESSERA_OK);
     weights().close(host_->table(), other);
     weights().discard(file, "a");
     weights().close(host_->table(), file);

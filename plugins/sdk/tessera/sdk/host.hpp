@@ -56,15 +56,15 @@ class Clock {
 // An open weight file; move-only. Views it gives are valid while it lives.
 class Weights {
   public:
-    // `beside`: where a relative name is looked up first; throws when it cannot be opened.
-    Weights(const Host &host, const std::string &name, const Weights *beside = nullptr)
+    // `neighbour`: where a relative name is looked up first; throws when it cannot be opened.
+    Weights(const Host &host, const std::string &name, const Weights *neighbour = nullptr)
         : host_(host.table()), table_(host.extension<tessera_ext_weights>(TESSERA_EXT_WEIGHTS)) {
         if (table_ == nullptr) {
             throw Failure(Status::kUnsupported,
                           "the host has no " TESSERA_EXT_WEIGHTS ", needed to open '" + name + "'");
         }
-        check(table_->open(host_, beside != nullptr ? beside->weights_ : nullptr, name.c_str(),
-                           &weights_),
+        check(table_->open(host_, neighbour != nullptr ? neighbour->weights_ : nullptr,
+                           name.c_str(), &weights_),
               "opening a weight file");
     }
     Weights(Weights &&other) noexcept

@@ -25,9 +25,9 @@ typedef struct tessera_weights tessera_weights; /* an open file; opaque */
 /* Function table. since 0.1 */
 typedef struct tessera_ext_weights {
     /* [any] Opens a safetensors file. `name` is a path; a relative one is looked up next to
-     * `beside` when that is not NULL, else in the host's search path. The header is checked
+     * `neighbour` when that is not NULL, else in the host's search path. The header is checked
      * completely here (sizes, overlaps, holes, duplicate names, element types). */
-    tessera_status (*open)(const tessera_host *host, const tessera_weights *beside,
+    tessera_status (*open)(const tessera_host *host, const tessera_weights *neighbour,
                            const char *name, const tessera_weights **out_weights);
     void (*close)(const tessera_host *host, const tessera_weights *weights); /* [any] */
 

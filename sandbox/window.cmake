@@ -15,7 +15,8 @@ endif()
 
 # All of tessera-sandbox but main, for tests and benchmarks.
 add_library(tessera_window STATIC
-  app/app.cpp app/graphics.cpp app/imgui_layer.cpp app/rescue.cpp app/shortcuts.cpp app/swapchain.cpp app/window.cpp
+  app/app.cpp app/app_drawing.cpp app/app_generator.cpp app/app_pictures.cpp app/graphics.cpp
+  app/imgui_layer.cpp app/rescue.cpp app/shortcuts.cpp app/swapchain.cpp app/window.cpp
   material/maker.cpp material/worker.cpp
   panel/canvas.cpp panel/edit.cpp panel/inspect.cpp panel/material.cpp panel/overlay.cpp
   panel/panel.cpp panel/params.cpp panel/player.cpp panel/presets.cpp panel/stats.cpp

@@ -5,7 +5,9 @@
 #include "tests/unit/temporary_folder.hpp"
 #include "tests/view/app_fixture.hpp"
 
+#include <filesystem>
 #include <string>
+#include <vector>
 
 namespace tessera {
 
@@ -17,6 +19,7 @@ class ScriptFixture : public AppFixture {
             actions.replace(at, 1, folder_.path().string() + "/");
         }
         AppOptions options = showcase_options();
+        options.plugin_dirs = plugin_dirs_;
         options.script = folder_.write("script.json", actions);
         options.fps = fps_;
         open(options);
@@ -32,6 +35,7 @@ class ScriptFixture : public AppFixture {
 
     const test::TemporaryFolder folder_;
     double fps_ = 0; // as fast as it goes
+    std::vector<std::filesystem::path> plugin_dirs_;
 };
 
 } // namespace tessera

@@ -203,6 +203,36 @@ TEST_F(ScriptRun, MarksUndoesAndOpensFiles) {
     EXPECT_EQ(app_->control().player().params().value_of("colour", -1), 1);
 }
 
+// By how much red exceeds blue, on average.
+double redness(const Image &image) {
+    double sum = 0;
+    for (std::size_t i = 0; i < image.pixels.size(); i += 3) {
+        sum += image.pixels[i] - image.pixels[i + 2];
+    }
+    return sum / (static_cast<double>(image.width) * image.height);
+}
+
+TEST_F(ScriptRun, TakesTheLookOfAPictureAndGivesItBack) {
+    Image red{64, 64, 3, {}};
+    for (unsigned i = 0; i < 64 * 64; ++i) {
+        const auto grain = static_cast<std::uint8_t>(i * 2654435761U >> 27U);
+        red.pixels.insert(red.pixels.end(), {static_cast<std::uint8_t>(200 + grain), grain, grain});
+    }
+    ASSERT_TRUE(write_image(folder_.path() / "red.png", red).ok());
+    plugin_dirs_ = {TESSERA_PLUGIN_FOLDER};
+    const auto ran = run(R"([
+        {"model": ")" TESSERA_SOURCE_DIR R"(/plugins/models/materials/generator.safetensors"},
+        {"set": {"class": "concrete", "width": 64, "height": 64, "steps": 2}}, "play", "wait_done",
+        {"save_image": "@plain.png"},
+        {"style": "@red.png"}, "play", "wait_done", {"save_image": "@styled.png"},
+        "no_style", "play", "wait_done", {"save_image": "@again.png"}])");
+    if (!app_) return;
+    ASSERT_TRUE(ran.ok()) << ran.error().message;
+    EXPECT_LT(redness(read("plain.png")), 50);
+    EXPECT_GT(redness(read("styled.png")), 120);
+    EXPECT_EQ(read("again.png").pixels, read("plain.png").pixels);
+}
+
 TEST_F(ScriptRun, FilesThatCannotBeOpenedAreErrors) {
     EXPECT_THAT(run(R"([{"open": "@nothing.png"}])").error().message, HasSubstr("nothing.png"));
     if (!app_) return;

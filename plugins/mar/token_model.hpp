@@ -43,7 +43,6 @@ struct TokenConfig {
     [[nodiscard]] std::int64_t tokens() const { return side() * side(); }
     [[nodiscard]] std::int64_t token_width() const { return latent_channels * patch * patch; }
     [[nodiscard]] std::int64_t latent_side() const { return side() * patch; }
-    [[nodiscard]] std::int64_t pixel_side() const { return latent_side() * latent_stride; }
     [[nodiscard]] blocks::TokenGrid grid() const {
         return {side(), side(), patch, latent_channels, latent_stride, latent_scale};
     }

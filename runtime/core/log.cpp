@@ -2,7 +2,6 @@
 
 #include "core/result.hpp"
 
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -17,8 +16,6 @@ void assertion_failed(const char *condition, const char *file, int line) {
 
 namespace log {
 namespace {
-
-std::atomic<Level> threshold{Level::kWarning};
 
 // Of this thread. Without a destructor: to register one takes memory, and the C library ends the
 // process when there is none.
@@ -41,7 +38,7 @@ constexpr std::string_view level_name(Level level) {
 }
 
 void write_to_stderr(Level level, std::string_view source, std::string_view message) {
-    if (level < threshold.load(std::memory_order_relaxed)) return;
+    if (level < Level::kWarning) return;
     const std::string line = fmt::format("{}: {}: {}\n", level_name(level), source, message);
     std::fwrite(line.data(), 1, line.size(), stderr);
 }
@@ -65,8 +62,6 @@ void set_sink(SinkFunction sink) {
     const std::lock_guard lock(shared.mutex);
     shared.function = std::move(next);
 }
-
-void set_level(Level level) { threshold.store(level, std::memory_order_relaxed); }
 
 void write(Level level, std::string_view source, std::string_view message) {
     if (level == Level::kError) {

@@ -27,9 +27,6 @@ using SinkFunction = std::function<void(Level, std::string_view source, std::str
 // silences everything.
 void set_sink(SinkFunction sink);
 
-// The default sink's threshold.
-void set_level(Level level);
-
 void write(Level level, std::string_view source, std::string_view message);
 
 // The last error line written on this thread since the last call; then forgets it.

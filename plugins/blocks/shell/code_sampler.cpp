@@ -50,16 +50,15 @@ bool CodeSampler::run_unit() {
         compute_.linear(sdk::slice(set_.conditions, 0, first, rows), logits_layer_.weight,
                         {.bias = logits_layer_.bias.optional()}, out);
     };
-    const sdk::View logits = sdk::slice(logits_.view(), 0, 0, rows);
+    sdk::View logits = sdk::slice(logits_.view(), 0, 0, rows);
     logits_of(done_, logits);
     if (guided_) {
         const sdk::View free = sdk::slice(logits_.view(), 0, unit_rows_, rows);
         logits_of(set_.rows + done_, free);
-        last_logits_ = sdk::slice(logits_.view(), 0, 2 * unit_rows_, rows);
+        const sdk::View guided = sdk::slice(logits_.view(), 0, 2 * unit_rows_, rows);
         compute_.guide(logits, free, static_cast<float>(set_.guidance),
-                       static_cast<std::uint32_t>(codes), last_logits_);
-    } else {
-        last_logits_ = logits;
+                       static_cast<std::uint32_t>(codes), guided);
+        logits = guided;
     }
     const sdk::View index = sdk::slice(*set_.noise_index, 0, done_, rows);
     tessera_random random{};
@@ -73,7 +72,7 @@ bool CodeSampler::run_unit() {
     choice.temperature = static_cast<float>(spec_.diffusion.temperature);
     choice.random = &random;
     const sdk::View chosen = sdk::slice(chosen_.view(), 0, done_, rows);
-    compute_.choose(last_logits_, choice, chosen);
+    compute_.choose(logits, choice, chosen);
     compute_.gather_rows(
         sdk::reshape(codebook_, {1, codes, codebook_.shape(1)}), chosen,
         sdk::reshape(sdk::slice(tokens_.view(), 0, done_, rows), {1, rows, codebook_.shape(1)}));

@@ -19,9 +19,6 @@ class CodeSampler final : public TokenSampler {
     bool run_unit() override;
     [[nodiscard]] sdk::View tokens() const override;
 
-    // Of the last unit: guided logits (rows, codes), for tests.
-    [[nodiscard]] sdk::View last_logits() const { return last_logits_; }
-
   private:
     [[nodiscard]] double flops_of_a_row() const;
     [[nodiscard]] std::int64_t next_rows() const; // tokens of the next unit
@@ -37,7 +34,6 @@ class CodeSampler final : public TokenSampler {
     sdk::Tensor tokens_;     // (most rows, d)
     TokenSet set_;
     std::int64_t done_ = 0;
-    sdk::View last_logits_{};
 };
 
 } // namespace tessera::blocks

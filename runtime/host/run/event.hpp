@@ -38,11 +38,6 @@ struct PlayerEvent {
     std::vector<std::byte> bytes;
     std::shared_ptr<const KeptTensor> kept; // on the device that made it
     Error error;
-
-    // Nothing follows of this job.
-    [[nodiscard]] bool ends_job() const {
-        return type == Type::kFinished || type == Type::kCancelled || type == Type::kFailed;
-    }
 };
 
 // An event that JobSink has checked, with what it points to copied, but for a tensor that is not on

@@ -19,8 +19,8 @@ TESSERA_PACKS(TESSERA_PACKER)
 #undef TESSERA_PACKER
 
 // ---- extensions ----
-const void *denoise_extension(); // "tessera.mlp-denoiser.draft/1"
-const void *graph_extension();   // "tessera.compute-graph/1"
+const void *denoise_extension();                 // "tessera.mlp-denoiser.draft/1"
+const void *graph_extension();                   // "tessera.compute-graph/1"
 void add_sharing(tessera_ext_vulkan &extension); // the functions of "tessera.vulkan/1"
 
 } // namespace tessera::vulkan

@@ -102,7 +102,7 @@ class Stream {
     std::vector<VkCommandBuffer> pending_; // of the next submission
     std::uint64_t work_ = 0;               // in them
     std::vector<VkSemaphoreSubmitInfo> waits_;
-    std::deque<Flying> flying_;            // our own tapes, pending or under way
+    std::deque<Flying> flying_; // our own tapes, pending or under way
     std::vector<std::unique_ptr<Tape>> free_;
     std::deque<Retired> retired_;
 };

@@ -64,8 +64,8 @@ class Device {
     std::optional<ThreadPool> own_threads_;
     ThreadPool *threads_;
     std::shared_ptr<const tessera_vulkan_device> vulkan_; // outlives what is opened on it
-    std::optional<Compute> opened_;                // checked in Debug builds
-    std::shared_ptr<const tessera_compute> given_; // instead of it
+    std::optional<Compute> opened_;                       // checked in Debug builds
+    std::shared_ptr<const tessera_compute> given_;        // instead of it
     std::atomic<std::uint64_t> downloaded_bytes_{0};
     std::atomic<std::uint64_t> allocation_count_{0};
     Counted counted_{};

@@ -91,8 +91,8 @@ TEST(ApiListing, ALazyModelIsDescribedAndLoadsByNeed) {
     EXPECT_EQ(info.loaded, 0);
     EXPECT_EQ(stats_of(api.runtime).cpu_bytes, 0u);
     EXPECT_THAT(info.metadata, HasSubstr(R"("name":"materials")"));
-    EXPECT_EQ(info.abilities,
-              static_cast<unsigned>(TESSERA_CAN_COMPLETE | TESSERA_CAN_STYLE | TESSERA_CAN_EXTEND));
+    EXPECT_EQ(info.abilities, static_cast<unsigned>(TESSERA_CAN_COMPLETE | TESSERA_CAN_STYLE |
+                                                    TESSERA_CAN_ENCODE | TESSERA_CAN_EXTEND));
     const tessera_param *param = nullptr;
     std::vector<std::string> classes;
     for (std::uint32_t i = 0; i < info.param_count; ++i) {

@@ -91,7 +91,7 @@ class Runs(unittest.TestCase):
         self.assertIn("cpu", [backend.name for backend in self.runtime.backends() if not backend.missing])
         model = self.runtime.model("materials", lazy=True).wait()
         self.assertEqual(model.info().state, "evicted")
-        self.assertEqual(model.info().abilities, ("complete", "style", "extend"))
+        self.assertEqual(model.info().abilities, ("complete", "style", "encode", "extend"))
         self.assertIn("bark", model.params()["class"].labels)
         self.assertEqual(model.inputs()["image"].type, "rgba8")
 

@@ -8,6 +8,11 @@ namespace tessera::texture {
 
 namespace {
 constexpr int kMostSets = 256;
+constexpr double kLeastNoise = 0.7;
+} // namespace
+
+double noise_of(double temperature) {
+    return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
 }
 
 sdk::IntParam TextureParams::sets() {

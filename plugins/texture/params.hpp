@@ -10,6 +10,11 @@
 
 namespace tessera::texture {
 
+// What scales the noise at a temperature. All tokens come out of one noise, so without any nothing
+// tells them apart and the picture is its mean colour: a temperature of 0 is the least noise that
+// still lays out a picture of every class.
+[[nodiscard]] double noise_of(double temperature);
+
 class TextureParams {
   public:
     // The model's own initial values, where it has any. Throws Failure when one is out of range.

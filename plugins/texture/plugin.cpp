@@ -8,7 +8,6 @@
 
 namespace tessera::texture {
 namespace {
-
 constexpr blocks::Sides kSides{
     .min = 64, .max = 1024, .step = blocks::kWaveletCell, .initial = 256};
 
@@ -70,6 +69,7 @@ void Texture::load(blocks::WeightLoader &loader, tessera_dtype precision) {
 }
 
 std::unique_ptr<blocks::Run> Texture::make_run(const sdk::Request &request, blocks::RunSpec spec) {
+    spec.diffusion.temperature = noise_of(spec.diffusion.temperature);
     TextureSettings settings = params_.settings(request);
     if (const auto style = read_style(request, compute(), *wavelet_)) {
         settings.styles.push_back(*style);

@@ -11,15 +11,8 @@ namespace {
 
 constexpr double kSolveFlops = 100.0; // of a number, on one thread
 
-// All tokens come out of one noise, so without noise nothing tells them apart and the picture is
-// its mean colour. A temperature of 0 is the least noise that still lays out a picture of every
-// class.
-constexpr double kLeastNoise = 0.7;
-
 SolverSettings solver_settings(const blocks::RunSpec &spec) {
-    const double temperature = spec.diffusion.temperature;
-    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta,
-            temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature};
+    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, spec.diffusion.temperature};
 }
 
 int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {

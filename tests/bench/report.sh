@@ -45,7 +45,7 @@ measure() {
 }
 
 bench() { find "$build" -name "$1" -type f -perm -u+x | head -1; }
-generate=$(bench tessera-generate)
+generate=$build/bin/tessera-generate
 growth() { measure "growth-mar-$1" 180 "$(bench bench_cuda)" --backend cpu --cpu-time --cold --steps 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
 
 measure products-linear 60 "$(bench bench_ops)" --only linear --rounds 9

@@ -25,6 +25,12 @@ std::uint32_t threads_for_a_smooth_window() {
 
 constexpr const char *kTakenAsBlack = ": its transparent parts are taken as black";
 
+bool is_preset(const std::filesystem::path &path) {
+    return path.extension() == ".json" || path.extension() == ".JSON";
+}
+
+bool is_model(const std::filesystem::path &path) { return path.extension() == ".safetensors"; }
+
 Result<Image> read_opaque(const std::filesystem::path &path, bool &had_alpha) {
     auto image = read_image(path, 4);
     if (image) had_alpha = lay_over_black(*image);
@@ -87,12 +93,12 @@ void App::take_player(std::unique_ptr<Player> player, const PlayOptions &play) {
 }
 
 Result<void> App::open_file(const std::filesystem::path &path) {
-    if (path.extension() == ".json" || path.extension() == ".JSON") {
+    if (is_preset(path)) {
         auto opened = open_preset(path);
         if (opened) return opened;
         return make_error(opened.error().status, "{}: {}", path.string(), opened.error().message);
     }
-    if (path.extension() == ".safetensors") {
+    if (is_model(path)) {
         return change_model("", std::filesystem::absolute(path).string());
     }
     bool had_alpha = false;
@@ -116,8 +122,7 @@ Result<void> App::open_style(const std::filesystem::path &path) {
 // Where it fell decides what a picture is for.
 Result<void> App::open_dropped(const std::filesystem::path &path) {
     const float panel = panel_width(scale_);
-    const bool is_picture = path.extension() != ".json" && path.extension() != ".JSON" &&
-                            path.extension() != ".safetensors";
+    const bool is_picture = !is_preset(path) && !is_model(path);
     const bool on_panel = ImGui::GetIO().MousePos.x < panel && ImGui::GetIO().MousePos.x >= 0;
     return on_panel && is_picture && control_->takes_style() ? open_style(path) : open_file(path);
 }

@@ -8,11 +8,13 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "kernel.glsl"
+#include "group.glsl"
 
 layout(constant_id = 0) const uint kColumns = 1u; // of a lane: ceil(width / 32), at most 16
 const uint kLanes = 32u;                          // a team: a key for each lane
 const uint kTeams = kThreads / kLanes;
-// Queries of a team: fewer of wide heads, for the sake of registers and of shared memory.
+// Queries of a team: fewer of wide heads, for the sake of registers and of shared memory. At most 4,
+// so that one vec4 has a number for each of them.
 const uint kOwn = kColumns <= 4u ? 4u : kColumns <= 8u ? 2u : 1u;
 const uint kQueries = kTeams * kOwn;
 const uint kNumbers = 2048u; // in shared memory: kQueries of at most 32 kColumns
@@ -33,13 +35,22 @@ KERNEL(Params)
 
 shared float queries[kNumbers];
 shared float tile[kLanes][kLanes + 1u];
-shared float scores[kTeams * 4u][kLanes];
+shared vec4 of_threads[kThreads]; // what is being joined; then weights, key by key of each team
 
-uint at(uint image, uint row, uint head, Steps steps) {
+vec4 add(vec4 a, vec4 b) { return a + b; }
+TESSERA_FOLD(vec4, sum_of_team, add, of_threads)
+TESSERA_FOLD(vec4, max_of_team, max, of_threads)
+
+// A thread's place, and m, S and V of its team's queries; of V the columns lane + 32 c.
+uint image, head, first_query, lane;
+vec4 maximum = vec4(-infinity()), sum = vec4(0.0);
+float values[kOwn * kColumns];
+
+uint at(uint row, Steps steps) {
     return image * steps.outer + row * steps.middle + head * steps.inner;
 }
 
-bool sees(uint image, uint query, uint key) {
+bool sees(uint query, uint key) {
     if (query >= p.queries || key >= p.keys) return false;
     if (key < p.sinks) return true;
     if (p.isolated != 0u && query < p.sinks) return false;
@@ -51,98 +62,107 @@ bool sees(uint image, uint query, uint key) {
     return p.rule == kLess ? k < q : k == q;
 }
 
-void main() {
-    if (group() >= p.groups) return; // all threads alike
-    const uint block = group() % p.query_blocks;
-    const uint head = group() / p.query_blocks % p.heads;
-    const uint image = group() / p.query_blocks / p.heads;
-    const uint team = own() / kLanes;
-    const uint lane = own() % kLanes;
-    const uint first_query = block * kQueries;
+void load_queries(uint first) {
     const uint stride = kColumns * kLanes;
     [[dont_unroll]] for (uint i = own(); i < kQueries * stride; i += kThreads) {
-        const uint query = first_query + i / stride;
+        const uint query = first + i / stride;
         const bool there = query < p.queries && i % stride < p.width;
-        queries[i] =
-            there ? p.query.at[at(image, query, head, p.query_steps) + i % stride] * p.scale : 0.0;
+        queries[i] = there ? p.query.at[at(query, p.query_steps) + i % stride] * p.scale : 0.0;
     }
-    float maximum[kOwn], sum[kOwn];
-    float values[kOwn * kColumns];
+}
+
+// Of the team's queries with the key of this lane, by way of tiles of 32 columns.
+vec4 products(uint first_key) {
+    const uint own_queries = own() / kLanes * kOwn * kColumns * kLanes;
+    vec4 scores = vec4(0.0);
+    for (uint first = 0u; first < p.width; first += kLanes) {
+        barrier(); // the tile before this one has been read, and the queries are there
+        [[dont_unroll]] for (uint i = own(); i < kLanes * kLanes; i += kThreads) {
+            const uint key = first_key + i / kLanes;
+            const uint column = first + i % kLanes;
+            const bool there = key < p.keys && column < p.width;
+            tile[i / kLanes][i % kLanes] =
+                there ? p.key.at[at(key, p.key_steps) + column] : 0.0;
+        }
+        barrier();
+        [[dont_unroll]] for (uint c = 0u; c < kLanes; ++c) {
+            for (uint q = 0u; q < kOwn; ++q) {
+                scores[q] = fma(queries[own_queries + q * kColumns * kLanes + first + c],
+                                tile[lane][c], scores[q]);
+            }
+        }
+    }
+    return scores;
+}
+
+// exp(s - m') for the key of this lane, 0 where it is not seen; S and V are on m' then.
+vec4 weigh(uint key, vec4 scores) {
+    bvec4 seen = bvec4(false);
+    vec4 visible = vec4(-infinity());
     for (uint q = 0u; q < kOwn; ++q) {
-        maximum[q] = -infinity();
-        sum[q] = 0.0;
+        seen[q] = sees(first_query + q, key);
+        if (seen[q]) visible[q] = scores[q];
     }
-    for (uint i = 0u; i < kOwn * kColumns; ++i) values[i] = 0.0;
-    for (uint first_key = 0u; first_key < p.keys; first_key += kLanes) {
-        float own_scores[kOwn];
-        for (uint q = 0u; q < kOwn; ++q) own_scores[q] = 0.0;
-        for (uint first = 0u; first < p.width; first += kLanes) {
-            barrier(); // the tile before this one has been read, and the queries are there
-            [[dont_unroll]] for (uint i = own(); i < kLanes * kLanes; i += kThreads) {
-                const uint key = first_key + i / kLanes;
-                const uint column = first + i % kLanes;
-                const bool there = key < p.keys && column < p.width;
-                tile[i / kLanes][i % kLanes] =
-                    there ? p.key.at[at(image, key, head, p.key_steps) + column] : 0.0;
-            }
-            barrier();
-            [[dont_unroll]] for (uint c = 0u; c < kLanes; ++c) {
-                for (uint q = 0u; q < kOwn; ++q) {
-                    own_scores[q] = fma(queries[(team * kOwn + q) * stride + first + c],
-                                        tile[lane][c], own_scores[q]);
-                }
-            }
-        }
-        bool seen[kOwn];
-        for (uint q = 0u; q < kOwn; ++q) {
-            seen[q] = sees(image, first_query + team * kOwn + q, first_key + lane);
-            scores[team * kOwn + q][lane] = seen[q] ? own_scores[q] : -infinity();
-        }
-        barrier();
-        float highest[kOwn];
-        for (uint q = 0u; q < kOwn; ++q) {
-            highest[q] = maximum[q];
-            [[dont_unroll]] for (uint k = 0u; k < kLanes; ++k)
-                highest[q] = max(highest[q], scores[team * kOwn + q][k]);
-        }
-        barrier();
-        for (uint q = 0u; q < kOwn; ++q)
-            scores[team * kOwn + q][lane] = seen[q] ? exponential(own_scores[q] - highest[q]) : 0.0;
-        barrier();
-        for (uint q = 0u; q < kOwn; ++q) {
-            const bool same = floatBitsToUint(maximum[q]) == floatBitsToUint(highest[q]);
-            const float fade = same ? 1.0 : exponential(maximum[q] - highest[q]);
-            maximum[q] = highest[q];
-            float weights = 0.0;
-            [[dont_unroll]] for (uint k = 0u; k < kLanes; ++k) weights += scores[team * kOwn + q][k];
-            sum[q] = fma(sum[q], fade, weights);
-            for (uint c = 0u; c < kColumns; ++c) values[q * kColumns + c] *= fade;
-        }
-        const uint last = min(kLanes, p.keys - first_key);
-        for (uint k = 0u; k < last; ++k) {
-            const uint row = at(image, first_key + k, head, p.value_steps);
-            for (uint c = 0u; c < kColumns; ++c) {
-                const uint column = lane + c * kLanes;
-                const float value = column < p.width ? p.value.at[row + column] : 0.0;
-                for (uint q = 0u; q < kOwn; ++q) {
-                    const float weight = scores[team * kOwn + q][k];
-                    if (floatBitsToUint(weight) != 0u)
-                        values[q * kColumns + c] = fma(weight, value, values[q * kColumns + c]);
-                }
-            }
-        }
-        barrier(); // the weights have been read
-    }
+    const vec4 highest = max(maximum, max_of_team(visible, kLanes));
+    vec4 weights = vec4(0.0), fade = vec4(1.0);
     for (uint q = 0u; q < kOwn; ++q) {
-        const uint query = first_query + team * kOwn + q;
+        if (seen[q]) weights[q] = exponential(scores[q] - highest[q]);
+        if (floatBitsToUint(maximum[q]) != floatBitsToUint(highest[q])) // -infinity stays
+            fade[q] = exponential(maximum[q] - highest[q]);
+        for (uint c = 0u; c < kColumns; ++c) values[q * kColumns + c] *= fade[q];
+    }
+    maximum = highest;
+    sum = fma(sum, fade, sum_of_team(weights, kLanes));
+    return weights;
+}
+
+void add_values(uint first_key) {
+    const uint own_weights = own() - lane;
+    const uint last = min(kLanes, p.keys - first_key);
+    for (uint k = 0u; k < last; ++k) {
+        const vec4 weights = of_threads[own_weights + k];
+        const uint row = at(first_key + k, p.value_steps);
+        for (uint c = 0u; c < kColumns; ++c) {
+            const uint column = lane + c * kLanes;
+            const float value = column < p.width ? p.value.at[row + column] : 0.0;
+            for (uint q = 0u; q < kOwn; ++q) {
+                if (floatBitsToUint(weights[q]) != 0u)
+                    values[q * kColumns + c] = fma(weights[q], value, values[q * kColumns + c]);
+            }
+        }
+    }
+}
+
+void write() {
+    for (uint q = 0u; q < kOwn; ++q) {
+        const uint query = first_query + q;
         if (query >= p.queries) break;
         for (uint c = 0u; c < kColumns; ++c) {
             const uint column = lane + c * kLanes;
             if (column >= p.width) continue;
             // A query that sees no key gets zeros; a sum of zero there is exact.
             const bool nothing = floatBitsToUint(sum[q]) == 0u;
-            p.result.at[at(image, query, head, p.result_steps) + column] =
+            p.result.at[at(query, p.result_steps) + column] =
                 nothing ? 0.0 : values[q * kColumns + c] / sum[q];
         }
     }
+}
+
+void main() {
+    if (group() >= p.groups) return; // all threads alike
+    const uint block = group() % p.query_blocks;
+    head = group() / p.query_blocks % p.heads;
+    image = group() / p.query_blocks / p.heads;
+    lane = own() % kLanes;
+    first_query = block * kQueries + own() / kLanes * kOwn;
+    for (uint i = 0u; i < kOwn * kColumns; ++i) values[i] = 0.0;
+    load_queries(block * kQueries);
+    for (uint first_key = 0u; first_key < p.keys; first_key += kLanes) {
+        const vec4 weights = weigh(first_key + lane, products(first_key));
+        barrier(); // what was joined has been read
+        of_threads[own()] = weights;
+        barrier();
+        add_values(first_key);
+    }
+    write();
 }

@@ -22,14 +22,21 @@ KERNEL(Params)
 
 const int kNone = -1;
 const int kNowhere = 0x7fffffff;
-shared float values[kThreads];
+shared float of_threads[kThreads];
 shared int places[kThreads];
+float add(float a, float b) { return a + b; }
+TESSERA_FOLD(float, sum, add, of_threads)
+TESSERA_FOLD(float, highest, max, of_threads)
+TESSERA_FOLD(int, lowest, min, places)
 
 uint row_of_x() { return offset_of(group(), p.inner_extent, p.middle_extent, p.x_steps); }
 
-// The largest number of the row, in values[0], and where it is first, in places[0]; at kNone: some
-// number is not one.
-void find_largest(uint from) {
+// The largest number of the row, and where it is first; at kNone: some number is not one.
+struct Largest {
+    float value;
+    int at;
+};
+Largest find_largest(uint from) {
     float value = -infinity();
     int at = kNowhere;
     for (uint i = own(); i < p.width && at != kNone; i += kThreads) {
@@ -41,25 +48,8 @@ void find_largest(uint from) {
             at = int(i);
         }
     }
-    barrier();
-    values[own()] = value;
-    places[own()] = at;
-    barrier();
-    for (uint apart = kThreads / 2u; apart > 0u; apart /= 2u) {
-        if (own() < apart) {
-            const float other = values[own() + apart];
-            const int other_at = places[own() + apart];
-            const bool none = places[own()] == kNone || other_at == kNone;
-            if (none) {
-                places[own()] = kNone;
-            } else if (other > values[own()] ||
-                       (other == values[own()] && other_at < places[own()])) {
-                values[own()] = other;
-                places[own()] = other_at;
-            }
-        }
-        barrier();
-    }
+    const float top = highest(value, kThreads);
+    return Largest(top, lowest(value == top || at == kNone ? at : kNowhere, kThreads));
 }
 
 void soften() {
@@ -70,12 +60,12 @@ void soften() {
         const float x = p.x.at[from + i] * p.scale;
         if (!is_nan(x)) top = max(top, x);
     }
-    top = group_max(top);
+    top = highest(top, kThreads);
     if (floatBitsToUint(top) == floatBitsToUint(-infinity())) top = 0.0;
-    float sum = 0.0;
+    float total = 0.0;
     for (uint i = own(); i < p.width; i += kThreads)
-        sum += exponential(p.x.at[from + i] * p.scale - top);
-    const float total = group_sum(sum);
+        total += exponential(p.x.at[from + i] * p.scale - top);
+    total = sum(total, kThreads);
     for (uint i = own(); i < p.width; i += kThreads) {
         const float weight = exponential(p.x.at[from + i] * p.scale - top);
         p.result.at[to + i] = floatBitsToUint(total) == 0u ? 0.0 : weight / total;
@@ -97,9 +87,9 @@ float weight_at(uint from, uint i, float top) {
     return ordered(weight) < least_weight ? 0.0 : weight;
 }
 float total_weight(uint from, float top) {
-    float sum = 0.0;
-    for (uint i = own(); i < p.width; i += kThreads) sum += weight_at(from, i, top);
-    return group_sum(sum);
+    float total = 0.0;
+    for (uint i = own(); i < p.width; i += kThreads) total += weight_at(from, i, top);
+    return sum(total, kThreads);
 }
 
 // Both find the largest threshold that keeps enough, bit by bit from the highest one.
@@ -109,7 +99,7 @@ void keep_largest(uint from) {
         float count = 0.0; // exact up to 2^24
         for (uint i = own(); i < p.width; i += kThreads)
             count += ordered(p.x.at[from + i]) >= (least | bit) ? 1.0 : 0.0;
-        if (group_sum(count) >= float(p.top_k)) least |= bit;
+        if (sum(count, kThreads) >= float(p.top_k)) least |= bit;
     }
     least_logit = least;
 }
@@ -127,24 +117,24 @@ void keep_likeliest(uint from, float top) {
 // the row, one finds whose stretch it is, and the place in it.
 void pick(uint from, float top, float u) {
     const uint stretch = (p.width + kThreads - 1u) / kThreads;
-    Long sum = Long(0.0, 0.0);
+    Long of_stretch = Long(0.0, 0.0);
     for (uint i = own() * stretch; i < min((own() + 1u) * stretch, p.width); ++i)
-        sum = plus(sum, weight_at(from, i, top));
-    barrier();
-    values[own()] = whole(sum);
+        of_stretch = plus(of_stretch, weight_at(from, i, top));
+    barrier(); // what was there has been read
+    of_threads[own()] = whole(of_stretch);
     barrier();
     if (own() != 0u) return;
     Long all = Long(0.0, 0.0);
     uint last = 0u; // stretch that has a weight
     for (uint t = 0u; t < kThreads; ++t) {
-        all = plus(all, values[t]);
-        if (values[t] > 0.0) last = t;
+        all = plus(all, of_threads[t]);
+        if (of_threads[t] > 0.0) last = t;
     }
     const float target = whole(all) * u;
     Long before = Long(0.0, 0.0);
     uint found = 0u;
-    while (found < last && whole(plus(before, values[found])) <= target)
-        before = plus(before, values[found++]);
+    while (found < last && whole(plus(before, of_threads[found])) <= target)
+        before = plus(before, of_threads[found++]);
     uint chosen = found * stretch;
     for (uint i = found * stretch; i < min((found + 1u) * stretch, p.width); ++i) {
         const float share = weight_at(from, i, top);
@@ -157,12 +147,10 @@ void pick(uint from, float top, float u) {
 
 void choose() {
     const uint from = row_of_x();
-    find_largest(from);
-    const float top = values[0];
-    const int at = places[0];
-    barrier(); // they have been read
-    if (kOperation == kArgmax || at == kNone || !is_finite(top)) { // all threads alike
-        if (own() == 0u) p.chosen.at[group()] = kOperation == kArgmax ? at : kNone;
+    const Largest largest = find_largest(from);
+    const float top = largest.value;
+    if (kOperation == kArgmax || largest.at == kNone || !is_finite(top)) { // all threads alike
+        if (own() == 0u) p.chosen.at[group()] = kOperation == kArgmax ? largest.at : kNone;
         return;
     }
     if (p.top_k > 0u && p.top_k < p.width) keep_largest(from);

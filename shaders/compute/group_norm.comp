@@ -3,6 +3,7 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "kernel.glsl"
+#include "group.glsl"
 
 layout(constant_id = 0) const uint kPass = 0u;
 const uint kBlockPixels = 64u;
@@ -18,7 +19,8 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Params {
 };
 KERNEL(Params)
 
-shared float heads[kThreads], tails[kThreads];
+shared Long of_threads[kThreads];
+TESSERA_FOLD(Long, total, plus, of_threads)
 
 uint pixels() { return p.height * p.width; }
 uint pixels_of(uint block) { return min(pixels() - block * kBlockPixels, kBlockPixels); }
@@ -46,24 +48,6 @@ void measure() { // a thread for each (image, block of pixels, channel)
     p.squares.at[i] = squares;
 }
 
-// The sum over the group of threads, joined pair by pair; the same for each of them.
-Long total(Long value) {
-    barrier();
-    heads[own()] = value.head;
-    tails[own()] = value.tail;
-    barrier();
-    for (uint apart = kThreads / 2u; apart > 0u; apart /= 2u) {
-        if (own() < apart) {
-            const Long both = plus(Long(heads[own()], tails[own()]),
-                                   Long(heads[own() + apart], tails[own() + apart]));
-            heads[own()] = both.head;
-            tails[own()] = both.tail;
-        }
-        barrier();
-    }
-    return Long(heads[0], tails[0]);
-}
-
 // A group of threads for each (image, group of channels): the mean of all is that of the parts'
 // means by their counts, and the squares about it are sum (S_i + n_i (m_i - m)^2).
 void join() {
@@ -79,11 +63,11 @@ void join() {
         const float product = p.mean.at[i] * times;
         sum = plus(sum, Long(product, fma(p.mean.at[i], times, -product)));
     }
-    sum = total(sum);
+    sum = total(sum, kThreads);
     const float mean = whole(sum) / count;
     // What the rounded mean misses.
-    precise float rest = fma(-mean, count, sum.head);
-    const float missed = (rest + sum.tail) / count;
+    precise float rest = fma(-mean, count, sum.x);
+    const float missed = (rest + sum.y) / count;
     Long squares = Long(0.0, 0.0);
     for (uint part = own(); part < p.blocks * each; part += kThreads) {
         const uint i = (image * p.blocks + part / each) * p.channels + first + part % each;
@@ -91,7 +75,7 @@ void join() {
         squares = plus(squares, p.squares.at[i]);
         squares = plus(squares, d * d * float(pixels_of(part / each)));
     }
-    const float factor = 1.0 / sqrt(whole(total(squares)) / count + p.epsilon);
+    const float factor = 1.0 / sqrt(whole(total(squares, kThreads)) / count + p.epsilon);
     const uint apart = p.batch * p.channels;
     for (uint c = first + own(); c < first + each; c += kThreads) {
         const uint i = image * p.channels + c;

@@ -1,13 +1,16 @@
-// What every compute kernel shares: numbers by address, the place of a thread, functions of numbers,
-// and sums over a group of threads, each in one fixed order.
+// What every compute kernel shares: numbers by address, the place of a thread, functions of numbers.
 //
 // A kernel's operands lie behind one address, the only push constant: KERNEL(Params) after its
 // struct, whose layout is that of the C++ struct of the same name (scalar). Offsets and strides are
-// in elements and 32 bits wide: compute/vulkan/device.hpp refuses tensors beyond that.
+// in elements and 32 bits wide: compute/vulkan/vulkan.cpp refuses tensors beyond that.
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
 #extension GL_EXT_scalar_block_layout : require
 #extension GL_EXT_control_flow_attributes : require
+#ifdef TESSERA_SUBGROUPS
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+#endif
 
 layout(local_size_x = 128) in;
 const uint kThreads = 128u;
@@ -21,7 +24,19 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Integers { i
 
 #define is_there(address) (uvec2(address) != uvec2(0u))
 
+// Threads are numbered subgroup by subgroup where these are whole; else none are used.
+#ifdef TESSERA_SUBGROUPS
+uint subgroup_size() {
+    return gl_NumSubgroups * gl_SubgroupSize == kThreads ? gl_SubgroupSize : 1u;
+}
+uint own() {
+    return subgroup_size() > 1u ? gl_SubgroupID * gl_SubgroupSize + gl_SubgroupInvocationID
+                                : gl_LocalInvocationID.x;
+}
+#else
+uint subgroup_size() { return 1u; }
 uint own() { return gl_LocalInvocationID.x; }
+#endif
 // A launch of many groups is spread over two dimensions, so the last ones may have nothing to do.
 uint group() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }
 uint thread() { return group() * kThreads + own(); }
@@ -87,23 +102,18 @@ float activated(float x, uint kind) {
     return x;
 }
 
-// A number as head and tail, for sums that float32 is too short for (Knuth's two-sum).
-struct Long {
-    float head, tail;
-};
+// A number as head and tail, for sums that float32 is too short for (Knuth's two-sum, whose `lost` is
+// what the rounded sum lacks, exactly).
+#define Long vec2
 Long plus(Long a, float b) {
-    precise float sum = a.head + b;
-    precise float of_b = sum - a.head;
-    precise float lost = (a.head - (sum - of_b)) + (b - of_b);
-    precise float tail = a.tail + lost;
+    precise float sum = a.x + b;
+    precise float of_b = sum - a.x;
+    precise float lost = (a.x - (sum - of_b)) + (b - of_b);
+    precise float tail = a.y + lost;
     return Long(sum, tail);
 }
-Long plus(Long a, Long b) {
-    Long sum = plus(a, b.head);
-    sum.tail += b.tail;
-    return sum;
-}
-float whole(Long a) { return a.head + a.tail; }
+Long plus(Long a, Long b) { return plus(Long(a.x, a.y + b.y), b.x); }
+float whole(Long a) { return a.x + a.y; }
 
 // ---- rows of any stride ----
 

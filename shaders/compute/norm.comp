@@ -19,6 +19,10 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) buffer Params {
 };
 KERNEL(Params)
 
+shared vec2 of_threads[kThreads];
+vec2 add(vec2 a, vec2 b) { return a + b; }
+TESSERA_FOLD(vec2, sum, add, of_threads)
+
 void main() {
     const uint row = group();
     if (row >= p.rows) return; // all threads alike
@@ -29,17 +33,17 @@ void main() {
     if (!kSquares) {
         float total = 0.0;
         for (uint i = own(); i < p.width; i += kThreads) total += p.x.at[from + i];
-        mean = group_sum(total) / count;
+        mean = sum(vec2(total, 0.0), kThreads).x / count;
     }
-    float rest = 0.0, squares = 0.0;
+    vec2 apart = vec2(0.0); // from that mean: distances, their squares
     for (uint i = own(); i < p.width; i += kThreads) {
         const float d = p.x.at[from + i] - mean;
-        rest += d;
-        squares = fma(d, d, squares);
+        apart = vec2(apart.x + d, fma(d, d, apart.y));
     }
-    float variance = group_sum(squares) / count;
+    apart = sum(apart, kThreads) / count;
+    float variance = apart.y;
     if (!kSquares) {
-        missed = group_sum(rest) / count;
+        missed = apart.x;
         variance -= missed * missed;
         if (!is_nan(variance)) variance = max(variance, 0.0);
     }

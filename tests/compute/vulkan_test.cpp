@@ -224,6 +224,48 @@ TEST_F(VulkanTest, AStepIsOneSubmission) {
     EXPECT_EQ(*about(compute).dispatch_count, dispatched) << "a replay records nothing";
 }
 
+// Sums, maxima and choices of a few kernels, each over more threads than a subgroup has.
+std::vector<Array> joined(const Compute &compute) {
+    const tessera_compute *c = compute.table();
+    std::vector<Array> results;
+    const auto attend = [&](std::int64_t queries, std::int64_t keys, std::int64_t width) {
+        const DeviceTensor q(*c, random_array({1, queries, 1, width}, 1));
+        const DeviceTensor k(*c, random_array({1, keys, 1, width}, 2));
+        const DeviceTensor v(*c, random_array({1, keys, 1, width}, 3));
+        tessera_attention options{};
+        options.struct_size = sizeof options;
+        options.rule = TESSERA_RANK_LESS_OR_EQUAL;
+        options.first_query = static_cast<std::uint32_t>(keys - queries);
+        c->attention(c, q.view(), k.view(), v.view(), &options, q.view());
+        results.push_back(q.download());
+    };
+    attend(19, 70, 40); // four queries a team
+    attend(9, 33, 200); // two
+    const DeviceTensor x(*c, random_array({7, 517}, 4, 3.0, 100.0));
+    const DeviceTensor normed(*c, Shape{7, 517});
+    c->layer_norm(c, x.view(), nullptr, nullptr, 1e-6F, normed.view());
+    results.push_back(normed.download());
+    c->softmax(c, x.view(), 0.7F, normed.view());
+    results.push_back(normed.download());
+    const DeviceTensor pixels(*c, random_array({2, 13, 21, 24}, 5, 1.0, 10.0));
+    const DeviceTensor ones(*c, Array({24}, 1.0));
+    c->group_norm(c, pixels.view(), 3, ones.view(), ones.view(), 1e-6F, TESSERA_ACTIVATION_NONE,
+                  pixels.view());
+    results.push_back(pixels.download());
+    return results;
+}
+
+// Threads are joined in one order: bits do not tell whether subgroups did it.
+TEST_F(VulkanTest, SubgroupsDoNotChangeABit) {
+    const Compute shuffling = open();
+    if (std::strstr(shuffling->info->device, "no subgroups") != nullptr)
+        GTEST_SKIP() << shuffling->info->device;
+    const std::vector<Array> with = joined(shuffling);
+    const std::vector<Array> without = joined(open("plain=1"));
+    for (std::size_t i = 0; i < with.size(); ++i)
+        expect_identical(with[i], without[i], "result " + std::to_string(i));
+}
+
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
 TEST_F(VulkanTest, ValidationIsSilent) {
     const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});

@@ -38,9 +38,9 @@ Abilities abilities_of(VkPhysicalDevice device) {
     abilities.name = properties.properties.deviceName;
     abilities.version = properties.properties.apiVersion;
     abilities.type = properties.properties.deviceType;
-    const VkSubgroupFeatureFlags sums =
-        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_ARITHMETIC_BIT;
-    if ((subgroups.supportedOperations & sums) == sums &&
+    const VkSubgroupFeatureFlags shuffles =
+        VK_SUBGROUP_FEATURE_BASIC_BIT | VK_SUBGROUP_FEATURE_SHUFFLE_BIT;
+    if ((subgroups.supportedOperations & shuffles) == shuffles &&
         (subgroups.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0)
         abilities.subgroup_size = subgroups.subgroupSize;
     abilities.half_floats = features12.shaderFloat16 && features11.storageBuffer16BitAccess;

@@ -12,7 +12,7 @@ struct Abilities {
     std::string name;
     std::uint32_t version = 0; // VK_MAKE_API_VERSION
     VkPhysicalDeviceType type = VK_PHYSICAL_DEVICE_TYPE_OTHER;
-    std::uint32_t subgroup_size = 0; // with sums; 0: without
+    std::uint32_t subgroup_size = 0; // with shuffles; 0: without
     bool half_floats = false;        // 16-bit arithmetic and storage
     bool matrices = false;           // VK_KHR_cooperative_matrix
     bool own_queue = false;          // one that computes next to graphics

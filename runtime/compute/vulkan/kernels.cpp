@@ -42,8 +42,14 @@ constexpr std::uint32_t kRows[] = {
 #include <compute/rows.comp.inc>
 };
 // With TESSERA_SUBGROUPS.
+constexpr std::uint32_t kAttentionSubgroups[] = {
+#include <compute/attention.subgroups.comp.inc>
+};
 constexpr std::uint32_t kChoiceSubgroups[] = {
 #include <compute/choice.subgroups.comp.inc>
+};
+constexpr std::uint32_t kGroupNormSubgroups[] = {
+#include <compute/group_norm.subgroups.comp.inc>
 };
 constexpr std::uint32_t kNormSubgroups[] = {
 #include <compute/norm.subgroups.comp.inc>
@@ -52,17 +58,17 @@ constexpr std::uint32_t kNormSubgroups[] = {
 struct Code {
     const char *name;
     std::span<const std::uint32_t> plain;
-    std::span<const std::uint32_t> subgroups{}; // empty: it has no such sums
+    std::span<const std::uint32_t> subgroups{}; // empty: it joins nothing
 };
 
 // In the order of Shader.
 constexpr Code kCode[] = {
-    {"attention", kAttention},
+    {"attention", kAttention, kAttentionSubgroups},
     {"choice", kChoice, kChoiceSubgroups},
     {"denoise", kDenoise},
     {"depthwise", kDepthwise},
     {"elementwise", kElementwise},
-    {"group_norm", kGroupNorm},
+    {"group_norm", kGroupNorm, kGroupNormSubgroups},
     {"norm", kNorm, kNormSubgroups},
     {"normal", kNormal},
     {"pixels", kPixels},

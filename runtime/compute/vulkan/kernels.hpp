@@ -37,14 +37,13 @@ struct Kernel {
 
 class Kernels {
   public:
-    // `subgroups`: sums by subgroup operations, where the device has them.
+    // `subgroups`: threads are joined by subgroup operations, as shaders/compute/group.glsl says.
     [[nodiscard]] static Result<Kernels> create(const VulkanDevice &device, bool subgroups);
 
     // The first call of a kernel compiles it.
     [[nodiscard]] Result<VkPipeline> get(const Kernel &kernel);
     // One push constant: the address of the parameters.
     [[nodiscard]] VkPipelineLayout layout() const { return layout_.get(); }
-    [[nodiscard]] bool subgroups() const { return subgroups_; }
 
   private:
     [[nodiscard]] Result<VkShaderModule> module(Shader shader);

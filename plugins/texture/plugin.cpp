@@ -1,8 +1,8 @@
 // The texture generator as a plugin: its parameters and inputs, on the shell for generators.
-#include "texture/encoding.hpp"
+#include "blocks/texture/encoding.hpp"
+#include "blocks/texture/picture_style.hpp"
+#include "blocks/texture/pictures.hpp"
 #include "texture/params.hpp"
-#include "texture/picture_style.hpp"
-#include "texture/pictures.hpp"
 
 #include "blocks/shell/generator.hpp"
 

@@ -1,23 +1,18 @@
 // The tokens of a few pictures, noise level by noise level: a pass of the trunk, then the solver.
 // All unknown tokens are made together; with several sets, those that are not of the set are thrown
 // away again and made once more, knowing it.
-//
-// A token of a run is 195 numbers: 96 without style, then the raw style of its picture, so that
-// tokens are all that a picture is made from.
 #pragma once
 
 #include "blocks/sequence/order.hpp"
 #include "blocks/shell/run.hpp"
+#include "blocks/texture/trunk.hpp"
 #include "texture/level_plan.hpp"
 #include "texture/solver.hpp"
-#include "texture/trunk.hpp"
 
 #include <memory>
 #include <vector>
 
 namespace tessera::texture {
-
-inline constexpr std::int64_t kTokenWidth = kTokenNumbers + blocks::kStyleNumbers;
 
 // What the run's own parameters say.
 struct TextureSettings {

@@ -6,13 +6,6 @@
 #include <numbers>
 
 namespace tessera::texture {
-namespace {
-
-// Where runs begin and end: at 0 and 1 the ratio of token to noise has no logarithm.
-constexpr double kFirstTime = 0.996;
-constexpr double kLastTime = 0.004;
-
-} // namespace
 
 NoiseLevel noise_level(const TextureConfig &config, double time) {
     NoiseLevel level{};
@@ -32,7 +25,7 @@ NoiseLevel noise_level(const TextureConfig &config, double time) {
 std::vector<double> run_times(int steps) {
     std::vector<double> times;
     for (int k = 0; k <= steps; ++k) {
-        times.push_back(std::clamp(1.0 - static_cast<double>(k) / steps, kLastTime, kFirstTime));
+        times.push_back(std::clamp(1.0 - static_cast<double>(k) / steps, kCleanTime, kNoiseTime));
     }
     return times;
 }

@@ -3,9 +3,8 @@
 // wavelet, coarse ones first. Arithmetic on the host, between the passes of the trunk.
 #pragma once
 
-#include "texture/model.hpp"
-
 #include "blocks/diffusion/sampler.hpp"
+#include "blocks/texture/trunk.hpp"
 
 #include <array>
 #include <cstdint>

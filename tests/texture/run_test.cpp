@@ -1,7 +1,7 @@
 // Runs of the texture model: the same bytes however it is run, known tokens, bounds.
 #include "tests/texture/test_model.hpp"
 
-#include "texture/encoding.hpp"
+#include "blocks/texture/encoding.hpp"
 
 #include <tessera/generator.h>
 

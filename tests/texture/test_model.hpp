@@ -3,7 +3,7 @@
 
 #include "tests/blocks/test_device.hpp"
 
-#include "texture/pictures.hpp"
+#include "blocks/texture/pictures.hpp"
 #include "texture/run.hpp"
 
 #include <optional>

@@ -6,7 +6,7 @@
 //   run its units in order; output() is ready after the last one
 #pragma once
 
-#include "texture/model.hpp"
+#include "blocks/texture/model.hpp"
 
 #include <cstdint>
 #include <map>
@@ -15,6 +15,10 @@
 #include <vector>
 
 namespace tessera::texture {
+
+// Where runs end and begin: at times 0 and 1 the ratio of token to noise has no logarithm.
+inline constexpr double kCleanTime = 0.004;
+inline constexpr double kNoiseTime = 0.996;
 
 // Tokens of a picture.
 struct Grid {

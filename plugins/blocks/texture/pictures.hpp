@@ -2,9 +2,9 @@
 // out as they came; what differs at their border is drawn smoothly into what was made.
 #pragma once
 
-#include "texture/run.hpp"
-
 #include "blocks/shell/completion.hpp"
+#include "blocks/shell/run.hpp"
+#include "blocks/texture/trunk.hpp"
 
 #include <optional>
 #include <vector>

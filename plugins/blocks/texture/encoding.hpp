@@ -3,7 +3,8 @@
 // what tells materials apart was taken out of the tokens with it.
 #pragma once
 
-#include "texture/run.hpp"
+#include "blocks/shell/run.hpp"
+#include "blocks/texture/trunk.hpp"
 
 #include <cstdint>
 #include <span>

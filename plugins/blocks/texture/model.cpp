@@ -1,5 +1,5 @@
 // Configuration and weights of the texture model, from a file.
-#include "texture/model.hpp"
+#include "blocks/texture/model.hpp"
 
 #include <numeric>
 

@@ -17,6 +17,9 @@ namespace tessera::texture {
 
 inline constexpr const char *kModelKind = "texture_weights";
 inline constexpr std::int64_t kTokenNumbers = blocks::kWaveletNumbers;
+// A token of a run is 195 numbers: 96 without style, then the raw style of its picture, so that
+// tokens are all that a picture is made from.
+inline constexpr std::int64_t kTokenWidth = kTokenNumbers + blocks::kStyleNumbers;
 inline constexpr std::int64_t kTimeFeatures = 64;
 
 struct TextureConfig {

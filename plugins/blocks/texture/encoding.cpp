@@ -1,5 +1,5 @@
 // A picture's representation.
-#include "texture/encoding.hpp"
+#include "blocks/texture/encoding.hpp"
 
 #include "blocks/shell/mean_of_rows.hpp"
 
@@ -26,8 +26,7 @@ Encoding::Encoding(const sdk::Compute &compute, const TextureModel &model,
     for (std::size_t i = 0; i < nobody.size(); ++i) {
         nobody[i] = model.class_row(-1)[i % condition] + model.no_style[i % condition];
     }
-    const double clean = run_times(1).back();
-    trunk_.set_conditions(nobody, std::span(&clean, 1));
+    trunk_.set_conditions(nobody, std::span(&kCleanTime, 1));
     trunk_.start(0, false);
     unit_count_ = trunk_.size_to(static_cast<std::size_t>(layer));
 }

@@ -1,9 +1,8 @@
 // Given pictures as tokens and style.
 #pragma once
 
-#include "texture/run.hpp"
-
 #include "blocks/shell/completion.hpp"
+#include "blocks/texture/trunk.hpp"
 
 #include <tessera/ext/inputs.h>
 #include <tessera/sdk/generator.hpp>

@@ -1,5 +1,5 @@
 // Tokens to pictures.
-#include "texture/pictures.hpp"
+#include "blocks/texture/pictures.hpp"
 
 #include "blocks/codec/fill.hpp"
 

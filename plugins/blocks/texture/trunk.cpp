@@ -1,5 +1,5 @@
 // One pass of the trunk, unit by unit.
-#include "texture/trunk.hpp"
+#include "blocks/texture/trunk.hpp"
 
 #include "blocks/model/unit_size.hpp"
 

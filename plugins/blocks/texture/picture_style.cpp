@@ -1,5 +1,5 @@
 // Given pictures as tokens and style.
-#include "texture/picture_style.hpp"
+#include "blocks/texture/picture_style.hpp"
 
 #include "blocks/codec/fill.hpp"
 

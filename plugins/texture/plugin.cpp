@@ -1,15 +1,35 @@
-// The texture generator as a plugin: its parameters and inputs, on the shell for generators.
-#include "blocks/texture/encoding.hpp"
-#include "blocks/texture/picture_style.hpp"
-#include "blocks/texture/pictures.hpp"
-#include "texture/params.hpp"
+// The texture generator as a plugin; styles, pictures and everything else are the blocks'.
+#include "texture/run.hpp"
 
 #include "blocks/shell/generator.hpp"
+#include "blocks/texture/encoding.hpp"
+
+#include <string>
 
 namespace tessera::texture {
 namespace {
+
 constexpr blocks::Sides kSides{
     .min = 64, .max = 1024, .step = blocks::kWaveletCell, .initial = 256};
+
+// All tokens come out of one noise, so without any nothing tells them apart and the picture is its
+// mean colour: a temperature of 0 is the least noise that still lays out a picture of every class.
+constexpr double kLeastNoise = 0.7;
+double noise_of(double temperature) {
+    return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
+}
+
+const sdk::IntParam kSets{
+    .id = 102,
+    .key = "sets",
+    .name = "Sets",
+    .group = "Sampling",
+    .min = 1,
+    .max = 256,
+    .initial = 1,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "In how many sets the tokens are made, each knowing those before it. One makes "
+            "all of them together; each takes as long."};
 
 class Texture final : public blocks::ModelGenerator {
   public:
@@ -28,70 +48,38 @@ class Texture final : public blocks::ModelGenerator {
                           .sides = kSides}) {}
 
   private:
-    blocks::ModelInfo describe(const blocks::Config &config) override;
-    void load(blocks::WeightLoader &loader, tessera_dtype precision) override;
-    void unload() override {
-        model_.reset();
-        wavelet_.reset();
+    blocks::ModelInfo describe(const blocks::Config &config) override {
+        config_ = TextureConfig::read(config, TextureConfig::Use::kJoint);
+        return {.grid = {.latent_channels = kTokenWidth, .latent_stride = blocks::kWaveletCell},
+                .classes = config_.classes,
+                .feature_layers = static_cast<int>(config_.layers.size()),
+                .styled = true};
     }
+    void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
+        model_ = std::make_unique<TextureModel>(loader.run(
+            [&](blocks::WeightLoader &l) { return TextureModel::load(config_, l, precision); }));
+    }
+    void unload() override { model_.reset(); }
+    [[nodiscard]] const blocks::StyleBank *styles() const override { return &model_->bank; }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &request,
-                                          blocks::RunSpec spec) override;
+                                          blocks::RunSpec spec) override {
+        const int sets = request[kSets];
+        if (sets < 1) {
+            throw sdk::Failure(sdk::Status::kInvalidArgument,
+                               "sets " + std::to_string(sets) + ", expected at least 1");
+        }
+        spec.diffusion.temperature = noise_of(spec.diffusion.temperature);
+        return std::make_unique<TextureRun>(compute(), *model_, std::move(spec), sets);
+    }
     std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,
                                                int layer) override {
         return std::make_unique<Encoding>(compute(), *model_, spec.grid, layer);
     }
-    void add_params(sdk::ParamList &params) override { params_.add_to(params); }
-    void add_slots(sdk::InputList &inputs, sdk::FeatureList &) override {
-        inputs.push_back(style_slot());
-    }
-    std::unique_ptr<blocks::Pictures>
-    make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
-                  std::optional<blocks::Completion> completion) override;
+    void add_params(sdk::ParamList &params) override { params.add(kSets); }
 
     TextureConfig config_;
     std::unique_ptr<TextureModel> model_;
-    std::unique_ptr<blocks::Wavelet> wavelet_;
-    TextureParams params_;
 };
-
-blocks::ModelInfo Texture::describe(const blocks::Config &config) {
-    config_ = TextureConfig::read(config);
-    params_.read_defaults(weights());
-    return {.grid = {.latent_channels = kTokenWidth, .latent_stride = blocks::kWaveletCell},
-            .classes = config_.classes,
-            .feature_layers = static_cast<int>(config_.layers.size())};
-}
-
-void Texture::load(blocks::WeightLoader &loader, tessera_dtype precision) {
-    wavelet_ = std::make_unique<blocks::Wavelet>(compute());
-    model_ = std::make_unique<TextureModel>(loader.run(
-        [&](blocks::WeightLoader &l) { return TextureModel::load(config_, l, precision); }));
-}
-
-std::unique_ptr<blocks::Run> Texture::make_run(const sdk::Request &request, blocks::RunSpec spec) {
-    spec.diffusion.temperature = noise_of(spec.diffusion.temperature);
-    TextureSettings settings = params_.settings(request);
-    if (const auto style = read_style(request, compute(), *wavelet_)) {
-        settings.styles.push_back(*style);
-    }
-    return std::make_unique<TextureRun>(compute(), *model_, std::move(spec), std::move(settings));
-}
-
-std::unique_ptr<blocks::Pictures>
-Texture::make_pictures(const sdk::Request &request, const blocks::RunSpec &spec,
-                       std::optional<blocks::Completion> completion) {
-    const Grid grid{spec.grid.rows, spec.grid.columns};
-    // A given picture has the colours that it has.
-    const bool has_picture = completion && completion->latents.empty();
-    const double hue = has_picture ? 0.0 : params_.hue(request);
-    std::vector<float> given;
-    if (completion) {
-        given = given_tokens(*completion, grid, compute(), *wavelet_, model_->bank,
-                             spec.labels.front());
-    }
-    return std::make_unique<TexturePictures>(compute(), *wavelet_, grid, hue, std::move(completion),
-                                             std::move(given));
-}
 
 } // namespace
 } // namespace tessera::texture

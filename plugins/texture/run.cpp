@@ -23,12 +23,13 @@ int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {
 } // namespace
 
 TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, blocks::RunSpec spec,
-                       TextureSettings settings)
-    : compute_(compute), model_(model), spec_(std::move(spec)),
-      settings_(std::move(settings)), grid_{spec_.grid.rows, spec_.grid.columns},
+                       int sets)
+    : compute_(compute), model_(model),
+      spec_(std::move(spec)), grid_{spec_.grid.rows, spec_.grid.columns},
       solver_settings_(solver_settings(spec_)), times_(run_times(spec_.steps)),
-      sets_(blocks::cosine_plan(settings_.sets, count_unknown(spec_, count()))),
-      plan_(static_cast<int>(sets_.size()), spec_.steps, spec_.diffusion.hurry) {
+      sets_(blocks::cosine_plan(sets, count_unknown(spec_, count()))),
+      plan_(static_cast<int>(sets_.size()), spec_.steps, spec_.diffusion.hurry),
+      styles_(model, spec_) {
     const int unknown = count_unknown(spec_, count());
     if (spec_.known.empty()) spec_.known.assign(static_cast<std::size_t>(count()), 0);
     const auto images = static_cast<std::int64_t>(spec_.labels.size());
@@ -39,7 +40,6 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
         const auto stream = spec_.first_image + static_cast<std::uint32_t>(i);
         images_.push_back(
             {Solver(model_, solver_settings_, count()),
-             {},
              blocks::random_order(spec_.seed, stream, static_cast<int>(count()), spec_.known),
              spec_.known,
              std::vector<float>(static_cast<std::size_t>(count() * kTokenNumbers)),
@@ -77,100 +77,29 @@ bool TextureRun::is_guided(int level) const {
 
 // ---- before the first level ---------------------------------------------------------------------
 
-// The style of given tokens is the mean of theirs: they may come from several pictures. Where none
-// is kept they still give it, unless they have none themselves.
 void TextureRun::give(const sdk::View &tokens) {
     compute_.download(sdk::reshape(tokens, {count(), kTokenWidth}),
                       sdk::host_view(shown_.data(), {count(), kTokenWidth}));
     compute_.synchronize();
-    std::array<double, blocks::kStyleNumbers> sum{};
-    double counted = 0;
-    const bool keeps =
-        std::any_of(spec_.known.begin(), spec_.known.end(), [](auto known) { return known != 0; });
     for (std::int64_t token = 0; token < count(); ++token) {
-        const float *from = shown_.data() + token * kTokenWidth;
-        const bool known = spec_.known[static_cast<std::size_t>(token)] != 0;
-        if (keeps && !known) continue;
+        if (spec_.known[static_cast<std::size_t>(token)] == 0) continue;
         for (Image &image : images_) {
-            if (!known) break;
-            std::copy_n(from, kTokenNumbers, image.values.data() + token * kTokenNumbers);
+            std::copy_n(shown_.data() + token * kTokenWidth, kTokenNumbers,
+                        image.values.data() + token * kTokenNumbers);
         }
-        for (std::size_t i = 0; i < sum.size(); ++i) {
-            sum[i] += static_cast<double>(from[kTokenNumbers + static_cast<std::int64_t>(i)]);
-        }
-        ++counted;
     }
-    blocks::Style style{};
-    for (std::size_t i = 0; i < sum.size(); ++i) style[i] = static_cast<float>(sum[i] / counted);
-    given_style_ = std::any_of(style.begin(), style.end(), [](float n) { return n != 0.0F; });
-    for (Image &image : images_) image.style = style;
+    styles_.give(shown_, spec_.known);
     start();
-}
-
-void TextureRun::draw_styles() {
-    for (std::size_t i = 0; i < images_.size() && !given_style_; ++i) {
-        blocks::Style style{};
-        if (!settings_.styles.empty()) {
-            style = settings_.styles[std::min(i, settings_.styles.size() - 1)];
-        } else {
-            const auto stream = spec_.first_image + static_cast<std::uint32_t>(i);
-            const auto draw = [&](std::int64_t label) {
-                return model_.bank.draw(label, settings_.jitter, spec_.seed, stream, 0);
-            };
-            style = draw(spec_.labels[i]);
-            const blocks::Style other = spec_.mix.weight > 0.0F ? draw(spec_.mix.label) : style;
-            for (std::size_t k = 0; k < style.size(); ++k) {
-                style[k] += spec_.mix.weight * (other[k] - style[k]);
-            }
-            style = model_.bank.raw(style);
-        }
-        images_[i].style = blocks::moved(style, settings_.moves);
-    }
-}
-
-void TextureRun::set_conditions() {
-    const TextureConfig &c = model_.config;
-    const auto images = static_cast<std::int64_t>(images_.size());
-    style_rows_.clear();
-    for (const Image &image : images_) {
-        const blocks::Style standard = model_.bank.standard(image.style);
-        style_rows_.insert(style_rows_.end(), standard.begin(), standard.end());
-    }
-    const sdk::Tensor rows =
-        compute_.to_device(sdk::host_view(style_rows_.data(), {images, blocks::kStyleNumbers}));
-    const sdk::Tensor hidden = compute_.allocate({images, c.condition});
-    const sdk::Tensor style = compute_.allocate({images, c.condition});
-    compute_.linear(rows, model_.style[0].weight,
-                    {model_.style[0].bias.optional(), TESSERA_ACTIVATION_SILU}, hidden);
-    compute_.linear(hidden, model_.style[1].weight, {model_.style[1].bias.optional()}, style);
-    std::vector<float> who(static_cast<std::size_t>((images + 1) * c.condition));
-    compute_.download(style, sdk::host_view(who.data(), {images, c.condition}));
-    compute_.synchronize();
-    const float weight = spec_.mix.weight;
-    for (std::int64_t image = 0; image < images; ++image) {
-        const float *first = model_.class_row(spec_.labels[static_cast<std::size_t>(image)]);
-        const float *second = model_.class_row(spec_.mix.label);
-        float *row = who.data() + image * c.condition;
-        for (std::int64_t i = 0; i < c.condition; ++i) {
-            row[i] += first[i] + weight * (second[i] - first[i]);
-        }
-    }
-    const float *none = model_.class_row(-1);
-    for (std::int64_t i = 0; i < c.condition; ++i) {
-        who[static_cast<std::size_t>(images * c.condition + i)] =
-            none[i] + model_.no_style[static_cast<std::size_t>(i)];
-    }
-    trunk_->set_conditions(who, std::span(times_).first(times_.size() - 1));
 }
 
 void TextureRun::start() {
     started_ = true;
-    draw_styles();
     if (trunk_ == nullptr) {
         for (std::size_t i = 0; i < images_.size(); ++i) show(i);
         return;
     }
-    set_conditions();
+    trunk_->set_conditions(styles_.conditions(compute_),
+                           std::span(times_).first(times_.size() - 1));
     start_set();
 }
 
@@ -361,7 +290,7 @@ void TextureRun::show(std::size_t image) {
     float *to = shown_.data();
     for (std::int64_t token = 0; token < count(); ++token) {
         to = std::copy_n(tokens + token * kTokenNumbers, kTokenNumbers, to);
-        to = std::copy(from.style.begin(), from.style.end(), to);
+        to = std::copy(styles_[image].begin(), styles_[image].end(), to);
     }
     compute_.upload(sdk::host_view(shown_.data(), {1, count(), kTokenWidth}),
                     sdk::slice(tokens_, 0, static_cast<std::int64_t>(image), 1));
@@ -372,7 +301,7 @@ void TextureRun::watch(std::span<const float> tokens) {
     if (images_[0].known[static_cast<std::size_t>(spec_.watched)] != 0) return;
     float *row = chain_.data() + chain_rows_++ * kTokenWidth;
     std::copy_n(tokens.data() + spec_.watched * kTokenNumbers, kTokenNumbers, row);
-    std::copy(images_[0].style.begin(), images_[0].style.end(), row + kTokenNumbers);
+    std::copy(styles_[0].begin(), styles_[0].end(), row + kTokenNumbers);
 }
 
 std::span<const std::uint8_t> TextureRun::cells(int image) const {

@@ -5,6 +5,7 @@
 
 #include "blocks/sequence/order.hpp"
 #include "blocks/shell/run.hpp"
+#include "blocks/texture/styles.hpp"
 #include "blocks/texture/trunk.hpp"
 #include "texture/level_plan.hpp"
 #include "texture/solver.hpp"
@@ -14,19 +15,11 @@
 
 namespace tessera::texture {
 
-// What the run's own parameters say.
-struct TextureSettings {
-    int sets = 1;
-    double jitter = 0.0; // of drawn styles
-    blocks::StyleMoves moves;
-    // Raw: one for all pictures, or one each. Empty: drawn. Given tokens have their own instead.
-    std::vector<blocks::Style> styles;
-};
-
 class TextureRun final : public blocks::Run {
   public:
+    // The tokens are made in so many `sets`.
     TextureRun(const sdk::Compute &compute, const TextureModel &model, blocks::RunSpec spec,
-               TextureSettings settings);
+               int sets);
 
     void give(const sdk::View &tokens) override;
 
@@ -45,16 +38,13 @@ class TextureRun final : public blocks::Run {
     // A picture on its way.
     struct Image {
         Solver solver;
-        blocks::Style style; // raw, as sliders have moved it
         std::vector<std::int32_t> order;
         std::vector<std::uint8_t> known; // before the set under way
         std::vector<float> values;       // (tokens, 96) of known ones
         std::vector<std::uint8_t> cells;
     };
 
-    void draw_styles();
     void start();
-    void set_conditions();
     void start_set();
     void keep_deadline();
     [[nodiscard]] blocks::Work work_of(const LevelPlan &plan, int first, int end) const;
@@ -71,15 +61,14 @@ class TextureRun final : public blocks::Run {
     sdk::Compute compute_;
     const TextureModel &model_;
     blocks::RunSpec spec_;
-    TextureSettings settings_;
     Grid grid_;
     SolverSettings solver_settings_;
     std::vector<double> times_;
     std::vector<blocks::UnmaskStep> sets_;
     LevelPlan plan_;
+    RunStyles styles_;
     std::unique_ptr<Trunk> trunk_; // NULL: everything is known
     std::vector<Image> images_;
-    std::vector<float> style_rows_; // (images, 99), standardised
     sdk::Tensor tokens_;            // (images, S, 195)
     sdk::Tensor noise_;             // (S, 96)
 
@@ -91,7 +80,6 @@ class TextureRun final : public blocks::Run {
     std::vector<float> chain_;              // (steps + 1, 195) of the watched token
     std::int64_t chain_rows_ = 0;
     bool started_ = false;
-    bool given_style_ = false;
     int step_ = 0;
     int unit_ = 0;
 };

@@ -116,14 +116,14 @@ RunRequest request_of(const CaseFile &file, const TextureModel &model) {
         blocks::Style style{};
         std::copy_n(styles.data.begin() + static_cast<std::ptrdiff_t>(i * style.size()),
                     style.size(), style.begin());
-        request.settings.styles.push_back(model.bank.raw(style));
+        request.style.styles.push_back(model.bank.raw(style));
     }
     if (!file.has("known")) return request;
     for (const std::int64_t known : file.integers("known").data) {
         request.known.push_back(static_cast<std::uint8_t>(known));
     }
     const auto given = file.floats("given");
-    const blocks::Style &style = request.settings.styles.front();
+    const blocks::Style &style = request.style.styles.front();
     for (std::int64_t token = 0; token < request.grid.tokens(); ++token) {
         const float *from = given.data.data() + token * kTokenNumbers;
         request.given.insert(request.given.end(), from, from + kTokenNumbers);
@@ -177,7 +177,7 @@ TEST(TextureGolden, Sampling) {
             device.compute.to_device(sdk::host_view(noise.data.data(), {rows, kTokenNumbers}));
         blocks::RunSpec spec = spec_of(request);
         spec.recorded = [&](int) { return blocks::StepNoise{recorded.view(), {}}; };
-        TextureRun run(device.compute, model, std::move(spec), request.settings);
+        TextureRun run(device.compute, model, std::move(spec), request.sets);
         if (!request.given.empty()) {
             const sdk::Tensor given = device.compute.to_device(
                 sdk::host_view(request.given.data(), {1, request.grid.tokens(), kTokenWidth}));

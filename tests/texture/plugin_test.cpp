@@ -325,7 +325,8 @@ TEST(TextureWeights, WrongFilesAreRefused) {
     const TestDevice device;
     const auto refusal = [&](const char *json) {
         return failure_of([&] {
-            static_cast<void>(TextureConfig::read(blocks::Config::parse(json, "m: config")));
+            static_cast<void>(TextureConfig::read(blocks::Config::parse(json, "m: config"),
+                                                  TextureConfig::Use::kJoint));
         });
     };
     const std::string good = R"({"classes": 1, "width": 8, "condition": 4, "kernel": 3,

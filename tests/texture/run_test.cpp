@@ -77,7 +77,7 @@ TEST(TextureRun, KnownTokensStayAsTheyAreAndDecideTheStyle) {
     request.known = box_hole(request.grid);
     request.given = made_up(model, request.grid, 3);
     for (const int sets : {1, 3}) {
-        request.settings.sets = sets;
+        request.sets = sets;
         const std::vector<float> made = run_tokens(device, model, request);
         for (std::size_t i = 0; i < made.size(); ++i) {
             const std::size_t place = i % request.given.size();
@@ -119,7 +119,7 @@ TEST(TextureRun, NothingToMakeIsDoneAtOnce) {
     RunRequest request;
     request.known.assign(static_cast<std::size_t>(request.grid.tokens()), 1);
     request.given = made_up(model, request.grid, 5);
-    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    TextureRun run(device.compute, model, spec_of(request), request.sets);
     EXPECT_EQ(run.step_count(), 0);
     const std::vector<float> made = finish(device, run, request);
     for (std::size_t i = 0; i < made.size(); ++i) ASSERT_NEAR(made[i], request.given[i], 1e-6);
@@ -171,10 +171,10 @@ TEST(TextureRun, CellsTellWhichSetIsWhich) {
     const TestDevice device;
     const TextureModel model = load_model(device, kWeights);
     RunRequest request;
-    request.settings.sets = 4;
+    request.sets = 4;
     request.known = box_hole(request.grid);
     request.given = made_up(model, request.grid, 3);
-    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    TextureRun run(device.compute, model, spec_of(request), request.sets);
     const sdk::Tensor given = device.compute.to_device(
         sdk::host_view(request.given.data(), {1, request.grid.tokens(), kTokenWidth}));
     run.give(given);
@@ -200,7 +200,7 @@ TEST(TextureRun, TheWatchedTokenIsKeptLevelByLevel) {
     const TextureModel model = load_model(device, kWeights);
     RunRequest request;
     request.watched = 11;
-    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    TextureRun run(device.compute, model, spec_of(request), request.sets);
     const std::vector<float> tokens = finish(device, run, request);
     const sdk::View chain = run.watched_chain();
     ASSERT_EQ(chain.shape[0], request.steps + 1);
@@ -295,7 +295,7 @@ Timed run_timed(const TestDevice &device, const TextureModel &model, const RunRe
     blocks::RunSpec spec = spec_of(request);
     spec.diffusion.hurry = hurry;
     if (target > 0.0) spec.deadline = &deadline;
-    TextureRun run(device.compute, model, spec, request.settings);
+    TextureRun run(device.compute, model, spec, request.sets);
     while (!run.is_done()) {
         const bool late = run.steps_done() > run.step_count() / 2;
         now += run.next_flops() * kSecondsPerFlop * (late ? slow_down : 1.0);
@@ -311,7 +311,7 @@ TEST(TextureRun, DeadlinesAreKeptAndCanBeMadeAgain) {
         RunRequest request;
         request.labels = {0, 2};
         request.steps = 16;
-        request.settings.sets = sets;
+        request.sets = sets;
         blocks::Paces unused, paces; // the first run learns them
         const Timed full = run_timed(device, model, request, 0.0, unused);
         EXPECT_EQ(full.steps, 16 * sets);

@@ -25,7 +25,8 @@ inline TextureModel load_model(const TestDevice &device, const std::string &path
                                tessera_dtype precision = TESSERA_DTYPE_F32) {
     const sdk::Weights weights(device.plugin_host, path);
     const auto config = TextureConfig::read(
-        blocks::Config::parse(weights.metadata("config").value_or("{}"), path + ": config"));
+        blocks::Config::parse(weights.metadata("config").value_or("{}"), path + ": config"),
+        TextureConfig::Use::kJoint);
     blocks::WeightLoader loader(weights, device.compute);
     return loader.run(
         [&](blocks::WeightLoader &l) { return TextureModel::load(config, l, precision); });
@@ -46,7 +47,8 @@ struct RunRequest {
     std::int32_t watched = -1;
     std::vector<std::uint8_t> known;
     std::vector<float> given; // (S, 195)
-    TextureSettings settings;
+    int sets = 1;
+    blocks::StyleSettings style;
 };
 
 inline blocks::RunSpec spec_of(const RunRequest &request) {
@@ -66,6 +68,7 @@ inline blocks::RunSpec spec_of(const RunRequest &request) {
     spec.first_image = request.first_image;
     spec.watched = request.watched;
     spec.known = request.known;
+    spec.style = request.style;
     return spec;
 }
 
@@ -83,7 +86,7 @@ inline std::vector<float> finish(const TestDevice &device, TextureRun &run,
 
 inline std::vector<float> run_tokens(const TestDevice &device, const TextureModel &model,
                                      const RunRequest &request) {
-    TextureRun run(device.compute, model, spec_of(request), request.settings);
+    TextureRun run(device.compute, model, spec_of(request), request.sets);
     return finish(device, run, request);
 }
 

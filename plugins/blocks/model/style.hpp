@@ -41,6 +41,15 @@ struct StyleMoves {
 };
 [[nodiscard]] Style moved(const Style &raw, const StyleMoves &moves);
 
+// What a request says of the styles of its pictures.
+struct StyleSettings {
+    double jitter = 0.0; // how far drawn styles stray from those of the bank
+    StyleMoves moves;
+    double hue = 0.0; // radians
+    // Raw: one for all pictures, or one each. Empty: drawn. Given tokens have their own instead.
+    std::vector<Style> styles;
+};
+
 // Of tokens of 96 numbers, in place. `hue` turns colours by so many radians.
 void put_back(const Style &raw, double hue, std::span<float> tokens);
 

@@ -2,6 +2,8 @@
 #include "blocks/shell/generator.hpp"
 
 #include "blocks/pictures/codec_pictures.hpp"
+#include "blocks/texture/picture_style.hpp"
+#include "blocks/texture/pictures.hpp"
 
 #include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>
@@ -182,6 +184,7 @@ void ModelGenerator::read_defaults(const Config &defaults) {
     diffusion_.recommend_denoising(info_.denoise_steps);
     if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
     diffusion_.read_defaults(defaults);
+    if (info_.styled) style_.read_defaults(defaults);
 }
 
 // Where the model still makes pictures; every limit is optional.
@@ -214,6 +217,7 @@ void ModelGenerator::describe_params() {
     }
     if (info_.feature_layers > 0) params_.add(layer_);
     add_params(params_);
+    if (info_.styled) style_.add_to(params_);
 }
 
 // Without a model: whether there are some that can.
@@ -238,6 +242,7 @@ void ModelGenerator::describe_inputs() {
     add(TESSERA_INPUT_TYPE_F32, TESSERA_INPUT_LATENTS, "Latents",
         "Of an earlier picture: its kept tokens are taken exactly.", grid.latent_width(),
         grid.latent_height());
+    if (info_.styled) inputs_.push_back(texture::style_slot());
     if (!encodes()) return;
     add(TESSERA_INPUT_TYPE_RGBA8, TESSERA_INPUT_ENCODE, "To encode",
         "A picture to represent; nothing is made of it.", grid.width(), grid.height());
@@ -300,6 +305,7 @@ void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink)
         WeightLoader loader(*weights_, activation.compute, progress(sink, 0));
         load(loader, activation.exact ? TESSERA_DTYPE_F32 : TESSERA_DTYPE_BF16);
         load_codec(activation, sink);
+        if (info_.styled) wavelet_ = std::make_unique<Wavelet>(activation.compute);
     } catch (...) {
         deactivate(); // nothing stays on the device
         throw;
@@ -308,6 +314,7 @@ void ModelGenerator::activate(const sdk::Activation &activation, sdk::Sink sink)
 
 void ModelGenerator::deactivate() {
     codec_.reset();
+    wavelet_.reset();
     unload();
 }
 
@@ -332,6 +339,7 @@ void ModelGenerator::load_codec(const sdk::Activation &activation, sdk::Sink sin
 
 std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, const RunSpec &spec,
                                                         std::optional<Completion> completion) {
+    if (info_.styled) return texture_pictures(spec, std::move(completion));
     if (info_.pixels) {
         return std::make_unique<PixelPictures>(*compute_, spec.grid, *info_.pixels,
                                                std::move(completion));
@@ -343,6 +351,21 @@ std::unique_ptr<Pictures> ModelGenerator::make_pictures(const sdk::Request &, co
     }
     return std::make_unique<CodecPictures>(*compute_, *codec_, spec.grid, std::move(completion),
                                            spec.seamless, spec.seed, spec.first_image, rounding());
+}
+
+// A given picture has the colours that it has.
+std::unique_ptr<Pictures>
+ModelGenerator::texture_pictures(const RunSpec &spec, std::optional<Completion> completion) const {
+    const texture::Grid grid{spec.grid.rows, spec.grid.columns};
+    const bool has_picture = completion && completion->latents.empty();
+    std::vector<float> given;
+    if (completion) {
+        given = texture::given_tokens(*completion, grid, *compute_, *wavelet_, *styles(),
+                                      spec.labels.front());
+    }
+    return std::make_unique<texture::TexturePictures>(*compute_, *wavelet_, grid,
+                                                      has_picture ? 0.0 : spec.style.hue,
+                                                      std::move(completion), std::move(given));
 }
 
 std::unique_ptr<Run> ModelGenerator::make_encoding(const sdk::Request &, RunSpec, int) {
@@ -439,6 +462,11 @@ RunSpec ModelGenerator::run_spec(const sdk::Request &request) const {
     spec.seed = request.seed();
     spec.first_image = request.first_image();
     spec.preview_every = request.preview_every();
+    if (!info_.styled) return spec;
+    spec.style = style_.read(request);
+    if (const auto style = texture::read_style(request, *compute_, *wavelet_)) {
+        spec.style.styles.push_back(*style);
+    }
     return spec;
 }
 

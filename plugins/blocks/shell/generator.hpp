@@ -25,6 +25,7 @@
 #include "blocks/pictures/pixel_pictures.hpp"
 #include "blocks/shell/completion.hpp"
 #include "blocks/shell/job.hpp"
+#include "blocks/texture/style_params.hpp"
 
 #include <tessera/sdk/generator.hpp>
 
@@ -55,6 +56,7 @@ struct ModelInfo {
     bool one_by_one = false; // as SetModel says: the number of steps is no choice
     bool seamless = true;    // its runs can close a seam
     bool any_set = false;    // its network may be asked for any set (GuidanceCache)
+    bool styled = false;     // tokens are a texture's wavelet tokens (blocks/texture), with a style
     std::optional<Sides> sides{}; // in the place of those of the abilities
 };
 
@@ -110,8 +112,10 @@ class ModelGenerator {
     [[nodiscard]] virtual TokenGrid grid(const sdk::Request &request) const;
     // [begin] Of a model of codes: what given pictures are rounded by (codec/rounding.hpp).
     [[nodiscard]] virtual const LayerProgram *rounding() const { return nullptr; }
-    // [begin] What makes pixels of tokens: the latent codec that the metadata `tokenizer` names, or
-    // ModelInfo::pixels. Throws UNSUPPORTED without either.
+    // [begin] Of a styled model: the styles that it draws from.
+    [[nodiscard]] virtual const StyleBank *styles() const { return nullptr; }
+    // [begin] What makes pixels of tokens: the wavelet of a styled model, ModelInfo::pixels, or the
+    // latent codec that the metadata `tokenizer` names. Throws UNSUPPORTED without any.
     [[nodiscard]] virtual std::unique_ptr<Pictures>
     make_pictures(const sdk::Request &request, const RunSpec &spec,
                   std::optional<Completion> completion);
@@ -144,6 +148,8 @@ class ModelGenerator {
     void describe_features();
     [[nodiscard]] bool encodes() const;
     [[nodiscard]] TokenGrid sized(std::int64_t width, std::int64_t height) const;
+    [[nodiscard]] std::unique_ptr<Pictures>
+    texture_pictures(const RunSpec &spec, std::optional<Completion> completion) const;
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     [[nodiscard]] int layer_of(const sdk::Request &request) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
@@ -173,8 +179,11 @@ class ModelGenerator {
     sdk::InputList inputs_;
     sdk::FeatureList features_;
 
+    texture::StyleParams style_;
+
     std::optional<sdk::Compute> compute_;
     std::unique_ptr<LatentCodec> codec_;
+    std::unique_ptr<Wavelet> wavelet_; // of a styled model
     int tensors_ = 0; // of the model and its codec
     Paces paces_;     // of this device, for deadlines
 };

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "blocks/diffusion/denoise_tables.hpp"
+#include "blocks/model/style.hpp"
 #include "blocks/sequence/deadline.hpp"
 #include "blocks/shell/token_grid.hpp"
 
@@ -51,6 +52,7 @@ struct RunSpec {
     std::uint32_t preview_every = 0; // pictures that the deadline has to allow for
     std::int32_t watched = -1;       // token of the first image whose chain is kept; -1: none
     bool seamless = false;           // the picture repeats without a seam
+    StyleSettings style;             // of models whose tokens have one
 
     [[nodiscard]] std::int64_t images() const { return static_cast<std::int64_t>(labels.size()); }
 };

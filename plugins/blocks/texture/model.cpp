@@ -58,9 +58,10 @@ std::int64_t TextureConfig::styles() const {
     return std::accumulate(bank_counts.begin(), bank_counts.end(), std::int64_t{0});
 }
 
-TextureConfig TextureConfig::read(const Config &config) {
+TextureConfig TextureConfig::read(const Config &config, Use use) {
     check_constants(config);
     TextureConfig c;
+    c.use = use;
     c.classes = config.integer("classes", 1, 1 << 16);
     c.width = config.integer("width", 4, kMaxWidth);
     c.condition = config.integer("condition", 1, kMaxWidth);
@@ -86,12 +87,15 @@ TextureConfig TextureConfig::read(const Config &config) {
             config.reject("layers", "holds '" + kind + "', expected 'mix' or 'attention'");
         }
     }
-    const std::vector<double> shifts = config.numbers("noise_shifts", 1e-3, 1e3);
-    if (shifts.size() != c.shifts.size()) {
-        config.reject("noise_shifts", "has " + std::to_string(shifts.size()) +
-                                          " numbers, expected " + std::to_string(c.shifts.size()));
+    if (use == Use::kJoint) {
+        const std::vector<double> shifts = config.numbers("noise_shifts", 1e-3, 1e3);
+        if (shifts.size() != c.shifts.size()) {
+            config.reject("noise_shifts", "has " + std::to_string(shifts.size()) +
+                                              " numbers, expected " +
+                                              std::to_string(c.shifts.size()));
+        }
+        std::copy(shifts.begin(), shifts.end(), c.shifts.begin());
     }
-    std::copy(shifts.begin(), shifts.end(), c.shifts.begin());
     c.bank_counts = config.integers("bank_counts", 1, 1 << 24);
     if (static_cast<std::int64_t>(c.bank_counts.size()) != c.classes) {
         config.reject("bank_counts", "has " + std::to_string(c.bank_counts.size()) +
@@ -110,15 +114,17 @@ TextureModel TextureModel::load(const TextureConfig &c, WeightLoader &loader,
     m.no_style = loader.numbers("no_style", {c.condition});
     m.style = {loader.linear("style.0", c.condition, blocks::kStyleNumbers, TESSERA_DTYPE_F32),
                loader.linear("style.2", c.condition, c.condition, TESSERA_DTYPE_F32)};
-    m.time = {loader.linear("time.0", c.condition, kTimeFeatures, TESSERA_DTYPE_F32),
-              loader.linear("time.2", c.condition, c.condition, TESSERA_DTYPE_F32)};
     for (std::size_t i = 0; i < c.layers.size(); ++i) {
         m.layers.push_back(
             load_layer(c, loader, "layers." + std::to_string(i), c.layers[i], precision));
     }
     m.final = loader.linear("final", 2 * c.width, c.condition, TESSERA_DTYPE_F32);
-    m.output = loader.linear("output", kTokenNumbers, c.width, TESSERA_DTYPE_F32);
-    m.gain = loader.linear("gain", kTokenNumbers, c.condition, TESSERA_DTYPE_F32);
+    if (c.use == TextureConfig::Use::kJoint) {
+        m.time = {loader.linear("time.0", c.condition, kTimeFeatures, TESSERA_DTYPE_F32),
+                  loader.linear("time.2", c.condition, c.condition, TESSERA_DTYPE_F32)};
+        m.output = loader.linear("output", kTokenNumbers, c.width, TESSERA_DTYPE_F32);
+        m.gain = loader.linear("gain", kTokenNumbers, c.condition, TESSERA_DTYPE_F32);
+    }
     m.limit = loader.numbers("limit", {kTokenNumbers});
     std::vector<float> styles = loader.numbers("bank.styles", {c.styles(), blocks::kStyleNumbers});
     std::vector<float> mean = loader.numbers("bank.mean", {blocks::kStyleNumbers});

@@ -1,6 +1,9 @@
-// The texture model: configuration and weights. All unknown wavelet tokens of a picture are
-// denoised jointly by a local trunk on the torus; known ones go in clean, with a flag. No absolute
-// positions, so any size. How a pass runs is in trunk.hpp, how it samples in sampler.hpp.
+// What generators of textures share: configuration and weights of a local trunk on the torus of
+// wavelet tokens. Known ones go in clean, with a flag. No absolute positions, so any size. How a
+// pass runs is in trunk.hpp.
+//
+// It either denoises all unknown tokens of a picture jointly (plugins/texture), or says something
+// of each that a head samples it from (plugins/mar).
 #pragma once
 
 #include "blocks/codec/wavelet.hpp"
@@ -23,6 +26,9 @@ inline constexpr std::int64_t kTokenWidth = kTokenNumbers + blocks::kStyleNumber
 inline constexpr std::int64_t kTimeFeatures = 64;
 
 struct TextureConfig {
+    enum class Use { kJoint, kConditions };
+
+    Use use = Use::kJoint;
     std::int64_t classes = 0;
     std::int64_t width = 0;
     std::int64_t condition = 0;
@@ -31,13 +37,13 @@ struct TextureConfig {
     std::int64_t head_width = 0;
     std::int64_t window = 0; // tokens on a side that attend to each other
     std::vector<std::string> layers;
-    // Of the noise levels, by level of the wavelet, coarsest first: what is larger is decided
-    // earlier.
+    // Of the noise levels of joint denoising, by level of the wavelet, coarsest first: what is
+    // larger is decided earlier.
     std::array<double, blocks::kWaveletLevels + 1> shifts{};
     std::vector<std::int64_t> bank_counts; // styles of each class
 
     // Checks every value; throws Failure.
-    [[nodiscard]] static TextureConfig read(const blocks::Config &config);
+    [[nodiscard]] static TextureConfig read(const blocks::Config &config, Use use);
 
     [[nodiscard]] std::int64_t heads() const { return width / head_width; }
     [[nodiscard]] std::int64_t styles() const;
@@ -71,13 +77,14 @@ struct TextureModel {
     std::vector<float> classes; // (classes + 1, condition); the last: none
     std::vector<float> no_style;
     std::array<blocks::Linear, 2> style;
-    std::array<blocks::Linear, 2> time;
     std::vector<Layer> layers;
     blocks::Linear final;     // (2 width, condition): shift, scale
-    blocks::Linear output;    // (96, width)
-    blocks::Linear gain;      // (96, condition): of the input in the output
     std::vector<float> limit; // (96): no predicted number is larger
     blocks::StyleBank bank;
+    // Empty where the rows are conditions.
+    std::array<blocks::Linear, 2> time;
+    blocks::Linear output; // (96, width)
+    blocks::Linear gain;   // (96, condition): of the input in the output
 };
 
 } // namespace tessera::texture

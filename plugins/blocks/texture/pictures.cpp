@@ -4,12 +4,24 @@
 #include "blocks/codec/fill.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace tessera::texture {
 namespace {
 
 constexpr std::int64_t kCell = blocks::kWaveletCell;
+
+// That of the first token that has one: tokens that are not made yet are 0.
+blocks::Style style_of(std::span<const float> tokens) {
+    blocks::Style style{};
+    for (std::size_t at = 0; at < tokens.size(); at += kTokenWidth) {
+        std::copy_n(tokens.begin() + static_cast<std::ptrdiff_t>(at + kTokenNumbers), style.size(),
+                    style.begin());
+        if (std::any_of(style.begin(), style.end(), [](float n) { return n != 0.0F; })) break;
+    }
+    return style;
+}
 
 } // namespace
 
@@ -43,9 +55,8 @@ void TexturePictures::start(const sdk::View &tokens, int) {
     shown_ = sdk::reshape(tokens, {grid_.rows, grid_.columns, kTokenWidth});
     compute_.download(tokens, sdk::host_view(wide_.data(), {1, count, kTokenWidth}));
     compute_.synchronize();
-    blocks::Style style{};
     const float *first = wide_.data();
-    std::copy_n(first + kTokenNumbers, style.size(), style.begin());
+    const blocks::Style style = style_of(wide_);
     for (std::int64_t token = 0; token < count; ++token) {
         std::copy_n(first + token * kTokenWidth, kTokenNumbers,
                     tokens_.data() + token * kTokenNumbers);

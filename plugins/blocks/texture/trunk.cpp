@@ -74,7 +74,7 @@ void Trunk::allocate() {
     const TextureConfig &c = model_.config;
     const std::int64_t tokens = grid_.tokens();
     input_ = compute_.allocate({batch_, grid_.rows, grid_.columns, kTokenNumbers + 1});
-    output_ = compute_.allocate({batch_, grid_.rows, grid_.columns, kTokenNumbers});
+    output_ = compute_.allocate({batch_, grid_.rows, grid_.columns, output_width()});
     x_ = compute_.allocate({batch_, tokens, c.width});
     mixed_ = compute_.allocate({tokens, c.width});
     normed_ = compute_.allocate({chunk_ * c.width});
@@ -114,8 +114,10 @@ void Trunk::allocate() {
 
 // ---- conditions ---------------------------------------------------------------------------------
 
-void Trunk::set_conditions(std::span<const float> who, std::span<const double> times) {
+// (times, condition); one of zeros where there is no time.
+std::vector<float> Trunk::time_rows(std::span<const double> times) const {
     const TextureConfig &c = model_.config;
+    if (!is_joint()) return std::vector<float>(static_cast<std::size_t>(c.condition));
     const auto steps = static_cast<std::int64_t>(times.size());
     std::vector<float> features;
     for (const double time : times) {
@@ -138,7 +140,13 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
     std::vector<float> at(static_cast<std::size_t>(steps * c.condition));
     compute_.download(time, sdk::host_view(at.data(), {steps, c.condition}));
     compute_.synchronize();
+    return at;
+}
 
+void Trunk::set_conditions(std::span<const float> who, std::span<const double> times) {
+    const TextureConfig &c = model_.config;
+    const std::vector<float> at = time_rows(times);
+    const std::int64_t steps = static_cast<std::int64_t>(at.size()) / c.condition;
     const std::int64_t rows = steps * (images_ + 1);
     std::vector<float> sums;
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -165,6 +173,7 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
     }
     final_ = made(model_.final, 2 * c.width);
     add_one(final_);
+    if (!is_joint()) return;
     const sdk::Tensor gains = made(model_.gain, kTokenNumbers);
     gains_.resize(static_cast<std::size_t>(rows * kTokenNumbers));
     compute_.download(gains, sdk::host_view(gains_.data(), {rows, kTokenNumbers}));
@@ -172,7 +181,7 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
 }
 
 std::int64_t Trunk::condition_row(std::int64_t entry) const {
-    return step_ * (images_ + 1) + std::min(entry, images_);
+    return (is_joint() ? step_ : 0) * (images_ + 1) + std::min(entry, images_);
 }
 
 std::span<const float> Trunk::gain(std::int64_t entry) const {
@@ -262,7 +271,7 @@ void Trunk::plan(bool guided) {
             plan_rows(Kind::kFinish, i, entry, 2.0 * width * width);
         }
     }
-    every(Kind::kOutput, 0, 2.0 * width * kTokenNumbers);
+    every(Kind::kOutput, 0, is_joint() ? 2.0 * width * kTokenNumbers : 10.0 * width);
 }
 
 void Trunk::plan_gathers(int step) {
@@ -478,12 +487,14 @@ void Trunk::run_finish(const Unit &unit) {
 
 void Trunk::run_output(const Unit &unit) {
     const TextureConfig &c = model_.config;
-    const sdk::View normed = scratch(normed_, unit.count * grid_.columns, c.width);
+    const sdk::View out = tokens_of(output_, unit, output_width());
+    const sdk::View normed =
+        is_joint() ? scratch(normed_, unit.count * grid_.columns, c.width) : out;
     const sdk::View shift = steering(final_, unit.entry, 0);
     const sdk::View scale = steering(final_, unit.entry, c.width);
     compute_.layer_norm(tokens_of(x_, unit, c.width), &scale, &shift, kEpsilon, normed);
-    compute_.linear(normed, model_.output.weight, {model_.output.bias.optional()},
-                    tokens_of(output_, unit, kTokenNumbers));
+    if (!is_joint()) return;
+    compute_.linear(normed, model_.output.weight, {model_.output.bias.optional()}, out);
 }
 
 } // namespace tessera::texture

@@ -51,17 +51,19 @@ class Trunk {
     Trunk &operator=(const Trunk &) = delete;
 
     // Conditions without time, (images + 1, condition): of each picture, then of none; and all
-    // times that passes will be at, from 0 (clean) to 1 (noise).
+    // times that passes will be at, from 0 (clean) to 1 (noise). None where rows are conditions.
     void set_conditions(std::span<const float> who, std::span<const double> times);
 
     // (batch, rows, columns, 97): noisy tokens, clean where known, and a 1 there.
     [[nodiscard]] const sdk::View &input() const { return input_.view(); }
-    // (batch, rows, columns, 96): v without the part that is `gain` times the input.
+    // (batch, rows, columns, 96): v without the part that is `gain` times the input; or (..,
+    // width), conditions.
     [[nodiscard]] const sdk::View &output() const { return output_.view(); }
-    // (96) of an entry of the batch at the time of the pass.
+    // (96) of an entry of the batch at the time of the pass, of joint denoising.
     [[nodiscard]] std::span<const float> gain(std::int64_t entry) const;
 
-    // Begins a pass at time number `step`. A pass that is not guided has the first entries only.
+    // Begins a pass, at time number `step` where there are times; windows of attention are cut
+    // elsewhere in each step. A pass that is not guided has the first entries only.
     void start(int step, bool guided);
     [[nodiscard]] int size() const { return static_cast<int>(units_.size()); }
     [[nodiscard]] double flops(int unit) const {
@@ -119,6 +121,11 @@ class Trunk {
     [[nodiscard]] sdk::View scratch(const sdk::Tensor &buffer, std::int64_t rows,
                                     std::int64_t width) const;
     [[nodiscard]] std::int64_t condition_row(std::int64_t entry) const;
+    [[nodiscard]] bool is_joint() const { return model_.config.use == TextureConfig::Use::kJoint; }
+    [[nodiscard]] std::int64_t output_width() const {
+        return is_joint() ? kTokenNumbers : model_.config.width;
+    }
+    [[nodiscard]] std::vector<float> time_rows(std::span<const double> times) const;
 
     sdk::Compute compute_;
     const TextureModel &model_;

@@ -1,34 +1,11 @@
-#include "texture/params.hpp"
+#include "blocks/texture/style_params.hpp"
 
 #include <numbers>
-#include <optional>
 #include <string>
 
 namespace tessera::texture {
 
-namespace {
-constexpr int kMostSets = 256;
-constexpr double kLeastNoise = 0.7;
-} // namespace
-
-double noise_of(double temperature) {
-    return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
-}
-
-sdk::IntParam TextureParams::sets() {
-    return {.id = 102,
-            .key = "sets",
-            .name = "Sets",
-            .group = "Sampling",
-            .min = 1,
-            .max = kMostSets,
-            .initial = 1,
-            .flags = TESSERA_PARAM_ADVANCED,
-            .help = "In how many sets the tokens are made, each knowing those before it. One makes "
-                    "all of them together; each takes as long."};
-}
-
-std::array<sdk::FloatParam, TextureParams::kCount> TextureParams::sliders() {
+std::array<sdk::FloatParam, StyleParams::kCount> StyleParams::sliders() {
     const auto slider = [](std::uint32_t id, const char *key, const char *name, double min,
                            double max, double initial, const char *help) {
         return sdk::FloatParam{.id = id,
@@ -55,22 +32,18 @@ std::array<sdk::FloatParam, TextureParams::kCount> TextureParams::sliders() {
                "among.")};
 }
 
-void TextureParams::read_defaults(const sdk::Weights &weights) {
-    const std::optional<std::string> text = weights.metadata("defaults");
-    if (!text) return;
-    const auto defaults = blocks::Config::parse(*text, weights.path() + ": defaults");
+void StyleParams::read_defaults(const blocks::Config &defaults) {
     sdk::FloatParam &variation = sliders_[kVariation];
     if (defaults.has("jitter")) {
         variation.initial = defaults.number("jitter", variation.min, variation.max);
     }
 }
 
-void TextureParams::add_to(sdk::ParamList &params) const {
-    params.add(sets_);
+void StyleParams::add_to(sdk::ParamList &params) const {
     for (const sdk::FloatParam &slider : sliders_) params.add(slider);
 }
 
-double TextureParams::value(const sdk::Request &request, Slider slider) const {
+double StyleParams::value(const sdk::Request &request, Slider slider) const {
     const sdk::FloatParam &param = sliders_[slider];
     const double value = request[param];
     if (value >= param.min && value <= param.max) return value;
@@ -79,24 +52,15 @@ double TextureParams::value(const sdk::Request &request, Slider slider) const {
                            std::to_string(param.min) + " to " + std::to_string(param.max));
 }
 
-TextureSettings TextureParams::settings(const sdk::Request &request) const {
-    const int sets = request[sets_];
-    if (sets < 1) {
-        throw sdk::Failure(sdk::Status::kInvalidArgument,
-                           "sets " + std::to_string(sets) + ", expected at least 1");
-    }
-    return {.sets = sets,
-            .jitter = value(request, kVariation),
+blocks::StyleSettings StyleParams::read(const sdk::Request &request) const {
+    return {.jitter = value(request, kVariation),
             .moves = {.brightness = value(request, kBrightness),
                       .contrast = value(request, kContrast),
                       .grain = value(request, kGrain),
                       .saturation = value(request, kSaturation),
                       .direction = value(request, kDirection)},
+            .hue = value(request, kHue) * std::numbers::pi / 180.0,
             .styles = {}};
-}
-
-double TextureParams::hue(const sdk::Request &request) const {
-    return value(request, kHue) * std::numbers::pi / 180.0;
 }
 
 } // namespace tessera::texture

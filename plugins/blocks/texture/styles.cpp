@@ -1,0 +1,79 @@
+// The styles of the pictures of a run.
+#include "blocks/texture/styles.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace tessera::texture {
+
+RunStyles::RunStyles(const TextureModel &model, const blocks::RunSpec &spec)
+    : model_(model), labels_(spec.labels), mix_(spec.mix) {
+    for (std::size_t image = 0; image < labels_.size(); ++image) {
+        styles_.push_back(blocks::moved(draw(image, spec), spec.style.moves));
+    }
+}
+
+blocks::Style RunStyles::draw(std::size_t image, const blocks::RunSpec &spec) const {
+    const std::vector<blocks::Style> &given = spec.style.styles;
+    if (!given.empty()) return given[std::min(image, given.size() - 1)];
+    const auto stream = spec.first_image + static_cast<std::uint32_t>(image);
+    const auto draw = [&](std::int64_t label) {
+        return model_.bank.draw(label, spec.style.jitter, spec.seed, stream, 0);
+    };
+    blocks::Style style = draw(labels_[image]);
+    const blocks::Style other = mix_.weight > 0.0F ? draw(mix_.label) : style;
+    for (std::size_t k = 0; k < style.size(); ++k) style[k] += mix_.weight * (other[k] - style[k]);
+    return model_.bank.raw(style);
+}
+
+void RunStyles::give(std::span<const float> tokens, std::span<const std::uint8_t> known) {
+    std::array<double, blocks::kStyleNumbers> sum{};
+    double counted = 0;
+    const bool keeps = std::any_of(known.begin(), known.end(), [](auto k) { return k != 0; });
+    for (std::size_t token = 0; token < known.size(); ++token) {
+        if (keeps && known[token] == 0) continue;
+        const float *from = tokens.data() + token * kTokenWidth + kTokenNumbers;
+        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(from[i]);
+        ++counted;
+    }
+    blocks::Style style{};
+    for (std::size_t i = 0; i < sum.size(); ++i) style[i] = static_cast<float>(sum[i] / counted);
+    if (std::all_of(style.begin(), style.end(), [](float n) { return n == 0.0F; })) return;
+    std::fill(styles_.begin(), styles_.end(), style);
+}
+
+std::vector<float> RunStyles::conditions(const sdk::Compute &compute) const {
+    const std::int64_t width = model_.config.condition;
+    const auto images = static_cast<std::int64_t>(styles_.size());
+    std::vector<float> standard;
+    for (const blocks::Style &raw : styles_) {
+        const blocks::Style style = model_.bank.standard(raw);
+        standard.insert(standard.end(), style.begin(), style.end());
+    }
+    const sdk::Tensor rows =
+        compute.to_device(sdk::host_view(standard.data(), {images, blocks::kStyleNumbers}));
+    const sdk::Tensor hidden = compute.allocate({images, width});
+    const sdk::Tensor style = compute.allocate({images, width});
+    compute.linear(rows, model_.style[0].weight,
+                   {model_.style[0].bias.optional(), TESSERA_ACTIVATION_SILU}, hidden);
+    compute.linear(hidden, model_.style[1].weight, {model_.style[1].bias.optional()}, style);
+    std::vector<float> who(static_cast<std::size_t>((images + 1) * width));
+    compute.download(style, sdk::host_view(who.data(), {images, width}));
+    compute.synchronize();
+    for (std::int64_t image = 0; image < images; ++image) {
+        const float *first = model_.class_row(labels_[static_cast<std::size_t>(image)]);
+        const float *second = model_.class_row(mix_.label);
+        float *row = who.data() + image * width;
+        for (std::int64_t i = 0; i < width; ++i) {
+            row[i] += first[i] + mix_.weight * (second[i] - first[i]);
+        }
+    }
+    const float *none = model_.class_row(-1);
+    for (std::int64_t i = 0; i < width; ++i) {
+        who[static_cast<std::size_t>(images * width + i)] =
+            none[i] + model_.no_style[static_cast<std::size_t>(i)];
+    }
+    return who;
+}
+
+} // namespace tessera::texture

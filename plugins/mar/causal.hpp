@@ -18,7 +18,11 @@
 
 namespace tessera::mar {
 
+class CausalModel;
+
 struct CausalConfig : TokenConfig {
+    using Model = CausalModel;
+
     TowerConfig tower;
     bool random_order = false; // else raster
     std::int64_t prefix = 1;   // rows of the class, P

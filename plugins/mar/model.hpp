@@ -9,7 +9,11 @@
 
 namespace tessera::mar {
 
+class MarModel;
+
 struct MarConfig : TokenConfig {
+    using Model = MarModel;
+
     TowerConfig encoder;
     TowerConfig decoder;
     std::int64_t buffer_rows = 0;

@@ -2,11 +2,14 @@
 #include "mar/causal.hpp"
 #include "mar/encoding.hpp"
 #include "mar/model.hpp"
+#include "mar/torus.hpp"
 
 #include "blocks/shell/generator.hpp"
 #include "blocks/shell/token_run.hpp"
+#include "blocks/texture/encoding.hpp"
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -27,15 +30,17 @@ class Mar final : public blocks::ModelGenerator {
 
   private:
     blocks::ModelInfo describe(const blocks::Config &config) override {
-        if (config.has("variant")) {
-            config_ = CausalConfig::read(config);
-        } else {
+        const std::string variant = config.has("variant") ? config.text("variant") : "";
+        if (variant == "torus") return describe_torus(config);
+        if (variant.empty()) {
             config_ = MarConfig::read(config);
+        } else {
+            config_ = CausalConfig::read(config);
         }
-        const TokenConfig &shared =
-            std::visit([](const TokenConfig &c) -> const TokenConfig & { return c; }, config_);
         const auto *causal = std::get_if<CausalConfig>(&config_);
         const auto *masked = std::get_if<MarConfig>(&config_);
+        const TokenConfig &shared =
+            causal != nullptr ? static_cast<const TokenConfig &>(*causal) : *masked;
         return {.grid = shared.grid(),
                 .classes = shared.classes,
                 .denoise_steps = shared.denoise_steps,
@@ -45,34 +50,52 @@ class Mar final : public blocks::ModelGenerator {
                 .seamless = causal == nullptr || causal->random_order,
                 .any_set = causal == nullptr};
     }
-    void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
-        const auto *causal = std::get_if<CausalConfig>(&config_);
-        if (causal == nullptr)
-            return load_as<MarModel>(loader, std::get<MarConfig>(config_), precision);
-        load_as<CausalModel>(loader, *causal, precision);
-        host().info("a cache of keys and values of " + std::to_string(causal->cache_bytes()) +
-                    " bytes an image, twice that with guidance");
+    blocks::ModelInfo describe_torus(const blocks::Config &config) {
+        const auto torus = TorusConfig::read(config);
+        config_ = torus;
+        return {.grid = TorusConfig::grid(),
+                .classes = torus.trunk.classes,
+                .denoise_steps = torus.denoise_steps,
+                .feature_layers = static_cast<int>(torus.trunk.layers.size()),
+                .seamless = false, // its pictures always are
+                .styled = true,
+                .sides = TorusConfig::kSides};
     }
-    template <class Model, class Config>
+    void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
+        std::visit([&](const auto &config) { load_as(loader, config, precision); }, config_);
+    }
+    template <class Config>
     void load_as(blocks::WeightLoader &loader, const Config &config, tessera_dtype precision) {
+        using Model = typename Config::Model;
         model_ = std::make_unique<Model>(
             loader.run([&](blocks::WeightLoader &l) { return Model::load(config, l, precision); }));
+        if constexpr (std::is_same_v<Config, CausalConfig>) {
+            host().info("a cache of keys and values of " + std::to_string(config.cache_bytes()) +
+                        " bytes an image, twice that with guidance");
+        }
     }
     void unload() override { model_.reset(); }
     [[nodiscard]] const blocks::LayerProgram *rounding() const override {
-        return info().codes ? &model_->rounding : nullptr;
+        return info().codes ? &static_cast<const TokenModel &>(*model_).rounding : nullptr;
+    }
+    [[nodiscard]] const blocks::StyleBank *styles() const override {
+        return info().styled ? &static_cast<const TorusModel &>(*model_).trunk.bank : nullptr;
     }
     std::unique_ptr<blocks::Run> make_run(const sdk::Request &, blocks::RunSpec spec) override {
         return std::make_unique<blocks::TokenRun>(compute(), *model_, std::move(spec));
     }
     // Of models that see all of a picture: a causal one never sees its last token.
-    std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec,
+    std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,
                                                int layer) override {
+        if (info().styled) {
+            return std::make_unique<texture::Encoding>(
+                compute(), static_cast<const TorusModel &>(*model_).trunk, spec.grid, layer);
+        }
         return std::make_unique<Encoding>(compute(), static_cast<const MarModel &>(*model_), layer);
     }
 
-    std::variant<MarConfig, CausalConfig> config_;
-    std::unique_ptr<TokenModel> model_;
+    std::variant<MarConfig, CausalConfig, TorusConfig> config_;
+    std::unique_ptr<blocks::SetModel> model_;
 };
 
 } // namespace

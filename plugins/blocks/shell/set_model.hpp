@@ -19,6 +19,9 @@ class SetNetwork {
     // The class of an entry, or -1 for none, and what is mixed in.
     virtual void set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix) = 0;
 
+    // All tokens that a request gives, (1, S, d), before the first set: for models whose tokens say
+    // more than themselves. `embed` follows with those that are kept.
+    virtual void give(const sdk::View &) {}
     // Tokens (images, n, d) become known at `positions` (images x n) of entries first, first + 1,
     // ...; those that were known there before are forgotten. A model that caches extends its cache.
     virtual void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,

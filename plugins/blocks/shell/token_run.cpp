@@ -150,6 +150,7 @@ void TokenRun::embed(const sdk::View &tokens, std::span<const std::int32_t> posi
 }
 
 void TokenRun::give(const sdk::View &tokens) {
+    network_->give(tokens);
     if (given_.is_empty()) return;
     given_.take(tokens);
     given_.put_into(tokens_);

@@ -26,13 +26,15 @@ from .networks import causal, codes, style
 from .networks.causal import CausalConfig, CausalMar
 from .networks.mar import Mar, MarConfig, SampleSettings, sample, seeded_noise
 from .networks.style import Bank
-from .networks.texture import Texture
+from .networks.texture import Texture, Trunk
+from .networks.texture_mar import TextureMar
 from .networks.tokenizer import TextureVae
 from .networks.vq_vae import VqVae, VqVaeConfig
 from .objectives.mar import MarObjective
 from .objectives.mar_causal import MarCausalObjective
 from .objectives.mar_ce import MarCeObjective
 from .objectives.texture import TextureObjective, balanced
+from .objectives.texture_mar import TextureMarObjective
 from .objectives.tokenizer import TokenizerObjective, test_psnr
 from .objectives.vq_tokenizer import VqTokenizerObjective
 from .pictures import latents
@@ -211,10 +213,10 @@ class Run:
         model.trunk.eval()
         return model, state
 
-    def _trunk(self, images: ImagePack) -> Texture:
-        return Texture(dataclasses.replace(self.config.texture, classes=len(images.classes)))
+    def _trunk(self, images: ImagePack) -> Trunk:
+        return texture_file.build(dataclasses.replace(self.config.texture, classes=len(images.classes)))
 
-    def _texture_model(self, images: ImagePack, trunk: Texture) -> TextureModel:
+    def _texture_model(self, images: ImagePack, trunk: Trunk) -> TextureModel:
         return TextureModel(trunk, *self.styles(images), images.classes, self.config.export.texture)
 
     def train_texture(self, train: TrainConfig) -> None:
@@ -226,8 +228,12 @@ class Run:
             if started.classes != images.classes:
                 raise UserError(f"{train.start}: a model of other classes than the data")
             with checkpoint.same_shapes(Path(train.start)):
-                model.trunk.load_state_dict(started.trunk.state_dict())
-        objective = TextureObjective(model.trunk, images, model.bank, self.config.texture_loss)
+                if isinstance(model.trunk, TextureMar) and isinstance(started.trunk, Texture):
+                    model.trunk.start_from(started.trunk)
+                else:
+                    model.trunk.load_state_dict(started.trunk.state_dict())
+        kind = TextureMarObjective if isinstance(model.trunk, TextureMar) else TextureObjective
+        objective = kind(model.trunk, images, model.bank, self.config.texture_loss)
         ids = balanced(self.texture_ids(images), images.labels, self.config.texture_loss.balance)
         self._train("texture", objective, ids, train, lambda _: self.texture_sheet(
             model, self.dir / "sheets" / f"texture-{time.strftime('%H%M%S')}.png"))

@@ -11,8 +11,10 @@ import torch
 from ..evaluation import sheets
 from ..files import safetensors_io
 from ..files.texture_file import TextureModel
-from ..networks import style, wavelet
+from ..networks import style, texture_mar, wavelet
+from ..networks.mar import SampleSettings
 from ..networks.texture import TextureSettings, sample
+from ..networks.texture_mar import TextureMar
 
 Tensors = dict[str, torch.Tensor]
 _KEPT = 3  # evaluations whose inputs and outputs are written: first, middle, last
@@ -89,17 +91,57 @@ def record_sampling(model: TextureModel, grid: tuple[int, int], settings: Textur
                      "times": json.dumps([times[step] for step in sorted(times)])}
 
 
-def write_cases(model: TextureModel, folder: Path, seed: int = 1) -> list[Path]:
-    """One codec case and runs on the native grid and on a larger, oblong one, from nothing and around a hole."""
-    labels = torch.tensor([2 % len(model.classes), 20 % len(model.classes)])
-    runs = [("codec", record_wavelet(96, 160, seed))]
+@torch.no_grad()
+def record_sets(model: TextureModel, grid: tuple[int, int], settings: TextureSettings, seed: int, labels: torch.Tensor,
+                partly_known: bool) -> tuple[Tensors, dict[str, str]]:
+    """A run of MAR set by set: orders, all noise and the tokens after every set."""
+    assert isinstance(model.trunk, TextureMar)
+    generator = torch.Generator().manual_seed(seed)
+    styles = model.bank.draw(labels, settings.jitter, generator)
+    known = given = None
+    places = torch.rand(len(labels), grid[0] * grid[1], generator=generator)
+    tensors: Tensors = {"labels": labels.to(torch.int32)}
+    if partly_known:
+        given, raw = style.of(made_up_picture(grid[0] * wavelet.CELL, grid[1] * wavelet.CELL, generator))
+        styles, known = model.bank.standardised(raw), hole(*grid)
+        places = places + known.flatten(1)
+        tensors |= {"known": known.to(torch.uint8), "given": given}
+    orders = places.argsort(1)
+    tensors |= {"styles": styles, "orders": orders.to(torch.int32)}
+    drawn: dict[int, list[torch.Tensor]] = {}
+
+    def noise(step: int, draw: int, rows: int) -> torch.Tensor:
+        made = torch.randn(rows, wavelet.TOKEN, generator=generator)
+        drawn.setdefault(step, []).append(made)
+        return made
+    chosen = SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature, settings.denoise_steps)
+    tokens = texture_mar.sample(model.trunk, labels, styles, orders, grid, chosen, noise, known, given)
+    for step, parts in drawn.items():
+        tensors |= {f"step.{step:02d}.initial": parts[0], f"step.{step:02d}.noise": torch.stack(parts[1:])}
+    picture = model.picture(tokens, styles)
+    tensors |= {"tokens": tokens, "picture": picture, "rgb8": sheets.to_bytes(picture.clamp(-1, 1))}
+    return tensors, {"kind": "texture_mar_sample", "settings": json.dumps(dataclasses.asdict(settings))}
+
+
+def _runs(model: TextureModel, seed: int, labels: torch.Tensor) -> list[tuple[str, tuple[Tensors, dict[str, str]]]]:
+    if isinstance(model.trunk, TextureMar):
+        settings = TextureSettings(steps=4, guidance=2.0, temperature=0.9, denoise_steps="5")
+        return [("sets", record_sets(model, (8, 8), settings, seed, labels, False)),
+                ("sets_hole", record_sets(model, (8, 12), settings, seed, labels[:1], True))]
+    runs = []
     for name, grid, partly in (("square", (16, 16), False), ("square_hole", (16, 16), True),
                                ("oblong", (24, 32), False), ("oblong_hole", (24, 32), True), ("odd", (17, 9), False)):
         settings = TextureSettings(steps=6 if grid[0] > 16 else 8, guidance=2.5, temperature=0.9)
         chosen = labels if name == "square" else labels[:1]
         runs.append((name, record_sampling(model, grid, settings, seed, chosen, partly)))
+    return runs
+
+
+def write_cases(model: TextureModel, folder: Path, seed: int = 1) -> list[Path]:
+    """One codec case and runs on square and oblong grids, from nothing and around a hole."""
+    labels = torch.tensor([2 % len(model.classes), 20 % len(model.classes)])
     paths = []
-    for name, (tensors, metadata) in runs:
+    for name, (tensors, metadata) in [("codec", record_wavelet(96, 160, seed)), *_runs(model, seed, labels)]:
         path = folder / f"case_{name}.safetensors"
         safetensors_io.save(path, {key: value.contiguous() for key, value in tensors.items()},
                             {"format": "tessera-case/1", "weights": "generator.safetensors", **metadata})

@@ -10,20 +10,22 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..networks import style, wavelet
+from ..networks import style, texture, texture_mar, wavelet
+from ..networks.mar import SampleSettings, seeded_noise
 from ..networks.style import Bank
-from ..networks.texture import Texture, TextureConfig, TextureSettings, sample
+from ..networks.texture import Texture, TextureConfig, TextureSettings, Trunk
+from ..networks.texture_mar import TextureMar
 from . import safetensors_io
 
 KIND = "texture_weights"
-GENERATOR = "org.tessera.texture"  # the plugin that runs it
+GENERATORS: dict[type[Trunk], str] = {Texture: "org.tessera.texture", TextureMar: "org.tessera.mar"}  # which run them
 
 
 @dataclass
 class TextureModel:
     """All that sampling needs."""
 
-    trunk: Texture
+    trunk: Trunk
     bank: Bank
     limit: torch.Tensor  # [96] range of the tokens
     classes: list[str]
@@ -39,8 +41,22 @@ class TextureModel:
                grid: tuple[int, int], styles: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised tokens and the styles they belong to."""
         chosen = self.bank.draw(labels, settings.jitter, generator) if styles is None else styles
-        noise = torch.randn(len(labels), *grid, wavelet.TOKEN, generator=generator)
-        return sample(self.trunk, self.limit, labels, chosen, noise, settings), chosen
+        return self.sampled(labels, chosen, settings, grid, generator), chosen
+
+    def sampled(self, labels: torch.Tensor, styles: torch.Tensor, settings: TextureSettings, grid: tuple[int, int],
+                generator: torch.Generator, known: torch.Tensor | None = None, given: torch.Tensor | None = None
+                ) -> torch.Tensor:
+        """Normalised tokens [B,H,W,96]; those `known` [B,H,W] keep their `given` values."""
+        if isinstance(self.trunk, TextureMar):
+            places = torch.rand(len(labels), grid[0] * grid[1], generator=generator)
+            orders = (places if known is None else places + known.flatten(1)).argsort(1)
+            chosen = SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature,
+                                    settings.denoise_steps)
+            noise = seeded_noise(int(torch.randint(1 << 62, (), generator=generator)), wavelet.TOKEN)
+            return texture_mar.sample(self.trunk, labels, styles, orders, grid, chosen, noise, known, given)
+        assert isinstance(self.trunk, Texture)
+        white = torch.randn(len(labels), *grid, wavelet.TOKEN, generator=generator)
+        return texture.sample(self.trunk, self.limit, labels, styles, white, settings, known, given)
 
     def picture(self, tokens: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """[B,3,H,W], about [-1,1]."""
@@ -59,8 +75,8 @@ class TextureModel:
                   ) -> torch.Tensor:
         """Pictures [B,3,H,W] with the tokens that are not `known` [B,H/8,W/8] made again, in the pictures' own style."""
         given, raw = style.of(pictures)
-        noise = torch.randn(given.shape, generator=torch.Generator().manual_seed(seed))
-        tokens = sample(self.trunk, self.limit, labels, self.bank.standardised(raw), noise, self.settings, known, given)
+        tokens = self.sampled(labels, self.bank.standardised(raw), self.settings, (given.shape[1], given.shape[2]),
+                              torch.Generator().manual_seed(seed), known, given)
         return wavelet.rgb_of(style.put_back(tokens, raw))
 
     def style_alone(self, labels: torch.Tensor, size: int, seed: int = 1) -> torch.Tensor:
@@ -85,9 +101,20 @@ def save(path: Path, model: TextureModel, metadata: dict[str, str], dtype: torch
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"tensor '{name}' holds values that are not finite in {dtype}; nothing was exported")
     config = json.loads(model.trunk.config.to_json()) | {"bank_counts": model.bank.counts}
+    defaults = dataclasses.asdict(model.settings)
+    steps = defaults.pop("denoise_steps")
+    if isinstance(model.trunk, TextureMar):
+        config["num_sampling_steps"] = steps
+        defaults = {name: defaults[name] for name in ("steps", "guidance", "temperature", "jitter", "width", "height")}
+        defaults["guidance_schedule"] = "constant"
     safetensors_io.save(path, tensors, {
-        "format": "tessera-model/1", "kind": KIND, "generator": GENERATOR, "config": json.dumps(config, sort_keys=True),
-        "classes": json.dumps(model.classes), "defaults": json.dumps(dataclasses.asdict(model.settings)), **metadata})
+        "format": "tessera-model/1", "kind": KIND, "generator": GENERATORS[type(model.trunk)], "config": json.dumps(config, sort_keys=True),
+        "classes": json.dumps(model.classes), "defaults": json.dumps(defaults), **metadata})
+
+
+def build(config: TextureConfig) -> Trunk:
+    """An untrained network: of MAR where there is a head."""
+    return TextureMar(config) if config.diffloss_w else Texture(config)
 
 
 def load(path: Path) -> TextureModel:
@@ -99,13 +126,16 @@ def load(path: Path) -> TextureModel:
         raise UserError(f"{path}: kind '{metadata.get('kind', '')}', expected {KIND}")
     tensors = {name: value.float() for name, value in tensors.items()}
     try:
-        trunk = Texture(TextureConfig.from_json(metadata["config"]))
+        trunk = build(TextureConfig.from_json(metadata["config"]))
         bank = Bank(tensors.pop("bank.styles"), json.loads(metadata["config"])["bank_counts"],
                     tensors.pop("bank.mean"), tensors.pop("bank.deviation"))
         limit = tensors.pop("limit")
         trunk.load_state_dict(tensors)
         classes = json.loads(metadata["classes"])
-        settings = TextureSettings(**{name: value for name, value in json.loads(metadata["defaults"]).items()
+        chosen = json.loads(metadata["defaults"])
+        if isinstance(trunk, TextureMar):
+            chosen["denoise_steps"] = json.loads(metadata["config"])["num_sampling_steps"]
+        settings = TextureSettings(**{name: value for name, value in chosen.items()
                                       if name in TextureSettings.__dataclass_fields__})
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: {error}") from error

@@ -240,8 +240,8 @@ class SampleSettings:
     denoise_steps: str = "100"
 
 
-def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: float | None, temperature: float,
-             step: int, noise: Noise, watch: Watch) -> torch.Tensor:
+def denoise(net: Denoiser, prediction: str, table: diffusion.Tables, z: torch.Tensor, guidance: float | None,
+            temperature: float, step: int, noise: Noise, watch: Watch = _unwatched) -> torch.Tensor:
     """Reverse diffusion of the rows of z: [N,D], or [2N,D] (conditional, unconditional) when guided."""
     rows = len(z) // (1 if guidance is None else 2)
     last = len(table.timestep_map) - 1
@@ -250,16 +250,16 @@ def _denoise(model: Mar, table: diffusion.Tables, z: torch.Tensor, guidance: flo
     for index in range(last, -1, -1):
         doubled = x if guidance is None else torch.cat([x, x])
         times = torch.full((len(z),), table.timestep_map[index], dtype=torch.long, device=z.device)
-        net = model.diffloss.net(doubled, times, z)
+        out = net(doubled, times, z)
         if guidance is not None:
-            watch(step, "raw_steps", net)
-            conditional, free = net.chunk(2)
+            watch(step, "raw_steps", out)
+            conditional, free = out.chunk(2)
             width = x.shape[-1]
             guided = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
-            net = torch.cat([guided, conditional[:, width:]], 1)  # the variance stays unguided
-        eps = diffusion.as_epsilon(table, index, x, net, model.config.prediction)
+            out = torch.cat([guided, conditional[:, width:]], 1)  # the variance stays unguided
+        eps = diffusion.as_epsilon(table, index, x, out, prediction)
         x = diffusion.reverse_step(table, index, x, eps, noise(step, last - index + 1, rows), temperature)
-        watch(step, "net_steps", net)
+        watch(step, "net_steps", out)
         watch(step, "x_steps", x)
     return x
 
@@ -295,8 +295,8 @@ def sample(model: Mar, labels: torch.Tensor | None, orders: torch.Tensor, settin
             sampled = codes.choose(model, chosen, guidance if guided else None, settings.temperature,
                                    noise(step, 0, len(chosen) // copies), functools.partial(watch, step, "logits"))
         else:
-            sampled = _denoise(model, table, chosen, guidance if guided else None, settings.temperature, step, noise,
-                               watch)
+            sampled = denoise(model.diffloss.net, config.prediction, table, chosen, guidance if guided else None,
+                              settings.temperature, step, noise, watch)
         watch(step, "sampled", sampled)
         guesses = model.guesses(chosen).chunk(copies)
         guess = guesses[-1] + guidance * (guesses[0] - guesses[-1]) if guided else guesses[0]
@@ -312,4 +312,4 @@ def seeded_noise(seed: int, width: int) -> Noise:
     return lambda step, draw, rows: torch.randn(rows, width, generator=generator)
 
 
-__all__ = ["Mar", "MarConfig", "SampleSettings", "guidance_at", "masked_after", "patchify", "sample", "seeded_noise"]
+__all__ = ["Mar", "MarConfig", "SampleSettings", "denoise", "guidance_at", "masked_after", "patchify", "sample", "seeded_noise"]

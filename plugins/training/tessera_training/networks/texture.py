@@ -36,10 +36,17 @@ class TextureConfig:
     window: int = 16  # tokens on a side that attend to each other
     layers: tuple[str, ...] = ("mix", "mix", "mix", "attention", "mix", "mix", "mix", "attention", "mix", "mix")
     noise_shifts: tuple[float, ...] = (3.0, 2.2, 1.5, 1.0)  # by level, coarsest first
+    diffloss_w: int = 0  # width and depth of a diffusion head for each token (`texture_mar`); 0: all are made jointly
+    diffloss_d: int = 3
 
     def to_json(self) -> str:
-        return json.dumps({**dataclasses.asdict(self), "token": wavelet.TOKEN, "style": style.SIZE,
-                           "style_exact": style.EXACT}, sort_keys=True)
+        values: dict[str, Any] = dataclasses.asdict(self)
+        if self.diffloss_w:
+            values["variant"] = "torus"
+        for name in ("noise_shifts",) if self.diffloss_w else ("diffloss_w", "diffloss_d"):
+            del values[name]
+        return json.dumps({**values, "token": wavelet.TOKEN, "style": style.SIZE, "style_exact": style.EXACT},
+                          sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> TextureConfig:
@@ -167,8 +174,8 @@ def _turned(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tens
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
 
 
-class Texture(nn.Module):
-    """Noisy tokens, known flags and a condition -> v."""
+class Trunk(nn.Module):
+    """What all models of textures share: tokens, known flags and a condition to a row for every token."""
 
     def __init__(self, config: TextureConfig) -> None:
         super().__init__()
@@ -178,31 +185,24 @@ class Texture(nn.Module):
         self.classes = nn.Embedding(config.classes + 1, condition)  # the last: none
         self.style = _mlp(style.SIZE, condition)
         self.no_style = nn.Parameter(torch.zeros(condition))
-        self.time = _mlp(64, condition)
         kinds = {"mix": Mix, "attention": Attention}
         self.layers = nn.ModuleList(kinds[kind](config) for kind in config.layers)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.final = nn.Linear(condition, 2 * width)
-        self.output = nn.Linear(width, wavelet.TOKEN)
-        self.gain = nn.Linear(condition, wavelet.TOKEN)
         nn.init.normal_(self.input.weight, std=(9 * wavelet.TOKEN) ** -.5 * 1.5)
         nn.init.normal_(self.classes.weight, std=.3)
         self.input.bias.data.zero_()  # type: ignore[union-attr]
-        for layer in (self.final, self.output, self.gain):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.final.weight)
+        nn.init.zeros_(self.final.bias)
 
-    def condition(self, labels: torch.Tensor, styles: torch.Tensor, free: torch.Tensor, t: torch.Tensor
-                  ) -> torch.Tensor:
-        """[B,condition] from classes [B], standardised styles [B,99], who knows neither [B] and times [B]."""
+    def who(self, labels: torch.Tensor, styles: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+        """[B,condition] from classes [B], standardised styles [B,99] and who knows neither [B]."""
         given = self.classes(labels) + self.style(styles)
-        who = torch.where(free[:, None], self.classes.weight[-1] + self.no_style, given)
-        waves = torch.exp(torch.linspace(0, math.log(200), 32, device=t.device)) * math.pi * t[:, None]
-        return F.silu(who + self.time(torch.cat([waves.cos(), waves.sin()], 1)))
+        return torch.where(free[:, None], self.classes.weight[-1] + self.no_style, given)
 
-    def forward(self, x: torch.Tensor, known: torch.Tensor, condition: torch.Tensor,
-                offset: tuple[int, int] = (0, 0)) -> torch.Tensor:
-        """v [B,H,W,96] of tokens x, clean where `known` [B,H,W] is 1; `offset` moves the windows of large grids."""
+    def rows(self, x: torch.Tensor, known: torch.Tensor, condition: torch.Tensor, offset: tuple[int, int] = (0, 0)
+             ) -> torch.Tensor:
+        """[B,H,W,width] of tokens x, clean where `known` [B,H,W] is 1; `offset` moves the windows of large grids."""
         h = self.input(_wrap(torch.cat([x, known[..., None]], -1), 1)).permute(0, 2, 3, 1)
         attentions = 0
         for layer in self.layers:
@@ -210,7 +210,37 @@ class Texture(nn.Module):
             h = layer(h, condition, (offset[0] + half, offset[1] + half))
             attentions += isinstance(layer, Attention)
         shift, scale = self.final(condition)[:, None, None].chunk(2, -1)
-        out: torch.Tensor = self.output(torch.addcmul(shift, self.norm(h), 1 + scale))
+        out: torch.Tensor = torch.addcmul(shift, self.norm(h), 1 + scale)
+        return out
+
+
+class Texture(Trunk):
+    """Noisy tokens, known flags and a condition -> v."""
+
+    def __init__(self, config: TextureConfig) -> None:
+        super().__init__(config)
+        self.time = _mlp(64, config.condition)
+        self.output = nn.Linear(config.width, wavelet.TOKEN)
+        self.gain = nn.Linear(config.condition, wavelet.TOKEN)
+        for layer in (self.output, self.gain):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def condition(self, labels: torch.Tensor, styles: torch.Tensor, free: torch.Tensor, t: torch.Tensor
+                  ) -> torch.Tensor:
+        """As `who`, at times [B]."""
+        return F.silu(self.who(labels, styles, free) + self.at(t))
+
+    def at(self, t: torch.Tensor) -> torch.Tensor:
+        """[B,condition] of times [B]."""
+        waves = torch.exp(torch.linspace(0, math.log(200), 32, device=t.device)) * math.pi * t[:, None]
+        out: torch.Tensor = self.time(torch.cat([waves.cos(), waves.sin()], 1))
+        return out
+
+    def forward(self, x: torch.Tensor, known: torch.Tensor, condition: torch.Tensor,
+                offset: tuple[int, int] = (0, 0)) -> torch.Tensor:
+        """v [B,H,W,96] of tokens x; see `rows`."""
+        out: torch.Tensor = self.output(self.rows(x, known, condition, offset))
         return torch.addcmul(out, self.gain(condition)[:, None, None], x)
 
 
@@ -239,6 +269,7 @@ class TextureSettings:
     guidance_high: float = 1.0  # to here
     width: int = 256  # of a picture, in pixels; more than the bank's pictures have shows more of the material
     height: int = 256
+    denoise_steps: str = "ddim25"  # of the head of MAR
 
 
 Watch = Callable[[int, float, torch.Tensor, torch.Tensor], None]

@@ -17,7 +17,7 @@ from ..config import TextureLossConfig
 from ..errors import UserError
 from ..networks import style, wavelet
 from ..networks.style import Bank
-from ..networks.texture import Texture, alpha_sigma, number_shifts
+from ..networks.texture import Trunk, alpha_sigma, number_shifts
 
 if TYPE_CHECKING:
     from ..pictures.data import ImagePack
@@ -57,7 +57,7 @@ def known_sets(batch: int, side: int, share: float, generator: torch.Generator) 
 class TextureObjective(nn.Module):
     """Holds the trunk and the pictures; the bank gives the scale of styles."""
 
-    def __init__(self, model: Texture, images: ImagePack, bank: Bank, config: TextureLossConfig) -> None:
+    def __init__(self, model: Trunk, images: ImagePack, bank: Bank, config: TextureLossConfig) -> None:
         super().__init__()
         if len(config.sizes) != len(config.shares) or not config.sizes:
             raise UserError("texture_loss: sizes and shares need one entry per size")
@@ -129,12 +129,16 @@ class TextureObjective(nn.Module):
         x = torch.where(turn[:, None, None, None], x.transpose(2, 3), x)
         return F.avg_pool2d(x, size // self.size) if size > self.size else x
 
+    def normalised(self, draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens [B,H,W,96] without style, and styles [B,99], standardised and not quite exact."""
+        tokens, raw = style.of(self.pictures(draws))
+        styles = ((raw - self.mean) / self.deviation).clamp(-style.LIMIT, style.LIMIT)
+        return tokens, styles + self.config.style_noise * draws["style_noise"]
+
     def forward(self, draws: Draws) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Weighted squared error of v over unknown tokens; the mean error of each level of luma, and of chroma."""
         with torch.no_grad(), torch.autocast(draws["ids"].device.type, enabled=False):
-            tokens, raw = style.of(self.pictures(draws))
-            styles = ((raw - self.mean) / self.deviation).clamp(-style.LIMIT, style.LIMIT)
-            styles = styles + self.config.style_noise * draws["style_noise"]
+            tokens, styles = self.normalised(draws)
             alpha, sigma = (part[:, None, None] for part in alpha_sigma(draws["t"], self.shifts))
             known = draws["known"][..., None]
             x = torch.where(known > 0, tokens, alpha * tokens + sigma * draws["noise"])

@@ -27,7 +27,6 @@ from .. import config as configuration
 from .. import pixel_models
 from ..errors import UserError
 from ..files import model_dir, safetensors_io, texture_file
-from ..networks.texture import Texture
 from ..pictures.data import ImagePack
 from .evaluate import open_images
 from .features import FeatureNet
@@ -146,7 +145,7 @@ def randomise(path: Path, target: Path, seed: int) -> str:
     kind = metadata.get("kind", "")
     if kind == texture_file.KIND:
         texture = texture_file.load(path)
-        texture.trunk = Texture(texture.trunk.config)
+        texture.trunk = texture_file.build(texture.trunk.config)
         _fill(texture.trunk)
         texture_file.save(target, texture, {})
     elif kind == "mar_weights":

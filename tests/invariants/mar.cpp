@@ -62,6 +62,19 @@ const Subject kSubjects[] = {
     bundled("mar", "materials_mar_codes", {{"class", 1}}, "materials_mar"),
 };
 
+// On wavelet tokens: the model of tests/mar.
+const Subject
+    kTorus({.plugin = "mar",
+            .name = "mar_torus",
+            .write_model =
+                [](const std::string &folder) {
+                    std::filesystem::copy_file(TESSERA_SOURCE_DIR
+                                               "/tests/mar/data/torus/weights.safetensors",
+                                               folder + "model.safetensors");
+                    return folder + "model.safetensors";
+                },
+            .values = {{"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"denoise_steps", 4}}});
+
 // A tokenizer whose decoder draws noise: that of tests/golden.
 const Subject kNoisyDecoder(
     {.plugin = "mar",

@@ -2,7 +2,7 @@
 
 Features of the held-out pictures are told apart by k nearest neighbours and by a linear layer (ridge regression in
 closed form, its strength chosen on a part of the training pictures), next to the pixels themselves, the same networks
-with random weights, and the feature network of `evaluate`. One table.
+with random weights, and the feature network of `evaluate`. One table, row by row as they are made.
 
 With `--generate` the runtime makes the features, of any model that encodes, from the picture files themselves; without
 it PyTorch does, of models on patches of pixels.
@@ -62,12 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not len(splits[1]):
         raise UserError(f"'{config.data.path}' holds no test picture (data.test_share)")
     labels = [images.labels[ids] for ids in splits]
-    rows: dict[str, Row] = {}
+    print(HEAD, flush=True)
 
     def add(name: str, features: list[torch.Tensor], fresh: list[torch.Tensor] | None = None) -> None:
         random = _accuracies(fresh, labels) if fresh else None
-        rows[name] = Row(features[0].shape[1], _accuracies(features, labels), random)
-        print(f"{name}: done", flush=True)
+        print(row(name, features[0].shape[1], _accuracies(features, labels), random), flush=True)
 
     add(f"raw pixels ({_PIXELS} x {_PIXELS})",
         [features_of(images, ids, lambda x: F.adaptive_avg_pool2d(x, _PIXELS).flatten(1)) for ids in splits])
@@ -89,17 +88,19 @@ def run(arguments: argparse.Namespace) -> int:
     except UserError as error:
         print(f"without the feature network: {error}", flush=True)
     chance = float(labels[1].bincount().max()) / len(labels[1])
-    print(table(rows, chance, [len(ids) for ids in splits], len(images.classes)))
+    print(f"\n{len(images.classes)} classes, {len(splits[0])} pictures to learn from, {len(splits[1])} to tell apart; "
+          f"the commonest class is {100 * chance:.1f}%.")
     return 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Numbers of a picture, and the accuracies of neighbours and linear layer; the same with random weights."""
+HEAD = (f"| features | numbers | {NEIGHBOURS}-NN | linear probe | with random weights |\n"
+        "| --- | --- | --- | --- | --- |")
 
-    width: int
-    accuracies: tuple[float, float]
-    random: tuple[float, float] | None = None
+
+def row(name: str, width: int, accuracies: tuple[float, float], random: tuple[float, float] | None = None) -> str:
+    """Numbers of a picture, and the accuracies of neighbours and linear layer; the same with random weights."""
+    shares, others = ([f"{100 * value:.1f}%" for value in values or ()] for values in (accuracies, random))
+    return f"| {name} | {width} | {' | '.join(shares)} | {', '.join(others)} |"
 
 
 def weight_file(model: Path) -> Path:
@@ -226,15 +227,3 @@ def _right(train: torch.Tensor, labels: torch.Tensor, test: torch.Tensor, wanted
     weight = torch.linalg.solve(x.T @ x + strength * torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
     made = test @ weight[:-1] + weight[-1]
     return float((made.argmax(1) == wanted).double().mean())
-
-
-def table(rows: dict[str, Row], chance: float, counts: list[int], classes: int) -> str:
-    lines = [f"| features | numbers | {NEIGHBOURS}-NN | linear probe | with random weights |",
-             "| --- | --- | --- | --- | --- |"]
-    for name, row in rows.items():
-        shares = " | ".join(f"{100 * value:.1f}%" for value in row.accuracies)
-        random = ", ".join(f"{100 * value:.1f}%" for value in row.random) if row.random else ""
-        lines.append(f"| {name} | {row.width} | {shares} | {random} |")
-    lines.append(f"\n{classes} classes, {counts[0]} pictures to learn from, {counts[1]} to tell apart; the commonest "
-                 f"class is {100 * chance:.1f}%.")
-    return "\n".join(lines)

@@ -1,6 +1,7 @@
 // What all models of this folder share.
 #include "mar/token_model.hpp"
 
+#include "blocks/diffusion/prediction.hpp"
 #include "blocks/shell/code_sampler.hpp"
 #include "blocks/shell/diffusion_sampler.hpp"
 
@@ -16,15 +17,6 @@ constexpr std::int64_t kMaxWidth = 65536;
 constexpr std::int64_t kMaxDepth = 1024;
 constexpr std::int64_t kMaxTokens = 1 << 18;
 constexpr std::int64_t kMaxCodes = 1 << 20;
-
-blocks::Prediction read_prediction(const Config &config) {
-    const std::string name = config.text("prediction");
-    if (name == "v") return blocks::Prediction::kVelocity;
-    if (name != "epsilon") {
-        config.reject("prediction", "is '" + name + "', expected 'epsilon' or 'v'");
-    }
-    return blocks::Prediction::kNoise;
-}
 
 } // namespace
 
@@ -48,7 +40,7 @@ void TokenConfig::read(const Config &config) {
     if (config.has("num_sampling_steps")) {
         denoise_steps = config.text_or_integer("num_sampling_steps");
     }
-    if (config.has("prediction")) prediction = read_prediction(config);
+    prediction = blocks::read_prediction(config);
     if (config.has("latent_scale")) latent_scale = config.number("latent_scale", 1e-9, 1e9);
     if (config.has("norm_eps")) epsilon = static_cast<float>(config.number("norm_eps", 0.0, 1.0));
     if (side() < 1 || side() * side() > kMaxTokens) {

@@ -17,7 +17,7 @@
 namespace tessera::saim {
 
 struct SaimConfig {
-    std::int64_t image_size = 0;
+    std::int64_t image_size = 0; // of what it works on: pixels, or latents
     std::int64_t channels = 0;
     std::int64_t patch = 0;
     std::int64_t width = 0;
@@ -36,6 +36,9 @@ struct SaimConfig {
     std::int64_t sampler_depth = 0;
     std::int64_t sampler_width = 0;
     std::string denoise_steps = "100";
+    blocks::Prediction prediction = blocks::Prediction::kNoise; // of the head
+    std::int64_t latent_stride = 1;
+    double latent_scale = 1.0;
 
     // Checks every value; throws Failure. The size of the prediction head is that of `weights`.
     [[nodiscard]] static SaimConfig read(const blocks::Config &config, const sdk::Weights &weights);
@@ -49,7 +52,7 @@ struct SaimConfig {
     [[nodiscard]] std::int64_t cadence() const { return depth / query_depth; }
     [[nodiscard]] bool samples() const { return sampler_depth > 0; }
     [[nodiscard]] blocks::TokenGrid grid() const {
-        return {side(), side(), patch, channels, 1, 1.0};
+        return {side(), side(), patch, channels, latent_stride, latent_scale};
     }
 };
 

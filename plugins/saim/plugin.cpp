@@ -29,8 +29,8 @@ class Saim final : public blocks::ModelGenerator {
     blocks::ModelInfo describe(const blocks::Config &config) override {
         config_ = SaimConfig::read(config, weights());
         blocks::ModelInfo info{config_.grid(), config_.classes, config_.denoise_steps};
-        info.pixels = config_.image_net ? blocks::PixelScale::image_net()
-                                        : blocks::PixelScale::plain(config_.channels);
+        info.pixels = pixels_of(config_.channels);
+        if (info.pixels && config_.image_net) info.pixels = blocks::PixelScale::image_net();
         info.samples = config_.samples();
         info.feature_layers = static_cast<int>(config_.depth);
         return info;

@@ -1,6 +1,8 @@
 // SAIM's configuration and weights: reading and checking.
 #include "saim/model.hpp"
 
+#include "blocks/diffusion/prediction.hpp"
+
 #include <utility>
 
 namespace tessera::saim {
@@ -130,7 +132,10 @@ blocks::Linear patches_out(WeightLoader &loader, const std::string &prefix, std:
 SaimConfig SaimConfig::read(const Config &config, const sdk::Weights &weights) {
     SaimConfig c;
     c.image_size = config.integer("img_size", 1, 1 << 16);
-    c.channels = config.integer("in_chans", 3, 3);
+    if (config.has("vae_stride")) c.latent_stride = config.integer("vae_stride", 1, 1 << 12);
+    if (config.has("latent_scale")) c.latent_scale = config.number("latent_scale", 1e-9, 1e9);
+    const bool pixels = !weights.metadata("tokenizer");
+    c.channels = config.integer("in_chans", pixels ? 3 : 1, pixels ? 3 : 4096);
     c.patch = config.integer("patch_size", 1, 256);
     c.width = config.integer("embed_dim", 4, kMaxWidth);
     c.heads = config.integer("num_heads", 1, kMaxWidth);
@@ -153,6 +158,7 @@ SaimConfig SaimConfig::read(const Config &config, const sdk::Weights &weights) {
         if (config.has("num_sampling_steps")) {
             c.denoise_steps = config.text_or_integer("num_sampling_steps");
         }
+        c.prediction = blocks::read_prediction(config);
     }
     check(config, c);
     return c;
@@ -194,7 +200,8 @@ SaimModel SaimModel::load(const SaimConfig &c, WeightLoader &loader, tessera_dty
     if (c.samples()) {
         m.sampler = blocks::TokenHead::load(
             loader, "diffloss.net",
-            {c.token_width(), c.width, c.sampler_width, c.sampler_depth, c.epsilon}, precision);
+            {c.token_width(), c.width, c.sampler_width, c.sampler_depth, c.epsilon, c.prediction},
+            precision);
     }
     if (!loader.checking()) {
         loader.compute().add(m.class_row, sdk::slice(m.positions.view(), 0, 0, 1), m.class_row);

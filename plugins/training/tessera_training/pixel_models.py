@@ -109,7 +109,8 @@ KINDS = {
     "saim": Kind("org.tessera.saim", SaimConfig,
                  lambda config, size, classes: dataclasses.replace(config, img_size=size, class_num=classes or None),
                  Saim, SaimObjective, lambda model: model.state_dict(),
-                 lambda tensors, config: _filled(Saim(config), tensors), _encode_saim, _redraw_saim),
+                 lambda tensors, config: _filled(Saim(config), tensors), _encode_saim, _redraw_saim,
+                 lambda config, channels, stride: dataclasses.replace(config, in_chans=channels, vae_stride=stride)),
 }
 
 

@@ -62,3 +62,16 @@ def test_no_patch_sees_itself_or_later_ones(fixtures: Path) -> None:
     side = images.shape[-1] // patch
     seen = gradient.abs().sum(0).unflatten(1, (side, patch)).unflatten(0, (side, patch)).sum((1, 3)).flatten()
     assert float(seen[last]) == 0 and int((seen > 0).sum()) == len(seen) - 1
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_the_head_learns_what_the_config_says_of_latents(prediction: str) -> None:
+    config = SaimConfig(img_size=4, patch_size=1, in_chans=5, embed_dim=8, depth=2, query_depth=1, num_heads=2,
+                        diffloss_d=1, diffloss_w=8, prediction=prediction, vae_stride=8)
+    objective = SaimObjective(Saim(config), None)
+    generator = torch.Generator().manual_seed(1)
+    draws = {"images": torch.randn(2, 5, 4, 4, generator=generator), "u": torch.rand(2, 16, generator=generator),
+             "t": torch.full((2, 16, 1), 999), "noise": torch.randn(2, 16, 1, 5, generator=generator)}
+    _, parts = objective(draws)  # the head starts at zero, and at the last time nothing of the picture is left
+    wanted = draws["noise"] if prediction == "epsilon" else draws["images"]
+    assert_close(parts["mse"], (wanted**2).mean(), 1e-3, "mse")

@@ -38,6 +38,8 @@ class SaimConfig:
     diffloss_d: int | None = None  # a diffusion head samples patches from what the decoder says
     diffloss_w: int | None = None
     num_sampling_steps: str = "100"
+    prediction: str = "epsilon"  # of the diffusion head, or "v"
+    vae_stride: int = 1  # pixels along a cell, of latents
 
     @property
     def tokens(self) -> int:

@@ -23,7 +23,7 @@ Draws = dict[str, torch.Tensor]
 class SaimObjective(nn.Module):
     """Holds the model; draws pictures, orders, and the head's times and noise."""
 
-    def __init__(self, model: Saim, pack: ImagePack | None, label_drop_prob: float = 0.1, copies: int = 1) -> None:
+    def __init__(self, model: Saim, pack: ImagePack | None, label_drop_prob: float = 0.1, copies: int = 2) -> None:
         super().__init__()
         self.model, self.pack, self.label_drop_prob, self.copies = model, pack, label_drop_prob, copies
         self.table = diffusion.tables()
@@ -60,5 +60,6 @@ class SaimObjective(nn.Module):
         t, noise = draws["t"].flatten(), draws["noise"].flatten(0, 2)
         x_t = diffusion.noised(self.table, x0, t, noise)
         net = self.model.diffloss.net(x_t, t, rows).float()
-        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise)
+        mse, bound = diffusion.loss_rows(self.table, net, x0, x_t, t, noise,
+                                         prediction=self.model.config.prediction)
         return {"mse": mse.mean(), "vb": bound.mean()}

@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import sys
+import tempfile
 import unittest
 
 import numpy
@@ -106,6 +107,26 @@ class Runs(unittest.TestCase):
         with self.assertRaises(tessera.Error) as raised:
             texture.pixels("gloss")
         self.assertIn("roughness", str(raised.exception))
+
+    def test_what_does_not_fit_is_refused_rather_than_cut_off(self):
+        model = self.runtime.model(plugin="org.tessera.gradient").wait()
+        for wrong in ({"seed": -1}, {"seed": 1 << 64}, {"width": -1}, {"height": 1 << 32}, {"priority": 1 << 31},
+                      {"values": "{}"}, {"values": [1]}, {"inputs": {"image": None}}, {"inputs": {"a\0b": numpy.zeros((2, 2))}}):
+            with self.assertRaises(tessera.Error, msg=str(wrong)) as raised:
+                model.texture(**wrong)
+            self.assertEqual(raised.exception.status, "INVALID_ARGUMENT")
+            self.assertIn("expected" if "inputs" not in wrong else "input", str(raised.exception))
+        with self.assertRaises(tessera.Error):
+            self.runtime.model("materials\0and more")
+        self.assertEqual(model.texture(seed=(1 << 64) - 1, values={"size": 16}).wait().info().state, "done")
+
+    def test_files_have_any_name(self):
+        model = self.runtime.model(plugin="org.tessera.gradient")
+        texture = model.texture(values={"size": 16}).wait()
+        with tempfile.TemporaryDirectory() as folder:
+            for name in (folder + "/bild \u6a39.png", pathlib.Path(folder, "path.png"), folder.encode() + b"/bytes.png"):
+                texture.save(name)
+            self.assertEqual(len(list(pathlib.Path(folder).iterdir())), 3)
 
     def test_values_make_it_again(self):
         model = self.runtime.model(plugin="org.tessera.gradient").wait()

@@ -10,9 +10,12 @@ Every call may be made from any thread. Only wait, poll and close wait, each wit
 
 from __future__ import annotations
 
+import collections.abc
 import ctypes
 import itertools
 import json
+import operator
+import os
 import typing
 from dataclasses import dataclass
 
@@ -61,8 +64,24 @@ def _call(name: str, *arguments: object) -> None:
     raise Error(status, text.value.decode())
 
 
-def _bytes(text: typing.Optional[str]) -> typing.Optional[bytes]:
-    return None if text is None else str(text).encode()
+def _bytes(text: typing.Union[None, str, bytes, os.PathLike[str]]) -> typing.Optional[bytes]:
+    """A text or a path for the library, which would take a zero for its end."""
+    if text is None:
+        return None
+    given = os.fspath(text)
+    data = given if isinstance(given, bytes) else given.encode("utf-8", "surrogateescape")
+    if 0 in data:
+        raise Error(-2, f"{text!r} has a zero in it")
+    return data
+
+
+def _whole(value: typing.SupportsIndex, name: str, bits: int, signed: bool = False) -> int:
+    """A number that fits: ctypes would cut off what does not."""
+    number = operator.index(value)
+    least, most = (-1 << bits - 1, (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    if not least <= number <= most:
+        raise Error(-2, f"{name} is {number}; expected {least} to {most}")
+    return number
 
 
 def _ms(seconds: float) -> int:
@@ -166,11 +185,12 @@ class Runtime:
     def __init__(self, *, program: str = "python", threads: int = 0, plugin_dirs: typing.Sequence[str] = (),
                  model_dirs: typing.Sequence[str] = (), cpu_bytes: int = 0, gpu_bytes: int = 0,
                  step_timeout: float = 0, reload: float = 0) -> None:
-        desc = c.RuntimeDesc(abi_version=c.ABI_VERSION, program=_bytes(program), threads=threads, cpu_bytes=cpu_bytes,
-                             gpu_bytes=gpu_bytes, step_timeout_ms=_ms(step_timeout), reload_ms=_ms(reload))
+        desc = c.RuntimeDesc(abi_version=c.ABI_VERSION, program=_bytes(program), threads=_whole(threads, "threads", 32),
+                             cpu_bytes=_whole(cpu_bytes, "cpu_bytes", 64), gpu_bytes=_whole(gpu_bytes, "gpu_bytes", 64),
+                             step_timeout_ms=_ms(step_timeout), reload_ms=_ms(reload))
         for field, paths in (("plugin_dirs", plugin_dirs), ("model_dirs", model_dirs)):
             list_type = ctypes.c_char_p * (len(paths) + 1)
-            setattr(desc, field, ctypes.cast(list_type(*[_bytes(str(p)) for p in paths], None),
+            setattr(desc, field, ctypes.cast(list_type(*[_bytes(p) for p in paths], None),
                                              ctypes.POINTER(ctypes.c_char_p)))
         self._scanned = False
         self._handle = c.Handle()
@@ -188,7 +208,7 @@ class Runtime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def model(self, model: typing.Optional[str] = None, *, plugin: typing.Optional[str] = None,
+    def model(self, model: typing.Union[None, str, os.PathLike[str]] = None, *, plugin: typing.Optional[str] = None,
               backend: typing.Optional[str] = None, exact: bool = False, lazy: bool = False) -> Model:
         """Loads behind. `lazy`: is only described, and loads when a texture needs it."""
         desc = c.ModelDesc(model=_bytes(model or None), plugin=_bytes(plugin), backend=_bytes(backend),
@@ -225,7 +245,7 @@ class Runtime:
         """For a program with a frame loop: hands out time, and gives what happened since."""
         events: typing.List[Event] = []
         callback = c.ON_EVENT(lambda _, event: events.append(_event(event.contents)))
-        info = c.FrameInfo(cpu_us=cpu_us, gpu_us=gpu_us)
+        info = c.FrameInfo(cpu_us=_whole(cpu_us, "cpu_us", 32), gpu_us=_whole(gpu_us, "gpu_us", 32))
         _call("tessera_runtime_frame", self._handle, ctypes.byref(info), callback, None)
         return events
 
@@ -322,16 +342,22 @@ class Model:
         arrays = dict(inputs or {})
         c_inputs = (c.Input * max(1, len(arrays)))()
         for at, (key, array) in zip(c_inputs, arrays.items()):
+            if not hasattr(array, "ctypes"):
+                raise Error(-2, f"input '{key}' is of {type(array).__name__}; expected a numpy array")
             if str(array.dtype) not in _DTYPES or array.ndim not in (2, 3):
                 raise Error(-2, f"input '{key}' is {array.shape} of {array.dtype}; expected (height, width) or "
                                 "(height, width, channels) of uint8 or float32")
-            at.key = key.encode()
+            at.key = _bytes(key)
             at.tensor = c.Tensor(array.ctypes.data, _DTYPES[str(array.dtype)], 0, 0, array.ndim)
             for i in range(4):
                 at.tensor.shape[i] = array.shape[i] if i < array.ndim else 1
                 at.tensor.stride[i] = array.strides[i] // array.itemsize if i < array.ndim else 0
-        desc = c.TextureDesc(seed=seed, width=width, height=height, preview_every=preview_every, priority=priority,
-                             weight=weight, values=json.dumps(dict(values)).encode() if values else None,
+        if values is not None and not isinstance(values, collections.abc.Mapping):
+            raise Error(-2, f"values are of {type(values).__name__}; expected a mapping by key")
+        desc = c.TextureDesc(seed=_whole(seed, "seed", 64), width=_whole(width, "width", 32),
+                             height=_whole(height, "height", 32),
+                             preview_every=_whole(preview_every, "preview_every", 32),
+                             priority=_whole(priority, "priority", 32, signed=True), weight=weight, values=json.dumps(dict(values)).encode() if values else None,
                              inputs=c_inputs, input_count=len(arrays), maps=int(maps))
         out = c.Handle()
         _call("tessera_texture_open", self._handle, ctypes.byref(desc), ctypes.byref(out))
@@ -364,7 +390,7 @@ class Texture:
         _call("tessera_texture_set", self._handle, _bytes(key), _bytes(str(value)))
 
     def priority(self, priority: int, weight: float = 0) -> None:
-        _call("tessera_texture_priority", self._handle, priority, weight)
+        _call("tessera_texture_priority", self._handle, _whole(priority, "priority", 32, signed=True), weight)
 
     def pause(self, paused: bool = True) -> None:
         _call("tessera_texture_pause", self._handle, int(paused))
@@ -413,5 +439,5 @@ class Texture:
         _call("tessera_texture_values", self._handle, text, len(text), None)
         return text.value.decode()
 
-    def save(self, path: str) -> None:
-        _call("tessera_texture_save", self._handle, _bytes(str(path)))
+    def save(self, path: typing.Union[str, bytes, os.PathLike[str]]) -> None:
+        _call("tessera_texture_save", self._handle, _bytes(path))

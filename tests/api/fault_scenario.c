@@ -4,14 +4,16 @@
  *
  *   fault_scenario PLUGIN_FOLDER FILE ROUNDS [MODEL]
  *
- * On the CPU: the constructors of the CUDA runtime cannot fail.
+ * On the CPU, since the constructors of the CUDA runtime cannot fail; or with TESSERA_CUDA_MODULE
+ * on the execution double of CUDA that it names.
  *
- * Vulkan is a stand-in that counts: TESSERA_FAULT=vulkan:3 fails the third call or look-up. With
- * TESSERA_FAULT_REPORT it adds lines "vulkan COUNT" and "objects COUNT" (not freed) there, with
- * ".vulkan" at the end of the name. Exit codes: 0, 1 what failed has a text, 3 it has none, 4 the
- * last round failed. */
+ * Vulkan is a stand-in that counts: TESSERA_FAULT=vulkan:3 fails the third call or look-up, cuda:3
+ * the third call of the double. With TESSERA_FAULT_REPORT it adds lines "vulkan COUNT", "cuda
+ * COUNT" and "objects COUNT" (of both, not freed) there, with ".devices" at the end of the name.
+ * Exit codes: 0, 1 what failed has a text, 3 it has none, 4 the last round failed. */
 #include <tessera/runtime_vulkan.h>
 
+#include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,6 +123,27 @@ static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL instance_proc(VkInstance instanc
     return nothing;
 }
 
+/* ---- CUDA ---- */
+
+static void *cuda_double;
+
+static void open_cuda(const char *module, long failing_call) {
+    cuda_double = dlopen(module, RTLD_NOW | RTLD_LOCAL);
+    if (cuda_double == NULL) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(2);
+    }
+    void (*fail)(long, int);
+    *(void **)&fail = dlsym(cuda_double, "tessera_cuda_double_fail");
+    fail(failing_call, 2 /* cudaErrorMemoryAllocation */);
+}
+static long ask_cuda(const char *what) {
+    if (cuda_double == NULL) return 0;
+    long (*ask)(void);
+    *(void **)&ask = dlsym(cuda_double, what);
+    return ask();
+}
+
 /* ---- the scenario ---- */
 
 static int without_text;
@@ -184,7 +207,7 @@ static int make(tessera_runtime runtime, const char *model_name, const char *fil
               tessera_model_open(runtime,
                                  &(tessera_model_desc){.struct_size = sizeof(tessera_model_desc),
                                                        .plugin = "org.tessera.gradient",
-                                                       .backend = "cpu"},
+                                                       .backend = cuda_double ? "cuda" : "cpu"},
                                  &model)) ||
         !went("model_wait", tessera_model_wait(model, 60000)) ||
         !went("texture_open", tessera_texture_open(model,
@@ -222,6 +245,9 @@ int main(int argc, char **argv) {
     const char *const fault = getenv("TESSERA_FAULT");
     if (fault != NULL && strncmp(fault, "vulkan:", 7) == 0)
         wanted_call = strtol(fault + 7, NULL, 10);
+    const int fails_cuda = fault != NULL && strncmp(fault, "cuda:", 5) == 0;
+    const char *const module = getenv("TESSERA_CUDA_MODULE");
+    if (module != NULL) open_cuda(module, fails_cuda ? strtol(fault + 5, NULL, 10) - 1 : -1);
     const char *const model = argc > 4 ? argv[4] : "materials_mar";
     int all = 1, last = 1;
     for (long rounds = strtol(argv[3], NULL, 10); rounds > 0; --rounds) {
@@ -231,10 +257,12 @@ int main(int argc, char **argv) {
     const char *const report = getenv("TESSERA_FAULT_REPORT");
     if (report != NULL) {
         char path[4096];
-        snprintf(path, sizeof path, "%s.vulkan", report);
+        snprintf(path, sizeof path, "%s.devices", report);
         FILE *const out = fopen(path, "w");
         if (out != NULL) {
-            fprintf(out, "vulkan %ld\nobjects %d\n", calls, objects);
+            fprintf(out, "vulkan %ld\ncuda %ld\nobjects %ld\n", calls,
+                    ask_cuda("tessera_cuda_double_calls"),
+                    objects + ask_cuda("tessera_cuda_double_live"));
             fclose(out);
         }
     }

@@ -1,25 +1,30 @@
-// Loaded ahead of the C library (LD_PRELOAD): makes one allocation, read, write, map or thread
-// start within main() fail. TESSERA_FAULT=write:3 is the third write; TESSERA_FAULT_REPORT names a
-// file for what was counted, one line "kind count" each, and "outstanding" bytes when main()
-// returned.
+// Loaded ahead of the C library (LD_PRELOAD): makes one allocation, read, write, map, thread start,
+// opening of a file or folder, or another call about files within main() fail.
+// TESSERA_FAULT=write:3 is the third write; TESSERA_FAULT_REPORT names a file for what was counted,
+// one line "kind count" each, and "outstanding" bytes when main() returned.
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { kAllocation, kRead, kWrite, kMap, kThread, kKinds };
-static const char *const kNames[kKinds] = {"allocation", "read", "write", "map", "thread"};
+enum { kAllocation, kRead, kWrite, kMap, kThread, kOpen, kFile, kKinds };
+static const char *const kNames[kKinds] = {"allocation", "read", "write", "map",
+                                           "thread",     "open", "file"};
 
 static atomic_int armed;
 static atomic_long counts[kKinds];
@@ -110,6 +115,79 @@ void *mmap64(void *at, size_t size, int protection, int flags, int file, off_t o
     return mmap(at, size, protection, flags, file, offset);
 }
 
+// ---- files and folders: what the C library does, unless it is the one to fail
+// The next one of that name; looked up ahead of main(), since looking up allocates.
+#define REAL(name) static __typeof__(name) *real_##name
+REAL(fopen);
+REAL(fopen64);
+REAL(opendir);
+REAL(readdir);
+REAL(stat);
+REAL(lstat);
+REAL(fstat);
+REAL(statvfs);
+static void find_real(void) {
+#define FIND(name) *(void **)&real_##name = dlsym(RTLD_NEXT, #name)
+    FIND(fopen);
+    FIND(fopen64);
+    FIND(opendir);
+    FIND(readdir);
+    FIND(stat);
+    FIND(lstat);
+    FIND(fstat);
+    FIND(statvfs);
+}
+
+static void *no_file(void) {
+    errno = EMFILE;
+    return NULL;
+}
+static int open_at(int folder, const char *path, int flags, va_list rest) {
+    if (fails(kOpen)) return (int)io_error(EMFILE);
+    const mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(rest, mode_t) : 0;
+    return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+#define OPEN_AT(folder)                                                                            \
+    va_list rest;                                                                                  \
+    va_start(rest, flags);                                                                         \
+    const int file = open_at(folder, path, flags, rest);                                           \
+    va_end(rest);                                                                                  \
+    return file
+int open(const char *path, int flags, ...) { OPEN_AT(AT_FDCWD); }
+int open64(const char *path, int flags, ...) { OPEN_AT(AT_FDCWD); }
+int openat(int folder, const char *path, int flags, ...) { OPEN_AT(folder); }
+int openat64(int folder, const char *path, int flags, ...) { OPEN_AT(folder); }
+FILE *fopen(const char *path, const char *mode) {
+    return fails(kOpen) ? no_file() : real_fopen(path, mode);
+}
+FILE *fopen64(const char *path, const char *mode) {
+    return fails(kOpen) ? no_file() : real_fopen64(path, mode);
+}
+DIR *opendir(const char *path) { return fails(kOpen) ? no_file() : real_opendir(path); }
+
+struct dirent *readdir(DIR *folder) {
+    if (!fails(kFile)) return real_readdir(folder);
+    errno = EIO;
+    return NULL;
+}
+int stat(const char *path, struct stat *out) {
+    return fails(kFile) ? (int)io_error(EIO) : real_stat(path, out);
+}
+int lstat(const char *path, struct stat *out) {
+    return fails(kFile) ? (int)io_error(EIO) : real_lstat(path, out);
+}
+int fstat(int file, struct stat *out) {
+    return fails(kFile) ? (int)io_error(EIO) : real_fstat(file, out);
+}
+int statvfs(const char *path, struct statvfs *out) {
+    return fails(kFile) ? (int)io_error(EIO) : real_statvfs(path, out);
+}
+int rename(const char *from, const char *to) {
+    return fails(kFile) ? (int)io_error(EIO)
+                        : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+int fsync(int file) { return fails(kFile) ? (int)io_error(EIO) : (int)syscall(SYS_fsync, file); }
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
                    void *argument) {
     typedef int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -152,6 +230,7 @@ int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
                          void (*)(void), void (*)(void), void *);
     start real;
     *(void **)&real = dlsym(RTLD_NEXT, "__libc_start_main");
+    find_real();
     real_main = main;
     return real(armed_main, argc, argv, init, fini, end, stack);
 }

@@ -2,6 +2,7 @@
 
 #include "host/canvas/canvas.hpp"
 #include "host/generator/abilities.hpp"
+#include "host/generator/json_end.hpp"
 
 #include <algorithm>
 
@@ -100,6 +101,7 @@ std::uint64_t tensor_bytes(const WeightSet &weights) {
 
 std::string metadata_json(const WeightSet &weights) {
     nlohmann::json texts = nlohmann::json::object();
+    const JsonEnd end(texts);
     for (const auto &[key, text] : weights.header().metadata) texts[key] = text;
     return texts.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -1,5 +1,6 @@
 #include "host/generator/params.hpp"
 
+#include "host/generator/json_end.hpp"
 #include "host/plugin/plugin_text.hpp"
 
 #include <nlohmann/json.hpp>
@@ -173,21 +174,24 @@ Error ambiguous_error(const Param &param, std::string_view text,
                       text, list);
 }
 
-nlohmann::ordered_json to_json_value(const Param &param, double value) {
+void put_json_value(const Param &param, double value, nlohmann::ordered_json &out) {
     switch (param.type) {
     case ParamType::kBool:
-        return value != 0;
+        out = value != 0;
+        break;
     case ParamType::kChoice: {
         const auto index = static_cast<std::size_t>(value);
-        return {{"index", index}, {"name", param.labels[index]}};
-    }
-    case ParamType::kInt:
-        return static_cast<std::int64_t>(value);
-    case ParamType::kFloat:
-    case ParamType::kText:
+        out["index"] = index;
+        out["name"] = param.labels[index];
         break;
     }
-    return value;
+    case ParamType::kInt:
+        out = static_cast<std::int64_t>(value);
+        break;
+    case ParamType::kFloat:
+    case ParamType::kText:
+        out = value;
+    }
 }
 
 Error value_error(const Param &param, std::string_view text) {
@@ -414,12 +418,13 @@ ParamSnapshot Params::snapshot() const {
 
 std::string Params::to_json() const {
     nlohmann::ordered_json object = nlohmann::ordered_json::object();
+    const JsonEnd end(object);
     for (std::size_t i = 0; i < values_.size(); ++i) {
         const Param &param = descriptions_[i];
         if (param.type == ParamType::kText) {
             object[param.key] = texts_[i];
         } else {
-            object[param.key] = to_json_value(param, values_[i]);
+            put_json_value(param, values_[i], object[param.key]);
         }
     }
     // Labels come from plugins: bytes that are no UTF-8 must not throw.
@@ -427,7 +432,8 @@ std::string Params::to_json() const {
 }
 
 Result<std::vector<std::string>> Params::load_json(std::string_view text) {
-    const auto object = nlohmann::json::parse(text, nullptr, false);
+    auto object = nlohmann::json::parse(text, nullptr, false);
+    const JsonEnd end(object);
     if (!object.is_object()) {
         return make_error(Status::kInvalidArgument, "parameter values are not a JSON object");
     }

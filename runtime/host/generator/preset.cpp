@@ -2,6 +2,7 @@
 
 #include "assets/mapped_file.hpp"
 #include "assets/output_file.hpp"
+#include "host/generator/json_end.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -37,11 +38,13 @@ bool take_text(const Json &object, const char *key, std::string &out) {
 
 std::string preset_to_json(const Preset &preset) {
     Json object = Json::object();
+    const JsonEnd end(object);
     object["format"] = kFormat;
     object["plugin"] = preset.plugin;
     if (!preset.model.empty()) object["model"] = preset.model;
     object["seed"] = preset.seed;
     Json values = Json::parse(preset.values, nullptr, false);
+    const JsonEnd values_end(values);
     object["values"] = values.is_object() ? std::move(values) : Json::object();
     return dump(object, 2) + "\n";
 }
@@ -66,7 +69,8 @@ Result<Preset> preset_from_json(std::string_view text) {
         }
         return true;
     };
-    const Json object = Json::parse(text, keep, false);
+    Json object = Json::parse(text, keep, false);
+    const JsonEnd end(object);
     if (is_deep) return fail("nested too deeply");
     if (!object.is_object()) return fail("not a JSON object");
     if (!twice.empty()) return fail(fmt::format("\"{}\" is there twice", twice));

@@ -102,10 +102,15 @@ Result<void> copy_pixels(const Pixels &pixels, const tessera_pixels &to) {
     const std::size_t row = std::size_t{pixels.width()} * to.pixel_bytes;
     const std::size_t stride = to.row_bytes != 0 ? to.row_bytes : row;
     const std::size_t needed = stride * (pixels.height() - 1) + row;
-    if (stride < row || to.bytes < needed) {
+    if (stride < row) {
         return make_error(Status::kInvalidArgument,
-                          "{} bytes in rows of {}; a picture of {} x {} needs {} in rows of {}",
-                          to.bytes, stride, pixels.width(), pixels.height(), needed, row);
+                          "row_bytes {}; a picture of {} x {} needs at least {}", stride,
+                          pixels.width(), pixels.height(), row);
+    }
+    if (to.bytes < needed) {
+        return make_error(Status::kInvalidArgument,
+                          "{} bytes; a picture of {} x {} in rows of {} needs {}", to.bytes,
+                          pixels.width(), pixels.height(), stride, needed);
     }
     pixels.copy_to(static_cast<std::byte *>(to.data), stride);
     return {};

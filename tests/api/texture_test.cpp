@@ -59,7 +59,12 @@ TEST(ApiTexture, IsMadeAndRead) {
     EXPECT_EQ(wide[159], 9);
     out.bytes = 100;
     EXPECT_EQ(tessera_texture_read(texture, &out), TESSERA_ERROR_INVALID_ARGUMENT);
-    EXPECT_THAT(last_error(), HasSubstr("32 x 32"));
+    EXPECT_THAT(last_error(),
+                HasSubstr("100 bytes; a picture of 32 x 32 in rows of 160 needs 5088"));
+    out.bytes = wide.size();
+    out.row_bytes = 127;
+    EXPECT_EQ(tessera_texture_read(texture, &out), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(last_error(), HasSubstr("row_bytes 127; a picture of 32 x 32 needs at least 128"));
 }
 
 TEST(ApiTexture, WrongValuesAreRefusedWithWhatIsAllowed) {
@@ -215,6 +220,8 @@ TEST(ApiTexture, PausedItKeepsItsPlaceAndItsBytes) {
     const tessera_texture other = open_texture(model, 8, kSmall); // goes between its steps
     ASSERT_EQ(tessera_texture_wait(other, 60'000), TESSERA_OK);
     EXPECT_EQ(info_of(paused).state, static_cast<unsigned>(TESSERA_TEXTURE_PAUSED));
+    EXPECT_EQ(tessera_texture_wait(paused, 0), TESSERA_ERROR_BUSY);
+    EXPECT_THAT(last_error(), HasSubstr("paused at step"));
     ASSERT_EQ(tessera_texture_pause(paused, 0), TESSERA_OK);
     ASSERT_EQ(tessera_texture_wait(paused, 60'000), TESSERA_OK);
     EXPECT_EQ(info_of(paused).hash, info_of(straight).hash);

@@ -2,6 +2,7 @@
 #include "api/boundary.hpp"
 #include "api/objects.hpp"
 #include "compute/registry.hpp"
+#include "host/run/thread_priority.hpp"
 
 #include <tessera/runtime.h>
 
@@ -51,8 +52,9 @@ Result<RuntimeConfig> config_of(const tessera_runtime_desc *from) {
                           desc->abi_version >> 16, desc->abi_version & 0xffff,
                           TESSERA_VERSION_MAJOR, TESSERA_VERSION_MINOR);
     }
-    if (desc->nice > 19) {
-        return make_error(Status::kInvalidArgument, "nice {}; expected at most 19", desc->nice);
+    if (desc->nice > kOnlyIdle) {
+        return make_error(Status::kInvalidArgument, "nice {}; expected at most {}", desc->nice,
+                          kOnlyIdle);
     }
     auto callbacks = callbacks_of(desc->callbacks);
     if (!callbacks) return callbacks.error();

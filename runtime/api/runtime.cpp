@@ -127,15 +127,6 @@ Result<std::shared_ptr<Runtime>> Runtime::open(std::uint64_t id, RuntimeConfig c
     auto runtime = std::make_shared<Runtime>(id, std::move(config));
     set_log(runtime->config_.callbacks);
     try {
-        ThreadPool::Options pool{.threads = runtime->config_.threads,
-                                 .nice = runtime->config_.nice};
-        const tessera_callbacks &given = runtime->config_.callbacks;
-        if (given.submit != nullptr) {
-            pool.submit = [&given](void (*run)(void *), void *context) {
-                given.submit(given.user, run, context);
-            };
-        }
-        runtime->pool_ = std::make_unique<ThreadPool>(pool);
         runtime->control_ = std::thread([self = runtime] { self->control(); });
         auto lock = runtime->lock();
         runtime->changed_.wait(lock, [&] { return runtime->host_ != nullptr || runtime->closed_; });
@@ -203,16 +194,20 @@ Error Runtime::leave_behind(std::unique_lock<std::mutex> &lock, std::chrono::mil
     for (const auto &worker : workers_) {
         if (worker->texture != nullptr && !worker->ended) stuck = worker.get();
     }
-    std::string plugin = "a plugin";
+    std::string who = "the runtime"; // no time was given, or a model is being let go
     if (stuck != nullptr) {
         const Model &model = *stuck->texture->model;
-        plugin = model.facts != nullptr ? model.facts->plugin : model.config.plugin;
+        who = model.facts != nullptr ? model.facts->plugin : model.config.plugin;
+    }
+    for (const auto &[id, model] : models_) {
+        if (model->loads)
+            who = fmt::format("loading {}{}", model->config.plugin, model->config.model);
     }
     lock.unlock();
     changed_.notify_all();
     reset_log(config_.callbacks);
-    return make_error(Status::kBusy, "{} did not return within {} ms; its thread is left behind",
-                      plugin, timeout.count());
+    return make_error(Status::kBusy, "{} did not end within {} ms; its thread is left behind", who,
+                      timeout.count());
 }
 
 void Runtime::frame(const tessera_frame_info &info) {
@@ -537,7 +532,8 @@ Result<void> Runtime::wait_texture(const Texture &texture, std::chrono::millisec
     if (texture.state == TextureState::kDone) return {};
     if (texture.closed || quit_) return make_error(Status::kNotFound, "the texture was closed");
     if (done) return texture.error;
-    return make_error(Status::kBusy, "step {} of {} after {} ms", texture.step, texture.total_steps,
+    return make_error(Status::kBusy, "{}step {} of {} after {} ms",
+                      texture.paused ? "paused at " : "", texture.step, texture.total_steps,
                       timeout.count());
 }
 

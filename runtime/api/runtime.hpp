@@ -46,7 +46,7 @@ struct RuntimeConfig {
     PathList plugin_dirs;
     PathList model_dirs;
     std::uint32_t threads = 1;
-    int nice = 10; // 0: as the program's
+    int nice = 10; // 0: as the program's; kOnlyIdle
     std::uint64_t cpu_bytes = UINT64_MAX;
     std::uint64_t gpu_bytes = UINT64_MAX;
     std::chrono::milliseconds step_timeout{10'000};
@@ -238,8 +238,11 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         bool submitted = false;           // a job of it is on its way, or runs
         std::shared_ptr<Texture> texture; // of the turn under way
         Clock::time_point started;
-        bool watched = false;   // a step, not an activation
-        bool abandoned = false; // it hung: what it comes back with is thrown away
+        int thread_number = 0;              // that the turn is on
+        Clock::time_point looked_at;        // the start of the turn that follows is of
+        std::chrono::nanoseconds starved{}; // without a core, when it was first looked at
+        bool watched = false;               // a step, not an activation
+        bool abandoned = false;             // it hung: what it comes back with is thrown away
         bool ended = false;
     };
     enum class Ending { kMore, kBusy, kDone, kCancelled, kFailed };
@@ -294,7 +297,9 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     void find_new_builds(std::unique_lock<std::mutex> &lock);
     Result<Model::Working> renew(Model &model, bool active);
     void go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &lock);
+    [[nodiscard]] static Clock::duration time_of_step(Worker &worker);
     void find_hanging();
+    void start_pool();
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> given_weights(const std::string &name);
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> read_weights(const std::string &name);
 

@@ -269,10 +269,20 @@ void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &l
 
 // ---- a step that hangs --------------------------------------------------------------------------
 
+// How long a step takes, without the time in which it had no core: who starves does not hang.
+Clock::duration Runtime::time_of_step(Worker &worker) {
+    const auto starved = cores_waited_for(worker.thread_number);
+    if (worker.looked_at != worker.started) {
+        worker.looked_at = worker.started;
+        worker.starved = starved;
+    }
+    return Clock::now() - worker.started - std::max(starved - worker.starved, {});
+}
+
 void Runtime::find_hanging() {
     const auto worker = workers_.back();
     if (worker->texture == nullptr || !worker->watched || worker->abandoned) return;
-    if (Clock::now() - worker->started < config_.step_timeout) return;
+    if (time_of_step(*worker) < config_.step_timeout) return;
     Model &model = *worker->texture->model;
     model.state = ModelState::kHung;
     model.error = make_error(Status::kFailed, "{}: a step has not returned for {} ms",
@@ -392,11 +402,23 @@ void Runtime::wait_for_work(std::unique_lock<std::mutex> &lock) {
     }
 }
 
+void Runtime::start_pool() {
+    ThreadPool::Options pool{.threads = config_.threads, .nice = 0};
+    const tessera_callbacks &given = config_.callbacks;
+    if (given.submit != nullptr) {
+        pool.submit = [&given](void (*run)(void *), void *context) {
+            given.submit(given.user, run, context);
+        };
+    }
+    pool_ = std::make_unique<ThreadPool>(pool);
+}
+
 void Runtime::control() {
     if (config_.nice > 0) lower_thread_priority(config_.nice);
     std::shared_ptr<Host> made;
     try {
         trace::name_thread("tessera control");
+        start_pool(); // here, so that its threads have the priority of this one
         HostConfig host;
         host.program = config_.program;
         host.plugin_dirs = config_.plugin_dirs;

@@ -350,6 +350,7 @@ void Runtime::end_all_runs(std::unique_lock<std::mutex> &lock, const Model *only
 bool Runtime::give_turn(Turn &turn, Worker &worker, std::unique_lock<std::mutex> &lock) {
     worker.texture = turn.texture;
     worker.started = Clock::now();
+    worker.thread_number = thread_number();
     worker.watched = true;
     turn.model->in_turn = true;
     if (control_sleeps_) control_wake_.notify_all(); // it watches the time

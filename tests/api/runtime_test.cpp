@@ -13,6 +13,8 @@
 #include <mutex>
 #include <thread>
 
+#include <sched.h>
+
 namespace tessera::test {
 namespace {
 
@@ -40,6 +42,38 @@ TEST(ApiRuntime, RefusesWhatIsNotFilledIn) {
     EXPECT_EQ(tessera_runtime_open(&desc, &runtime), TESSERA_ERROR_INVALID_ARGUMENT);
     EXPECT_THAT(last_error(), HasSubstr("both or none"));
     EXPECT_EQ(runtime.id, 0u);
+}
+
+TEST(ApiRuntime, RunsOnWhatNobodyElseWants) {
+    auto desc = sized<tessera_runtime_desc>();
+    desc.abi_version = TESSERA_ABI_VERSION;
+    desc.threads = 2;
+    desc.nice = 21;
+    tessera_runtime runtime{};
+    EXPECT_EQ(tessera_runtime_open(&desc, &runtime), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(last_error(), HasSubstr("nice 21; expected at most 20"));
+    desc.nice = 20;
+    ASSERT_EQ(tessera_runtime_open(&desc, &runtime), TESSERA_OK) << last_error();
+    auto model_desc = sized<tessera_model_desc>();
+    model_desc.plugin = "org.tessera.gradient";
+    tessera_model model{};
+    ASSERT_EQ(tessera_model_open(runtime, &model_desc, &model), TESSERA_OK) << last_error();
+    const tessera_texture texture = open_texture(model, 1, R"({"size": 16})");
+    EXPECT_EQ(tessera_texture_wait(texture, 60'000), TESSERA_OK) << last_error();
+    int idle = 0;
+    for (const auto &thread : std::filesystem::directory_iterator("/proc/self/task")) {
+        idle += sched_getscheduler(std::stoi(thread.path().filename())) == SCHED_IDLE ? 1 : 0;
+    }
+    EXPECT_EQ(idle, 3); // that loads, that gives turns, and one more that computes
+    EXPECT_EQ(tessera_runtime_close(runtime, 60'000), TESSERA_OK) << last_error();
+}
+
+TEST(ApiRuntime, SaysWhatClosingDidNotWaitFor) {
+    Api api;
+    (void)api.load("org.tessera.gradient");
+    const tessera_runtime runtime = std::exchange(api.runtime, {});
+    if (tessera_runtime_close(runtime, 0) == TESSERA_OK) return; // it was fast
+    EXPECT_THAT(last_error(), HasSubstr("the runtime did not end within 0 ms"));
 }
 
 TEST(ApiRuntime, KnowsStaleHandles) {

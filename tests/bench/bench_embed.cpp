@@ -3,7 +3,13 @@
 // memory next to a player (a session with a thread of its own) for each texture.
 //
 //   bench_embed [--textures 64] [--size 128] [--steps 4] [--work-us 4000] [--cpu-us 6000]
-//   [--players 4]
+//   [--players 4] [--nice 20]
+//
+// Where a frame with textures takes longer at p99 than one without, it did not compute longer (the
+// line "computing" says so): it waited for a core. Linux 6.6 and newer lets a running thread finish
+// its slice before one that wakes up gets the core, however low its priority is, and the engine's
+// thread loses its own once in a slice to another that wants it: up to 4 ms each at 250 Hz. A core
+// that is free avoids that, and so does --nice 20, at which a waking thread has the core at once.
 #include "host/run/player.hpp"
 
 #include <tessera/runtime.hpp>
@@ -14,6 +20,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <thread>
 
 namespace {
@@ -28,6 +35,7 @@ struct Options {
     std::uint32_t work_us = 4000; // of the engine, a frame
     std::uint32_t cpu_us = 6000;  // for generating, a frame
     std::uint32_t threads = 0;
+    int nice = 0; // the library's own
     int players = 4;
 };
 
@@ -54,11 +62,24 @@ double resident_mib() {
     return read ? static_cast<double>(resident) * 4096 / 1048576 : 0;
 }
 
+double thread_us() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+}
+
+struct Frames {
+    std::vector<double> took;     // us, on the wall
+    std::vector<double> computed; // of that, on a core
+    std::vector<double> late;     // from when it was to wake up until it did
+};
+
 // The engine's own work: so much computing, then it waits for the display.
-double one_frame(const tessera::Runtime &runtime, const Options &options, int &done) {
+void one_frame(const tessera::Runtime &runtime, const Options &options, int &done, Frames &frames) {
     static Clock::time_point next = Clock::now();
     next = std::max(next + kFrame, Clock::now());
     const auto start = Clock::now();
+    const double computed = thread_us();
     tessera_frame_info info{};
     info.cpu_us = options.cpu_us;
     const auto frame = runtime.frame(info, [&](const tessera_runtime_event &event) {
@@ -69,9 +90,16 @@ double one_frame(const tessera::Runtime &runtime, const Options &options, int &d
     volatile unsigned sum = 0;
     // Iterations rather than time: a core that is taken away shows.
     for (unsigned i = 0; i < options.work_us * 300; ++i) sum = sum + i;
-    const double took = us_since(start);
+    frames.took.push_back(us_since(start));
+    frames.computed.push_back(thread_us() - computed);
     std::this_thread::sleep_until(next);
-    return took;
+    frames.late.push_back(us_since(next));
+}
+
+void print(const char *name, const std::vector<double> &quiet, const std::vector<double> &busy) {
+    std::printf("%-15s %8.0f / %.0f us without, %.0f / %.0f us with: p99 ratio %.3f\n", name,
+                percentile(quiet, 0.5), percentile(quiet, 0.99), percentile(busy, 0.5),
+                percentile(busy, 0.99), percentile(busy, 0.99) / percentile(quiet, 0.99));
 }
 
 std::string values_of(const Options &options) {
@@ -113,6 +141,7 @@ void measure(const Options &options) {
     tessera_runtime_desc desc{};
     desc.program = "bench_embed";
     desc.threads = options.threads;
+    desc.nice = options.nice;
     auto runtime = tessera::Runtime::open(desc);
     if (!runtime) fail(runtime.outcome.text);
     tessera_model_desc model_desc{};
@@ -145,20 +174,20 @@ void measure(const Options &options) {
     for (const auto &texture : textures) hashes.push_back(texture.info().hash);
 
     // In the frame loop: as many frames without as with.
-    std::vector<double> quiet, busy;
+    Frames quiet, busy;
     int done = 0;
-    for (int i = 0; i < 120; ++i) quiet.push_back(one_frame(*runtime, options, done));
+    for (int i = 0; i < 120; ++i) one_frame(*runtime, options, done, quiet);
     done = 0;
     for (const auto &texture : textures) texture.restart();
     const auto loop_start = Clock::now();
     double first_us = 0;
     while (done < options.textures) {
-        busy.push_back(one_frame(*runtime, options, done));
+        one_frame(*runtime, options, done, busy);
         if (done > 0 && first_us == 0) first_us = us_since(loop_start);
     }
     const double loop_us = us_since(loop_start);
-    for (std::size_t i = 0; i < std::min<std::size_t>(busy.size(), 600); ++i) {
-        quiet.push_back(one_frame(*runtime, options, done));
+    for (std::size_t i = 0; i < std::min<std::size_t>(busy.took.size(), 600); ++i) {
+        one_frame(*runtime, options, done, quiet);
     }
     bool same = true;
     for (std::size_t i = 0; i < textures.size(); ++i) {
@@ -173,9 +202,9 @@ void measure(const Options &options) {
     std::printf("in the loop     %8.2f textures/s  with %u us a frame\n", count / loop_us * 1e6,
                 options.cpu_us);
     std::printf("first picture   %8.1f ms in the loop\n", first_us / 1000);
-    std::printf("frame p50 / p99 %8.0f / %.0f us without, %.0f / %.0f us with: p99 ratio %.3f\n",
-                percentile(quiet, 0.5), percentile(quiet, 0.99), percentile(busy, 0.5),
-                percentile(busy, 0.99), percentile(busy, 0.99) / percentile(quiet, 0.99));
+    print("frame p50 / p99", quiet.took, busy.took);
+    print("  computing", quiet.computed, busy.computed);
+    print("  waking up", quiet.late, busy.late);
     std::printf("same pictures   %s\n", same ? "yes" : "NO");
     std::printf("memory          %8.2f MiB a texture (weights once: %.1f MiB)", used_mib / count,
                 static_cast<double>(model->info().bytes) / 1048576);
@@ -195,6 +224,7 @@ int main(int argc, char **argv) {
     app.add_option("--work-us", options.work_us, "Of the engine in every frame, about");
     app.add_option("--cpu-us", options.cpu_us, "For generating in every frame");
     app.add_option("--threads", options.threads, "0: half the cores");
+    app.add_option("--nice", options.nice, "Of the library's threads; 20: what nobody else wants");
     app.add_option("--players", options.players, "To compare memory with; 0: not");
     CLI11_PARSE(app, argc, argv);
     measure(options);

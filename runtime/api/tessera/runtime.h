@@ -99,10 +99,13 @@ typedef struct tessera_runtime_desc {
     const char *const *plugin_dirs; /* NULL-terminated; searched before those next to the library */
     const char *const *model_dirs;
     uint32_t           threads; /* that compute, of all models together; 0: half the cores */
-    int32_t            nice;    /* of every thread, 1 to 19; 0: 10; negative: as the program's */
+    int32_t            nice;    /* of every thread, 1 to 19; 0: 10; negative: as the program's. 20: threads
+                                 * run on cores that nobody else wants, and the program's never wait for
+                                 * one; where every core is wanted all the time, pictures hardly come */
     uint64_t           cpu_bytes; /* budgets for weights and pictures; 0: none. Above one, weights of */
     uint64_t           gpu_bytes; /* models that nobody waits for are let go; they load again by need */
-    uint32_t           step_timeout_ms; /* after that a step hangs: ON_HUNG; 0: 10 s */
+    uint32_t           step_timeout_ms; /* after that, without times that it had no core, a step hangs:
+                                         * ON_HUNG; 0: 10 s */
     uint32_t           reload_ms; /* looks so often whether a plugin was built again: ON_RELOADED; 0: never */
     const tessera_callbacks *callbacks;
 } tessera_runtime_desc;
@@ -370,7 +373,7 @@ TESSERA_API tessera_status tessera_texture_read(tessera_texture texture, tessera
 /* A preset (JSON) that makes the picture again here and with tessera-generate --preset. */
 TESSERA_API tessera_status tessera_texture_values(tessera_texture texture, char *json, size_t bytes,
                                                   size_t *needed);
-/* .png, .jpg or .webp. */
+/* .png, .jpg or .webp; without an ending a PNG. Blocks and KTX2 are not made, see runtime_vulkan.h. */
 TESSERA_API tessera_status tessera_texture_save(tessera_texture texture, const char *path);
 
 #ifdef __cplusplus

@@ -16,6 +16,9 @@
  * through memory that the host writes (staging), those of a model on CUDA too: nothing is shared with
  * CUDA by external memory, and there is no semaphore to wait for.
  *
+ * Blocks (BC1, BC5, BC7) and KTX2 files are not made: of what Debian has only libsquish makes blocks, BC1
+ * to BC3. Give tessera_texture_read's pixels to your own tools.
+ *
  * With `compute_queue` models of backend "vulkan" that are opened afterwards compute on the program's
  * device, by the process's libvulkan.so.1, and record copies from where a kernel has written: no pixel
  * of a colour passes through the host. Without it, or when the device cannot, they take a device of

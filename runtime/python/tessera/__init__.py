@@ -182,10 +182,11 @@ class ModelInfo:
 class Runtime:
     """Plugins, threads and memory; one per program."""
 
-    def __init__(self, *, program: str = "python", threads: int = 0, plugin_dirs: typing.Sequence[str] = (),
-                 model_dirs: typing.Sequence[str] = (), cpu_bytes: int = 0, gpu_bytes: int = 0,
-                 step_timeout: float = 0, reload: float = 0) -> None:
+    def __init__(self, *, program: str = "python", threads: int = 0, nice: int = 0,
+                 plugin_dirs: typing.Sequence[str] = (), model_dirs: typing.Sequence[str] = (), cpu_bytes: int = 0,
+                 gpu_bytes: int = 0, step_timeout: float = 0, reload: float = 0) -> None:
         desc = c.RuntimeDesc(abi_version=c.ABI_VERSION, program=_bytes(program), threads=_whole(threads, "threads", 32),
+                             nice=_whole(nice, "nice", 32, signed=True),
                              cpu_bytes=_whole(cpu_bytes, "cpu_bytes", 64), gpu_bytes=_whole(gpu_bytes, "gpu_bytes", 64),
                              step_timeout_ms=_ms(step_timeout), reload_ms=_ms(reload))
         for field, paths in (("plugin_dirs", plugin_dirs), ("model_dirs", model_dirs)):

@@ -100,6 +100,40 @@ TEST(Share, IsWhatAThreadGetsNextToABusyOne) {
     EXPECT_NEAR(seconds[1] / (seconds[0] + seconds[1]), 0.25, 0.12);
 }
 
+TEST(Share, OnlyIdleIsAPolicyOfTheThread) {
+    int own = -1;
+    std::thread([&] {
+        lower_thread_priority(kOnlyIdle);
+        own = sched_getscheduler(0);
+    }).join();
+    EXPECT_EQ(own, SCHED_IDLE);
+    EXPECT_NE(sched_getscheduler(0), SCHED_IDLE);
+}
+
+// Two busy threads on one core: each waits while the other has it.
+TEST(Share, AThreadKnowsHowLongItHadNoCore) {
+    std::atomic<bool> stop = false;
+    std::chrono::nanoseconds waited{};
+    const auto burn = [&](std::chrono::nanoseconds *out) {
+        cpu_set_t first;
+        CPU_ZERO(&first);
+        CPU_SET(0, &first);
+        (void)sched_setaffinity(0, sizeof first, &first);
+        const auto before = cores_waited_for(thread_number());
+        while (!stop) {
+        }
+        if (out != nullptr) *out = cores_waited_for(thread_number()) - before;
+    };
+    std::thread one(burn, &waited), other(burn, nullptr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    stop = true;
+    one.join();
+    other.join();
+    if (cores_waited_for(thread_number()).count() == 0) GTEST_SKIP() << "the kernel does not say";
+    EXPECT_GT(waited, std::chrono::milliseconds(20));
+    EXPECT_EQ(cores_waited_for(-1).count(), 0);
+}
+
 TEST_F(PlayerTest, DescribesItselfAtOnceAndActivatesByItself) {
     const auto player = make("test.good");
     EXPECT_EQ(player->info().id, "test.good");

@@ -34,9 +34,10 @@ struct Trace {
     std::vector<ThreadName> names;
 };
 
+// Never destroyed: threads may end after main() did.
 Trace &the_trace() {
-    static Trace trace;
-    return trace;
+    static auto *const trace = new Trace;
+    return *trace;
 }
 
 // Small numbers in the order in which threads are first seen.
@@ -44,6 +45,22 @@ std::uint32_t this_thread() {
     thread_local const std::uint32_t number = ++the_trace().threads;
     return number;
 }
+
+void forget_name(Trace &trace, std::uint32_t thread) {
+    std::erase_if(trace.names, [&](const ThreadName &known) { return known.thread == thread; });
+}
+
+// A thread that ends with nothing of it recorded needs no name any more: some programs start
+// threads for days.
+struct NameEnd {
+    std::uint32_t thread = this_thread();
+    ~NameEnd() {
+        Trace &trace = the_trace();
+        if (trace.on || trace.next != 0) return;
+        const std::lock_guard lock(trace.mutex);
+        forget_name(trace, thread);
+    }
+};
 
 void keep(const Record &record) {
     Trace &trace = the_trace();
@@ -80,10 +97,10 @@ bool is_on() { return the_trace().on.load(std::memory_order_relaxed); }
 
 void name_thread(const char *name) {
     Trace &trace = the_trace();
+    thread_local const NameEnd end;
     const std::lock_guard lock(trace.mutex);
-    const std::uint32_t thread = this_thread();
-    std::erase_if(trace.names, [&](const ThreadName &known) { return known.thread == thread; });
-    trace.names.push_back({thread, name});
+    forget_name(trace, end.thread);
+    trace.names.push_back({end.thread, name});
 }
 
 Span::Span(const char *name) : name_(is_on() ? name : nullptr) {
@@ -100,7 +117,8 @@ void count(const char *name, std::uint64_t value) {
 }
 
 std::string to_json() {
-    const Trace &trace = the_trace();
+    Trace &trace = the_trace();
+    const std::lock_guard lock(trace.mutex);
     const std::uint64_t count = std::min<std::uint64_t>(trace.next, trace.records.size());
     std::uint64_t zero_ns = ~std::uint64_t{0};
     for (std::uint64_t i = 0; i < count; ++i) {

@@ -56,6 +56,13 @@ TEST(Trace, KeepsSpansWithTheirThreadsAndTimes) {
     EXPECT_EQ(names, (std::vector<std::string>{"main", "other"}));
 }
 
+TEST(Trace, ForgetsThreadsThatEndedWithoutIt) {
+    trace::start();
+    trace::stop(); // nothing is recorded
+    std::thread([] { trace::name_thread("gone"); }).join();
+    EXPECT_EQ(trace::to_json().find("gone"), std::string::npos);
+}
+
 TEST(Trace, KeepsValuesNextToSpans) {
     trace::start();
     trace::count("bytes", 7);

@@ -59,7 +59,9 @@ void repeat(const char *what, int usual, const std::function<void(int round)> &o
     std::printf("%d x %s in %.1f s: %ld bytes more, %ld descriptors, %ld threads\n", rounds, what,
                 took.count(), after.bytes - before.bytes, after.files - before.files,
                 after.threads - before.threads);
-    if (kCountsMemory) EXPECT_LE(after.bytes, before.bytes + kNoise);
+    if (kCountsMemory) {
+        EXPECT_LE(after.bytes, before.bytes + kNoise);
+    }
     EXPECT_LE(after.files, before.files);
     EXPECT_LE(after.threads, before.threads);
 }
@@ -71,6 +73,24 @@ TEST(ApiGrowth, OpeningAndClosingEverything) {
         const tessera_texture texture =
             open_texture(model, static_cast<std::uint64_t>(round), R"({"size": 16, "steps": 1})");
         ASSERT_EQ(tessera_texture_wait(texture, 60'000), TESSERA_OK) << last_error();
+    });
+}
+
+TEST(ApiGrowth, OpeningAndClosingTexturesAtAnyTime) {
+    Api api;
+    const tessera_model model = api.load("org.tessera.gradient");
+    repeat("open and close textures", 200, [&](int round) {
+        const tessera_texture kept = open_texture(model, 1, R"({"size": 64})");
+        const tessera_texture dropped = open_texture(model, 2, R"({"size": 64, "steps": 64})", 1);
+        if (round % 3 == 1) {
+            ASSERT_EQ(tessera_texture_restart(dropped, nullptr), TESSERA_OK);
+        }
+        ASSERT_EQ(tessera_texture_close(dropped), TESSERA_OK);
+        if (round % 4 == 0) {
+            ASSERT_EQ(tessera_texture_wait(kept, 60'000), TESSERA_OK) << last_error();
+        }
+        ASSERT_EQ(tessera_texture_close(kept), TESSERA_OK);
+        (void)api.events(0);
     });
 }
 

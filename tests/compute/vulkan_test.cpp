@@ -266,6 +266,24 @@ TEST_F(VulkanTest, SubgroupsDoNotChangeABit) {
         expect_identical(with[i], without[i], "result " + std::to_string(i));
 }
 
+// What takes long is submitted in units of about a millisecond: here, in software, of 2^24
+// multiply-adds.
+TEST_F(VulkanTest, LongWorkIsSubmittedInUnits) {
+    const Compute compute = open();
+    if (std::strstr(compute->info->device, "llvmpipe") == nullptr) GTEST_SKIP() << "not software";
+    constexpr std::int64_t kRows = 64, kWidth = 256; // a quarter of a unit
+    const PackedWeight weight(*compute.table(), random_array({kWidth, kWidth}, 1),
+                              TESSERA_DTYPE_F32);
+    const DeviceTensor x(*compute.table(), random_array({kRows, kWidth}, 2));
+    const DeviceTensor out(*compute.table(), Shape{kRows, kWidth});
+    const std::uint64_t before = *about(compute).submission_count;
+    for (int i = 0; i < 10; ++i)
+        compute->linear(compute.table(), x.view(), weight.view(), nullptr, out.view());
+    EXPECT_EQ(*about(compute).submission_count - before, 2U);
+    EXPECT_EQ(compute->synchronize(compute.table()), TESSERA_OK);
+    EXPECT_EQ(*about(compute).submission_count - before, 3U);
+}
+
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
 TEST_F(VulkanTest, ValidationIsSilent) {
     const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});

@@ -157,7 +157,7 @@ class Vulkan {
     // ---- recordings ----
 
     // What `calls` launches, which also runs; NULL when that failed, which has been reported.
-    // `checked`: also memory and copies are refused.
+    // Memory and copies are refused meanwhile.
     [[nodiscard]] std::unique_ptr<Tape> record(const std::function<void()> &calls);
     void replay(const Tape &tape);
     void forget(std::unique_ptr<Tape> tape) { stream_->retire(std::move(tape)); }

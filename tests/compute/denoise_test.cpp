@@ -170,6 +170,10 @@ class DenoiseTest : public DeviceTest {
         DeviceTest::SetUp();
         if (denoise_of(device()) == nullptr) GTEST_SKIP() << "this backend has no denoise chain";
     }
+    // Vulkan has one path for all widths, and software takes seconds for that of MAR-B.
+    static bool is_too_wide(const ChainCase &c) {
+        return GetParam().name == "vulkan" && c.width >= 1024;
+    }
 };
 TESSERA_ON_DEVICES(DenoiseTest, denoise_device_configs());
 
@@ -247,7 +251,8 @@ TEST_P(DenoiseTest, TakesBothPrecisionsInOneNetwork) {
 
 TEST_P(DenoiseTest, CallsThreadsAndRoomDoNotMatter) {
     const tessera_compute &single = device_with_threads(1);
-    for (ChainCase c : kCases) {
+    for (const ChainCase &c : kCases) {
+        if (is_too_wide(c)) continue;
         const reference::DenoiseNetwork network = random_network(c);
         const reference::DenoiseSet set = random_set(c);
         const Array start = random_array({c.rows, c.token_width}, 8);
@@ -310,7 +315,9 @@ reference::DenoiseSet rich_set(const ChainCase &c) {
 }
 
 TEST_P(DenoiseTest, LooksBackAndGuidesStepByStepLikeTheReference) {
+    const tessera_compute &single = device_with_threads(1);
     for (const ChainCase &c : kCases) {
+        if (is_too_wide(c)) continue;
         const reference::DenoiseSet set = rich_set(c);
         const Array start = random_array({c.rows, c.token_width}, 8);
         for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
@@ -321,7 +328,7 @@ TEST_P(DenoiseTest, LooksBackAndGuidesStepByStepLikeTheReference) {
             stepwise.calls.assign(static_cast<size_t>(c.steps), 1);
             const auto steps = run_chain(device(), stepwise, network, set, precision, start);
             expect_identical(steps.x, got.x, "one step a call");
-            const auto one = run_chain(device_with_threads(1), c, network, set, precision, start);
+            const auto one = run_chain(single, c, network, set, precision, start);
             expect_identical(one.x, got.x, "one thread");
         }
     }

@@ -5,6 +5,8 @@
 #include "compute/cpu/kernels/dispatch.hpp"
 
 #include <cstdlib>
+#include <map>
+#include <utility>
 
 namespace tessera::testing {
 
@@ -12,8 +14,33 @@ namespace {
 
 const std::string kReference = "reference";
 
+// Computes that all tests of the process share: software takes seconds to compile kernels, for each
+// Vulkan device again. By backend and number of threads, which is only another one there.
+class SharedComputes : public ::testing::Environment {
+  public:
+    static SharedComputes &get() {
+        static auto *const shared = static_cast<SharedComputes *>(
+            ::testing::AddGlobalTestEnvironment(new SharedComputes)); // which owns it
+        return *shared;
+    }
+    Compute open(const std::string &backend, unsigned threads) {
+        auto found = open_.find({backend, threads});
+        if (found == open_.end()) {
+            auto opened = Compute::open(backend);
+            EXPECT_TRUE(opened) << opened.error().message;
+            found = open_.emplace(std::pair(backend, threads), std::move(*opened)).first;
+        }
+        return Compute::adopt({found->second.table(), [](const tessera_compute *) {}}, true);
+    }
+    void TearDown() override { open_.clear(); } // before the drivers end
+
+  private:
+    std::map<std::pair<std::string, unsigned>, Compute> open_;
+};
+
 Compute open_device(const std::string &backend, unsigned threads) {
     if (backend == kReference) return Compute::adopt(reference::open_reference_compute(), true);
+    if (backend.starts_with("vulkan")) return SharedComputes::get().open(backend, threads);
     ComputeOptions options;
     options.threads = threads;
     options.checked = true;
@@ -29,7 +56,7 @@ std::vector<DeviceConfig> backend_configs() {
     for (const ComputeBackend &backend : compute_backends()) {
         if (*backend.missing != '\0') continue;
         if (std::string_view(backend.name) == "vulkan") {
-            // In tests of its own (CMakeLists.txt): software takes seconds to compile its kernels.
+            // In tests of its own (CMakeLists.txt), which software takes its time for.
             if (const char *options = std::getenv("TESSERA_TEST_VULKAN"))
                 configs.push_back({"vulkan", std::string("vulkan:") + options});
             continue;

@@ -6,10 +6,13 @@
 #include "core/log.hpp"
 #include "tests/view/vulkan/losing_devices.hpp"
 
+#include <tessera/ext/compute_graph.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <algorithm>
+#include <vector>
 
 namespace tessera::testing {
 namespace {
@@ -91,6 +94,116 @@ TEST_F(VulkanFaultTest, EveryCallMayFindNoMemory) {
     }
     EXPECT_TRUE(whole) << "more than " << kMost << " calls";
     EXPECT_GT(failures, 10);
+}
+
+// All that a generator asks memory for: tensors, a weight, indices, scratch, a recording, copies.
+class Work {
+  public:
+    explicit Work(const tessera_compute *compute)
+        : c_(compute), graphs_(*static_cast<const tessera_ext_compute_graph *>(
+                           compute->get_extension(compute, TESSERA_EXT_COMPUTE_GRAPH))) {}
+    ~Work() {
+        if (graph_ != nullptr) graphs_.destroy(c_, graph_);
+        for (tessera_tensor &tensor : tensors_) {
+            if (tensor.data != nullptr) c_->release(c_, &tensor);
+        }
+    }
+    Work(const Work &) = delete;
+    Work &operator=(const Work &) = delete;
+
+    // The first failure, or OK and the numbers.
+    tessera_status run(std::vector<float> &numbers) {
+        const tessera_status made = make();
+        if (made == TESSERA_OK) compute(numbers);
+        const tessera_status done = c_->synchronize(c_);
+        return made != TESSERA_OK ? made : done;
+    }
+
+  private:
+    enum { kX, kMade, kWeight, kOnes, kCount };
+    tessera_status make() {
+        const HostTensor weight(random_array({16, 16}, 1), TESSERA_DTYPE_F32);
+        if (const auto status =
+                c_->pack_linear(c_, weight.view(), TESSERA_DTYPE_BF16, &tensors_[kWeight]);
+            status != TESSERA_OK)
+            return status;
+        for (const int i : {kX, kMade, kOnes}) {
+            const HostTensor like(Array(i == kOnes ? Shape{16} : Shape{1, 6, 16}));
+            tensors_[i] = *like.view();
+            tensors_[i].data = nullptr;
+            if (const auto status = c_->allocate(c_, &tensors_[i]); status != TESSERA_OK)
+                return status;
+        }
+        c_->fill(c_, 1.0F, &tensors_[kOnes]);
+        const auto step = [](void *work) { static_cast<const Work *>(work)->step(); };
+        const tessera_status recorded = graphs_.record(c_, step, this, &graph_);
+        return recorded == TESSERA_OK ? c_->synchronize(c_) : recorded;
+    }
+    // x = norm(gather(x W^T)), as an image of 2 x 3 pixels.
+    void step() const {
+        const HostTensor order(Indices{5, 4, 3, 2, 1, 0}, Shape{6});
+        c_->linear(c_, &tensors_[kX], &tensors_[kWeight], nullptr, &tensors_[kMade]);
+        c_->gather_rows(c_, &tensors_[kMade], order.view(), &tensors_[kX]);
+        tessera_tensor image = tensors_[kX];
+        image.rank = 4;
+        const std::int64_t shape[] = {1, 2, 3, 16}, stride[] = {96, 48, 16, 1};
+        std::copy_n(shape, 4, image.shape);
+        std::copy_n(stride, 4, image.stride);
+        c_->group_norm(c_, &image, 2, &tensors_[kOnes], &tensors_[kOnes], 1e-6F,
+                       TESSERA_ACTIVATION_SILU, &image);
+    }
+    void compute(std::vector<float> &numbers) {
+        const HostTensor start(random_array({1, 6, 16}, 2));
+        c_->upload(c_, start.view(), &tensors_[kX]);
+        graphs_.replay(c_, graph_);
+        step();
+        numbers.assign(96, 0.0F);
+        tessera_tensor to = *start.view();
+        to.data = numbers.data();
+        c_->download(c_, &tensors_[kX], &to);
+    }
+
+    const tessera_compute *c_;
+    const tessera_ext_compute_graph &graphs_;
+    tessera_tensor tensors_[kCount]{};
+    tessera_graph *graph_ = nullptr;
+};
+
+// Each in turn: the compute reports it once, and makes the same numbers afterwards.
+TEST_F(VulkanFaultTest, EveryCallOfAStepMayFindNoMemory) {
+    const auto compute = Compute::open("vulkan");
+    ASSERT_TRUE(compute.ok()) << compute.error().message;
+    std::vector<float> want;
+    ASSERT_EQ(Work(compute->table()).run(want), TESSERA_OK);
+    constexpr int kMost = 80; // more than there are
+    int failures = 0;
+    for (int call = 1; call <= kMost; ++call) {
+        ASSERT_TRUE(test::lose_devices(("make:" + std::to_string(call)).c_str()));
+        std::vector<float> numbers;
+        const tessera_status status = Work(compute->table()).run(numbers);
+        ASSERT_TRUE(test::lose_devices(""));
+        if (status == TESSERA_OK) { // there are no more calls
+            EXPECT_EQ(numbers, want);
+            break;
+        }
+        EXPECT_EQ(status, TESSERA_ERROR_OUT_OF_MEMORY) << call;
+        ++failures;
+        EXPECT_EQ(Work(compute->table()).run(numbers), TESSERA_OK) << "after call " << call;
+        EXPECT_EQ(numbers, want) << "after call " << call;
+    }
+    EXPECT_GT(failures, 10);
+    EXPECT_LT(failures, kMost);
+}
+
+// At the end of the recording, and at that of the numbers.
+TEST_F(VulkanFaultTest, EverySubmissionAndWaitMayLoseTheDevice) {
+    for (const char *wish : {"submit:1", "submit:2", "wait:1", "wait:2"}) {
+        const auto compute = Compute::open("vulkan");
+        ASSERT_TRUE(compute.ok()) << compute.error().message;
+        ASSERT_TRUE(test::lose_devices(wish));
+        std::vector<float> numbers;
+        EXPECT_EQ(Work(compute->table()).run(numbers), TESSERA_ERROR_FAILED) << wish;
+    }
 }
 
 } // namespace

@@ -58,6 +58,7 @@ class Mar final : public blocks::ModelGenerator {
                 .denoise_steps = torus.denoise_steps,
                 .feature_layers = static_cast<int>(torus.trunk.layers.size()),
                 .seamless = false, // its pictures always are
+                .any_set = true,
                 .styled = true,
                 .sides = TorusConfig::kSides};
     }

@@ -14,77 +14,6 @@ using texture::kTokenWidth;
 
 constexpr std::int64_t kMaxHead = 65536;
 
-// What the head samples, with the style of its picture behind each token.
-class StyledSampler final : public blocks::TokenSampler {
-  public:
-    StyledSampler(const sdk::Compute &compute, const blocks::TokenHead &head,
-                  const blocks::SamplerSpec &spec)
-        : compute_(compute), numbers_(compute, head, nullptr, spec) {
-        wide_ = compute.allocate({spec.max_rows, kTokenWidth});
-        rows_.reserve(static_cast<std::size_t>(spec.max_rows));
-    }
-
-    [[nodiscard]] bool is_guided() const override { return numbers_.is_guided(); }
-    [[nodiscard]] double work(int denoise_steps, double rows) const override {
-        return numbers_.work(denoise_steps, rows);
-    }
-    void begin(const blocks::TokenSet &set) override {
-        set_ = set;
-        numbers_.begin(set);
-        chain_.clear();
-    }
-    [[nodiscard]] double next_flops() const override { return numbers_.next_flops(); }
-    bool run_unit() override {
-        if (!numbers_.run_unit()) return false;
-        add_styles();
-        return true;
-    }
-    [[nodiscard]] sdk::View tokens() const override {
-        return sdk::slice(wide_.view(), 0, 0, set_.rows);
-    }
-    [[nodiscard]] sdk::View watched_chain() const override;
-
-  private:
-    [[nodiscard]] const TorusNetwork &network() const {
-        return static_cast<const TorusNetwork &>(*set_.network);
-    }
-    void add_styles();
-
-    sdk::Compute compute_;
-    blocks::DiffusionSampler numbers_;
-    blocks::TokenSet set_;
-    sdk::Tensor wide_;                 // (most rows, 195)
-    std::vector<std::int32_t> rows_;   // the picture of each row
-    mutable std::vector<float> chain_; // (denoising steps + 1, 195)
-};
-
-void StyledSampler::add_styles() {
-    const sdk::View styles = network().style_rows();
-    const std::int64_t images = styles.shape[0];
-    rows_.clear();
-    for (std::int64_t row = 0; row < set_.rows; ++row) {
-        rows_.push_back(static_cast<std::int32_t>(row * images / set_.rows));
-    }
-    compute_.copy(numbers_.tokens(), sdk::slice(tokens(), 1, 0, kTokenNumbers));
-    compute_.gather_rows(sdk::reshape(styles, {1, images, blocks::kStyleNumbers}),
-                         sdk::host_view(rows_.data(), {1, set_.rows}),
-                         sdk::slice(sdk::reshape(tokens(), {1, set_.rows, kTokenWidth}), 2,
-                                    kTokenNumbers, blocks::kStyleNumbers));
-}
-
-sdk::View StyledSampler::watched_chain() const {
-    const sdk::View narrow = numbers_.watched_chain();
-    if (narrow.data == nullptr) return {};
-    const blocks::Style &style = network().styles()[0];
-    const auto *from = static_cast<const float *>(narrow.data);
-    chain_.clear();
-    for (std::int64_t step = 0; step < narrow.shape[0]; ++step, from += kTokenNumbers) {
-        chain_.insert(chain_.end(), from, from + kTokenNumbers);
-        chain_.insert(chain_.end(), style.begin(), style.end());
-    }
-    return sdk::host_view(chain_.data(), {narrow.shape[0], kTokenWidth});
-}
-
 } // namespace
 
 TorusConfig TorusConfig::read(const blocks::Config &config) {
@@ -125,7 +54,7 @@ std::unique_ptr<blocks::SetNetwork> TorusModel::network(const sdk::Compute &comp
 
 std::unique_ptr<blocks::TokenSampler> TorusModel::sampler(const sdk::Compute &compute,
                                                           blocks::SamplerSpec spec) const {
-    return std::make_unique<StyledSampler>(compute, head, spec);
+    return std::make_unique<blocks::DiffusionSampler>(compute, head, nullptr, std::move(spec));
 }
 
 TorusNetwork::TorusNetwork(const sdk::Compute &compute, const TorusModel &model,
@@ -137,18 +66,16 @@ TorusNetwork::TorusNetwork(const sdk::Compute &compute, const TorusModel &model,
     compute_.fill(1.0F, embedded_);
     compute_.fill(0.0F, trunk_.input());
     wanted_ = compute_.allocate({batch_ * tokens() * model.trunk.config.width});
-    style_rows_ = compute_.allocate({images_, blocks::kStyleNumbers});
     index_.reserve(static_cast<std::size_t>(batch_ * tokens()));
     use_styles();
 }
 
 void TorusNetwork::use_styles() {
-    std::vector<float> rows;
+    tails_.clear();
     for (std::int64_t image = 0; image < images_; ++image) {
         const blocks::Style &style = styles_[static_cast<std::size_t>(image)];
-        rows.insert(rows.end(), style.begin(), style.end());
+        tails_.insert(tails_.end(), style.begin(), style.end());
     }
-    compute_.upload(sdk::host_view(rows.data(), {images_, blocks::kStyleNumbers}), style_rows_);
     trunk_.set_conditions(styles_.conditions(compute_), {});
 }
 

@@ -66,6 +66,9 @@ class TorusNetwork final : public blocks::SetNetwork {
     // See blocks::SetNetwork. Classes are those of the spec.
     void set_class(std::int64_t, std::int64_t, const blocks::ClassMix &) override {}
     void give(const sdk::View &tokens) override;
+    [[nodiscard]] sdk::View tails() const override {
+        return sdk::host_view(tails_.data(), {images_, blocks::kStyleNumbers});
+    }
     void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
                std::int64_t images, std::int64_t first_entry) override;
     void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) override;
@@ -76,10 +79,6 @@ class TorusNetwork final : public blocks::SetNetwork {
     [[nodiscard]] double flops(std::int64_t, std::int64_t) const override {
         return trunk_.pass_flops() * static_cast<double>(batch_);
     }
-
-    [[nodiscard]] const texture::RunStyles &styles() const { return styles_; }
-    // (images, 99)
-    [[nodiscard]] const sdk::View &style_rows() const { return style_rows_.view(); }
 
   private:
     void use_styles();
@@ -93,9 +92,9 @@ class TorusNetwork final : public blocks::SetNetwork {
     std::vector<std::uint8_t> known_; // of the spec
     texture::RunStyles styles_;
     texture::Trunk trunk_;
-    sdk::Tensor style_rows_;
     sdk::Tensor embedded_;                // (images x S, 97): tokens and a 1 each
     sdk::Tensor wanted_;                  // flat: conditions
+    std::vector<float> tails_;            // (images, 99): styles
     std::vector<std::int32_t> positions_; // of embed, until the device has read them
     std::vector<std::int32_t> index_;     // (batch x wanted)
     std::int64_t wanted_count_ = 0;

@@ -191,6 +191,32 @@ TEST(TorusRun, GivenTokensGiveTheirStyleEvenWhereNoneIsKept) {
     }
 }
 
+// Guidance at less than its price keeps styles and changes the tokens little.
+TEST(TorusRun, UnguidedHalvesMayBeKept) {
+    const TestDevice device(2);
+    const TorusModel model = load_model(device);
+    const auto tokens = [&](int refresh) {
+        blocks::RunSpec spec = spec_of(8, 8);
+        spec.steps = 16;
+        spec.diffusion.guidance_refresh = refresh;
+        blocks::TokenRun run(device.compute, model, spec);
+        return finish(device, run);
+    };
+    const std::vector<float> exact = tokens(1);
+    const std::vector<float> cached = tokens(4);
+    EXPECT_NE(exact, cached);
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+        if (i % kTokenWidth >= kTokenNumbers) {
+            ASSERT_EQ(exact[i], cached[i]);
+            continue;
+        }
+        difference += std::pow(static_cast<double>(exact[i]) - cached[i], 2);
+        size += std::pow(static_cast<double>(exact[i]), 2);
+    }
+    EXPECT_LT(difference, 0.1 * size);
+}
+
 // The chain of a watched token is as wide as a token: it is shown as a picture.
 TEST(TorusRun, AWatchedTokenCarriesItsStyle) {
     const TestDevice device(2);

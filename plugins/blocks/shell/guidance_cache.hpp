@@ -27,6 +27,11 @@ class GuidanceCache final : public SetNetwork {
     [[nodiscard]] static bool is_whole(int index, int sets, int refresh);
 
     void set_class(std::int64_t entry, std::int64_t label, const ClassMix &mix) override;
+    void give(const sdk::View &tokens) override {
+        whole_->give(tokens);
+        conditional_->give(tokens);
+    }
+    [[nodiscard]] sdk::View tails() const override { return whole_->tails(); }
     void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
                std::int64_t images, std::int64_t first_entry) override;
     void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) override;

@@ -22,6 +22,9 @@ class SetNetwork {
     // All tokens that a request gives, (1, S, d), before the first set: for models whose tokens say
     // more than themselves. `embed` follows with those that are kept.
     virtual void give(const sdk::View &) {}
+    // What every token of an image ends in, which no sampler draws: (images, numbers) on the host,
+    // as it is from the first set on. Without data: nothing.
+    [[nodiscard]] virtual sdk::View tails() const { return {}; }
     // Tokens (images, n, d) become known at `positions` (images x n) of entries first, first + 1,
     // ...; those that were known there before are forgotten. A model that caches extends its cache.
     virtual void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
@@ -76,9 +79,9 @@ class TokenSampler {
     virtual void begin(const TokenSet &set) = 0;
     [[nodiscard]] virtual double next_flops() const = 0;
     virtual bool run_unit() = 0; // true: the tokens are there
-    // (rows, d)
+    // (rows, d), without the tails of the network.
     [[nodiscard]] virtual sdk::View tokens() const = 0;
-    // See Run::watched_chain.
+    // See Run::watched_chain; without tails as well.
     [[nodiscard]] virtual sdk::View watched_chain() const { return {}; }
 };
 

@@ -11,6 +11,8 @@
 namespace tessera::blocks {
 namespace {
 
+constexpr std::int64_t kMostSteps = 1000; // of denoising
+
 RunPlan make_plan(const RunSpec &spec, bool one_by_one) {
     const DiffusionSettings &d = spec.diffusion;
     const auto given =
@@ -136,6 +138,14 @@ void TokenRun::allocate() {
     for (std::int64_t image = 0; image < images(); ++image) {
         network_->set_class(image, spec_.labels[image], spec_.mix);
         if (guided_) network_->set_class(images() + image, -1, {});
+    }
+    if (const sdk::View tails = network_->tails(); tails.data != nullptr) {
+        tails_ = compute_.allocate({images(), tails.shape[1]});
+        whole_ = compute_.allocate({max_rows, grid().token_width()});
+        image_.reserve(static_cast<std::size_t>(max_rows));
+        if (spec_.watched >= 0) {
+            chain_.reserve(static_cast<std::size_t>((kMostSteps + 1) * grid().token_width()));
+        }
     }
     known_.reserve(static_cast<std::size_t>(batch * grid().tokens()));
     wanted_.reserve(static_cast<std::size_t>(batch * grid().tokens()));
@@ -320,6 +330,36 @@ void TokenRun::start_sampler() {
     phase_ = Phase::kSampler;
 }
 
+sdk::View TokenRun::with_tails(const sdk::View &sampled) {
+    if (!tails_) return sampled;
+    if (step_ == 0) compute_.upload(network_->tails(), tails_);
+    const std::int64_t own = sampled.shape[1], behind = grid().token_width() - own;
+    image_.clear();
+    for (std::int64_t row = 0; row < rows_; ++row) {
+        image_.push_back(static_cast<std::int32_t>(row * images() / rows_));
+    }
+    const sdk::View whole = sdk::slice(whole_.view(), 0, 0, rows_);
+    compute_.copy(sampled, sdk::slice(whole, 1, 0, own));
+    compute_.gather_rows(sdk::reshape(tails_, {1, images(), behind}),
+                         sdk::host_view(image_.data(), {1, rows_}),
+                         sdk::slice(sdk::reshape(whole, {1, rows_, own + behind}), 2, own, behind));
+    return whole;
+}
+
+sdk::View TokenRun::watched_chain() const {
+    const sdk::View own = sampler_->watched_chain();
+    if (!tails_ || own.data == nullptr) return own;
+    const sdk::View tails = network_->tails(); // the first image's is watched
+    const auto *from = static_cast<const float *>(own.data);
+    const auto *tail = static_cast<const float *>(tails.data);
+    chain_.clear();
+    for (std::int64_t step = 0; step < own.shape[0]; ++step, from += own.shape[1]) {
+        chain_.insert(chain_.end(), from, from + own.shape[1]);
+        chain_.insert(chain_.end(), tail, tail + tails.shape[1]);
+    }
+    return sdk::host_view(chain_.data(), {own.shape[0], grid().token_width()});
+}
+
 void TokenRun::finish_step() {
     if (spec_.deadline != nullptr) {
         compute_.synchronize();
@@ -327,7 +367,7 @@ void TokenRun::finish_step() {
     }
     const std::int64_t per_image = rows_ / images();
     const sdk::View made =
-        sdk::reshape(sampler_->tokens(), {images(), per_image, grid().token_width()});
+        sdk::reshape(with_tails(sampler_->tokens()), {images(), per_image, grid().token_width()});
     compute_.scatter_rows(made, sdk::host_view(wanted_tokens_.data(), {images(), per_image}),
                           tokens_);
     embed(made, std::span(wanted_).first(static_cast<std::size_t>(rows_)));

@@ -37,7 +37,7 @@ class TokenRun final : public Run {
     // Unknown tokens are 0. Tokens of a seam stay as they are until made again.
     [[nodiscard]] const sdk::View &tokens() const override { return tokens_; }
     [[nodiscard]] std::span<const std::uint8_t> cells(int image) const override;
-    [[nodiscard]] sdk::View watched_chain() const override { return sampler_->watched_chain(); }
+    [[nodiscard]] sdk::View watched_chain() const override;
 
   private:
     enum class Phase { kNetwork, kSampler };
@@ -61,6 +61,7 @@ class TokenRun final : public Run {
     void list_noise();
     void start_round();
     void start_sampler();
+    [[nodiscard]] sdk::View with_tails(const sdk::View &sampled);
     void finish_step();
     [[nodiscard]] std::int64_t images() const { return spec_.images(); }
     [[nodiscard]] const TokenGrid &grid() const { return spec_.grid; }
@@ -80,6 +81,10 @@ class TokenRun final : public Run {
     std::unique_ptr<TokenSampler> sampler_;
     bool guided_ = false;
     std::unique_ptr<SetNetwork> network_;
+    sdk::Tensor tails_;                // (images, numbers). Empty: tokens have none
+    sdk::Tensor whole_;                // (most rows, d): sampled tokens with them
+    std::vector<std::int32_t> image_;  // of each row
+    mutable std::vector<float> chain_; // (denoising steps + 1, d) where tokens have tails
 
     std::vector<std::int32_t> known_;         // (images or twice, known): where tokens are seen
     std::vector<std::int32_t> wanted_;        // (images or twice, wanted)

@@ -248,7 +248,7 @@ int main(int argc, char **argv) {
     const int fails_cuda = fault != NULL && strncmp(fault, "cuda:", 5) == 0;
     const char *const module = getenv("TESSERA_CUDA_MODULE");
     if (module != NULL) open_cuda(module, fails_cuda ? strtol(fault + 5, NULL, 10) - 1 : -1);
-    const char *const model = argc > 4 ? argv[4] : "materials_mar";
+    const char *const model = argc > 4 ? argv[4] : "materials_mar_latents";
     int all = 1, last = 1;
     for (long rounds = strtol(argv[3], NULL, 10); rounds > 0; --rounds) {
         last = round_of(argv[1], argv[2], model);

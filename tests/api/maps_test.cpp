@@ -141,7 +141,7 @@ tessera_texture open_sized(tessera_model model, std::uint32_t width, std::uint32
 
 TEST(ApiExtended, AModelOfOneSizeMakesLargerPictures) {
     Api api;
-    const tessera_model model = api.load(nullptr, "materials_mar");
+    const tessera_model model = api.load(nullptr, "materials_mar_latents");
     auto info = sized<tessera_model_info>();
     ASSERT_EQ(tessera_model_get(model, &info), TESSERA_OK);
     EXPECT_NE(info.abilities & TESSERA_CAN_EXTEND, 0u);

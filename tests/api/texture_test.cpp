@@ -230,7 +230,7 @@ TEST(ApiTexture, PausedItKeepsItsPlaceAndItsBytes) {
 
 TEST(ApiTexture, RunsSteppedInTurnMakeTheSameBytes) {
     Api api;
-    for (const char *name : {"materials", "materials_mar"}) {
+    for (const char *name : {"materials", "materials_mar_latents"}) {
         const tessera_model model = api.load(nullptr, name);
         const bool sizes = std::string(name) == "materials";
         const char *const values = sizes ? kSmall : R"({"steps": 3})";

@@ -162,7 +162,7 @@ PARTS = [
     ("textures", "Many textures in one program", textures),
     ("latency", "From the start of the program to a picture", latency),
     ("presets-materials", "Presets of `materials`", presets),
-    ("presets-materials_mar", "Presets of `materials_mar`", presets),
+    ("presets-materials_mar_latents", "Presets of `materials_mar_latents`", presets),
 ]
 
 

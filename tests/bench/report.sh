@@ -57,7 +57,7 @@ measure frames 60 "$(bench bench_frame)" --offscreen --seconds 5
 measure textures 120 "$(bench bench_embed)"
 measure latency 60 "$python" "$root/tests/bench/latency.py" "$generate" --threads $threads
 measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
-measure presets-materials_mar 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar --threads 1 --count 4 --rounds 3
+measure presets-materials_mar_latents 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar_latents --threads 1 --count 4 --rounds 3
 measure growth-materials 120 "$python" "$root/tests/bench/growth.py" "$generate"
 for size in 128 256 512; do growth size-$size --size $size; done
 for batch in 2 4; do growth batch-$batch --batch $batch; done

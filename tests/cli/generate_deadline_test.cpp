@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 TEST(GenerateDeadline, TheReportMakesTheImageAgain) {
-    const fs::path model = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar";
+    const fs::path model = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar_latents";
     if (!fs::exists(model / "generator.safetensors")) GTEST_SKIP() << "no bundled model";
     const test::TemporaryFolder folder;
     test::ProgramOptions options;
@@ -78,7 +78,7 @@ void check_presets(const std::string &model) {
 }
 
 TEST(ModelPresets, AreUnderstoodAsAWhole) { check_presets("materials"); }
-TEST(ModelPresets, OfMarAreUnderstoodAsAWhole) { check_presets("materials_mar"); }
+TEST(ModelPresets, OfMarAreUnderstoodAsAWhole) { check_presets("materials_mar_latents"); }
 
 } // namespace
 } // namespace tessera

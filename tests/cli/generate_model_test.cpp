@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const fs::path kModel = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar";
+const fs::path kModel = fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar_latents";
 
 class GenerateModel : public testing::Test {
   protected:
@@ -96,17 +96,17 @@ TEST_F(GenerateModel, AContactSheetThatCannotBeIsRefusedBeforeTheRun) {
 }
 
 TEST_F(GenerateModel, AFileHereHidesNoBundledModel) {
-    (void)folder_.write("materials_mar", "a shopping list");
-    const auto outcome = run({"-m", "materials_mar", "--steps", "1", "-o", "a.png"});
+    (void)folder_.write("materials_mar_latents", "a shopping list");
+    const auto outcome = run({"-m", "materials_mar_latents", "--steps", "1", "-o", "a.png"});
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_EQ(run({"-m", "./materials_mar", "--steps", "1", "-o", "b.png"}).exit_code, 1);
+    EXPECT_EQ(run({"-m", "./materials_mar_latents", "--steps", "1", "-o", "b.png"}).exit_code, 1);
 }
 
 TEST_F(GenerateModel, APresetNamesTheBundledModelSoThatItMayMove) {
-    ASSERT_EQ(run({"-m", "materials_mar", "--steps", "1", "--save-preset", "p.json", "-o", "a.png"})
+    ASSERT_EQ(run({"-m", "materials_mar_latents", "--steps", "1", "--save-preset", "p.json", "-o", "a.png"})
                   .exit_code,
               0);
-    EXPECT_THAT(bytes("p.json"), HasSubstr("\"model\": \"materials_mar\""));
+    EXPECT_THAT(bytes("p.json"), HasSubstr("\"model\": \"materials_mar_latents\""));
     ASSERT_EQ(run({"--preset", "p.json", "-o", "b.png"}).exit_code, 0);
     EXPECT_EQ(bytes("a.png"), bytes("b.png"));
 }

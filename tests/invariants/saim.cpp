@@ -110,7 +110,7 @@ const Subject kSampling(
      .values = {{"class", 1}, {"steps", 5}, {"guidance", 2.0}, {"denoise_steps", 4}}});
 
 const Subject kBundled = bundled(
-    "saim", "materials_saim", {{"class", 1}, {"steps", 3}, {"denoise_steps", 2}}, "materials_mar");
+    "saim", "materials_saim", {{"class", 1}, {"steps", 3}, {"denoise_steps", 2}}, "materials_mar_latents");
 
 } // namespace
 } // namespace tessera::invariants

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kModel =
-    fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar/generator.safetensors";
+    fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar_latents/generator.safetensors";
 constexpr std::size_t kBytes = std::size_t{64} << 20;
 
 class CanvasModelTest : public testing::Test {

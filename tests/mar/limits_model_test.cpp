@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST_P(LimitsModelTest, EveryClassIsAPicture) {
     const std::filesystem::path folder =
-        std::filesystem::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar";
+        std::filesystem::path(TESSERA_SOURCE_DIR) / "plugins/models/materials_mar_latents";
     const std::string path = folder / "generator.safetensors";
     if (!std::filesystem::exists(path)) GTEST_SKIP() << "no bundled model";
     const TestDevice device(2);

@@ -76,12 +76,14 @@ class TorusNetwork final : public blocks::SetNetwork {
     [[nodiscard]] double unit_flops(int unit) const override { return trunk_.flops(unit); }
     void run_unit(int unit) override;
     [[nodiscard]] sdk::View conditions() const override;
+    void finish(const sdk::View &tokens) override;
     [[nodiscard]] double flops(std::int64_t, std::int64_t) const override {
         return trunk_.pass_flops() * static_cast<double>(batch_);
     }
 
   private:
     void use_styles();
+    void keep_deviations(std::span<float> image) const;
     [[nodiscard]] std::int64_t tokens() const { return grid_.tokens(); }
 
     sdk::Compute compute_;
@@ -95,6 +97,7 @@ class TorusNetwork final : public blocks::SetNetwork {
     sdk::Tensor embedded_;                // (images x S, 97): tokens and a 1 each
     sdk::Tensor wanted_;                  // flat: conditions
     std::vector<float> tails_;            // (images, 99): styles
+    std::vector<float> all_;              // (images, S, 195): scratch of `finish`
     std::vector<std::int32_t> positions_; // of embed, until the device has read them
     std::vector<std::int32_t> index_;     // (batch x wanted)
     std::int64_t wanted_count_ = 0;

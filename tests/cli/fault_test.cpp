@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const fs::path kModel = TESSERA_SOURCE_DIR "/plugins/models/materials_mar_latents/generator.safetensors";
+const fs::path kModel =
+    TESSERA_SOURCE_DIR "/plugins/models/materials_mar_latents/generator.safetensors";
 constexpr long kSample = 25;
 constexpr long kLeakBytes = 65536; // what messages and caches may keep until the end
 

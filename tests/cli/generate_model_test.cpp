@@ -103,7 +103,8 @@ TEST_F(GenerateModel, AFileHereHidesNoBundledModel) {
 }
 
 TEST_F(GenerateModel, APresetNamesTheBundledModelSoThatItMayMove) {
-    ASSERT_EQ(run({"-m", "materials_mar_latents", "--steps", "1", "--save-preset", "p.json", "-o", "a.png"})
+    ASSERT_EQ(run({"-m", "materials_mar_latents", "--steps", "1", "--save-preset", "p.json", "-o",
+                   "a.png"})
                   .exit_code,
               0);
     EXPECT_THAT(bytes("p.json"), HasSubstr("\"model\": \"materials_mar_latents\""));

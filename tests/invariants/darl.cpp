@@ -31,7 +31,8 @@ const Subject kSubjects[] = {
     subject("darl", {}, kSampled),
     subject("darl_nested_prefix", {.nested = 2, .prefix = true}, kSampled),
     subject("darl_other_grid", {.nested = 2}, kOtherGrid),
-    bundled("darl", "materials_darl", {{"class", 1}, {"denoise_steps", 2}}, "materials_mar_latents"),
+    bundled("darl", "materials_darl", {{"class", 1}, {"denoise_steps", 2}},
+            "materials_mar_latents"),
 };
 
 } // namespace

@@ -57,8 +57,10 @@ const Subject kSubjects[] = {
     subject("mar_random", shape_of("random", 0), kCausal),
     subject("mar_raster_codes", shape_of("raster", 40), kCausalCodes),
     subject("mar_random_codes", shape_of("random", 40), kCausalCodes),
-    bundled("mar", "materials_mar_raster", {{"class", 1}, {"denoise_steps", 2}}, "materials_mar_latents"),
-    bundled("mar", "materials_mar_random", {{"class", 1}, {"denoise_steps", 2}}, "materials_mar_latents"),
+    bundled("mar", "materials_mar_raster", {{"class", 1}, {"denoise_steps", 2}},
+            "materials_mar_latents"),
+    bundled("mar", "materials_mar_random", {{"class", 1}, {"denoise_steps", 2}},
+            "materials_mar_latents"),
     bundled("mar", "materials_mar_codes", {{"class", 1}}, "materials_mar_latents"),
 };
 

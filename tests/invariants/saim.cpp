@@ -109,8 +109,9 @@ const Subject kSampling(
      .write_model = [](const std::string &folder) { return SamplingSaim().write(folder); },
      .values = {{"class", 1}, {"steps", 5}, {"guidance", 2.0}, {"denoise_steps", 4}}});
 
-const Subject kBundled = bundled(
-    "saim", "materials_saim", {{"class", 1}, {"steps", 3}, {"denoise_steps", 2}}, "materials_mar_latents");
+const Subject kBundled =
+    bundled("saim", "materials_saim", {{"class", 1}, {"steps", 3}, {"denoise_steps", 2}},
+            "materials_mar_latents");
 
 } // namespace
 } // namespace tessera::invariants

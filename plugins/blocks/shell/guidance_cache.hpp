@@ -32,6 +32,7 @@ class GuidanceCache final : public SetNetwork {
         conditional_->give(tokens);
     }
     [[nodiscard]] sdk::View tails() const override { return whole_->tails(); }
+    void finish(const sdk::View &tokens) override { whole_->finish(tokens); }
     void embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
                std::int64_t images, std::int64_t first_entry) override;
     void start(std::span<const std::int32_t> known, std::span<const std::int32_t> wanted) override;

@@ -39,6 +39,10 @@ class SetNetwork {
     // After all units: (batch, n, D).
     [[nodiscard]] virtual sdk::View conditions() const = 0;
 
+    // After the last set, before anybody sees the tokens (images, S, d): those that are not given
+    // may still be changed.
+    virtual void finish(const sdk::View &) {}
+
     // Work of a set that knows and wants so many tokens of each entry.
     [[nodiscard]] virtual double flops(std::int64_t known, std::int64_t wanted) const = 0;
 };

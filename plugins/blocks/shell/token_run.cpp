@@ -378,7 +378,8 @@ void TokenRun::finish_step() {
     for (std::int64_t row = 0; row < rows_; ++row) {
         cells_[(row / per_image) * grid().tokens() + wanted_tokens_[row]] = TESSERA_CELL_CHANGED;
     }
-    if (++step_ < step_count()) start_step();
+    if (++step_ < step_count()) return start_step();
+    network_->finish(tokens_);
 }
 
 } // namespace tessera::blocks

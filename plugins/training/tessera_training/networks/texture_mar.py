@@ -16,6 +16,7 @@ from .mar import Noise, SampleSettings, denoise, guidance_at, masked_after
 from .texture import TIMES, Texture, TextureConfig, Trunk, window_offset
 
 PREDICTION = "v"
+_MOST_GAIN = 2.0
 
 
 class DiffLoss(nn.Module):
@@ -74,4 +75,13 @@ def sample(model: TextureMar, labels: torch.Tensor, styles: torch.Tensor, orders
         tokens[wanted] = denoise(model.diffloss.net, PREDICTION, table, z[wanted.repeat(copies, 1)],
                                  guidance if guided else None, settings.temperature, step, noise)
         mask = after
-    return tokens.view(batch, *grid, -1)
+    return _with_deviations(tokens.view(batch, *grid, -1), known)
+
+
+def _with_deviations(tokens: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+    """All tokens of a picture deviate by 1 in every group, as styles have it, whatever the head sampled each for
+    itself; those `known` [B,H,W] count and stay."""
+    unknown = torch.ones_like(tokens[..., :1]) if known is None else (known[..., None] == 0).float()
+    made, given = (style.group_means(tokens**2 * part) for part in (unknown, 1 - unknown))
+    gain = ((1 - given).clamp(min=0) / made.clamp(min=1e-30)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN)
+    return tokens * (1 + unknown * (gain[:, style.GROUP][:, None, None] - 1))

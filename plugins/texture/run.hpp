@@ -69,8 +69,8 @@ class TextureRun final : public blocks::Run {
     RunStyles styles_;
     std::unique_ptr<Trunk> trunk_; // NULL: everything is known
     std::vector<Image> images_;
-    sdk::Tensor tokens_;            // (images, S, 195)
-    sdk::Tensor noise_;             // (S, 96)
+    sdk::Tensor tokens_; // (images, S, 195)
+    sdk::Tensor noise_;  // (S, 96)
 
     std::vector<std::int32_t> noise_index_; // (S, 2)
     std::vector<float> noise_host_;         // (S, 96)

@@ -184,8 +184,8 @@ class ModelGenerator {
     std::optional<sdk::Compute> compute_;
     std::unique_ptr<LatentCodec> codec_;
     std::unique_ptr<Wavelet> wavelet_; // of a styled model
-    int tensors_ = 0; // of the model and its codec
-    Paces paces_;     // of this device, for deadlines
+    int tensors_ = 0;                  // of the model and its codec
+    Paces paces_;                      // of this device, for deadlines
 };
 
 } // namespace tessera::blocks

@@ -135,7 +135,7 @@ void TorusNetwork::finish(const sdk::View &made) {
 // tokens of a picture together do, whatever the head sampled each for itself. A head that knows
 // little comes out too even, a strong guidance too wild. What is given counts and stays.
 void TorusNetwork::keep_deviations(std::span<float> image) const {
-    constexpr double kMostGain = 2.0;
+    constexpr double kLeastGain = 1.0 / 16, kMostGain = 2.0;
     const auto is_given = [&](std::size_t i) {
         return !known_.empty() && known_[i / kTokenWidth] != 0;
     };
@@ -152,7 +152,7 @@ void TorusNetwork::keep_deviations(std::span<float> image) const {
     for (std::size_t group = 0; group < gain.size(); ++group) {
         const double wanted = std::max(numbers[group] - given[group], 0.0);
         const double square = made[group] > 0.0 ? wanted / made[group] : 1.0;
-        gain[group] = static_cast<float>(std::clamp(std::sqrt(square), 1.0 / kMostGain, kMostGain));
+        gain[group] = static_cast<float>(std::clamp(std::sqrt(square), kLeastGain, kMostGain));
     }
     for (std::size_t i = 0; i < image.size(); ++i) {
         const auto number = static_cast<std::int64_t>(i) % kTokenWidth;

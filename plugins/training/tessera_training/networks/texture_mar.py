@@ -16,7 +16,7 @@ from .mar import Noise, SampleSettings, denoise, guidance_at, masked_after
 from .texture import TIMES, Texture, TextureConfig, Trunk, window_offset
 
 PREDICTION = "v"
-_MOST_GAIN = 2.0
+_GAINS = (1 / 16, 2.0)
 
 
 class DiffLoss(nn.Module):
@@ -83,5 +83,5 @@ def _with_deviations(tokens: torch.Tensor, known: torch.Tensor | None) -> torch.
     itself; those `known` [B,H,W] count and stay."""
     unknown = torch.ones_like(tokens[..., :1]) if known is None else (known[..., None] == 0).float()
     made, given = (style.group_means(tokens**2 * part) for part in (unknown, 1 - unknown))
-    gain = ((1 - given).clamp(min=0) / made.clamp(min=1e-30)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN)
+    gain = ((1 - given).clamp(min=0) / made.clamp(min=1e-30)).sqrt().clamp(*_GAINS)
     return tokens * (1 + unknown * (gain[:, style.GROUP][:, None, None] - 1))

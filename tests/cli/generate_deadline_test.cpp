@@ -78,7 +78,8 @@ void check_presets(const std::string &model) {
 }
 
 TEST(ModelPresets, AreUnderstoodAsAWhole) { check_presets("materials"); }
-TEST(ModelPresets, OfMarAreUnderstoodAsAWhole) { check_presets("materials_mar_latents"); }
+TEST(ModelPresets, OfMarAreUnderstoodAsAWhole) { check_presets("materials_mar"); }
+TEST(ModelPresets, OfMarOnLatentsAreUnderstoodAsAWhole) { check_presets("materials_mar_latents"); }
 
 } // namespace
 } // namespace tessera

@@ -64,6 +64,7 @@ TorusNetwork::TorusNetwork(const sdk::Compute &compute, const TorusModel &model,
     : compute_(compute), model_(model), grid_{spec.grid.rows, spec.grid.columns},
       images_(spec.images()), batch_(batch), known_(spec.known), styles_(model.trunk, spec),
       trunk_(compute, model.trunk, grid_, images_, batch > images_) {
+    if (known_.empty()) known_.assign(static_cast<std::size_t>(tokens()), 0);
     embedded_ = compute_.allocate({images_ * tokens(), kTokenNumbers + 1});
     compute_.fill(1.0F, embedded_);
     compute_.fill(0.0F, trunk_.input());
@@ -88,7 +89,6 @@ void TorusNetwork::give(const sdk::View &given) {
     compute_.download(sdk::reshape(given, {tokens(), kTokenWidth}),
                       sdk::host_view(wide.data(), {tokens(), kTokenWidth}));
     compute_.synchronize();
-    if (known_.empty()) known_.assign(static_cast<std::size_t>(tokens()), 0);
     styles_.give(wide, known_);
     use_styles();
 }
@@ -136,9 +136,7 @@ void TorusNetwork::finish(const sdk::View &made) {
 // little comes out too even, a strong guidance too wild. What is given counts and stays.
 void TorusNetwork::keep_deviations(std::span<float> image) const {
     constexpr double kLeastGain = 1.0 / 16, kMostGain = 2.0;
-    const auto is_given = [&](std::size_t i) {
-        return !known_.empty() && known_[i / kTokenWidth] != 0;
-    };
+    const auto is_given = [&](std::size_t i) { return known_[i / kTokenWidth] != 0; };
     std::array<double, blocks::kStyleGroups> given{}, made{}, numbers{};
     for (std::size_t i = 0; i < image.size(); ++i) {
         const auto number = static_cast<std::int64_t>(i) % kTokenWidth;

@@ -91,7 +91,7 @@ class TorusNetwork final : public blocks::SetNetwork {
     texture::Grid grid_;
     std::int64_t images_;
     std::int64_t batch_;
-    std::vector<std::uint8_t> known_; // of the spec
+    std::vector<std::uint8_t> known_; // (S) tokens that are given
     texture::RunStyles styles_;
     texture::Trunk trunk_;
     sdk::Tensor embedded_;                // (images x S, 97): tokens and a 1 each

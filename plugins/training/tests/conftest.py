@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from PIL import Image  # noqa: E402
 
 from tessera_training import config as configuration  # noqa: E402
+from tessera_training.networks.texture import TextureSettings  # noqa: E402
 
 _REPOSITORY = PACKAGE.parents[1]
 
@@ -60,3 +62,15 @@ def tiny_config(image_folder: Path, tmp_path: Path) -> configuration.Config:
         generator_training=train,
         export=configuration.ExportConfig(path=str(tmp_path / "model"), license="CC0-1.0",
                                           defaults=configuration.Defaults(steps=2, denoise_steps="5")))
+
+
+@pytest.fixture()
+def texture_config(tiny_config: configuration.Config) -> configuration.Config:
+    """Only a model of textures, of 16 and 32 pixels; its shape is the test's."""
+    train = dataclasses.replace(tiny_config.generator_training, batch=8, ema=0.5)
+    off = dataclasses.replace(train, steps=0)
+    return dataclasses.replace(
+        tiny_config, tokenizer_training=off, generator_training=off, texture_training=train,
+        texture_loss=configuration.TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5), style_size=32),
+        export=configuration.ExportConfig(path=tiny_config.export.path, license="CC0-1.0", columns=1,
+                                          texture=TextureSettings(steps=2, width=32, height=32, denoise_steps="5")))

@@ -12,7 +12,7 @@ import torch
 
 from tessera_training import __main__ as program
 from tessera_training.checks import record_texture
-from tessera_training.config import Config, ExportConfig, TextureLossConfig
+from tessera_training.config import Config
 from tessera_training.errors import UserError
 from tessera_training.files import model_dir, safetensors_io, texture_file
 from tessera_training.files.texture_file import TextureModel
@@ -188,15 +188,8 @@ def test_small_classes_come_more_often() -> None:
 
 
 @pytest.fixture()
-def config(tiny_config: Config) -> Config:
-    """Only a texture model, of 16 and 32 pixels."""
-    train = dataclasses.replace(tiny_config.generator_training, batch=8, ema=0.5)
-    off = dataclasses.replace(train, steps=0)
-    return dataclasses.replace(
-        tiny_config, tokenizer_training=off, generator_training=off, texture_training=train, texture=SMALL,
-        texture_loss=TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5), style_size=32),
-        export=ExportConfig(path=tiny_config.export.path, license="CC0-1.0", columns=1,
-                            texture=TextureSettings(steps=2, width=32, height=32)))
+def config(texture_config: Config) -> Config:
+    return dataclasses.replace(texture_config, texture=SMALL)
 
 
 def test_train_export_and_start_from_it(config: Config, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ import torch
 
 from tessera_training import __main__ as program
 from tessera_training.checks import record_texture
-from tessera_training.config import Config, ExportConfig, TextureLossConfig
+from tessera_training.config import Config
 from tessera_training.files import safetensors_io, texture_file
 from tessera_training.files.texture_file import TextureModel
 from tessera_training.networks import diffusion, style, texture_mar
-from tessera_training.networks.mar import SampleSettings
 from tessera_training.networks.texture import TIMES, Texture, TextureConfig, TextureSettings
 from tessera_training.networks.texture_mar import TextureMar
 from tessera_training.objectives.texture_mar import TextureMarObjective
@@ -80,14 +79,8 @@ def test_known_tokens_stay(model: TextureModel) -> None:
 
 
 @pytest.fixture()
-def config(tiny_config: Config) -> Config:
-    train = dataclasses.replace(tiny_config.generator_training, batch=8, ema=0.5)
-    off = dataclasses.replace(train, steps=0)
-    return dataclasses.replace(
-        tiny_config, tokenizer_training=off, generator_training=off, texture_training=train, texture=SMALL,
-        texture_loss=TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5), style_size=32),
-        export=ExportConfig(path=tiny_config.export.path, license="CC0-1.0", columns=1,
-                            texture=TextureSettings(steps=2, width=32, height=32, denoise_steps="5")))
+def config(texture_config: Config) -> Config:
+    return dataclasses.replace(texture_config, texture=SMALL)
 
 
 def test_something_is_always_unknown(config: Config, model: TextureModel) -> None:
@@ -152,6 +145,5 @@ def test_recorded_cases(model: TextureModel, tmp_path: Path) -> None:
         return made
     again = texture_mar.sample(
         loaded.trunk, tensors["labels"].long(), tensors["styles"], tensors["orders"].long(), (8, 12),
-        SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature, settings.denoise_steps),
-        noise, tensors["known"].float(), tensors["given"])
+        texture_mar.sample_settings(settings), noise, tensors["known"].float(), tensors["given"])
     assert torch.equal(again, tensors["tokens"])

@@ -12,7 +12,6 @@ from ..evaluation import sheets
 from ..files import safetensors_io
 from ..files.texture_file import TextureModel
 from ..networks import style, texture_mar, wavelet
-from ..networks.mar import SampleSettings
 from ..networks.texture import TextureSettings, sample
 from ..networks.texture_mar import TextureMar
 
@@ -114,8 +113,8 @@ def record_sets(model: TextureModel, grid: tuple[int, int], settings: TextureSet
         made = torch.randn(rows, wavelet.TOKEN, generator=generator)
         drawn.setdefault(step, []).append(made)
         return made
-    chosen = SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature, settings.denoise_steps)
-    tokens = texture_mar.sample(model.trunk, labels, styles, orders, grid, chosen, noise, known, given)
+    tokens = texture_mar.sample(model.trunk, labels, styles, orders, grid, texture_mar.sample_settings(settings), noise,
+                                known, given)
     for step, parts in drawn.items():
         tensors |= {f"step.{step:02d}.initial": parts[0], f"step.{step:02d}.noise": torch.stack(parts[1:])}
     picture = model.picture(tokens, styles)

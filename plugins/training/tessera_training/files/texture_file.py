@@ -11,7 +11,7 @@ import torch
 
 from ..errors import UserError
 from ..networks import style, texture, texture_mar, wavelet
-from ..networks.mar import SampleSettings, seeded_noise
+from ..networks.mar import seeded_noise
 from ..networks.style import Bank
 from ..networks.texture import Texture, TextureConfig, TextureSettings, Trunk
 from ..networks.texture_mar import TextureMar
@@ -52,8 +52,7 @@ class TextureModel:
         if isinstance(self.trunk, TextureMar):
             places = torch.rand(len(labels), grid[0] * grid[1], generator=generator)
             orders = (places if known is None else places + known.flatten(1)).argsort(1)
-            chosen = SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature,
-                                    settings.denoise_steps)
+            chosen = texture_mar.sample_settings(settings)
             noise = seeded_noise(int(torch.randint(1 << 62, (), generator=generator)), wavelet.TOKEN)
             return texture_mar.sample(self.trunk, labels, styles, orders, grid, chosen, noise, known, given)
         assert isinstance(self.trunk, Texture)

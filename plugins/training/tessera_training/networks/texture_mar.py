@@ -13,7 +13,7 @@ from torch import nn
 from . import diffusion, style, wavelet
 from .blocks import Denoiser
 from .mar import Noise, SampleSettings, denoise, guidance_at, masked_after
-from .texture import TIMES, Texture, TextureConfig, Trunk, window_offset
+from .texture import TIMES, Texture, TextureConfig, TextureSettings, Trunk, window_offset
 
 PREDICTION = "v"
 _GAINS = (1 / 16, 2.0)
@@ -45,6 +45,11 @@ class TextureMar(Trunk):
         values = joint.state_dict()
         values["classes.weight"] = values["classes.weight"] + joint.at(torch.tensor(TIMES[1:]))
         self.load_state_dict({name: values[name] for name in self.state_dict() if name in values}, strict=False)
+
+
+def sample_settings(settings: TextureSettings) -> SampleSettings:
+    """What the sampler of MAR reads of them."""
+    return SampleSettings(settings.steps, settings.guidance, "constant", settings.temperature, settings.denoise_steps)
 
 
 @torch.no_grad()

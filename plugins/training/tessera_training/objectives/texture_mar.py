@@ -60,4 +60,3 @@ class TextureMarObjective(TextureObjective):
         mse, bound = diffusion.loss_rows(self.table, out, x0, x_t, t, noise, self.weight, PREDICTION)
         parts = {"mse": mse.mean(), "vb": bound.mean()}
         return parts["mse"] + parts["vb"], {name: value.detach() for name, value in parts.items()}
-

@@ -1,6 +1,8 @@
 // conv2d and group_norm of the CPU backend at the autoencoder's sizes, next to oneDNN in the same
 // run. Prints medians and the spread between the quartiles; ratios above 1 mean that ours is
 // faster. Arguments: [threads (1)] [repetitions (7)] [largest side (128)].
+#include "sleeping_peer.hpp"
+
 #include "compute/registry.hpp"
 #include "tests/compute/harness.hpp"
 #include "tests/compute/onednn/onednn.hpp"
@@ -174,6 +176,7 @@ int run(const Options &options) {
 } // namespace tessera::testing
 
 int main(int argc, char **argv) {
+    tessera::bench::let_idle_threads_sleep(argv);
     const auto argument = [&](int index, int fallback) {
         return argc > index ? std::atoi(argv[index]) : fallback;
     };

@@ -10,6 +10,7 @@
 #include "compute/registry.hpp"
 #ifdef TESSERA_BENCH_ONEDNN
 #include "onednn_products.hpp"
+#include "sleeping_peer.hpp"
 #endif
 
 #include <tessera/ext/draft/mlp_denoiser.h>
@@ -396,4 +397,9 @@ int run(int argc, char **argv) {
 } // namespace
 } // namespace tessera::bench
 
-int main(int argc, char **argv) { return tessera::bench::run(argc, argv); }
+int main(int argc, char **argv) {
+#ifdef TESSERA_BENCH_ONEDNN
+    tessera::bench::let_idle_threads_sleep(argv);
+#endif
+    return tessera::bench::run(argc, argv);
+}

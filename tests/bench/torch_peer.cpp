@@ -2,10 +2,12 @@
 #include "bench/torch_peer.hpp"
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <stdexcept>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -70,6 +72,8 @@ double TorchPeer::time(const std::string &request) {
         throw std::runtime_error("PyTorch's side ended with " + close() + " when asked for '" +
                                  request + "'");
     }
+    std::this_thread::sleep_for(
+        std::chrono::milliseconds(50)); // its idle threads spin for some time
     return std::strtod(line->c_str(), nullptr);
 }
 

@@ -31,6 +31,8 @@ using values::read_growable;
                                    ? std::string(status_name(known))
                                    : fmt::format("answered {}, which this call may not", status);
     const Status kept = is_error ? known : Status::kFailed;
+    if (logged.empty() && kept == Status::kCancelled)
+        return make_error(kept, "{}: {}: {}", who, call, answer);
     if (logged.empty())
         return make_error(kept, "{}: {}: {}, with no reason given", who, call, answer);
     return make_error(kept, "{}: {}: {}: {}", who, call, answer, logged);

@@ -9,6 +9,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tessera::sdk {
 namespace {
@@ -38,6 +40,7 @@ struct Probe {
     [[nodiscard]] const ParamList &params() const { return params_; }
     void activate(const Activation &activation, Sink sink) const {
         seen = {activation[kSize], std::string(activation[kPlan]), Clock(host_).now()};
+        if (seen.plan == "stop") throw Failure(Status::kCancelled, "loading was cancelled");
         sink.progress({1, 2}, "half");
     }
     std::unique_ptr<Job> begin(const Request &request, Sink) {
@@ -114,6 +117,27 @@ TEST_F(SdkGenerator, AHostThatKnowsNoValuesInActivationGivesTheInitialOnes) {
     ASSERT_EQ(generator_->activate(generator_, &activation, &sink_), TESSERA_OK);
     EXPECT_EQ(seen.size, 3);
     EXPECT_EQ(seen.plan, "slow");
+}
+
+TEST_F(SdkGenerator, WhatWasCancelledIsNoError) {
+    create("test.probe");
+    ASSERT_EQ(generator_->init(generator_), TESSERA_OK);
+    std::vector<std::pair<log::Level, std::string>> lines;
+    log::set_sink([&](log::Level level, std::string_view, std::string_view text) {
+        lines.emplace_back(level, text);
+    });
+    tessera_value values[1] = {{2, TESSERA_PARAM_TEXT, {}}};
+    values[0].as.text = "stop";
+    tessera_activation activation{};
+    activation.struct_size = sizeof activation;
+    activation.values = values;
+    activation.value_count = 1;
+    EXPECT_EQ(generator_->activate(generator_, &activation, &sink_), TESSERA_ERROR_CANCELLED);
+    log::set_sink({});
+    ASSERT_EQ(lines.size(), 1U);
+    EXPECT_EQ(lines[0].first, log::Level::kInfo);
+    EXPECT_EQ(lines[0].second, "loading was cancelled");
+    EXPECT_EQ(log::take_last_error(), "");
 }
 
 TEST_F(SdkGenerator, NothingIsThrownAcrossTheBorder) {

@@ -211,7 +211,9 @@ class Plugin {
         try {
             return static_cast<tessera_status>(body());
         } catch (const Failure &failure) {
-            if (!failure.logged()) host.error(failure.what());
+            const bool asked_for = failure.status() == Status::kCancelled;
+            if (!failure.logged())
+                host.log(asked_for ? TESSERA_LOG_INFO : TESSERA_LOG_ERROR, failure.what());
             return static_cast<tessera_status>(failure.status());
         } catch (const std::bad_alloc &) {
             host.error("out of memory");

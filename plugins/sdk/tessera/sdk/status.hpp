@@ -11,9 +11,9 @@ namespace tessera::sdk {
 
 using values::Status;
 
-// Thrown by plugin code, caught at the boundary: the message is logged as the error (kCancelled, which
-// somebody asked for, as information) and the status is returned. The message names the thing, the
-// value and what was expected.
+// Thrown by plugin code, caught at the boundary: the message is logged as the error (kCancelled,
+// which somebody asked for, as information) and the status is returned. The message names the
+// thing, the value and what was expected.
 class Failure : public std::runtime_error {
   public:
     Failure(Status status, const std::string &message, bool logged = false)

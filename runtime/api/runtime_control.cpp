@@ -417,7 +417,7 @@ void Runtime::control() {
     if (config_.nice > 0) lower_thread_priority(config_.nice);
     std::shared_ptr<Host> made;
     try {
-        trace::name_thread("tessera control");
+        const trace::ThreadName thread_name("tessera control");
         start_pool(); // here, so that its threads have the priority of this one
         HostConfig host;
         host.program = config_.program;

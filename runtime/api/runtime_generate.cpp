@@ -388,7 +388,7 @@ void Runtime::end_worker(Worker &worker, std::unique_lock<std::mutex> &lock) {
 
 void Runtime::generate(const std::shared_ptr<Worker> &worker) {
     if (config_.nice > 0) lower_thread_priority(config_.nice);
-    trace::name_thread("tessera generate");
+    const trace::ThreadName thread_name("tessera generate");
     auto guard = lock();
     while (!quit_) {
         auto turn = next_turn();

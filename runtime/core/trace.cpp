@@ -5,8 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <mutex>
+#include <new>
 #include <vector>
 
 namespace tessera::trace {
@@ -20,9 +23,9 @@ struct Record {
     std::uint64_t value = 0;
 };
 
-struct ThreadName {
-    std::uint32_t thread = 0;
-    const char *name = nullptr;
+struct Name {
+    std::uint32_t thread = 0; // 0: nobody's
+    const char *text = nullptr;
 };
 
 struct Trace {
@@ -31,12 +34,13 @@ struct Trace {
     std::vector<Record> records;
     std::atomic<std::uint32_t> threads{0};
     std::mutex mutex; // of names
-    std::vector<ThreadName> names;
+    std::array<Name, 256> names;
 };
 
 // Never destroyed: threads may end after main() did.
 Trace &the_trace() {
-    static auto *const trace = new Trace;
+    alignas(Trace) static std::array<std::byte, sizeof(Trace)> room;
+    static auto *const trace = new (room.data()) Trace;
     return *trace;
 }
 
@@ -46,21 +50,19 @@ std::uint32_t this_thread() {
     return number;
 }
 
-void forget_name(Trace &trace, std::uint32_t thread) {
-    std::erase_if(trace.names, [&](const ThreadName &known) { return known.thread == thread; });
+// The thread gets this name, or none.
+void set_name(const char *text) {
+    Trace &trace = the_trace();
+    const std::uint32_t thread = this_thread();
+    const std::lock_guard lock(trace.mutex);
+    const auto find = [&](std::uint32_t whose) {
+        return std::find_if(trace.names.begin(), trace.names.end(),
+                            [&](const Name &name) { return name.thread == whose; });
+    };
+    auto name = find(thread);
+    if (name == trace.names.end()) name = find(0);
+    if (name != trace.names.end()) *name = text != nullptr ? Name{thread, text} : Name{};
 }
-
-// A thread that ends with nothing of it recorded needs no name any more: some programs start
-// threads for days.
-struct NameEnd {
-    std::uint32_t thread = this_thread();
-    ~NameEnd() {
-        Trace &trace = the_trace();
-        if (trace.on || trace.next != 0) return;
-        const std::lock_guard lock(trace.mutex);
-        forget_name(trace, thread);
-    }
-};
 
 void keep(const Record &record) {
     Trace &trace = the_trace();
@@ -95,12 +97,13 @@ void stop() { the_trace().on = false; }
 
 bool is_on() { return the_trace().on.load(std::memory_order_relaxed); }
 
-void name_thread(const char *name) {
-    Trace &trace = the_trace();
-    thread_local const NameEnd end;
-    const std::lock_guard lock(trace.mutex);
-    forget_name(trace, end.thread);
-    trace.names.push_back({end.thread, name});
+ThreadName::ThreadName(const char *name) { set_name(name); }
+
+// A thread that ends with nothing of it recorded needs no name any more: some programs start
+// threads for days.
+ThreadName::~ThreadName() {
+    const Trace &trace = the_trace();
+    if (!trace.on && trace.next == 0) set_name(nullptr);
 }
 
 Span::Span(const char *name) : name_(is_on() ? name : nullptr) {
@@ -126,10 +129,11 @@ std::string to_json() {
     }
     std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n";
     const char *separator = "";
-    for (const ThreadName &thread : trace.names) {
+    for (const Name &name : trace.names) {
+        if (name.thread == 0) continue;
         text += fmt::format(
             R"({}{{"name":"thread_name","ph":"M","pid":1,"tid":{},"args":{{"name":"{}"}}}})",
-            separator, thread.thread, thread.name);
+            separator, name.thread, name.text);
         separator = ",\n";
     }
     for (std::uint64_t i = 0; i < count; ++i) {

@@ -16,8 +16,16 @@ void start(std::size_t capacity = std::size_t{1} << 18);
 void stop();
 [[nodiscard]] bool is_on();
 
-// The calling thread's name in the trace; the text outlives the process's traces (a literal).
-void name_thread(const char *name);
+// The calling thread's name in the trace, from construction until nothing of the thread is of
+// interest: to the destruction where no trace has been started. `name` is a literal. Allocates
+// nothing; a process has at most 256 such threads at once, more stay nameless.
+class ThreadName {
+  public:
+    explicit ThreadName(const char *name);
+    ~ThreadName();
+    ThreadName(const ThreadName &) = delete;
+    ThreadName &operator=(const ThreadName &) = delete;
+};
 
 // From construction to destruction. `name` is a literal.
 class Span {

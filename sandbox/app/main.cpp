@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
         return fail(checked.error().message);
     }
     if (trace.empty()) return run(std::move(options));
-    tessera::trace::name_thread("window");
+    const tessera::trace::ThreadName thread_name("window");
     tessera::trace::start();
     const int code = run(std::move(options));
     tessera::trace::stop();

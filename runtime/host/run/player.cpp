@@ -192,7 +192,7 @@ void Player::push(PlayerEvent event) {
 
 void Player::work(const ParamSnapshot &values) {
     take_share(share_);
-    trace::name_thread("player");
+    const trace::ThreadName thread_name("player");
     auto activated = session_->activate(values, callbacks());
     std::unique_lock lock(mutex_);
     if (!activated && !quit_) {

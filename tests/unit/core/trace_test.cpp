@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -26,14 +27,14 @@ std::vector<Json> spans() {
 
 TEST(Trace, KeepsSpansWithTheirThreadsAndTimes) {
     trace::start();
-    trace::name_thread("main");
+    const trace::ThreadName main_name("main");
     {
         const trace::Span outer("outer");
         const trace::Span inner("inner");
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     std::thread([] {
-        trace::name_thread("other");
+        const trace::ThreadName name("other");
         const trace::Span span("elsewhere");
     }).join();
     trace::stop();
@@ -59,8 +60,38 @@ TEST(Trace, KeepsSpansWithTheirThreadsAndTimes) {
 TEST(Trace, ForgetsThreadsThatEndedWithoutIt) {
     trace::start();
     trace::stop(); // nothing is recorded
-    std::thread([] { trace::name_thread("gone"); }).join();
+    std::thread([] { const trace::ThreadName name("gone"); }).join();
     EXPECT_EQ(trace::to_json().find("gone"), std::string::npos);
+}
+
+TEST(Trace, LeavesThreadsNamelessWhenThereAreTooMany) {
+    trace::start();
+    trace::stop();
+    std::atomic<bool> over{false};
+    std::vector<std::thread> threads(300);
+    std::atomic<int> named{0};
+    for (std::thread &thread : threads) {
+        thread = std::thread([&] {
+            const trace::ThreadName name("one of many");
+            ++named;
+            over.wait(false);
+        });
+    }
+    while (named < 300) std::this_thread::yield();
+    const auto count = [] {
+        const std::string text = trace::to_json();
+        std::size_t found = 0;
+        for (std::size_t at = 0; (at = text.find("one of many", at)) != std::string::npos; ++at)
+            ++found;
+        return found;
+    };
+    const std::size_t at_once = count();
+    EXPECT_GT(at_once, 200U);
+    EXPECT_LE(at_once, 256U);
+    over = true;
+    over.notify_all();
+    for (std::thread &thread : threads) thread.join();
+    EXPECT_EQ(count(), 0U);
 }
 
 TEST(Trace, KeepsValuesNextToSpans) {

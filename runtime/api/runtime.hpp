@@ -263,8 +263,6 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     };
 
     // ---- runtime.cpp, with the mutex held
-    void note_device(Model &model) const;
-    [[nodiscard]] bool is_on(const PictureMemory &memory) const;
     void push(Event event) noexcept;
     void push(std::uint32_t type, const Model &model, const Texture *texture,
               const Error &error) noexcept;
@@ -273,14 +271,17 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     void give_up();
     [[nodiscard]] Error leave_behind(std::unique_lock<std::mutex> &lock,
                                      std::chrono::milliseconds timeout);
-    void start_run(Texture &texture);
-    void end_waiting(Texture &texture, TextureState state, const Error &error);
-    void stop_textures(const Model &model, TextureState state, const Error &error);
     void count_idle_and_evict(std::uint64_t cpu_bytes, std::uint64_t gpu_bytes);
     [[nodiscard]] bool is_wanted(const Model &model) const;
     [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> used_bytes() const; // CPU, GPU
     void start_worker();
     void wake_turns(); // somebody may have a turn now
+
+    // ---- runtime_textures.cpp, with the mutex held
+    void start_run(Texture &texture);
+    void end_waiting(Texture &texture, TextureState state, const Error &error);
+    void stop_textures(const Model &model, TextureState state, const Error &error);
+    [[nodiscard]] bool is_on(const PictureMemory &memory) const;
 
     // ---- runtime_control.cpp, on the control thread
     void control();
@@ -290,6 +291,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     void wait_for_work(std::unique_lock<std::mutex> &lock);
     [[nodiscard]] bool control_once(std::unique_lock<std::mutex> &lock);
     void load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock);
+    void note_device(Model &model) const;
     Result<void> load_session(Model &model);
     Result<void> activate(Model &model, Session &session);
     [[nodiscard]] std::unique_ptr<PictureFrames> make_frames();

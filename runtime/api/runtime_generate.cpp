@@ -343,8 +343,7 @@ void Runtime::end_all_runs(std::unique_lock<std::mutex> &lock, const Model *only
     lock.lock();
 }
 
-// ---- the thread, or the jobs in its place
-// --------------------------------------------------------
+// ---- the thread, or the jobs instead ------------------------------------------------------------
 
 // False: the worker was left behind meanwhile.
 bool Runtime::give_turn(Turn &turn, Worker &worker, std::unique_lock<std::mutex> &lock) {

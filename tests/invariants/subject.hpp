@@ -38,9 +38,9 @@ struct Subject {
 
 // A model of plugins/models under the name of its folder, at the size that it is bundled at.
 // `tokenizer` is the folder of the one that it shares with another model.
-[[nodiscard]] inline Subject bundled(const char *plugin, const std::string &name,
-                                     std::map<std::string, double> values,
-                                     const std::string &tokenizer = {}) {
+[[nodiscard]] inline Model bundled_model(const char *plugin, const std::string &name,
+                                         std::map<std::string, double> values,
+                                         const std::string &tokenizer = {}) {
     const auto write = [name, tokenizer](const std::string &folder) {
         namespace fs = std::filesystem;
         const auto copy = [&](const std::string &file) {
@@ -51,8 +51,12 @@ struct Subject {
         if (!tokenizer.empty()) copy(tokenizer + "/tokenizer.safetensors");
         return copy(name + "/generator.safetensors");
     };
-    return Subject(
-        {.plugin = plugin, .name = name, .write_model = write, .values = std::move(values)});
+    return {.plugin = plugin, .name = name, .write_model = write, .values = std::move(values)};
+}
+[[nodiscard]] inline Subject bundled(const char *plugin, const std::string &name,
+                                     const std::map<std::string, double> &values,
+                                     const std::string &tokenizer = {}) {
+    return Subject(bundled_model(plugin, name, values, tokenizer));
 }
 
 } // namespace tessera::invariants

@@ -20,7 +20,9 @@ constexpr std::int64_t kRadius = kSide / 2;
 constexpr std::int64_t kLumaNumbers = 64;
 constexpr std::int64_t kChromaNumbers = 16;
 constexpr int kChannels = 3;
-constexpr double kUnitFlops = 1e9; // on two cores
+constexpr double kUnitFlops = 4e8; // some milliseconds on two cores
+// A convolution of four channels takes as long as so many times its operations in a large product.
+constexpr double kSlow = 25;
 
 // Column of a token where the bands of a level begin: after all coarser ones.
 constexpr std::int64_t channel_start(int channel) {
@@ -28,6 +30,11 @@ constexpr std::int64_t channel_start(int channel) {
 }
 constexpr bool has_level(int channel, int level) {
     return channel == 0 || level + 1 < kWaveletLevels;
+}
+
+// Work of a row of quads in a convolution, as the pace of units counts it.
+double row_flops(std::int64_t width) {
+    return kSlow * 2.0 * kChannels * static_cast<double>(width) * 4 * 4 * kSide * kSide;
 }
 
 // of_i += step (by_i + by_{i + other}), round the circle. What a step adds depends on the other
@@ -171,9 +178,8 @@ WaveletRun::WaveletRun(const Wavelet &wavelet, Direction direction, std::int64_t
         const std::int64_t h = rows << level, w = columns << level;
         bands_[level] = compute.allocate({kChannels, h, w, 4});
         compute.fill(0.0F, bands_[level]); // the finest bands of chroma stay so
-        const double row_flops = 2.0 * kChannels * static_cast<double>(w) * 4 * 4 * kSide * kSide;
         const auto most = std::max<std::int64_t>(
-            1, static_cast<std::int64_t>(unit_flops(compute, kUnitFlops) / row_flops));
+            1, static_cast<std::int64_t>(unit_flops(compute, kUnitFlops) / row_flops(w)));
         for (std::int64_t first = 0; first < h; first += most) {
             const std::int64_t count = std::min(most, h - first);
             units_.push_back({level, first, count, first + count == h});
@@ -183,8 +189,7 @@ WaveletRun::WaveletRun(const Wavelet &wavelet, Direction direction, std::int64_t
 
 double WaveletRun::flops(int unit) const {
     const Unit &u = units_[static_cast<std::size_t>(unit)];
-    return 2.0 * kChannels * static_cast<double>(u.count * (columns_ << u.level)) * 4 * 4 * kSide *
-           kSide;
+    return static_cast<double>(u.count) * row_flops(columns_ << u.level);
 }
 
 void WaveletRun::run(int unit) const {

@@ -9,7 +9,7 @@
 namespace tessera::blocks {
 namespace {
 
-constexpr double kUnitFlops = 1e9; // on two cores
+constexpr double kUnitFlops = 5e8; // below 10 ms on two cores
 
 // What the head samples: the token, or its difference to a guess that keeps the same range.
 DiffusionSettings for_head(DiffusionSettings settings, bool differences) {

@@ -175,8 +175,10 @@ void ModelJob::emit_picture() {
         compute_.synchronize();
         check_numbers();
     }
-    sink_.emit(frame, progress(image_));
+    // The picture last: who shows it submits what is enqueued so far, latents that are kept too.
+    // left.
     sink_.features(TESSERA_FEATURE_LATENTS, pictures_->latents(), progress(image_));
+    sink_.emit(frame, progress(image_));
 }
 
 // Known after the next synchronize, which comes anyway: the device never waits for it.

@@ -71,6 +71,24 @@ PixelRect covered(float left, float top, float width, float height) {
 static_assert(sizeof(Constants) <= 128, "every device has this much");
 static_assert(offsetof(Constants, origin) == 32 && offsetof(Constants, scale) == 64);
 
+Constants constants_of(const ViewTransform &transform, const ViewLook &look, float picture_width,
+                       float picture_height) {
+    const Point origin = transform.origin();
+    const float scale = transform.scale();
+    const Colour &ground = look.background, &other = look.checker_colour;
+    // The picture and its copies round it.
+    const auto tiles = static_cast<float>(look.tiles);
+    const float around = (tiles - 1) / 2;
+    return {{ground.red, ground.green, ground.blue, 1},
+            {other.red, other.green, other.blue, look.checker ? look.checker_size : 0},
+            {origin.x, origin.y},
+            {picture_width, picture_height},
+            {origin.x - around * picture_width * scale, origin.y - around * picture_height * scale},
+            {tiles * picture_width * scale, tiles * picture_height * scale},
+            scale,
+            look.shadow_radius};
+}
+
 Result<VulkanHandle<VkSampler>> make_sampler(const VulkanDevice &device, VkFilter filter,
                                              VkSamplerAddressMode mode) {
     VkSamplerCreateInfo info{VK_STRUCTURE_TYPE_SAMPLER_CREATE_INFO};
@@ -293,28 +311,8 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
     const PixelRect room = intersect(all, covered(region.x, region.y, region.width, region.height));
     if (room.empty()) return;
 
-    const Point origin = transform.origin();
-    const float scale = transform.scale();
-    const auto picture_width = static_cast<float>(picture_.width);
-    const auto picture_height = static_cast<float>(picture_.height);
-    const Colour &ground = look.background;
-    const Colour &other = look.checker_colour;
-    const float square = look.checker ? look.checker_size : 0;
-    // The picture and its copies round it.
-    const auto tiles = static_cast<float>(look.tiles);
-    const float around = (tiles - 1) / 2;
-    const Point all_origin{origin.x - around * picture_width * scale,
-                           origin.y - around * picture_height * scale};
-    const Point all_size{tiles * picture_width * scale, tiles * picture_height * scale};
-    const Constants constants{{ground.red, ground.green, ground.blue, 1},
-                              {other.red, other.green, other.blue, square},
-                              {origin.x, origin.y},
-                              {picture_width, picture_height},
-                              {all_origin.x, all_origin.y},
-                              {all_size.x, all_size.y},
-                              scale,
-                              look.shadow_radius};
-
+    const Constants constants = constants_of(transform, look, static_cast<float>(picture_.width),
+                                             static_cast<float>(picture_.height));
     const DebugLabel label(device_, commands, "view");
     const VolkDeviceTable &vk = device_.table();
     const VkViewport viewport{
@@ -334,7 +332,8 @@ void View::draw(VkCommandBuffer commands, VkExtent2D target, const ViewRegion &r
 
     if (look.checker) draw_part(kGround, room); // plain ground is the pass's clear colour
     if (!has_picture()) return;
-    const PixelRect picture = covered(all_origin.x, all_origin.y, all_size.x, all_size.y);
+    const PixelRect picture = covered(constants.all_origin[0], constants.all_origin[1],
+                                      constants.all_size[0], constants.all_size[1]);
     if (look.shadow_radius > 0) {
         const PixelRect outer = grown(picture, static_cast<std::int32_t>(look.shadow_radius));
         draw_part(kShadow, {outer.left, outer.top, outer.right, picture.top});

@@ -73,166 +73,189 @@ Enum choice(const sdk::Request &request, const sdk::ChoiceParam &param,
     return names[value].first;
 }
 
+// What the panel and the command line say of each.
+const sdk::FloatParam kGuidanceParam{
+    .id = 3,
+    .key = "guidance",
+    .name = "Guidance",
+    .group = kSampling,
+    .min = 0.0,
+    .max = 20.0,
+    .initial = 1.0,
+    .help = "How strongly the picture is pushed towards its class. 1 is off, and twice "
+            "as fast."};
+const sdk::ChoiceParam kScheduleParam{
+    .id = 4,
+    .key = "guidance_schedule",
+    .name = "Guidance schedule",
+    .group = kSampling,
+    .help = "Linear grows with the tokens already there; constant is the same "
+            "throughout."};
+const sdk::FloatParam kTemperatureParam{
+    .id = 5,
+    .key = "temperature",
+    .name = "Temperature",
+    .group = kSampling,
+    .min = 0.0,
+    .max = 2.0,
+    .initial = 1.0,
+    .help = "Scales the noise of every denoising step. Lower is smoother and less "
+            "varied."};
+const sdk::IntParam kDenoiseParam{.id = 6,
+                                  .key = "denoise_steps",
+                                  .name = "Denoising steps",
+                                  .group = kSampling,
+                                  .min = 2,
+                                  .max = kTrainSteps,
+                                  .initial = 100,
+                                  .flags = TESSERA_PARAM_LOG_SCALE,
+                                  .help = "Reverse diffusion steps of each token."};
+const sdk::ChoiceParam kSpacingParam{
+    .id = 7,
+    .key = "denoise_spacing",
+    .name = "Denoising times",
+    .group = kSampling,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Even includes both ends; stride takes every k-th time, for counts that a "
+            "whole k gives; log-snr is even in the logarithm of signal over noise; model "
+            "uses the model's own list and its own number of steps."};
+const sdk::ChoiceParam kIntegratorParam{
+    .id = 8,
+    .key = "integrator",
+    .name = "Integrator",
+    .group = kFast,
+    .help = "How a token is denoised. Ancestral draws from what the model learnt "
+            "for each step; ddim and dpm++2m follow a curve and need fewer "
+            "steps: dpm++2m is second order, always with log-snr times."};
+const sdk::FloatParam kEtaParam{
+    .id = 9,
+    .key = "eta",
+    .name = "Step noise",
+    .group = kFast,
+    .help = "New noise in each step of ddim and dpm++2m: 0 is none, 1 as much as sampling by "
+            "chance has. It mends errors of a model, and makes finer grain."};
+const sdk::ChoiceParam kAnnealingParam{
+    .id = 10,
+    .key = "annealing",
+    .name = "Annealing",
+    .group = kFast,
+    .help = "Takes fewer denoising steps for later tokens, which have less left open: "
+            "down to the number below along a line, a cosine, or at once half way."};
+const sdk::IntParam kGuidanceRefreshParam{
+    .id = 26,
+    .key = "guidance_refresh",
+    .name = "Guidance refresh",
+    .group = kFast,
+    .min = 1,
+    .max = 64,
+    .initial = 1,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Works out what guidance compares with only every so many steps, "
+            "after the first few, and keeps the difference in between: steps "
+            "of a guided run are nearly twice as fast then, and not exact. 1 "
+            "is every step; 9 is what its authors use for 64 steps."};
+const sdk::IntParam kLastDenoiseParam{
+    .id = 11,
+    .key = "denoise_steps_last",
+    .name = "Last denoising steps",
+    .group = kFast,
+    .min = 2,
+    .max = kTrainSteps,
+    .initial = 5,
+    .flags = TESSERA_PARAM_LOG_SCALE,
+    .help = "Denoising steps of the last tokens, where annealing ends."};
+const sdk::FloatParam kGuidanceLowParam{
+    .id = 12,
+    .key = "guidance_low",
+    .name = "Guidance from noise",
+    .group = kFast,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Guidance is off below this share of the noise times, where it changes "
+            "little; a step without it is twice as fast."};
+const sdk::FloatParam kGuidanceHighParam{
+    .id = 13,
+    .key = "guidance_high",
+    .name = "Guidance to noise",
+    .group = kFast,
+    .initial = 1.0,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Guidance is off above this share of the noise times, where it makes "
+            "pictures alike; a step without it is twice as fast."};
+const sdk::BoolParam kBoundParam{
+    .id = 21,
+    .key = "bound_tokens",
+    .name = "Bound tokens",
+    .group = kSampling,
+    .initial = true,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Keeps the tokens that each denoising step aims at in the range that the "
+            "model knows, so that strong guidance and high temperatures stay pictures."};
+const sdk::FloatParam kLevelLowParam{
+    .id = 22,
+    .key = "level_low",
+    .name = "First level",
+    .group = kFast,
+    .min = -16.0,
+    .max = 16.0,
+    .initial = LevelRange{}.low,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "Log of signal over noise, in energy, that denoising begins at: -16 is "
+            "noise alone."};
+const sdk::FloatParam kLevelHighParam{
+    .id = 23,
+    .key = "level_high",
+    .name = "Last level",
+    .group = kFast,
+    .min = -16.0,
+    .max = 16.0,
+    .initial = LevelRange{}.high,
+    .flags = TESSERA_PARAM_ADVANCED,
+    .help = "The same of the last denoising step, which goes to what it expects."};
+const sdk::IntParam kTopKParam{
+    .id = 24,
+    .key = "top_k",
+    .name = "Likeliest codes",
+    .group = kSampling,
+    .max = 1 << 20,
+    .help = "Draws each token from so many of the likeliest codes only. 0 is all."};
+const sdk::FloatParam kTopPParam{
+    .id = 25,
+    .key = "top_p",
+    .name = "Share of likeliest",
+    .group = kSampling,
+    .help = "Draws each token from the likeliest codes that together have this share of "
+            "the probability. 0 is all."};
+const sdk::FloatParam kDeadlineParam{
+    .id = 14,
+    .key = "deadline",
+    .name = "Deadline",
+    .group = kFast,
+    .unit = "s",
+    .max = 3600.0,
+    .help = "Seconds an image may take; 0 is any. When time runs short, first denoising "
+            "steps and then steps are left out; the report says which settings make "
+            "the same picture again."};
+const sdk::TextParam kHurryParam{
+    .id = 15,
+    .key = "hurry",
+    .name = "Hurry",
+    .group = kFast,
+    .flags = TESSERA_PARAM_HIDDEN,
+    .help = "What a deadline did, as a setting: STEP:LEVEL,... says from which step on "
+            "(counted from 1) denoising steps are halved (1), quartered (2), divided by 8 "
+            "(3), and also the remaining steps halved (4), quartered (5) or made one "
+            "(6)."};
+
 } // namespace
 
 DiffusionParams::DiffusionParams(DiffusionScope scope)
-    : scope_(scope),
-      guidance_{.id = 3,
-                .key = "guidance",
-                .name = "Guidance",
-                .group = kSampling,
-                .min = 0.0,
-                .max = 20.0,
-                .initial = 1.0,
-                .help = "How strongly the picture is pushed towards its class. 1 is off, and twice "
-                        "as fast."},
-      schedule_{.id = 4,
-                .key = "guidance_schedule",
-                .name = "Guidance schedule",
-                .group = kSampling,
-                .help = "Linear grows with the tokens already there; constant is the same "
-                        "throughout."},
-      temperature_{.id = 5,
-                   .key = "temperature",
-                   .name = "Temperature",
-                   .group = kSampling,
-                   .min = 0.0,
-                   .max = 2.0,
-                   .initial = 1.0,
-                   .help = "Scales the noise of every denoising step. Lower is smoother and less "
-                           "varied."},
-      denoise_{.id = 6,
-               .key = "denoise_steps",
-               .name = "Denoising steps",
-               .group = kSampling,
-               .min = 2,
-               .max = kTrainSteps,
-               .initial = 100,
-               .flags = TESSERA_PARAM_LOG_SCALE,
-               .help = "Reverse diffusion steps of each token."},
-      spacing_{.id = 7,
-               .key = "denoise_spacing",
-               .name = "Denoising times",
-               .group = kSampling,
-               .flags = TESSERA_PARAM_ADVANCED,
-               .help =
-                   "Even includes both ends; stride takes every k-th time, for counts that a "
-                   "whole k gives; log-snr is even in the logarithm of signal over noise; model "
-                   "uses the model's own list and its own number of steps."},
-      integrator_{.id = 8,
-                  .key = "integrator",
-                  .name = "Integrator",
-                  .group = kFast,
-                  .help = "How a token is denoised. Ancestral draws from what the model learnt "
-                          "for each step; ddim and dpm++2m follow a curve and need fewer "
-                          "steps: dpm++2m is second order, always with log-snr times."},
-      eta_{.id = 9,
-           .key = "eta",
-           .name = "Step noise",
-           .group = kFast,
-           .help =
-               "New noise in each step of ddim and dpm++2m: 0 is none, 1 as much as sampling by "
-               "chance has. It mends errors of a model, and makes finer grain."},
-      annealing_{.id = 10,
-                 .key = "annealing",
-                 .name = "Annealing",
-                 .group = kFast,
-                 .help = "Takes fewer denoising steps for later tokens, which have less left open: "
-                         "down to the number below along a line, a cosine, or at once half way."},
-      guidance_refresh_{.id = 26,
-                        .key = "guidance_refresh",
-                        .name = "Guidance refresh",
-                        .group = kFast,
-                        .min = 1,
-                        .max = 64,
-                        .initial = 1,
-                        .flags = TESSERA_PARAM_ADVANCED,
-                        .help = "Works out what guidance compares with only every so many steps, "
-                                "after the first few, and keeps the difference in between: steps "
-                                "of a guided run are nearly twice as fast then, and not exact. 1 "
-                                "is every step; 9 is what its authors use for 64 steps."},
-      last_denoise_{.id = 11,
-                    .key = "denoise_steps_last",
-                    .name = "Last denoising steps",
-                    .group = kFast,
-                    .min = 2,
-                    .max = kTrainSteps,
-                    .initial = 5,
-                    .flags = TESSERA_PARAM_LOG_SCALE,
-                    .help = "Denoising steps of the last tokens, where annealing ends."},
-      guidance_low_{.id = 12,
-                    .key = "guidance_low",
-                    .name = "Guidance from noise",
-                    .group = kFast,
-                    .flags = TESSERA_PARAM_ADVANCED,
-                    .help = "Guidance is off below this share of the noise times, where it changes "
-                            "little; a step without it is twice as fast."},
-      guidance_high_{.id = 13,
-                     .key = "guidance_high",
-                     .name = "Guidance to noise",
-                     .group = kFast,
-                     .initial = 1.0,
-                     .flags = TESSERA_PARAM_ADVANCED,
-                     .help = "Guidance is off above this share of the noise times, where it makes "
-                             "pictures alike; a step without it is twice as fast."},
-      bound_{.id = 21,
-             .key = "bound_tokens",
-             .name = "Bound tokens",
-             .group = kSampling,
-             .initial = true,
-             .flags = TESSERA_PARAM_ADVANCED,
-             .help = "Keeps the tokens that each denoising step aims at in the range that the "
-                     "model knows, so that strong guidance and high temperatures stay pictures."},
-      level_low_{.id = 22,
-                 .key = "level_low",
-                 .name = "First level",
-                 .group = kFast,
-                 .min = -16.0,
-                 .max = 16.0,
-                 .initial = LevelRange{}.low,
-                 .flags = TESSERA_PARAM_ADVANCED,
-                 .help = "Log of signal over noise, in energy, that denoising begins at: -16 is "
-                         "noise alone."},
-      level_high_{.id = 23,
-                  .key = "level_high",
-                  .name = "Last level",
-                  .group = kFast,
-                  .min = -16.0,
-                  .max = 16.0,
-                  .initial = LevelRange{}.high,
-                  .flags = TESSERA_PARAM_ADVANCED,
-                  .help = "The same of the last denoising step, which goes to what it expects."},
-      top_k_{.id = 24,
-             .key = "top_k",
-             .name = "Likeliest codes",
-             .group = kSampling,
-             .max = 1 << 20,
-             .help = "Draws each token from so many of the likeliest codes only. 0 is all."},
-      top_p_{.id = 25,
-             .key = "top_p",
-             .name = "Share of likeliest",
-             .group = kSampling,
-             .help = "Draws each token from the likeliest codes that together have this share of "
-                     "the probability. 0 is all."},
-      deadline_{.id = 14,
-                .key = "deadline",
-                .name = "Deadline",
-                .group = kFast,
-                .unit = "s",
-                .max = 3600.0,
-                .help =
-                    "Seconds an image may take; 0 is any. When time runs short, first denoising "
-                    "steps and then steps are left out; the report says which settings make "
-                    "the same picture again."},
-      hurry_{.id = 15,
-             .key = "hurry",
-             .name = "Hurry",
-             .group = kFast,
-             .flags = TESSERA_PARAM_HIDDEN,
-             .help = "What a deadline did, as a setting: STEP:LEVEL,... says from which step on "
-                     "(counted from 1) denoising steps are halved (1), quartered (2), divided by 8 "
-                     "(3), and also the remaining steps halved (4), quartered (5) or made one "
-                     "(6)."} {
+    : scope_(scope), guidance_(kGuidanceParam), schedule_(kScheduleParam),
+      temperature_(kTemperatureParam), denoise_(kDenoiseParam), spacing_(kSpacingParam),
+      integrator_(kIntegratorParam), eta_(kEtaParam), annealing_(kAnnealingParam),
+      guidance_refresh_(kGuidanceRefreshParam), last_denoise_(kLastDenoiseParam),
+      guidance_low_(kGuidanceLowParam), guidance_high_(kGuidanceHighParam), bound_(kBoundParam),
+      level_low_(kLevelLowParam), level_high_(kLevelHighParam), top_k_(kTopKParam),
+      top_p_(kTopPParam), deadline_(kDeadlineParam), hurry_(kHurryParam) {
     if (scope != DiffusionScope::kSets) { // few steps at even log-SNR
         integrator_.initial = place_of(Integrator::kDpm2m, kIntegratorNames);
     }

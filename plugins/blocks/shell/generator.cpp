@@ -34,21 +34,21 @@ sdk::IntParam side_param(std::uint32_t id, const char *key, const char *name, co
             .help = "Of the picture."};
 }
 
+const sdk::ChoiceParam kClass{
+    .id = 1, .key = "class", .name = "Class", .group = "Picture", .help = "What to generate."};
+
 } // namespace
 
 ModelGenerator::ModelGenerator(sdk::Host host, const char *model, const char *name,
                                Abilities abilities)
-    : host_(host), name_(name), abilities_(abilities), class_{.id = 1,
-                                                              .key = "class",
-                                                              .name = "Class",
-                                                              .group = "Picture",
-                                                              .help = "What to generate."},
-      mix_class_{.id = 30,
-                 .key = "mix_class",
-                 .name = "Mix with",
-                 .group = "Picture",
-                 .flags = TESSERA_PARAM_ADVANCED,
-                 .help = "A second class that takes the first one's place in part."},
+    : host_(host), name_(name), abilities_(abilities),
+      class_(kClass), mix_class_{.id = 30,
+                                 .key = "mix_class",
+                                 .name = "Mix with",
+                                 .group = "Picture",
+                                 .flags = TESSERA_PARAM_ADVANCED,
+                                 .help =
+                                     "A second class that takes the first one's place in part."},
       mix_{.id = 31,
            .key = "mix",
            .name = "Mix",

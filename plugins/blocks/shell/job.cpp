@@ -176,7 +176,6 @@ void ModelJob::emit_picture() {
         check_numbers();
     }
     // The picture last: who shows it submits what is enqueued so far, latents that are kept too.
-    // left.
     sink_.features(TESSERA_FEATURE_LATENTS, pictures_->latents(), progress(image_));
     sink_.emit(frame, progress(image_));
 }

@@ -121,10 +121,8 @@ Result<SharedBuffer> SharedBuffer::create_here(const VulkanDevice &device,
                           device.properties().deviceName);
     }
     const std::array families{device.queue_family(), compute->queue_family};
-    const bool one = families[0] == families[1];
-    auto made =
-        make_device_buffer(device, size_bytes, kUsage | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT,
-                           one ? std::span<const std::uint32_t>() : families);
+    auto made = make_device_buffer(device, size_bytes,
+                                   kUsage | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT, families);
     if (!made) return made.error();
     SharedBuffer shared(device);
     shared.buffer_ = std::move(made->buffer);

@@ -35,7 +35,7 @@ class VulkanMemory final : public PictureMemory, public std::enable_shared_from_
 
   private:
     tessera_vulkan_device given_{};
-    std::vector<std::uint32_t> families_; // two or none
+    std::array<std::uint32_t, 2> families_{}; // that reads, that computes; maybe the same
     std::unique_ptr<VulkanInstance> instance_;
     std::unique_ptr<VulkanDevice> device_;
     std::mutex mutex_; // for all below
@@ -92,7 +92,7 @@ Result<void> VulkanMemory::open(const tessera_vulkan_device &given, std::uint32_
     auto done = (*device)->make_timeline(0);
     if (!done) return done.error();
     given_ = given;
-    if (reader != given.queue_family) families_ = {reader, given.queue_family};
+    families_ = {reader, given.queue_family};
     instance_ = std::move(*instance);
     device_ = std::move(*device);
     commands_ = std::move(*commands);

@@ -2,6 +2,7 @@
 
 #include "vulkan/result.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -56,9 +57,13 @@ Result<DeviceBuffer> make_buffer(const VulkanDevice &device, VkDeviceSize size_b
     VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO};
     info.size = size_bytes;
     info.usage = usage;
-    info.sharingMode = families.empty() ? VK_SHARING_MODE_EXCLUSIVE : VK_SHARING_MODE_CONCURRENT;
-    info.queueFamilyIndexCount = static_cast<std::uint32_t>(families.size());
-    info.pQueueFamilyIndices = families.data();
+    // Concurrent rather than handed over at each use: for buffers drivers make no difference.
+    if (std::any_of(families.begin(), families.end(),
+                    [&](std::uint32_t family) { return family != families.front(); })) {
+        info.sharingMode = VK_SHARING_MODE_CONCURRENT;
+        info.queueFamilyIndexCount = static_cast<std::uint32_t>(families.size());
+        info.pQueueFamilyIndices = families.data();
+    }
     VkBuffer buffer = VK_NULL_HANDLE;
     VkResult result = vk.vkCreateBuffer(device.get(), &info, nullptr, &buffer);
     if (result < 0) return vulkan_error(result, what);

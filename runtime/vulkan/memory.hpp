@@ -28,7 +28,7 @@ struct DeviceBuffer {
     VulkanHandle<VkBuffer> buffer;
 };
 
-// `families`: queue families that use it at the same time; empty: one.
+// `families`: queue families that use it at the same time, maybe one of them twice; empty: one.
 [[nodiscard]] Result<DeviceBuffer> make_device_buffer(const VulkanDevice &device,
                                                       VkDeviceSize size_bytes,
                                                       VkBufferUsageFlags usage,

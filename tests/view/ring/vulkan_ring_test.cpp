@@ -3,6 +3,7 @@
 #include "compute/registry.hpp"
 #include "interop/ring/live_ring.hpp"
 #include "tests/view/ring/frame_reader.hpp"
+#include "tests/view/vulkan/losing_devices.hpp"
 #include "tests/view/vulkan/vulkan_fixture.hpp"
 
 #include <tessera/values/tensor.hpp>
@@ -113,6 +114,9 @@ TEST_F(VulkanRingTest, MemoryOfTheSameDeviceChangesNoHands) {
     while (!frame) frame = live_->current().take_newest();
     EXPECT_TRUE(frame->is_shared());
     EXPECT_FALSE(frame->is_foreign);
+    if (std::getenv("TESSERA_SECOND_FAMILY") != nullptr) {
+        EXPECT_GT(test::shared_buffers(), 0) << "by both families";
+    }
     live_->current().drop(*frame);
 }
 

@@ -4,6 +4,11 @@
 // that makes or records something finds no memory. In a test's own process tessera_lose(TEXT)
 // begins to count again. What was submitted before is done, as on a device whose driver has given
 // up.
+//
+// With TESSERA_SECOND_FAMILY=1 every device has one more queue family, which computes and does not
+// draw: its queue is the driver's first one by another name. tessera_shared_buffers() tells how
+// many buffers were made for several families. Validation has to be above this layer, or it sees
+// only what the driver has.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -12,6 +17,7 @@
 #include <map>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 #define VK_NO_PROTOTYPES
 #include <vulkan/vk_layer.h>
@@ -32,21 +38,31 @@ struct Wishes {
 // What the handles of one device, and of its queues, have in common.
 const void *key_of(const void *handle) { return *static_cast<const void *const *>(handle); }
 
+// The queue of the second family. It begins as handles do.
+struct SecondQueue {
+    const void *key = nullptr;
+    VkQueue real = VK_NULL_HANDLE;
+};
+
 struct Device {
     PFN_vkGetDeviceProcAddr next = nullptr;
     VkDevice device = VK_NULL_HANDLE;
     std::atomic<bool> lost{false};
+    SecondQueue second;
+    std::mutex queue_mutex; // both queues are one
 };
 
 std::mutex mutex; // for all that follows
 Wishes wishes;
 std::array<long, kKinds> counts{};
+long shared_buffers = 0;
 // Functions below this layer, asked for while there was nothing above it yet: later the loader
 // would answer with those of the first layer.
 struct Instance {
     PFN_vkGetInstanceProcAddr next = nullptr;
     PFN_vkDestroyInstance destroy = nullptr;
     PFN_vkCreateDevice create_device = nullptr;
+    PFN_vkGetPhysicalDeviceQueueFamilyProperties queue_families = nullptr;
 };
 std::map<const void *, Instance> instances; // by a key that their physical devices have too
 std::map<const void *, Device> devices;     // elements stay where they are
@@ -75,6 +91,11 @@ Device &device_of(const void *handle) {
     return devices.at(key_of(handle));
 }
 
+VkQueue real_queue(const Device &device, VkQueue queue) {
+    const void *const handle = queue;
+    return handle == &device.second ? device.second.real : queue;
+}
+
 // Counts the call; true: it is one of those wished for. The caller holds the mutex.
 bool is_wished(Kind kind) {
     const long number = ++counts[kind];
@@ -99,17 +120,22 @@ VkResult VKAPI_CALL queue_submit(VkQueue queue, uint32_t count, const VkSubmitIn
                                  VkFence fence) {
     Device &device = device_of(queue);
     if (loses(device, kSubmit)) return VK_ERROR_DEVICE_LOST;
-    return next<PFN_vkQueueSubmit>(device, "vkQueueSubmit")(queue, count, infos, fence);
+    const std::lock_guard lock(device.queue_mutex);
+    return next<PFN_vkQueueSubmit>(device, "vkQueueSubmit")(real_queue(device, queue), count, infos,
+                                                            fence);
 }
 VkResult VKAPI_CALL queue_submit2(VkQueue queue, uint32_t count, const VkSubmitInfo2 *infos,
                                   VkFence fence) {
     Device &device = device_of(queue);
     if (loses(device, kSubmit)) return VK_ERROR_DEVICE_LOST;
-    return next<PFN_vkQueueSubmit2>(device, "vkQueueSubmit2")(queue, count, infos, fence);
+    const std::lock_guard lock(device.queue_mutex);
+    return next<PFN_vkQueueSubmit2>(device, "vkQueueSubmit2")(real_queue(device, queue), count,
+                                                              infos, fence);
 }
 VkResult VKAPI_CALL queue_present(VkQueue queue, const VkPresentInfoKHR *info) {
     Device &device = device_of(queue);
     if (loses(device, kPresent)) return VK_ERROR_DEVICE_LOST;
+    const std::lock_guard lock(device.queue_mutex);
     return next<PFN_vkQueuePresentKHR>(device, "vkQueuePresentKHR")(queue, info);
 }
 VkResult VKAPI_CALL acquire(VkDevice handle, VkSwapchainKHR swapchain, uint64_t timeout,
@@ -123,7 +149,9 @@ VkResult VKAPI_CALL acquire(VkDevice handle, VkSwapchainKHR swapchain, uint64_t 
 // Waiting for everything waits for what really runs, also on a lost device.
 VkResult VKAPI_CALL queue_wait_idle(VkQueue queue) {
     Device &device = device_of(queue);
-    const VkResult result = next<PFN_vkQueueWaitIdle>(device, "vkQueueWaitIdle")(queue);
+    const std::lock_guard lock(device.queue_mutex);
+    const VkResult result =
+        next<PFN_vkQueueWaitIdle>(device, "vkQueueWaitIdle")(real_queue(device, queue));
     return device.lost ? VK_ERROR_DEVICE_LOST : result;
 }
 VkResult VKAPI_CALL device_wait_idle(VkDevice handle) {
@@ -171,6 +199,71 @@ struct Making<kNumber, VkResult(VKAPI_PTR *)(Handle, A...)> {
     }
 };
 
+// ---- the second family
+
+bool has_second_family() { return std::getenv("TESSERA_SECOND_FAMILY") != nullptr; }
+
+// Those of the driver, and one more.
+std::vector<VkQueueFamilyProperties> families_of(VkPhysicalDevice physical) {
+    PFN_vkGetPhysicalDeviceQueueFamilyProperties get = nullptr;
+    {
+        const std::lock_guard lock(mutex);
+        get = instances.at(key_of(physical)).queue_families;
+    }
+    std::uint32_t count = 0;
+    get(physical, &count, nullptr);
+    std::vector<VkQueueFamilyProperties> families(count);
+    get(physical, &count, families.data());
+    families.push_back(families.front());
+    families.back().queueFlags = VK_QUEUE_COMPUTE_BIT | VK_QUEUE_TRANSFER_BIT;
+    families.back().queueCount = 1;
+    return families;
+}
+
+// `part` of what is asked for is what this knows.
+template <class Properties, class Part>
+void list_families(VkPhysicalDevice physical, uint32_t *count, Properties *properties,
+                   const Part &part) {
+    const auto families = families_of(physical);
+    const auto most = static_cast<uint32_t>(families.size());
+    *count = properties != nullptr ? std::min(*count, most) : most;
+    for (uint32_t i = 0; properties != nullptr && i < *count; ++i)
+        part(properties[i]) = families[i];
+}
+void VKAPI_CALL queue_families(VkPhysicalDevice physical, uint32_t *count,
+                               VkQueueFamilyProperties *properties) {
+    list_families(
+        physical, count, properties, [](VkQueueFamilyProperties & one) -> auto & { return one; });
+}
+void VKAPI_CALL queue_families2(VkPhysicalDevice physical, uint32_t *count,
+                                VkQueueFamilyProperties2 *properties) {
+    list_families(
+        physical, count, properties,
+        [](VkQueueFamilyProperties2 & one) -> auto & { return one.queueFamilyProperties; });
+}
+
+// The driver gets no word of the second family; where nothing else is wanted, the first one.
+std::vector<VkDeviceQueueCreateInfo> real_queues(VkPhysicalDevice physical,
+                                                 const VkDeviceCreateInfo &info) {
+    std::vector<VkDeviceQueueCreateInfo> queues(info.pQueueCreateInfos,
+                                                info.pQueueCreateInfos + info.queueCreateInfoCount);
+    const auto second = static_cast<uint32_t>(families_of(physical).size() - 1);
+    if (queues.size() > 1) {
+        std::erase_if(queues, [&](const auto &one) { return one.queueFamilyIndex == second; });
+    } else if (queues.front().queueFamilyIndex == second) {
+        queues.front().queueFamilyIndex = 0;
+    }
+    return queues;
+}
+void VKAPI_CALL get_queue(VkDevice handle, uint32_t family, uint32_t index, VkQueue *queue) {
+    Device &device = device_of(handle);
+    const auto get = next<PFN_vkGetDeviceQueue>(device, "vkGetDeviceQueue");
+    if (family == 0) return get(handle, family, index, queue);
+    get(handle, 0, 0, &device.second.real);
+    device.second.key = key_of(handle);
+    *queue = reinterpret_cast<VkQueue>(&device.second);
+}
+
 template <class Info>
 Info *link_of(const void *chain, VkStructureType type) {
     for (auto *info = const_cast<Info *>(static_cast<const Info *>(chain)); info != nullptr;
@@ -193,7 +286,9 @@ VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo *info,
     const std::lock_guard lock(mutex);
     instances[key_of(*made)] = {
         get, reinterpret_cast<PFN_vkDestroyInstance>(get(*made, "vkDestroyInstance")),
-        reinterpret_cast<PFN_vkCreateDevice>(get(*made, "vkCreateDevice"))};
+        reinterpret_cast<PFN_vkCreateDevice>(get(*made, "vkCreateDevice")),
+        reinterpret_cast<PFN_vkGetPhysicalDeviceQueueFamilyProperties>(
+            get(*made, "vkGetPhysicalDeviceQueueFamilyProperties"))};
     return result;
 }
 
@@ -220,7 +315,14 @@ VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreat
         const std::lock_guard lock(mutex);
         create = instances.at(key_of(physical)).create_device;
     }
-    const VkResult result = create(physical, info, allocator, made);
+    VkDeviceCreateInfo real = *info;
+    std::vector<VkDeviceQueueCreateInfo> queues;
+    if (has_second_family()) {
+        queues = real_queues(physical, *info);
+        real.queueCreateInfoCount = static_cast<uint32_t>(queues.size());
+        real.pQueueCreateInfos = queues.data();
+    }
+    const VkResult result = create(physical, &real, allocator, made);
     if (result < 0) return result;
     const std::lock_guard lock(mutex);
     Device &device = devices[key_of(*made)];
@@ -240,6 +342,15 @@ void VKAPI_CALL destroy_device(VkDevice handle, const VkAllocationCallbacks *all
     destroy(handle, allocator);
 }
 
+VkResult VKAPI_CALL create_buffer(VkDevice handle, const VkBufferCreateInfo *info,
+                                  const VkAllocationCallbacks *allocator, VkBuffer *made) {
+    if (info->sharingMode == VK_SHARING_MODE_CONCURRENT) {
+        const std::lock_guard lock(mutex);
+        ++shared_buffers;
+    }
+    return Making<0, PFN_vkCreateBuffer>::call(handle, info, allocator, made);
+}
+
 PFN_vkVoidFunction VKAPI_CALL get_device(VkDevice handle, const char *name);
 PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance instance, const char *name);
 
@@ -249,7 +360,7 @@ PFN_vkVoidFunction untyped(Function function) {
 }
 
 PFN_vkVoidFunction making(std::string_view name) {
-    const PFN_vkVoidFunction functions[] = {untyped(Making<0, PFN_vkCreateBuffer>::call),
+    const PFN_vkVoidFunction functions[] = {untyped(create_buffer),
                                             untyped(Making<1, PFN_vkAllocateMemory>::call),
                                             untyped(Making<2, PFN_vkBindBufferMemory>::call),
                                             untyped(Making<3, PFN_vkCreateCommandPool>::call),
@@ -275,6 +386,7 @@ PFN_vkVoidFunction own(std::string_view name) {
     if (name == "vkGetSemaphoreCounterValue") return untyped(counter_value);
     if (name == "vkDestroyDevice") return untyped(destroy_device);
     if (name == "vkGetDeviceProcAddr") return untyped(get_device);
+    if (has_second_family() && name == "vkGetDeviceQueue") return untyped(get_queue);
     return nullptr;
 }
 
@@ -290,6 +402,10 @@ PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance instance, const char *name
     if (wanted == "vkCreateInstance") return untyped(create_instance);
     if (wanted == "vkDestroyInstance") return untyped(destroy_instance);
     if (wanted == "vkCreateDevice") return untyped(create_device);
+    if (has_second_family()) {
+        if (wanted == "vkGetPhysicalDeviceQueueFamilyProperties") return untyped(queue_families);
+        if (wanted == "vkGetPhysicalDeviceQueueFamilyProperties2") return untyped(queue_families2);
+    }
     if (const auto function = own(wanted)) return function;
     if (instance == VK_NULL_HANDLE) return nullptr;
     const std::lock_guard lock(mutex);
@@ -303,6 +419,11 @@ extern "C" {
 [[gnu::visibility("default")]] void tessera_lose(const char *text) {
     const std::lock_guard lock(mutex);
     read_wishes(text);
+}
+
+[[gnu::visibility("default")]] long tessera_shared_buffers() {
+    const std::lock_guard lock(mutex);
+    return shared_buffers;
 }
 
 [[gnu::visibility("default")]] VkResult VKAPI_CALL

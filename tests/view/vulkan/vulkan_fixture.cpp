@@ -1,5 +1,7 @@
 #include "tests/view/vulkan/vulkan_fixture.hpp"
 
+#include <cstdlib>
+
 namespace tessera {
 
 void VulkanTest::SetUp() {
@@ -9,6 +11,9 @@ void VulkanTest::SetUp() {
     auto device = VulkanDevice::create(*instance_, {});
     if (!device) GTEST_SKIP() << device.error().message;
     device_ = std::move(*device);
+    if (std::getenv("TESSERA_SECOND_FAMILY") != nullptr) { // losing_layer.cpp
+        ASSERT_NE(device_->for_compute()->queue_family, device_->queue_family());
+    }
 }
 
 void VulkanTest::TearDown() {

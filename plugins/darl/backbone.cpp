@@ -1,13 +1,17 @@
 // The causal transformer of DARL, unit by unit.
 #include "darl/backbone.hpp"
 
+#include "blocks/model/row_parts.hpp"
+
 #include <algorithm>
 #include <string>
 
 namespace tessera::darl {
 namespace {
 
-constexpr double kUnitFlops = 1e9; // some milliseconds on two cores
+using blocks::first_rows;
+using blocks::kUnitFlops;
+using blocks::split_heads;
 
 // The last row has no patch after it.
 sdk::Tensor target_table(const sdk::Compute &compute, const DarlModel &model,
@@ -27,17 +31,6 @@ sdk::Tensor target_table(const sdk::Compute &compute, const DarlModel &model,
         sdk::reshape(sdk::slice(table.view(), 0, 0, grid.tokens()), {1, grid.tokens(), width}));
     compute.synchronize(); // the index ends here
     return table;
-}
-
-// (batch, n, width) of any row stride -> (batch, n, heads, head width)
-sdk::View split_heads(const sdk::View &rows, std::int64_t heads) {
-    sdk::View view = rows;
-    view.rank = 4;
-    view.shape[2] = heads;
-    view.shape[3] = rows.shape[2] / heads;
-    view.stride[2] = view.shape[3];
-    view.stride[3] = 1;
-    return view;
 }
 
 } // namespace
@@ -85,16 +78,12 @@ void Backbone::set_class(std::int64_t entry, std::int64_t label, const blocks::C
     const sdk::View start = sdk::reshape(model_.start, {1, width});
     cached_ = 0;
     if (!model_.class_table || label <= kUnlabelled) return compute_.copy(start, row);
-    const auto embedding = [&](std::int64_t index) {
-        return sdk::slice(model_.class_table.view(), 0, index < 0 ? model_.config.classes : index,
+    const auto row_of = [&](std::int64_t wanted) {
+        return sdk::slice(model_.class_table.view(), 0, wanted < 0 ? model_.config.classes : wanted,
                           1);
     };
-    if (mix.weight == 0.0f) return compute_.add(start, embedding(label), row);
-    const sdk::View first = rows_of(normed_, 1, width), second = rows_of(heads_, 1, width);
-    compute_.scale_offset(embedding(label), 1.0f - mix.weight, 0.0f, first);
-    compute_.scale_offset(embedding(mix.label), mix.weight, 0.0f, second);
-    compute_.add(first, second, first);
-    compute_.add(start, first, row);
+    compute_.add(
+        start, blocks::class_row(compute_, row_of, label, mix, first_rows(normed_, 2, width)), row);
 }
 
 void Backbone::embed(const sdk::View &tokens, std::span<const std::int32_t> positions,
@@ -108,7 +97,7 @@ void Backbone::embed(const sdk::View &tokens, std::span<const std::int32_t> posi
         cached_ = std::min(cached_, row);
     }
     const std::int64_t width = model_.config.width;
-    const sdk::View rows = rows_of(heads_, count, width);
+    const sdk::View rows = first_rows(heads_, count, width);
     compute_.linear(sdk::reshape(tokens, {count, model_.config.patch_width()}),
                     model_.patch_in.weight, {.bias = model_.patch_in.bias.optional()}, rows);
     compute_.scatter_rows(sdk::reshape(rows, {images, count / images, width}),
@@ -176,7 +165,7 @@ void Backbone::run_unit(int index) {
     if (unit.first_block == 0) {
         compute_.copy(
             part(inputs_, unit.first, unit.count),
-            sdk::reshape(rows_of(x_, batch_ * unit.count, width), {batch_, unit.count, width}));
+            sdk::reshape(first_rows(x_, batch_ * unit.count, width), {batch_, unit.count, width}));
     }
     for (std::int64_t block = unit.first_block; block < unit.end_block; ++block) {
         run_block(block, unit);
@@ -191,8 +180,8 @@ void Backbone::run_block(std::int64_t index, const Unit &unit) {
     const blocks::TransformerBlock &block = model_.layers[static_cast<std::size_t>(index)];
     const std::int64_t width = model_.config.width, heads = model_.config.heads;
     const std::int64_t rows = batch_ * unit.count;
-    const sdk::View x = rows_of(x_, rows, width), normed = rows_of(normed_, rows, width);
-    const sdk::View qkv = rows_of(qkv_, rows, 3 * width);
+    const sdk::View x = first_rows(x_, rows, width), normed = first_rows(normed_, rows, width);
+    const sdk::View qkv = first_rows(qkv_, rows, 3 * width);
     const sdk::Tensor &keys = keys_[static_cast<std::size_t>(index)];
     const sdk::Tensor &values = values_[static_cast<std::size_t>(index)];
     block.project_qkv(compute_, x, normed, qkv);
@@ -207,7 +196,7 @@ void Backbone::run_block(std::int64_t index, const Unit &unit) {
     compute_.copy(blocks::batch_columns(qkv, batch_, 2 * width, width),
                   part(values, unit.first, unit.count));
 
-    const sdk::View out = rows_of(heads_, rows, width);
+    const sdk::View out = first_rows(heads_, rows, width);
     tessera_attention attention{};
     attention.rule = causal_ ? TESSERA_RANK_LESS_OR_EQUAL : TESSERA_RANK_ALL;
     attention.first_query = static_cast<std::uint32_t>(unit.first);
@@ -215,20 +204,20 @@ void Backbone::run_block(std::int64_t index, const Unit &unit) {
     block.attend(compute_, query, part(keys, 0, seen), part(values, 0, seen), attention,
                  blocks::batch_columns(out, batch_, 0, width));
     block.finish(compute_, out, x, normed,
-                 rows_of(hidden_, rows, model_.config.block_shape().hidden));
+                 first_rows(hidden_, rows, model_.config.block_shape().hidden));
 }
 
 void Backbone::finish_rows(const Unit &unit) {
     const std::int64_t width = model_.config.width;
     const sdk::View x =
-        sdk::reshape(rows_of(x_, batch_ * unit.count, width), {batch_, unit.count, width});
+        sdk::reshape(first_rows(x_, batch_ * unit.count, width), {batch_, unit.count, width});
     const sdk::View out = part(said_, unit.first, unit.count);
     if (encodes_ && unit.end_block < model_.config.depth) {
         compute_.copy(x, out);
         return;
     }
-    const sdk::View normed = rows_of(normed_, batch_ * unit.count, width);
-    model_.norm.apply(compute_, rows_of(x_, batch_ * unit.count, width), normed);
+    const sdk::View normed = first_rows(normed_, batch_ * unit.count, width);
+    model_.norm.apply(compute_, first_rows(x_, batch_ * unit.count, width), normed);
     const sdk::View rows = sdk::reshape(normed, {batch_, unit.count, width});
     if (encodes_ || !targets_) {
         compute_.copy(rows, out);
@@ -246,11 +235,5 @@ sdk::View Backbone::conditions() const { return condition_; }
 sdk::View Backbone::prefix() const { return part(said_, 0, end_); }
 
 sdk::View Backbone::encoded() const { return said_; }
-
-sdk::View Backbone::rows_of(const sdk::Tensor &tensor, std::int64_t rows,
-                            std::int64_t width) const {
-    const std::int64_t shape[] = {rows, width};
-    return sdk::make_view(tensor.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
-}
 
 } // namespace tessera::darl

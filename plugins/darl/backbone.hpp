@@ -61,8 +61,6 @@ class Backbone final : public blocks::SetNetwork {
     void run_block(std::int64_t index, const Unit &unit);
     void finish_rows(const Unit &unit);
     [[nodiscard]] double block_flops(double rows) const;
-    [[nodiscard]] sdk::View rows_of(const sdk::Tensor &tensor, std::int64_t rows,
-                                    std::int64_t width) const;
     // Rows [first, first + count) of (batch, S + 1, width).
     [[nodiscard]] static sdk::View part(const sdk::Tensor &tensor, std::int64_t first,
                                         std::int64_t count) {

@@ -9,9 +9,7 @@
 namespace tessera::darl {
 namespace {
 
-sdk::View rows_of(const sdk::Tensor &tensor, std::int64_t rows, std::int64_t width) {
-    return sdk::reshape(sdk::slice(tensor.view(), 0, 0, rows * width), {rows, width});
-}
+using blocks::first_rows;
 
 } // namespace
 
@@ -100,7 +98,7 @@ sdk::View PatchDecoderRun::cache_rows(std::int64_t entries, std::int64_t rows,
 
 void PatchDecoderRun::see(const sdk::View &z) {
     const std::int64_t entries = z.shape[0];
-    decoder_.block_.project_key_value(compute_, z, rows_of(normed_, entries, decoder_.width()),
+    decoder_.block_.project_key_value(compute_, z, first_rows(normed_, entries, decoder_.width()),
                                       cache_row(entries, seen_));
     ++seen_;
 }
@@ -108,22 +106,22 @@ void PatchDecoderRun::see(const sdk::View &z) {
 void PatchDecoderRun::predict(const sdk::View &x, const sdk::View &levels, const sdk::View &out) {
     const std::int64_t width = decoder_.width();
     const std::int64_t patches = x.shape[0], entries = out.shape[0];
-    const sdk::View rows = rows_of(x_, entries, width);
+    const sdk::View rows = first_rows(x_, entries, width);
     const sdk::View first = sdk::slice(rows, 0, 0, patches);
     decoder_.embed(compute_, x, levels, first);
     for (std::int64_t i = patches; i < entries; i += patches) {
         compute_.copy(first, sdk::slice(rows, 0, i, patches));
     }
-    const sdk::View normed = rows_of(normed_, entries, width);
-    const sdk::View qkv = rows_of(qkv_, entries, 3 * width);
+    const sdk::View normed = first_rows(normed_, entries, width);
+    const sdk::View qkv = first_rows(qkv_, entries, 3 * width);
     decoder_.block_.project_qkv(compute_, rows, normed, qkv);
     compute_.copy(sdk::slice(qkv, 1, width, 2 * width), cache_row(entries, seen_));
-    const sdk::View heads = rows_of(heads_, entries, width);
+    const sdk::View heads = first_rows(heads_, entries, width);
     decoder_.block_.attend(compute_, blocks::batch_columns(qkv, entries, 0, width),
                            cache_rows(entries, seen_ + 1, 0), cache_rows(entries, seen_ + 1, width),
                            {}, blocks::batch_columns(heads, entries, 0, width));
     decoder_.block_.finish(compute_, heads, rows, normed,
-                           rows_of(hidden_, entries, decoder_.block_.shape().hidden));
+                           first_rows(hidden_, entries, decoder_.block_.shape().hidden));
     decoder_.norm_.apply(compute_, rows, normed);
     compute_.linear(normed, decoder_.out_.weight, {.bias = decoder_.out_.bias.optional()}, out);
 }

@@ -3,17 +3,13 @@
 
 #include "darl/backbone.hpp"
 
+#include "blocks/model/row_parts.hpp"
 #include "blocks/sequence/deadline.hpp"
 
 #include <algorithm>
 #include <utility>
 
 namespace tessera::darl {
-namespace {
-
-constexpr double kUnitFlops = 1e9; // some milliseconds on two cores
-
-} // namespace
 
 PatchSampler::PatchSampler(const sdk::Compute &compute, const DarlModel &model,
                            blocks::SamplerSpec spec)
@@ -125,7 +121,7 @@ double PatchSampler::flops_of_a_step() const {
 
 int PatchSampler::step_count() const {
     if (mean_ || set_.watched_row >= 0) return 1; // every one is looked at
-    const auto fitting = static_cast<int>(std::min(kUnitFlops / flops_of_a_step(), 1e6));
+    const auto fitting = static_cast<int>(std::min(blocks::kUnitFlops / flops_of_a_step(), 1e6));
     return std::clamp(fitting, 1, static_cast<int>(chain_->steps.size()) - step_);
 }
 

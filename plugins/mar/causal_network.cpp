@@ -1,13 +1,15 @@
 // The rows of a causal model, unit by unit.
 #include "mar/causal_network.hpp"
 
+#include "blocks/model/row_parts.hpp"
+
 #include <algorithm>
 
 namespace tessera::mar {
 namespace {
 
-// Aim of a unit: a few milliseconds on two cores.
-constexpr double kUnitFlops = 1e9;
+using blocks::first_rows;
+using blocks::kUnitFlops;
 
 sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
                      std::int64_t columns) {
@@ -50,7 +52,8 @@ void CausalNetwork::begin_again() {
 }
 
 void CausalNetwork::set_class(std::int64_t entry, std::int64_t label, const blocks::ClassMix &mix) {
-    const sdk::View vector = model_.class_vector(compute_, label, mix, flat(normed_, 2, width()));
+    const sdk::View vector =
+        model_.class_vector(compute_, label, mix, first_rows(normed_, 2, width()));
     compute_.copy(sdk::reshape(vector, {1, width()}),
                   sdk::slice(sdk::at(content_.view(), entry), 0, 0, 1));
 }
@@ -60,8 +63,8 @@ void CausalNetwork::embed(const sdk::View &tokens, std::span<const std::int32_t>
     const auto count = static_cast<std::int64_t>(positions.size());
     if (count == 0) return;
     embed_index_.assign(positions.begin(), positions.end());
-    const sdk::View rows = flat(heads_, count, width());
-    const sdk::View sources = flat(normed_, count, width());
+    const sdk::View rows = first_rows(heads_, count, width());
+    const sdk::View sources = first_rows(normed_, count, width());
     if (model_.source) {
         compute_.gather_rows(sdk::reshape(model_.source, {1, model_.config.tokens(), width()}),
                              index_view(embed_index_, 1, count),
@@ -191,7 +194,7 @@ void CausalNetwork::run_unit(int index) {
     const Unit &unit = units_[static_cast<std::size_t>(index)];
     const blocks::TransformerBlock &block = model_.blocks[unit.block];
     const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
-        return sdk::slice(flat(tensor, all_rows(), columns), 0, unit.first, unit.count);
+        return sdk::slice(first_rows(tensor, all_rows(), columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
     case Kind::kGather:
@@ -211,12 +214,12 @@ void CausalNetwork::run_unit(int index) {
 
 void CausalNetwork::gather() {
     const sdk::View x = rows();
-    const sdk::View offsets = flat(normed_, all_rows(), width());
+    const sdk::View offsets = first_rows(normed_, all_rows(), width());
     compute_.gather_rows(content_, index_view(content_index_, batch_, new_rows()), x);
     compute_.gather_rows(sdk::reshape(model_.targets, {1, model_.targets.shape(0), width()}),
                          index_view(target_index_, 1, all_rows()),
                          sdk::reshape(offsets, {1, all_rows(), width()}));
-    const sdk::View flat_x = flat(x_, all_rows(), width());
+    const sdk::View flat_x = first_rows(x_, all_rows(), width());
     compute_.add(flat_x, offsets, flat_x);
     model_.token_norm.apply(compute_, flat_x, flat_x);
 }
@@ -224,7 +227,7 @@ void CausalNetwork::gather() {
 // Entries [first, first + count): their new keys and values into the cache, then what their new
 // rows see of it.
 void CausalNetwork::attend(const Unit &unit) {
-    const sdk::View qkv = flat(qkv_, all_rows(), 3 * width());
+    const sdk::View qkv = first_rows(qkv_, all_rows(), 3 * width());
     const auto columns = [&](std::int64_t begin, std::int64_t count) {
         return sdk::slice(blocks::batch_columns(qkv, batch_, begin, count), 0, unit.first,
                           unit.count);
@@ -235,9 +238,9 @@ void CausalNetwork::attend(const Unit &unit) {
     tessera_attention options{};
     options.rule = TESSERA_RANK_LESS_OR_EQUAL;
     options.first_query = static_cast<std::uint32_t>(first_);
-    const sdk::View heads =
-        sdk::slice(blocks::batch_columns(flat(heads_, all_rows(), width()), batch_, 0, width()), 0,
-                   unit.first, unit.count);
+    const sdk::View heads = sdk::slice(
+        blocks::batch_columns(first_rows(heads_, all_rows(), width()), batch_, 0, width()), 0,
+        unit.first, unit.count);
     model_.blocks[unit.block].attend(compute_, columns(0, width()), sdk::slice(seen, 2, 0, width()),
                                      sdk::slice(seen, 2, width(), width()), options, heads);
 }
@@ -245,7 +248,7 @@ void CausalNetwork::attend(const Unit &unit) {
 // The last row of each entry.
 void CausalNetwork::make_conditions() {
     const sdk::View out = sdk::reshape(conditions_, {batch_, width()});
-    const sdk::View positions = flat(normed_, batch_, width());
+    const sdk::View positions = first_rows(normed_, batch_, width());
     compute_.copy(sdk::slice(rows(), 1, new_rows() - 1, 1), conditions_);
     model_.norm.apply(compute_, out, out);
     compute_.gather_rows(
@@ -256,13 +259,7 @@ void CausalNetwork::make_conditions() {
 }
 
 sdk::View CausalNetwork::rows() const {
-    return sdk::reshape(flat(x_, all_rows(), width()), {batch_, new_rows(), width()});
-}
-
-sdk::View CausalNetwork::flat(const sdk::Tensor &tensor, std::int64_t rows,
-                              std::int64_t width) const {
-    const std::int64_t shape[] = {rows, width};
-    return sdk::make_view(tensor.view().data, TESSERA_DTYPE_F32, shape, compute_.memory());
+    return sdk::reshape(first_rows(x_, all_rows(), width()), {batch_, new_rows(), width()});
 }
 
 } // namespace tessera::mar

@@ -53,9 +53,6 @@ class CausalNetwork final : public blocks::SetNetwork {
     void attend(const Unit &unit);
     void make_conditions();
 
-    // The first `rows` of a flat buffer, as (rows, width).
-    [[nodiscard]] sdk::View flat(const sdk::Tensor &tensor, std::int64_t rows,
-                                 std::int64_t width) const;
     [[nodiscard]] std::int64_t width() const { return model_.config.tower.width; }
     [[nodiscard]] std::int64_t new_rows() const { return end_ - first_; } // of an entry
     [[nodiscard]] std::int64_t all_rows() const { return batch_ * new_rows(); }

@@ -84,16 +84,10 @@ std::unique_ptr<blocks::TokenSampler> TokenModel::sampler(const sdk::Compute &co
 
 sdk::View TokenModel::class_vector(const sdk::Compute &compute, std::int64_t label,
                                    const blocks::ClassMix &mix, const sdk::View &scratch) const {
-    const auto embedding = [this](std::int64_t index) {
-        return index >= 0 ? sdk::slice(class_table.view(), 0, index, 1) : no_class.view();
+    const auto row_of = [this](std::int64_t wanted) {
+        return wanted >= 0 ? sdk::slice(class_table.view(), 0, wanted, 1) : no_class.view();
     };
-    if (mix.weight == 0.0f) return sdk::at(embedding(label), 0);
-    const sdk::View first = sdk::slice(scratch, 0, 0, 1);
-    const sdk::View second = sdk::slice(scratch, 0, 1, 1);
-    compute.scale_offset(embedding(label), 1.0f - mix.weight, 0.0f, first);
-    compute.scale_offset(embedding(mix.label), mix.weight, 0.0f, second);
-    compute.add(first, second, first);
-    return sdk::at(first, 0);
+    return sdk::at(blocks::class_row(compute, row_of, label, mix, scratch), 0);
 }
 
 void TokenModel::load_input(WeightLoader &loader, const TokenConfig &config, std::int64_t width) {

@@ -6,20 +6,12 @@
 namespace tessera::saim {
 namespace {
 
-sdk::View flat_view(const sdk::Compute &compute, const sdk::Tensor &tensor, std::int64_t rows,
-                    std::int64_t width) {
-    const std::int64_t shape[] = {rows, width};
-    return sdk::make_view(tensor.view().data, TESSERA_DTYPE_F32, shape, compute.memory());
-}
+using blocks::first_rows;
+using blocks::one_each;
 
 sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
                      std::int64_t columns) {
     return sdk::host_view(index.data(), {rows, columns});
-}
-
-// (n, width) as (n, 1, width).
-sdk::View one_each(const sdk::View &rows) {
-    return blocks::batch_columns(rows, rows.shape[0], 0, rows.shape[1]);
 }
 
 } // namespace
@@ -77,7 +69,7 @@ void Network::set_class(std::int64_t entry, std::int64_t label, const blocks::Cl
     compute_.copy(model_.class_row, row);
     const auto add = [&](std::int64_t wanted, float weight) {
         if (wanted < 0 || weight == 0.0F || !model_.class_table) return;
-        const sdk::View scaled = flat_view(compute_, normed_, 1, model_.config.width);
+        const sdk::View scaled = first_rows(normed_, 1, model_.config.width);
         compute_.scale_offset(sdk::slice(model_.class_table.view(), 0, wanted, 1), weight, 0.0F,
                               scaled);
         compute_.add(row, scaled, row);
@@ -196,8 +188,7 @@ void Network::run_unit(int index) {
     }
     const std::int64_t rows = batch_ * wanted_, width = model_.config.width;
     if (rows > 0) {
-        model_.norm.apply(compute_, flat_view(compute_, g_, rows, width),
-                          flat_view(compute_, z_, rows, width));
+        model_.norm.apply(compute_, first_rows(g_, rows, width), first_rows(z_, rows, width));
     }
     cached_ = cached_rows(); // of the next set
     fresh_ = 0;
@@ -205,7 +196,7 @@ void Network::run_unit(int index) {
 
 sdk::View Network::conditions() const {
     const std::int64_t width = model_.config.width;
-    return sdk::reshape(flat_view(compute_, z_, batch_ * wanted_, width), {batch_, wanted_, width});
+    return sdk::reshape(first_rows(z_, batch_ * wanted_, width), {batch_, wanted_, width});
 }
 
 // ---- views --------------------------------------------------------------------------------------
@@ -213,15 +204,15 @@ sdk::View Network::conditions() const {
 // Rows of the unit without gaps, (entries count, width), of entries of so many rows.
 sdk::View Network::part(const sdk::Tensor &tensor, const blocks::RowPart &part, std::int64_t rows,
                         std::int64_t width) const {
-    return sdk::slice(flat_view(compute_, tensor, batch_ * rows, width), 0,
-                      part.entry * rows + part.first, part.entries * part.count);
+    return sdk::slice(first_rows(tensor, batch_ * rows, width), 0, part.entry * rows + part.first,
+                      part.entries * part.count);
 }
 
 // The same as (entries, count, width).
 sdk::View Network::entries(const sdk::Tensor &tensor, const blocks::RowPart &part,
                            std::int64_t rows, std::int64_t width) const {
     const sdk::View all =
-        sdk::reshape(flat_view(compute_, tensor, batch_ * rows, width), {batch_, rows, width});
+        sdk::reshape(first_rows(tensor, batch_ * rows, width), {batch_, rows, width});
     return sdk::slice(sdk::slice(all, 0, part.entry, part.entries), 1, part.first, part.count);
 }
 
@@ -253,13 +244,13 @@ void Network::gather() {
         key_ranks_.insert(key_ranks_.end(), ranks, ranks + keys);
     }
     const sdk::View x =
-        sdk::reshape(flat_view(compute_, x_, batch_ * rows, c.width), {batch_, rows, c.width});
+        sdk::reshape(first_rows(x_, batch_ * rows, c.width), {batch_, rows, c.width});
     if (lead > 0) compute_.copy(one_each(class_rows_), sdk::slice(x, 1, 0, 1));
     if (fresh_ == 0) return;
     const std::int64_t count = batch_ * fresh_;
-    const sdk::View picked = flat_view(compute_, picked_, count, c.token_width());
-    const sdk::View places = flat_view(compute_, normed_, count, c.width);
-    const sdk::View made = flat_view(compute_, heads_, count, c.width);
+    const sdk::View picked = first_rows(picked_, count, c.token_width());
+    const sdk::View places = first_rows(normed_, count, c.width);
+    const sdk::View made = first_rows(heads_, count, c.width);
     compute_.gather_rows(store_, index_view(fresh_index_, batch_, fresh_),
                          sdk::reshape(picked, {batch_, fresh_, c.token_width()}));
     compute_.gather_rows(sdk::reshape(model_.positions, {1, 1 + tokens_, c.width}),
@@ -331,7 +322,7 @@ void Network::ask() {
     if (count == 0) return;
     compute_.gather_rows(sdk::reshape(model_.positions, {1, 1 + tokens_, width}),
                          index_view(wanted_place_, 1, count),
-                         sdk::reshape(flat_view(compute_, g_, count, width), {1, count, width}));
+                         sdk::reshape(first_rows(g_, count, width), {1, count, width}));
 }
 
 void Network::query(const Unit &unit) {

@@ -8,23 +8,15 @@
 namespace tessera::umd {
 namespace {
 
+using blocks::first_rows;
+using blocks::one_each;
+
 void apply(const sdk::Compute &compute, const blocks::Linear &layer, const sdk::View &x,
            const sdk::View &out, tessera_activation_kind activation = TESSERA_ACTIVATION_NONE,
            const sdk::View *residual = nullptr) {
     compute.linear(x, layer.weight,
                    {.bias = layer.bias.optional(), .activation = activation, .residual = residual},
                    out);
-}
-
-sdk::View flat_view(const sdk::Compute &compute, const sdk::Tensor &tensor, std::int64_t rows,
-                    std::int64_t width) {
-    const std::int64_t shape[] = {rows, width};
-    return sdk::make_view(tensor.view().data, TESSERA_DTYPE_F32, shape, compute.memory());
-}
-
-// (n, width) as (n, 1, width).
-sdk::View one_each(const sdk::View &rows) {
-    return blocks::batch_columns(rows, rows.shape[0], 0, rows.shape[1]);
 }
 
 } // namespace
@@ -64,15 +56,7 @@ void Network::set_class(std::int64_t entry, std::int64_t label, const blocks::Cl
     const auto row_of = [&](std::int64_t wanted) {
         return sdk::slice(model_.labels.view(), 0, wanted < 0 ? model_.config.classes : wanted, 1);
     };
-    sdk::View row = row_of(label);
-    if (mix.weight != 0.0F) {
-        const sdk::View first = sdk::slice(label_row_.view(), 0, 0, 1);
-        const sdk::View second = sdk::slice(label_row_.view(), 0, 1, 1);
-        compute_.scale_offset(row, 1.0F - mix.weight, 0.0F, first);
-        compute_.scale_offset(row_of(mix.label), mix.weight, 0.0F, second);
-        compute_.add(first, second, first);
-        row = first;
-    }
+    const sdk::View row = blocks::class_row(compute_, row_of, label, mix, label_row_);
     const sdk::View hidden = sdk::slice(trunk_.view(), 0, 0, 1);
     apply(compute_, model_.label.first, row, hidden, TESSERA_ACTIVATION_SILU);
     apply(compute_, model_.label.second, hidden, sdk::slice(label_condition_.view(), 0, entry, 1));
@@ -170,14 +154,14 @@ void Network::run_unit(int index) {
 
 sdk::View Network::all_rows(const sdk::Tensor &tensor, bool decoder, std::int64_t width) const {
     const std::int64_t rows = row_count(decoder);
-    return sdk::reshape(flat_view(compute_, tensor, batch_ * rows, width), {batch_, rows, width});
+    return sdk::reshape(first_rows(tensor, batch_ * rows, width), {batch_, rows, width});
 }
 
 // The unit's rows, (entries count, width): without gaps, as several entries are whole.
 sdk::View Network::part(const sdk::Tensor &tensor, const Unit &unit, std::int64_t width) const {
     const std::int64_t rows = row_count(unit.decoder);
-    return sdk::slice(flat_view(compute_, tensor, batch_ * rows, width), 0,
-                      unit.entry * rows + unit.first, unit.entries * unit.count);
+    return sdk::slice(first_rows(tensor, batch_ * rows, width), 0, unit.entry * rows + unit.first,
+                      unit.entries * unit.count);
 }
 
 sdk::View Network::rows(bool decoder) const {
@@ -217,7 +201,7 @@ void Network::embed() {
     const std::int64_t d = model_.config.token_width();
     const std::int64_t classes = model_.config.class_rows;
     apply(compute_, model_.token_in, sdk::reshape(input_, {batch_ * tokens_, d}),
-          flat_view(compute_, embedded_, batch_ * tokens_, model_.config.width));
+          first_rows(embedded_, batch_ * tokens_, model_.config.width));
     const sdk::View embedded = of_batch(embedded_);
     compute_.add(embedded, model_.positions, embedded);
     const sdk::View x = rows(false);
@@ -302,17 +286,17 @@ void Network::fill() {
 
 void Network::make_output() {
     const std::int64_t width = model_.config.width;
-    const sdk::View normed = sdk::reshape(flat_view(compute_, normed_, batch_ * tokens_, width),
-                                          {batch_, tokens_, width});
+    const sdk::View normed =
+        sdk::reshape(first_rows(normed_, batch_ * tokens_, width), {batch_, tokens_, width});
     model_.decoder.norm.apply(compute_, sdk::slice(rows(true), 1, 1, tokens_), normed);
     if (model_.config.adaptive) {
-        const sdk::View by = flat_view(compute_, modulation_, batch_, 2 * width);
+        const sdk::View by = first_rows(modulation_, batch_, 2 * width);
         apply(compute_, model_.last_modulation, condition(), by);
         compute_.modulate(normed, one_each(sdk::slice(by, 1, 0, width)),
                           one_each(sdk::slice(by, 1, width, width)), normed);
     }
     apply(compute_, model_.token_out, sdk::reshape(normed, {batch_ * tokens_, width}),
-          flat_view(compute_, output_, batch_ * tokens_, 2 * model_.config.token_width()));
+          first_rows(output_, batch_ * tokens_, 2 * model_.config.token_width()));
 }
 
 } // namespace tessera::umd

@@ -36,17 +36,6 @@ void modulated_norm(const sdk::Compute &compute, const Norm &norm, const sdk::Vi
     compute.modulate(rows, of_groups(*shift), of_groups(*scale), rows);
 }
 
-// (batch, n, width) -> (batch, n, heads, head width), any row stride.
-sdk::View split_heads(const sdk::View &rows, std::int64_t heads) {
-    sdk::View view = rows;
-    view.rank = 4;
-    view.shape[2] = heads;
-    view.shape[3] = rows.shape[2] / heads;
-    view.stride[2] = view.shape[3];
-    view.stride[3] = 1;
-    return view;
-}
-
 } // namespace
 
 Modulation Modulation::of(const sdk::View &columns) {
@@ -155,6 +144,25 @@ void run_block(const sdk::Compute &compute, const TransformerBlock &block,
                  batch_columns(scratch.qkv, batch, 2 * width, width), options,
                  batch_columns(scratch.heads, batch, 0, width));
     block.finish(compute, scratch.heads, rows, scratch.normed, scratch.hidden);
+}
+
+sdk::View first_rows(const sdk::Tensor &buffer, std::int64_t rows, std::int64_t width) {
+    const std::int64_t shape[] = {rows, width};
+    return sdk::make_view(buffer.view().data, TESSERA_DTYPE_F32, shape, buffer.view().memory);
+}
+
+sdk::View one_each(const sdk::View &rows) {
+    return batch_columns(rows, rows.shape[0], 0, rows.shape[1]);
+}
+
+sdk::View split_heads(const sdk::View &rows, std::int64_t heads) {
+    sdk::View view = rows;
+    view.rank = 4;
+    view.shape[2] = heads;
+    view.shape[3] = rows.shape[2] / heads;
+    view.stride[2] = view.shape[3];
+    view.stride[3] = 1;
+    return view;
 }
 
 sdk::View batch_columns(const sdk::View &rows, std::int64_t batch, std::int64_t begin,

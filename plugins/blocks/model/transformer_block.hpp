@@ -126,6 +126,13 @@ struct BlockScratch {
 void run_block(const sdk::Compute &compute, const TransformerBlock &block,
                const tessera_attention &options, const BlockScratch &scratch, const sdk::View &x);
 
+// The first `rows` rows of a buffer of any shape, as (rows, width).
+[[nodiscard]] sdk::View first_rows(const sdk::Tensor &buffer, std::int64_t rows,
+                                   std::int64_t width);
+// Rows (n, width) as (n, 1, width).
+[[nodiscard]] sdk::View one_each(const sdk::View &rows);
+// (batch, n, width) as (batch, n, heads, head width), with rows of any stride.
+[[nodiscard]] sdk::View split_heads(const sdk::View &rows, std::int64_t heads);
 // Columns [begin, begin + count) of rows (batch n, any width), as (batch, n, count).
 [[nodiscard]] sdk::View batch_columns(const sdk::View &rows, std::int64_t batch, std::int64_t begin,
                                       std::int64_t count);

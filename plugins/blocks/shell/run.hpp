@@ -29,6 +29,19 @@ struct ClassMix {
     float weight = 0.0f;     // of this class; 0: only the first, 1: only this one
 };
 
+// The embedding of a class, mixed: `row_of(label)` is a row (1, width) of the model's, -1 that of
+// no class. The result is one of these or in `scratch` (2, width).
+template <class RowOf>
+[[nodiscard]] sdk::View class_row(const sdk::Compute &compute, RowOf &&row_of, std::int64_t label,
+                                  const ClassMix &mix, const sdk::View &scratch) {
+    if (mix.weight == 0.0F) return row_of(label);
+    const sdk::View first = sdk::slice(scratch, 0, 0, 1), second = sdk::slice(scratch, 0, 1, 1);
+    compute.scale_offset(row_of(label), 1.0F - mix.weight, 0.0F, first);
+    compute.scale_offset(row_of(mix.label), mix.weight, 0.0F, second);
+    compute.add(first, second, first);
+    return first;
+}
+
 // Recorded noise of one step on the device, for tests: (rows, d) and (T, rows, d).
 struct StepNoise {
     sdk::View initial{};

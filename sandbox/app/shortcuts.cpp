@@ -70,7 +70,9 @@ constexpr std::array kShortcuts{
     Shortcut{GLFW_KEY_L, false, false, "L", "Latents in the picture's place",
              [](C c) { c.state->show_latents = !c.state->show_latents; }},
     Shortcut{GLFW_KEY_G, false, false, "G", "What the generator sees in a picture, over it",
-             [](C c) { c.state->show_features = !c.state->show_features; }},
+             [](C c) {
+                 if (c.control->can_encode()) c.state->show_features = !c.state->show_features;
+             }},
     Shortcut{GLFW_KEY_D, false, false, "D", "Next map of the material in the picture's place",
              [](C c) { next_material_map(c.state->material); }},
     Shortcut{GLFW_KEY_K, false, false, "K", "Pin this run next to the new ones, or let it go",

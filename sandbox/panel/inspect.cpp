@@ -39,8 +39,9 @@ void draw_latents(const PanelContext &context, std::uint32_t channels) {
 
 void draw_features(const PanelContext &context) {
     const bool can = context.control->can_encode();
+    bool shown = can && context.state->show_features;
     ImGui::BeginDisabled(!can);
-    ImGui::Checkbox("What it sees", &context.state->show_features);
+    if (ImGui::Checkbox("What it sees", &shown)) context.state->show_features = shown;
     panel_tooltip(can ? "The network's own view of a finished picture, over it: places of one "
                         "colour are alike to it (G)"
                       : "This generator does not read pictures");

@@ -1,6 +1,7 @@
 // bench_step: seconds of each part of a MAR-B image (64 x 100 with guidance by default) and the
 // ratio to PyTorch on the same threads in the same run. A whole run takes minutes, so a few
 // autoregressive steps are timed and the sum is made from them; the output says how.
+#include "bench/peak.hpp"
 #include "bench/torch_peer.hpp"
 #include "golden/synthetic.hpp"
 
@@ -92,6 +93,8 @@ struct Timings {
     Curve denoiser; // one reverse step, over rows
     Curve picture;
     Curve half; // encoder and decoder without the unconditional half, over tokens known
+    Curve encoder_work, decoder_work; // billions of operations, over tokens known
+    Curve peak;                       // billions a second that the cores could do
 
     [[nodiscard]] bool empty() const { return encoder.empty(); }
 };
@@ -100,6 +103,20 @@ struct Sums {
     double encoder = 0.0, decoder = 0.0, denoiser = 0.0, picture = 0.0;
     [[nodiscard]] double total() const { return encoder + decoder + denoiser + picture; }
 };
+
+// Billions of fused multiply-adds a second, counted as two operations, on so many threads; 0: not
+// known for this processor.
+double peak_of(unsigned threads) {
+    constexpr double kWork = 4.0; // of each thread
+    if (!run_at_peak(1e-3)) return 0.0;
+    const double seconds = seconds_of([&] {
+        std::vector<std::thread> others(threads - 1);
+        for (std::thread &other : others) other = std::thread([] { run_at_peak(kWork); });
+        run_at_peak(kWork);
+        for (std::thread &other : others) other.join();
+    });
+    return threads * kWork / seconds;
+}
 
 // Our side: the parts of a model that is loaded in one precision.
 class Parts {
@@ -133,16 +150,18 @@ class Parts {
                                                       config.latent_side(), config.latent_side());
     }
 
+    // Seconds and billions of operations.
+    struct Cost {
+        double seconds = 0.0, work = 0.0;
+    };
     // Encoder and decoder with `known` tokens, of which `wanted` more are predicted.
-    std::pair<double, double> towers(int known, int wanted) {
-        return run(*towers_, 2, known, wanted);
-    }
+    std::pair<Cost, Cost> towers(int known, int wanted) { return run(*towers_, 2, known, wanted); }
     double half(int known, int wanted) {
         const auto [encoder, decoder] = run(*half_, 1, known, wanted);
-        return encoder + decoder;
+        return encoder.seconds + decoder.seconds;
     }
 
-    std::pair<double, double> run(mar::Towers &towers, int batch, int known, int wanted) {
+    std::pair<Cost, Cost> run(mar::Towers &towers, int batch, int known, int wanted) {
         const std::vector<std::int32_t> order =
             blocks::random_order(1, 0, static_cast<int>(model_->config.tokens()), {});
         std::vector<std::int32_t> have(order.end() - known, order.end());
@@ -155,12 +174,15 @@ class Parts {
         }
         towers.start(have, want);
         const auto units = [&](int first, int end) {
-            return seconds_of([&] {
+            Cost cost;
+            cost.seconds = seconds_of([&] {
                 for (int i = first; i < end; ++i) towers.run_unit(i);
                 compute_.synchronize();
             });
+            for (int i = first; i < end; ++i) cost.work += 1e-9 * towers.unit_flops(i);
+            return cost;
         };
-        const double encoder = units(0, towers.encoder_unit_count());
+        const Cost encoder = units(0, towers.encoder_unit_count());
         return {encoder, units(towers.encoder_unit_count(), towers.unit_count())};
     }
 
@@ -241,14 +263,14 @@ class StepBench {
     bool write_models() const;
     void measure(Parts &parts, Timings &ours, TorchPeer &peer,
                  const std::vector<std::string> &dtypes);
-    // Lets the other side's threads go to sleep before a measurement.
-    static void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(60)); }
     void ask(TorchPeer &peer, const std::string &dtype, const std::string &part, double place,
              Curve &curve, double divisor = 1.0);
     [[nodiscard]] Sums sum(const Timings &timings) const;
     // Of a run with the parameter guidance_refresh: both towers as one number.
     [[nodiscard]] Sums sum_refreshed(const Timings &timings) const;
     void print(const char *name, const Sums &sums) const;
+    // How much of what the cores could do the towers reach.
+    void print_share_of_peak(const Timings &timings) const;
 
     const Options &options_;
     std::string model_path_;
@@ -274,7 +296,6 @@ bool StepBench::write_models() const {
 void StepBench::ask(TorchPeer &peer, const std::string &dtype, const std::string &part,
                     double place, Curve &curve, double divisor) {
     curve.add(place, peer.time(dtype + " " + part) / divisor);
-    settle();
 }
 
 // Ours and PyTorch's in turns, so that what else the machine does falls on both.
@@ -294,8 +315,11 @@ void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
             const int known = tokens_ - plan_[k].unknown_before;
             const int wanted = plan_[k].unknown_before - plan_[k].first;
             const auto [encoder, decoder] = parts.towers(known, wanted);
-            our_target.encoder.add(known, encoder);
-            our_target.decoder.add(known, decoder);
+            our_target.encoder.add(known, encoder.seconds);
+            our_target.decoder.add(known, decoder.seconds);
+            our_target.encoder_work.add(known, encoder.work);
+            our_target.decoder_work.add(known, decoder.work);
+            our_target.peak.add(0, peak_of(options_.threads));
             our_target.half.add(known, parts.half(known, wanted));
             for (const std::string &dtype : dtypes) {
                 ask(peer, dtype, "encode " + std::to_string(known), known, target(dtype).encoder);
@@ -346,6 +370,21 @@ Sums StepBench::sum_refreshed(const Timings &timings) const {
 void StepBench::print(const char *name, const Sums &sums) const {
     std::printf("%-24s %9.2f %9.2f %9.2f %9.3f %9.2f\n", name, sums.encoder, sums.decoder,
                 sums.denoiser, sums.picture, sums.total());
+}
+
+void StepBench::print_share_of_peak(const Timings &timings) const {
+    const double peak = timings.peak.at(0);
+    if (peak == 0.0) return;
+    double encoder = 0.0, decoder = 0.0;
+    for (const blocks::UnmaskStep &step : plan_) {
+        const int known = tokens_ - step.unknown_before;
+        encoder += timings.encoder_work.at(known);
+        decoder += timings.decoder_work.at(known);
+    }
+    const Sums seconds = sum(timings);
+    std::printf("%-24s %8.0f%% %8.0f%%   of %.0f GFLOP/s, the peak of %u threads in this run\n",
+                "float32 / peak", 100 * encoder / seconds.encoder / peak,
+                100 * decoder / seconds.decoder / peak, peak, options_.threads);
 }
 
 int StepBench::run() {
@@ -411,6 +450,7 @@ int StepBench::run() {
     if (!options_.only_f32) print("ours, bf16", our_bf16);
     const Sums refreshed = sum_refreshed(exact);
     print("ours, guidance_refresh 9", refreshed);
+    print_share_of_peak(exact);
     for (const std::string &dtype : dtypes) {
         print(("PyTorch, " + dtype).c_str(), sum(torch_[dtype]));
     }

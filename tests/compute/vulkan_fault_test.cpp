@@ -17,6 +17,7 @@
 namespace tessera::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class VulkanFaultTest : public ::testing::Test {
@@ -69,6 +70,30 @@ TEST_F(VulkanFaultTest, ALostDeviceIsAnErrorThatTheNextComputeSurvives) {
         ASSERT_TRUE(next.ok()) << next.error().message;
         EXPECT_EQ(round_trip(next->table()), TESSERA_OK) << "while the lost one is still there";
     }
+}
+
+// The budget that the driver advises is kept, before it is asked for memory; the error says so.
+TEST_F(VulkanFaultTest, TheBudgetIsKept) {
+    ASSERT_TRUE(test::lose_devices("room:4096")); // now the device has one
+    const auto compute = Compute::open("vulkan");
+    ASSERT_TRUE(compute.ok()) << compute.error().message;
+    const tessera_compute *const c = compute->table();
+    const auto allocate = [&](std::int64_t floats) {
+        tessera_tensor tensor = *HostTensor(Array({1})).view();
+        tensor.data = nullptr;
+        tensor.shape[0] = floats;
+        const tessera_status status = c->allocate(c, &tensor);
+        if (status == TESSERA_OK) c->release(c, &tensor);
+        return status;
+    };
+    ASSERT_TRUE(test::lose_devices("room:4096,make:1"));
+    EXPECT_EQ(allocate(1025), TESSERA_ERROR_OUT_OF_MEMORY);
+    EXPECT_THAT(log::take_last_error(), AllOf(HasSubstr("no 4100 bytes of device memory; 4096 of"),
+                                              HasSubstr("bytes are free")));
+    EXPECT_EQ(allocate(1024), TESSERA_ERROR_OUT_OF_MEMORY) << "the driver has none";
+    EXPECT_THAT(log::take_last_error(), AllOf(HasSubstr("no 4096 bytes of device memory (buffer"),
+                                              HasSubstr("bytes are free")));
+    EXPECT_EQ(allocate(1024), TESSERA_OK);
 }
 
 // Every call of opening a compute and of its first operations in turn.

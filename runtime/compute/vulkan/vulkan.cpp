@@ -21,7 +21,7 @@ constexpr VkBufferUsageFlags kUsage = VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT 
                                       VK_BUFFER_USAGE_TRANSFER_SRC_BIT |
                                       VK_BUFFER_USAGE_TRANSFER_DST_BIT;
 // Kernels count elements in 32 bits, and some add up to a tile of them.
-constexpr std::int64_t kMostElements = std::int64_t{1} << 31;
+constexpr std::uint64_t kMostElements = std::uint64_t{1} << 31U;
 
 // BadIndex of shaders/compute/indices.glsl.
 struct BadIndex {
@@ -207,35 +207,37 @@ bool Vulkan::outside_recording(const char *what) {
 
 // ---- memory ----
 
-Result<> Vulkan::check_room(std::uint64_t size_bytes) {
-    std::uint64_t free = heap_bytes_ - std::min(heap_bytes_, allocated_bytes_);
-    if (has_budget_) {
-        VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
-        VkPhysicalDeviceMemoryProperties2 memory{
-            VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2, &budget};
-        vkGetPhysicalDeviceMemoryProperties2(device_->physical(), &memory);
-        free =
-            budget.heapBudget[heap_] - std::min(budget.heapBudget[heap_], budget.heapUsage[heap_]);
-    }
-    if (size_bytes <= free && size_bytes <= largest_bytes_) return {};
-    return make_error(Status::kOutOfMemory,
-                      "no {} bytes of device memory; {} of {} bytes are free, at most {} at once",
-                      size_bytes, free, heap_bytes_, largest_bytes_);
+std::uint64_t Vulkan::free_bytes() const {
+    if (!has_budget_) return heap_bytes_ - std::min(heap_bytes_, allocated_bytes_);
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget{
+        VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory{VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+                                             &budget};
+    vkGetPhysicalDeviceMemoryProperties2(device_->physical(), &memory);
+    return budget.heapBudget[heap_] - std::min(budget.heapBudget[heap_], budget.heapUsage[heap_]);
 }
 
-Result<VkDeviceAddress> Vulkan::allocate(std::uint64_t size_bytes) {
+bool Vulkan::has_room(std::uint64_t size_bytes) const {
+    return size_bytes <= largest_bytes_ && size_bytes <= free_bytes();
+}
+
+Result<VkDeviceAddress> Vulkan::allocate(std::uint64_t size_bytes, std::uint64_t elements) {
     const std::uint64_t size = std::max<std::uint64_t>(size_bytes, 16);
-    if (auto room = check_room(size); !room) {
-        // What was released may still wait for the device.
-        if (recording_ != nullptr || !stream_->wait()) return room.error();
-        if (room = check_room(size); !room) return room.error();
+    const auto refused = [&](Status status, const std::string &reason) {
+        return make_error(status,
+                          "no {} bytes of device memory{}; {} of {} bytes are free, at most {} at "
+                          "once",
+                          size, reason, free_bytes(), heap_bytes_, largest_bytes_);
+    };
+    // What was released may still wait for the device.
+    if (!has_room(size) && (recording_ != nullptr || !stream_->wait() || !has_room(size)))
+        return refused(Status::kOutOfMemory, "");
+    if (elements >= kMostElements) {
+        return make_error(Status::kUnsupported, "{} elements; expected less than {}", elements,
+                          kMostElements);
     }
     auto made = make_device_buffer(*device_, size, kUsage);
-    if (!made) {
-        return make_error(made.error().status, "no {} bytes of device memory: {}", size,
-                          made.error().message);
-    }
+    if (!made) return refused(made.error().status, fmt::format(" ({})", made.error().message));
     const VkDeviceAddress address = buffer_address(*device_, made->buffer.get());
     const VkBuffer buffer = made->buffer.get();
     allocations_[address] = {std::move(*made), buffer, size};
@@ -247,12 +249,8 @@ Result<tessera_tensor> Vulkan::allocate(const tessera_tensor &wanted) {
     if (recording_ != nullptr) {
         return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
     }
-    const std::uint64_t bytes = *size_bytes(wanted);
-    if (const auto room = check_room(bytes); room && *element_count(wanted) >= kMostElements) {
-        return make_error(Status::kUnsupported, "{}: {} elements; expected less than {}",
-                          shape_text(wanted), *element_count(wanted), kMostElements);
-    }
-    const auto address = allocate(bytes);
+    const auto address =
+        allocate(*size_bytes(wanted), static_cast<std::uint64_t>(*element_count(wanted)));
     if (!address) {
         return make_error(address.error().status, "{}: {}", shape_text(wanted),
                           address.error().message);

@@ -101,7 +101,9 @@ class Vulkan {
     // ---- memory ----
 
     // The error names how much was wanted and how much there is.
-    Result<VkDeviceAddress> allocate(std::uint64_t size_bytes);
+    Result<VkDeviceAddress> allocate(std::uint64_t size_bytes) {
+        return allocate(size_bytes, size_bytes / sizeof(float));
+    }
     Result<tessera_tensor> allocate(const tessera_tensor &wanted);
     void release(void *data); // of a tensor or a weight; what uses it may still run
     void release(VkDeviceAddress address) { release(reinterpret_cast<void *>(address)); }
@@ -189,7 +191,9 @@ class Vulkan {
     void launch_bytes(const char *what, const Kernel &kernel, const void *params,
                       std::size_t size_bytes, std::uint64_t groups, std::uint64_t work,
                       bool together);
-    Result<> check_room(std::uint64_t size_bytes);
+    Result<VkDeviceAddress> allocate(std::uint64_t size_bytes, std::uint64_t elements);
+    [[nodiscard]] std::uint64_t free_bytes() const; // what the driver advises, where it does
+    [[nodiscard]] bool has_room(std::uint64_t size_bytes) const;
     Result<Place> find_place(VkDeviceAddress address, std::uint64_t size_bytes) const;
     bool reserve_downloads(std::size_t size_bytes);
     void report_bad_index();

@@ -1,7 +1,8 @@
 // A Vulkan layer that loses devices: TESSERA_LOSE=submit:3,wait:10,acquire:2,present:1 makes the
 // third submission of the process report VK_ERROR_DEVICE_LOST, and from then on every call on that
 // device that can; "submit:3+" every one from the third. "make:5" loses nothing: the fifth call
-// that makes or records something finds no memory. In a test's own process tessera_lose(TEXT)
+// that makes or records something finds no memory. "room:1000": so many bytes are free by
+// VK_EXT_memory_budget, which every device has then. In a test's own process tessera_lose(TEXT)
 // begins to count again. What was submitted before is done, as on a device whose driver has given
 // up.
 //
@@ -16,7 +17,9 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #define VK_NO_PROTOTYPES
@@ -33,6 +36,7 @@ constexpr int kMostWishes = 8;
 struct Wishes {
     std::array<std::array<long, kMostWishes>, kKinds> at{}; // 0: none
     std::array<long, kKinds> every_from{};
+    std::optional<VkDeviceSize> room;
 };
 
 // What the handles of one device, and of its queues, have in common.
@@ -63,6 +67,8 @@ struct Instance {
     PFN_vkDestroyInstance destroy = nullptr;
     PFN_vkCreateDevice create_device = nullptr;
     PFN_vkGetPhysicalDeviceQueueFamilyProperties queue_families = nullptr;
+    PFN_vkGetPhysicalDeviceMemoryProperties2 memory = nullptr;
+    PFN_vkEnumerateDeviceExtensionProperties extensions = nullptr;
 };
 std::map<const void *, Instance> instances; // by a key that their physical devices have too
 std::map<const void *, Device> devices;     // elements stay where they are
@@ -74,6 +80,7 @@ void read_wishes(std::string_view text) {
     while (!text.empty()) {
         const std::string_view wish = text.substr(0, text.find(','));
         text.remove_prefix(std::min(text.size(), wish.size() + 1));
+        if (wish.starts_with("room:")) wishes.room = std::strtoull(wish.data() + 5, nullptr, 10);
         for (int kind = 0; kind < kKinds; ++kind) {
             if (!wish.starts_with(kNames[kind])) continue;
             const long number = std::atol(wish.data() + kNames[kind].size() + 1);
@@ -94,6 +101,11 @@ Device &device_of(const void *handle) {
 VkQueue real_queue(const Device &device, VkQueue queue) {
     const void *const handle = queue;
     return handle == &device.second ? device.second.real : queue;
+}
+
+Instance instance_of(VkPhysicalDevice physical) {
+    const std::lock_guard lock(mutex);
+    return instances.at(key_of(physical));
 }
 
 // Counts the call; true: it is one of those wished for. The caller holds the mutex.
@@ -199,17 +211,57 @@ struct Making<kNumber, VkResult(VKAPI_PTR *)(Handle, A...)> {
     }
 };
 
+// ---- how much memory is free
+
+std::optional<VkDeviceSize> room() {
+    const std::lock_guard lock(mutex);
+    return wishes.room;
+}
+
+// The list of `all` as Vulkan gives lists: their number, or as many as there is place for.
+template <class One, class Part>
+VkResult give_list(const std::vector<Part> &all, uint32_t *count, One *list,
+                   Part &(*part_of)(One &)) {
+    const auto most = static_cast<uint32_t>(all.size());
+    *count = list != nullptr ? std::min(*count, most) : most;
+    for (uint32_t i = 0; list != nullptr && i < *count; ++i) part_of(list[i]) = all[i];
+    return *count < most ? VK_INCOMPLETE : VK_SUCCESS;
+}
+template <class One>
+One &itself(One &one) {
+    return one;
+}
+
+VkResult VKAPI_CALL device_extensions(VkPhysicalDevice physical, const char *layer, uint32_t *count,
+                                      VkExtensionProperties *list) {
+    const Instance instance = instance_of(physical);
+    if (!room() || layer != nullptr) return instance.extensions(physical, layer, count, list);
+    uint32_t driver_count = 0;
+    instance.extensions(physical, nullptr, &driver_count, nullptr);
+    std::vector<VkExtensionProperties> all(driver_count);
+    instance.extensions(physical, nullptr, &driver_count, all.data());
+    all.push_back({VK_EXT_MEMORY_BUDGET_EXTENSION_NAME, VK_EXT_MEMORY_BUDGET_SPEC_VERSION});
+    return give_list(all, count, list, itself<VkExtensionProperties>);
+}
+
+void VKAPI_CALL memory_properties(VkPhysicalDevice physical,
+                                  VkPhysicalDeviceMemoryProperties2 *properties) {
+    instance_of(physical).memory(physical, properties);
+    const auto free = room();
+    if (!free || properties->pNext == nullptr) return;
+    auto *const budget = // nothing else is asked for
+        static_cast<VkPhysicalDeviceMemoryBudgetPropertiesEXT *>(properties->pNext);
+    std::fill(std::begin(budget->heapBudget), std::end(budget->heapBudget), *free);
+    std::fill(std::begin(budget->heapUsage), std::end(budget->heapUsage), 0);
+}
+
 // ---- the second family
 
 bool has_second_family() { return std::getenv("TESSERA_SECOND_FAMILY") != nullptr; }
 
 // Those of the driver, and one more.
 std::vector<VkQueueFamilyProperties> families_of(VkPhysicalDevice physical) {
-    PFN_vkGetPhysicalDeviceQueueFamilyProperties get = nullptr;
-    {
-        const std::lock_guard lock(mutex);
-        get = instances.at(key_of(physical)).queue_families;
-    }
+    const auto get = instance_of(physical).queue_families;
     std::uint32_t count = 0;
     get(physical, &count, nullptr);
     std::vector<VkQueueFamilyProperties> families(count);
@@ -220,26 +272,16 @@ std::vector<VkQueueFamilyProperties> families_of(VkPhysicalDevice physical) {
     return families;
 }
 
-// `part` of what is asked for is what this knows.
-template <class Properties, class Part>
-void list_families(VkPhysicalDevice physical, uint32_t *count, Properties *properties,
-                   const Part &part) {
-    const auto families = families_of(physical);
-    const auto most = static_cast<uint32_t>(families.size());
-    *count = properties != nullptr ? std::min(*count, most) : most;
-    for (uint32_t i = 0; properties != nullptr && i < *count; ++i)
-        part(properties[i]) = families[i];
-}
 void VKAPI_CALL queue_families(VkPhysicalDevice physical, uint32_t *count,
-                               VkQueueFamilyProperties *properties) {
-    list_families(
-        physical, count, properties, [](VkQueueFamilyProperties & one) -> auto & { return one; });
+                               VkQueueFamilyProperties *list) {
+    (void)give_list(families_of(physical), count, list, itself<VkQueueFamilyProperties>);
+}
+VkQueueFamilyProperties &family_of(VkQueueFamilyProperties2 &one) {
+    return one.queueFamilyProperties;
 }
 void VKAPI_CALL queue_families2(VkPhysicalDevice physical, uint32_t *count,
-                                VkQueueFamilyProperties2 *properties) {
-    list_families(
-        physical, count, properties,
-        [](VkQueueFamilyProperties2 & one) -> auto & { return one.queueFamilyProperties; });
+                                VkQueueFamilyProperties2 *list) {
+    (void)give_list(families_of(physical), count, list, family_of);
 }
 
 // The driver gets no word of the second family; where nothing else is wanted, the first one.
@@ -285,10 +327,15 @@ VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo *info,
     if (result < 0) return result;
     const std::lock_guard lock(mutex);
     instances[key_of(*made)] = {
-        get, reinterpret_cast<PFN_vkDestroyInstance>(get(*made, "vkDestroyInstance")),
+        get,
+        reinterpret_cast<PFN_vkDestroyInstance>(get(*made, "vkDestroyInstance")),
         reinterpret_cast<PFN_vkCreateDevice>(get(*made, "vkCreateDevice")),
         reinterpret_cast<PFN_vkGetPhysicalDeviceQueueFamilyProperties>(
-            get(*made, "vkGetPhysicalDeviceQueueFamilyProperties"))};
+            get(*made, "vkGetPhysicalDeviceQueueFamilyProperties")),
+        reinterpret_cast<PFN_vkGetPhysicalDeviceMemoryProperties2>(
+            get(*made, "vkGetPhysicalDeviceMemoryProperties2")),
+        reinterpret_cast<PFN_vkEnumerateDeviceExtensionProperties>(
+            get(*made, "vkEnumerateDeviceExtensionProperties"))};
     return result;
 }
 
@@ -310,11 +357,7 @@ VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreat
     if (link == nullptr) return VK_ERROR_INITIALIZATION_FAILED;
     const auto get = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
     link->u.pLayerInfo = link->u.pLayerInfo->pNext;
-    PFN_vkCreateDevice create = nullptr;
-    {
-        const std::lock_guard lock(mutex);
-        create = instances.at(key_of(physical)).create_device;
-    }
+    const auto create = instance_of(physical).create_device;
     VkDeviceCreateInfo real = *info;
     std::vector<VkDeviceQueueCreateInfo> queues;
     if (has_second_family()) {
@@ -402,6 +445,8 @@ PFN_vkVoidFunction VKAPI_CALL get_instance(VkInstance instance, const char *name
     if (wanted == "vkCreateInstance") return untyped(create_instance);
     if (wanted == "vkDestroyInstance") return untyped(destroy_instance);
     if (wanted == "vkCreateDevice") return untyped(create_device);
+    if (wanted == "vkGetPhysicalDeviceMemoryProperties2") return untyped(memory_properties);
+    if (wanted == "vkEnumerateDeviceExtensionProperties") return untyped(device_extensions);
     if (has_second_family()) {
         if (wanted == "vkGetPhysicalDeviceQueueFamilyProperties") return untyped(queue_families);
         if (wanted == "vkGetPhysicalDeviceQueueFamilyProperties2") return untyped(queue_families2);

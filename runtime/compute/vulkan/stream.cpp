@@ -87,8 +87,10 @@ Result<std::unique_ptr<Stream>> Stream::create(VulkanDevice &device) {
 Stream::~Stream() {
     // What was recorded and not submitted is given up.
     constexpr std::uint64_t kLongest = 10'000'000'000;
-    if (submitted_ > 0 && !device_.is_lost())
-        (void)device_.wait_for(timeline_.get(), submitted_, kLongest);
+    if (submitted_ == 0) return;
+    if (!device_.is_lost()) (void)device_.wait_for(timeline_.get(), submitted_, kLongest);
+    // Memory goes next, and a lost device's timeline tells nothing.
+    if (device_.is_lost()) (void)device_.wait_idle();
 }
 
 Result<Tape *> Stream::tape() {

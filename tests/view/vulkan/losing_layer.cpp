@@ -123,6 +123,11 @@ bool loses(Device &device, Kind kind) {
     return device.lost;
 }
 
+bool finds_no_memory() {
+    const std::lock_guard lock(mutex);
+    return is_wished(kMake);
+}
+
 template <class Function>
 Function next(const Device &device, const char *name) {
     return reinterpret_cast<Function>(device.next(device.device, name));
@@ -194,18 +199,16 @@ VkResult VKAPI_CALL counter_value(VkDevice handle, VkSemaphore semaphore, uint64
 // A function that makes or records something: kNumber is its place in kMaking.
 template <std::size_t kNumber, class Function>
 struct Making;
-constexpr std::array<const char *, 9> kMaking{
-    "vkCreateBuffer",      "vkAllocateMemory",         "vkBindBufferMemory",
-    "vkCreateCommandPool", "vkAllocateCommandBuffers", "vkBeginCommandBuffer",
-    "vkEndCommandBuffer",  "vkCreateShaderModule",     "vkCreateComputePipelines"};
+constexpr std::array<const char *, 12> kMaking{
+    "vkCreateBuffer",       "vkAllocateMemory",       "vkBindBufferMemory",
+    "vkMapMemory",          "vkCreateCommandPool",    "vkAllocateCommandBuffers",
+    "vkBeginCommandBuffer", "vkEndCommandBuffer",     "vkCreateShaderModule",
+    "vkCreateSemaphore",    "vkCreatePipelineLayout", "vkCreateComputePipelines"};
 template <std::size_t kNumber, class Handle, class... A>
 struct Making<kNumber, VkResult(VKAPI_PTR *)(Handle, A...)> {
     static VkResult VKAPI_CALL call(Handle handle, A... arguments) {
         Device &device = device_of(handle);
-        {
-            const std::lock_guard lock(mutex);
-            if (is_wished(kMake)) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-        }
+        if (finds_no_memory()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
         using Function = VkResult(VKAPI_PTR *)(Handle, A...);
         return next<Function>(device, kMaking[kNumber])(handle, arguments...);
     }
@@ -357,6 +360,7 @@ VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreat
     if (link == nullptr) return VK_ERROR_INITIALIZATION_FAILED;
     const auto get = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
     link->u.pLayerInfo = link->u.pLayerInfo->pNext;
+    if (finds_no_memory()) return VK_ERROR_OUT_OF_DEVICE_MEMORY;
     const auto create = instance_of(physical).create_device;
     VkDeviceCreateInfo real = *info;
     std::vector<VkDeviceQueueCreateInfo> queues;
@@ -403,15 +407,19 @@ PFN_vkVoidFunction untyped(Function function) {
 }
 
 PFN_vkVoidFunction making(std::string_view name) {
-    const PFN_vkVoidFunction functions[] = {untyped(create_buffer),
-                                            untyped(Making<1, PFN_vkAllocateMemory>::call),
-                                            untyped(Making<2, PFN_vkBindBufferMemory>::call),
-                                            untyped(Making<3, PFN_vkCreateCommandPool>::call),
-                                            untyped(Making<4, PFN_vkAllocateCommandBuffers>::call),
-                                            untyped(Making<5, PFN_vkBeginCommandBuffer>::call),
-                                            untyped(Making<6, PFN_vkEndCommandBuffer>::call),
-                                            untyped(Making<7, PFN_vkCreateShaderModule>::call),
-                                            untyped(Making<8, PFN_vkCreateComputePipelines>::call)};
+    const std::array<PFN_vkVoidFunction, kMaking.size()> functions{
+        untyped(create_buffer),
+        untyped(Making<1, PFN_vkAllocateMemory>::call),
+        untyped(Making<2, PFN_vkBindBufferMemory>::call),
+        untyped(Making<3, PFN_vkMapMemory>::call),
+        untyped(Making<4, PFN_vkCreateCommandPool>::call),
+        untyped(Making<5, PFN_vkAllocateCommandBuffers>::call),
+        untyped(Making<6, PFN_vkBeginCommandBuffer>::call),
+        untyped(Making<7, PFN_vkEndCommandBuffer>::call),
+        untyped(Making<8, PFN_vkCreateShaderModule>::call),
+        untyped(Making<9, PFN_vkCreateSemaphore>::call),
+        untyped(Making<10, PFN_vkCreatePipelineLayout>::call),
+        untyped(Making<11, PFN_vkCreateComputePipelines>::call)};
     const auto *const found = std::find(kMaking.begin(), kMaking.end(), name);
     return found != kMaking.end() ? functions[found - kMaking.begin()] : nullptr;
 }

@@ -105,7 +105,8 @@ KINDS = {
                 lambda config, size, classes: dataclasses.replace(config, img_size=size, num_classes=classes or None),
                 Umd, UmdObjective, lambda model: to_flax(model.state_dict(), model.config), from_flax, _encode_umd,
                 _redraw_umd,
-                lambda config, channels, stride: dataclasses.replace(config, channels=channels, vae_stride=stride)),
+                lambda config, channels, stride: dataclasses.replace(  # latents reach further than pixels
+                    config, channels=channels, vae_stride=stride, clip_denoised=False)),
     "saim": Kind("org.tessera.saim", SaimConfig,
                  lambda config, size, classes: dataclasses.replace(config, img_size=size, class_num=classes or None),
                  Saim, SaimObjective, lambda model: model.state_dict(),

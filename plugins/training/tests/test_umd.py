@@ -101,3 +101,8 @@ def _unfinish(path: Path) -> None:
     state = torch.load(path)
     state["done"] = False
     torch.save(state, path)
+
+
+def test_latents_are_not_clipped_like_pixels():
+    on_latents = pixel_models.kind_of("umd").on_latents(UmdConfig(), 16, 8)
+    assert (on_latents.channels, on_latents.vae_stride, on_latents.clip_denoised) == (16, 8, False)

@@ -17,7 +17,8 @@ const Subject kUmd({.plugin = "umd",
                         },
                     .values = {{"class", 1}, {"steps", 3}, {"guidance", 2}}});
 
-const Subject kBundled = bundled("umd", "materials_umd", {{"class", 1}, {"steps", 3}});
+const Subject kBundled =
+    bundled("umd", "materials_umd", {{"class", 1}, {"steps", 3}}, "materials_mar_latents");
 
 } // namespace
 } // namespace tessera::invariants

@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
                     bundled_model("mar", "materials_mar_codes", {}, kTokenizer),
                     bundled_model("darl", "materials_darl", {}, kTokenizer),
                     bundled_model("saim", "materials_saim", {}, kTokenizer),
-                    bundled_model("umd", "materials_umd", {})),
+                    bundled_model("umd", "materials_umd", {}, kTokenizer)),
     [](const auto &tested) { return tested.param.name; });
 
 } // namespace

@@ -117,6 +117,12 @@ Result<> linear(const tessera_tensor *x, const tessera_tensor *weight, const tes
                            out_rows->count, out_rows->width);
         }
     }
+    if (options.normed == nullptr) return {};
+    TESSERA_TRY(like("normed", options.normed, *out, "out"));
+    TESSERA_TRY(evenly_spaced("normed", *options.normed));
+    const Result<> norm = layer_norm(out, options.norm_gamma, options.norm_beta,
+                                     options.norm_epsilon, options.normed);
+    if (!norm) return invalid("the norm of out: {}", norm.error().message);
     return {};
 }
 

@@ -109,10 +109,13 @@ template <class T>
 [[nodiscard]] std::array<Operand, 0> tensors_of(const T &) {
     return {};
 }
-[[nodiscard]] inline std::array<Operand, 3> tensors_of(const tessera_linear &options) {
+[[nodiscard]] inline std::array<Operand, 6> tensors_of(const tessera_linear &options) {
     return {{{read("bias"), options.bias},
              {read("gate"), options.gate},
-             {in_place("residual"), options.residual}}};
+             {in_place("residual"), options.residual},
+             {written("normed"), options.normed},
+             {read("norm_gamma"), options.norm_gamma},
+             {read("norm_beta"), options.norm_beta}}};
 }
 [[nodiscard]] inline std::array<Operand, 2> tensors_of(const tessera_attention &options) {
     return {

@@ -135,6 +135,28 @@ TEST_F(CheckedTest, GatesDivideTheRows) {
                  {"linear", "gate is (4, 4)", "divisor of 6"});
 }
 
+TEST_F(CheckedTest, NormsOfProductsAreChecked) {
+    const tessera_compute *c = &compute();
+    const PackedWeight weight(compute(), random_array({4, 8}, 2), TESSERA_DTYPE_F32);
+    const DeviceTensor x(compute(), random_array({6, 8}, 1));
+    const DeviceTensor out(compute(), Shape{6, 4});
+    const DeviceTensor narrow(compute(), Shape{6, 3});
+    const DeviceTensor gamma(compute(), random_array({4}, 3));
+    tessera_linear options{};
+    options.struct_size = sizeof options;
+    const auto refused = [&](std::initializer_list<const char *> words) {
+        expect_error([&] { c->linear(c, x.view(), weight.view(), &options, out.view()); }, words);
+    };
+    options.normed = narrow.view();
+    refused({"linear", "normed is (6, 3)", "(6, 4)"});
+    options.normed = out.view();
+    refused({"linear", "normed", "overlaps"});
+    const DeviceTensor normed(compute(), Shape{6, 4});
+    options.normed = normed.view();
+    options.norm_gamma = gamma.view();
+    refused({"linear", "the norm of out", "both or neither"});
+}
+
 TEST_F(CheckedTest, GridsAndPositionsAreChecked) {
     const tessera_compute *c = &compute();
     const DeviceTensor x(compute(), random_array({1, 4, 5, 8}, 1));

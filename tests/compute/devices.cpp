@@ -86,6 +86,13 @@ std::vector<DeviceConfig> denoise_device_configs() {
     return configs;
 }
 
+std::vector<DeviceConfig> linear_device_configs() {
+    std::vector<DeviceConfig> configs = device_configs();
+    if (configs.front().name == "cuda")
+        configs.push_back({"cuda_library", "cuda:library_products=1"});
+    return configs;
+}
+
 void DeviceTest::SetUp() { compute_.push_back(open_device(GetParam().backend, 2)); }
 
 void DeviceTest::TearDown() {

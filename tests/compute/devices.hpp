@@ -22,6 +22,8 @@ std::vector<DeviceConfig> device_configs();
 std::vector<DeviceConfig> backend_configs();
 // And cuda once more, with denoise chains as graphs.
 std::vector<DeviceConfig> denoise_device_configs();
+// All, and cuda once more, with all products of bf16 by cuBLASLt.
+std::vector<DeviceConfig> linear_device_configs();
 
 // A test over one device; fails when the device reports an error that the test did not ask for.
 class DeviceTest : public ::testing::TestWithParam<DeviceConfig> {

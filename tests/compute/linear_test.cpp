@@ -11,6 +11,7 @@ struct LinearCase {
     bool bias = true, gate = false, residual = false;
     std::int64_t gap = 0;       // between rows of x and out
     std::int64_t gate_rows = 1; // that one row of gates holds for
+    bool normed = false;        // the norm of the rows as well
 };
 
 // Odd widths, single rows, more rows than any register tile, wide and narrow panels.
@@ -31,10 +32,16 @@ const LinearCase kCases[] = {
     {28, 33, 65, TESSERA_ACTIVATION_NONE, true, true, false, 0, 7},
     {17, 40, 48, TESSERA_ACTIVATION_NONE, true, false, true, 3}, // gaps that move rows off 16 bytes
     {17, 40, 48, TESSERA_ACTIVATION_NONE, true, false, true, 4},
+    {5, 96, 64, TESSERA_ACTIVATION_NONE, true, false, true, 0, 1, true},
+    {33, 70, 45, TESSERA_ACTIVATION_GELU_ERF, true, true, true, 3, 1, true},
+    {150, 200, 130, TESSERA_ACTIVATION_NONE, true, false, true, 0, 1, true},
+    {200, 130, 300, TESSERA_ACTIVATION_SILU, false, false, false, 4, 1, true},
+    {2, 24, 1601, TESSERA_ACTIVATION_NONE, true, false, false, 0, 1,
+     true}, // wider than a warp holds
 };
 
 class LinearTest : public DeviceTest {};
-TESSERA_ON_ALL_DEVICES(LinearTest);
+TESSERA_ON_DEVICES(LinearTest, linear_device_configs());
 
 struct LinearOperands {
     explicit LinearOperands(const LinearCase &c)
@@ -60,9 +67,24 @@ Array run_linear(const tessera_compute &compute, const LinearCase &c, const Line
     options.bias = view_of(bias);
     options.gate = view_of(gate);
     options.residual = view_of(residual);
+    const DeviceTensor gamma(compute, random_array({c.out}, 6, 0.1, 1));
+    const DeviceTensor beta(compute, random_array({c.out}, 7, 0.1));
+    const DeviceTensor normed(compute, {c.rows, c.out}, c.gap);
+    constexpr float kEpsilon = 1e-5F;
+    if (c.normed) {
+        options.normed = normed.view();
+        options.norm_gamma = gamma.view();
+        options.norm_beta = beta.view();
+        options.norm_epsilon = kEpsilon;
+    }
     compute.linear(&compute, x.view(), weight.view(), &options, out.view());
     Array result = out.download();
     EXPECT_TRUE(out.gaps_untouched());
+    if (!c.normed) return result;
+    const Array with_product = normed.download();
+    EXPECT_TRUE(normed.gaps_untouched());
+    compute.layer_norm(&compute, out.view(), gamma.view(), beta.view(), kEpsilon, normed.view());
+    expect_identical(with_product, normed.download(), "the norm of a product");
     return result;
 }
 

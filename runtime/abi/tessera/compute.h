@@ -53,6 +53,12 @@ typedef struct tessera_linear {
      * for each picture, or one for each row. */
     const tessera_tensor   *gate;
     const tessera_tensor   *residual; /* (rows, out_width); may be `out` itself */
+    /* (rows, out_width): receives layer_norm(out, norm_gamma, norm_beta, norm_epsilon), bit for bit,
+     * which is what most networks read next. A device may make it while `out` is at hand. since 0.2 */
+    const tessera_tensor   *normed;
+    const tessera_tensor   *norm_gamma, *norm_beta; /* (out_width), or both NULL */
+    float                   norm_epsilon;
+    uint32_t                reserved;
 } tessera_linear;
 
 /* Which keys a query sees. since 0.1 */

@@ -83,7 +83,8 @@ Result<> Cuda::open() {
                                                              : Status::kFailed,
                           "CUDA device {} does not start: {}", device_, cudaGetErrorString(error));
     }
-    cooperative_ = properties.cooperativeLaunch != 0 && properties.major >= 8;
+    mma_ = properties.major >= 8;
+    cooperative_ = mma_ && properties.cooperativeLaunch != 0;
     shared_limit_ = properties.sharedMemPerBlockOptin;
     description_ =
         fmt::format("{}, compute capability {}.{}, {} MiB", properties.name, properties.major,
@@ -203,16 +204,26 @@ void *Cuda::scratch_bytes(Scratch slot, std::size_t size_bytes) {
 
 __nv_bfloat16 *Cuda::leave_bf16(const Rows &rows) {
     if (!products_.in_use()) return nullptr;
-    auto *const to = scratch<__nv_bfloat16>(Scratch::kBf16, rows.count * bf16_stride(rows.width));
+    other_bf16_ = !other_bf16_; // this call may read what the one before it left
+    bf16_ = scratch<__nv_bfloat16>(other_bf16_ ? Scratch::kOtherBf16 : Scratch::kBf16,
+                                   rows.count * bf16_stride(rows.width));
     bf16_of_ = rows;
-    bf16_call_ = to != nullptr ? calls_ : 0;
-    return to;
+    bf16_call_ = bf16_ != nullptr ? calls_ : 0;
+    return bf16_;
 }
 
 const __nv_bfloat16 *Cuda::left_bf16(const Rows &rows) const {
     if (bf16_call_ == 0 || bf16_call_ + 1 != calls_ || !(bf16_of_ == rows)) return nullptr;
-    return static_cast<const __nv_bfloat16 *>(
-        scratch_[static_cast<std::size_t>(Scratch::kBf16)].memory);
+    return bf16_;
+}
+
+unsigned *Cuda::counters(std::int64_t count) {
+    const Buffer &buffer = scratch_[static_cast<std::size_t>(Scratch::kCounters)];
+    const std::size_t before = buffer.size_bytes;
+    auto *const counters = scratch<unsigned>(Scratch::kCounters, count);
+    if (counters == nullptr || buffer.size_bytes == before) return counters;
+    return check(cudaMemsetAsync(counters, 0, buffer.size_bytes, stream_), "counters") ? counters
+                                                                                       : nullptr;
 }
 
 const void *Cuda::table_bytes(const void *host, std::size_t size_bytes) {

@@ -33,8 +33,18 @@
 namespace tessera::cuda {
 
 // Scratch buffers that may live at the same time; nothing in them survives the operation.
-// The others belong to the device itself: bf16 rows for the next call, and two large tables.
-enum class Scratch : std::size_t { kA, kB, kBf16, kTable, kOtherTable, kCount };
+// The others belong to the device itself: bf16 rows for the next call, and those that this one
+// reads, two large tables, counters.
+enum class Scratch : std::size_t {
+    kA,
+    kB,
+    kBf16,
+    kOtherBf16,
+    kTable,
+    kOtherTable,
+    kCounters,
+    kCount
+};
 
 // A weight of pack_linear (rank 2) or pack_conv2d (rank 4): rows of `inner` numbers, one per output
 // column; of a convolution in the order (kernel row, kernel column, input channel).
@@ -79,6 +89,8 @@ struct CudaOptions {
     // take about a millisecond), or CUDA graphs in place of that kernel.
     std::uint32_t denoise_steps = 0;
     bool denoise_graphs = false;
+    // The same: products of bf16 by cuBLASLt and kernels behind it, in place of those of our own.
+    bool library_products = false;
 };
 
 class Cuda {
@@ -105,6 +117,9 @@ class Cuda {
     void count_launch() { ++launches_; }
     // Bytes of shared memory that a block of threads can have.
     [[nodiscard]] std::size_t shared_limit() const { return shared_limit_; }
+    [[nodiscard]] std::int64_t multiprocessors() const { return multiprocessors_; }
+    // Whether products of bf16 may go by kernels of our own on tensor cores.
+    [[nodiscard]] bool has_mma() const { return mma_ && !options_.library_products; }
 
     // This thread's calls go to the device; every entry point does it first.
     void make_current();
@@ -135,6 +150,8 @@ class Cuda {
     [[nodiscard]] T *scratch(Scratch slot, std::int64_t count) {
         return static_cast<T *>(scratch_bytes(slot, static_cast<std::size_t>(count) * sizeof(T)));
     }
+    // Counters that are 0, and that whoever counts leaves at 0; NULL as above.
+    [[nodiscard]] unsigned *counters(std::int64_t count);
     // A small host array for operations that follow; NULL when it failed, which has been reported.
     template <class T>
     [[nodiscard]] const T *table(const T *host, std::int64_t count) {
@@ -163,8 +180,12 @@ class Cuda {
     bool watch_indices(bool watch) { return std::exchange(checks_indices_, watch); }
     // Counts how often the addresses of scratch memory changed.
     [[nodiscard]] std::uint64_t scratch_generation() const { return scratch_generation_; }
-    // NULL: nothing is recorded. Returns what was so before.
-    Recording *set_recording(Recording *recording) { return std::exchange(recording_, recording); }
+    // NULL: nothing is recorded. Returns what was so before. The operations that follow take the
+    // same scratch memory each time that a recording begins.
+    Recording *set_recording(Recording *recording) {
+        other_bf16_ = false;
+        return std::exchange(recording_, recording);
+    }
     // What only operations may do: false, and reported, while a graph is recorded.
     bool outside_recording(const char *what);
 
@@ -286,14 +307,17 @@ class Cuda {
     int device_;
     CudaOptions options_;
     unsigned multiprocessors_ = 0;
-    bool cooperative_ = false;     // cooperative launches, and products of bf16 by tensor cores
+    bool mma_ = false;             // products of bf16 by tensor cores
+    bool cooperative_ = false;     // the same, and cooperative launches
     std::size_t shared_limit_ = 0; // bytes of a block
     cudaStream_t stream_ = nullptr;
     std::string description_;
     tessera_ext_cuda extension_{};
     std::uint64_t launches_ = 0, launches_together_ = 0;
     std::uint64_t calls_ = 0;     // entry points
-    Rows bf16_of_;                // whose bf16 rows lie in Scratch::kBf16
+    Rows bf16_of_;                // whose bf16 rows lie at bf16_
+    __nv_bfloat16 *bf16_ = nullptr;
+    bool other_bf16_ = false;     // of two places for them, which one is next
     std::uint64_t bf16_call_ = 0; // the call that left them
     bool other_table_ = false;    // of two large tables, which one is next
     Status status_ = Status::kOk;

@@ -167,6 +167,62 @@ void add_product(Cuda &cuda, const __nv_bfloat16 *x, std::int64_t rows, const Pa
     copy(sums, stride, out, out_stride);
 }
 
+// The rows of x as bf16, of weight.stride numbers; NULL when memory is short, which was reported.
+const __nv_bfloat16 *bf16_rows(Cuda &cuda, const Rows &rows, const PackedWeight &weight) {
+    // What was left has anything behind its numbers, which our own products read.
+    const bool whole = weight.stride == weight.inner || !cuda.has_mma();
+    if (const __nv_bfloat16 *left = cuda.left_bf16(rows); left != nullptr && whole) return left;
+    auto *const made = cuda.scratch<__nv_bfloat16>(Scratch::kA, rows.count * weight.stride);
+    if (made == nullptr) return nullptr;
+    cuda.launch("linear", rows_to_bf16, blocks_for(rows.count * weight.stride), kThreads, rows,
+                made, weight.stride);
+    return made;
+}
+
+// epilogue(x w^T) by cuBLASLt and a kernel behind it.
+void finish_product(Cuda &cuda, const __nv_bfloat16 *x, std::int64_t rows,
+                    const PackedWeight &weight, const Epilogue &epilogue, float *out,
+                    std::int64_t out_stride) {
+    const std::int64_t sums_stride = padded_columns(weight.columns);
+    auto *sums = cuda.scratch<float>(Scratch::kB, rows * sums_stride);
+    if (sums == nullptr) return;
+    multiply_bf16(cuda, "linear", x, rows, weight, nullptr, nullptr, 0, sums, sums_stride);
+    // What has been activated goes into a product next, in the networks that we know.
+    const bool leaves = epilogue.gate == nullptr && epilogue.residual == nullptr;
+    __nv_bfloat16 *const left =
+        leaves ? cuda.leave_bf16({out, rows, weight.columns, out_stride}) : nullptr;
+    if (cuda.failed()) return;
+    cuda.launch("linear", finish_rows, blocks_for(rows * weight.columns), kThreads, sums,
+                sums_stride, rows, weight.columns, epilogue, out, out_stride, left,
+                Cuda::bf16_stride(weight.columns));
+}
+
+void multiply_and_normalise(Cuda &cuda, const __nv_bfloat16 *x, std::int64_t rows,
+                            const PackedWeight &weight, const Epilogue &epilogue, float *out,
+                            std::int64_t out_stride, const ProductNorm &norm) {
+    // As in finish_product; a norm always.
+    const bool leaves = epilogue.gate == nullptr && epilogue.residual == nullptr;
+    __nv_bfloat16 *left = nullptr;
+    if (norm.to != nullptr)
+        left = cuda.leave_bf16({norm.to, rows, weight.columns, norm.stride});
+    else if (leaves)
+        left = cuda.leave_bf16({out, rows, weight.columns, out_stride});
+    if (cuda.failed()) return;
+    multiply_mma(cuda, "linear", x, rows, weight, epilogue, out, out_stride, norm, left,
+                 Cuda::bf16_stride(weight.columns));
+}
+
+ProductNorm norm_of(const tessera_linear &options, std::int64_t width) {
+    if (options.normed == nullptr) return {};
+    const bool affine = options.norm_gamma != nullptr;
+    return {.norm = {.gamma = affine ? data_of(*options.norm_gamma) : nullptr,
+                     .beta = affine ? data_of(*options.norm_beta) : nullptr,
+                     .epsilon = options.norm_epsilon,
+                     .width = static_cast<int>(width)},
+            .to = data_of(*options.normed),
+            .stride = operands::as_rows(*options.normed)->stride};
+}
+
 } // namespace
 
 void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
@@ -185,33 +241,24 @@ void linear(Cuda &cuda, const tessera_tensor &x, const tessera_tensor &packed,
     if (weight->dtype == TESSERA_DTYPE_F32) {
         multiply_f32(cuda, "linear", rows.data, rows.stride, rows.count, *weight, epilogue,
                      data_of(out), out_stride);
-        return;
+    } else {
+        const __nv_bfloat16 *const narrow = bf16_rows(cuda, rows, *weight);
+        if (narrow == nullptr) return;
+        // By what is asked for, never by the number of rows: their bits must not depend on it.
+        const bool plain =
+            epilogue.activation == TESSERA_ACTIVATION_NONE && epilogue.gate == nullptr;
+        if (cuda.has_mma() && (!plain || options.normed != nullptr)) {
+            return multiply_and_normalise(cuda, narrow, rows.count, *weight, epilogue, data_of(out),
+                                          out_stride, norm_of(options, weight->columns));
+        }
+        if (plain)
+            add_product(cuda, narrow, rows.count, *weight, epilogue, data_of(out), out_stride);
+        else
+            finish_product(cuda, narrow, rows.count, *weight, epilogue, data_of(out), out_stride);
     }
-    const __nv_bfloat16 *narrow = cuda.left_bf16(rows);
-    if (narrow == nullptr) {
-        auto *made = cuda.scratch<__nv_bfloat16>(Scratch::kA, rows.count * weight->stride);
-        if (made == nullptr) return;
-        cuda.launch("linear", rows_to_bf16, blocks_for(rows.count * weight->stride), kThreads, rows,
-                    made, weight->stride);
-        narrow = made;
-    }
-    if (epilogue.activation == TESSERA_ACTIVATION_NONE && epilogue.gate == nullptr) {
-        add_product(cuda, narrow, rows.count, *weight, epilogue, data_of(out), out_stride);
-        return;
-    }
-    const std::int64_t sums_stride = padded_columns(weight->columns);
-    auto *sums = cuda.scratch<float>(Scratch::kB, rows.count * sums_stride);
-    if (sums == nullptr) return;
-    multiply_bf16(cuda, "linear", narrow, rows.count, *weight, nullptr, nullptr, 0, sums,
-                  sums_stride);
-    // What has been activated goes into a product next, in the networks that we know.
-    const bool leaves = epilogue.gate == nullptr && epilogue.residual == nullptr;
-    __nv_bfloat16 *const left =
-        leaves ? cuda.leave_bf16({data_of(out), rows.count, weight->columns, out_stride}) : nullptr;
-    if (cuda.failed()) return;
-    cuda.launch("linear", finish_rows, blocks_for(rows.count * weight->columns), kThreads, sums,
-                sums_stride, rows.count, weight->columns, epilogue, data_of(out), out_stride, left,
-                Cuda::bf16_stride(weight->columns));
+    if (options.normed == nullptr || cuda.failed()) return;
+    layer_norm(cuda, out, options.norm_gamma, options.norm_beta, options.norm_epsilon,
+               *options.normed);
 }
 
 } // namespace tessera::cuda

@@ -68,7 +68,8 @@ Result<std::unique_ptr<Cuda>> Cuda::create(BackendSettings settings) {
     const auto read =
         read_settings(settings, {{"free_multiprocessors", &options.free_multiprocessors},
                                  {"denoise_steps", &options.denoise_steps},
-                                 {"denoise_graphs", &options.denoise_graphs}});
+                                 {"denoise_graphs", &options.denoise_graphs},
+                                 {"library_products", &options.library_products}});
     if (!read) return read.error();
     const auto device = usable_device();
     if (!device) return device.error();

@@ -1,26 +1,28 @@
-// Layer norm, a block of threads for each row; group norm in three passes as the CPU backend has
-// it.
+// Layer norm, a warp for each row; group norm in three passes as the CPU backend has it.
 #include "compute/cuda/kernels/activation.cuh"
-#include "compute/cuda/kernels/block.cuh"
+#include "compute/cuda/kernels/warp_row.cuh"
 #include "compute/cuda/ops.hpp"
 #include "compute/operands.hpp"
 
 namespace tessera::cuda {
 namespace {
 
-__global__ void normalise_rows(const float *x, RowOffsets x_row, const float *gamma,
-                               const float *beta, std::int64_t width, float epsilon, float *out,
-                               RowOffsets out_row, __nv_bfloat16 *narrow,
+// One warp for each row.
+__global__ void normalise_rows(const float *x, RowOffsets x_row, std::int64_t rows, RowNorm norm,
+                               bool vectors, float *out, RowOffsets out_row, __nv_bfloat16 *narrow,
                                std::int64_t narrow_stride) {
-    const float *from = x + x_row(blockIdx.x);
-    float *to = out + out_row(blockIdx.x);
-    const RowStatistics normal = row_statistics(from, width, epsilon);
-    for (std::int64_t i = threadIdx.x; i < width; i += kThreads) {
-        float y = normal(from[i]);
-        if (gamma != nullptr) y = fmaf(y, gamma[i], beta[i]);
-        to[i] = y;
-        if (narrow != nullptr) narrow[blockIdx.x * narrow_stride + i] = __float2bfloat16_rn(y);
-    }
+    const std::int64_t row = global_thread() / kWarp;
+    if (row >= rows) return;
+    __nv_bfloat16 *const of_row = narrow != nullptr ? narrow + row * narrow_stride : nullptr;
+    normalise_row(norm, {x + x_row(row)}, vectors, {{out + out_row(row)}, {of_row}, vectors});
+}
+
+// Whether all rows begin at 16 bytes.
+[[nodiscard]] bool takes_vectors(const tessera_tensor &tensor) {
+    bool all = reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
+    for (std::int32_t d = 0; d + 1 < tensor.rank; ++d)
+        all = all && (tensor.shape[d] == 1 || tensor.stride[d] % 4 == 0);
+    return all;
 }
 
 // One warp for each row: rows are often heads, a few dozen numbers wide.
@@ -164,10 +166,15 @@ void layer_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma
     __nv_bfloat16 *const narrow =
         rows ? cuda.leave_bf16({data_of(out), rows->count, rows->width, rows->stride}) : nullptr;
     if (cuda.failed()) return;
-    cuda.launch("layer_norm", normalise_rows, static_cast<unsigned>(row_count(x)), kThreads,
-                data_of(x), RowOffsets(x, x), gamma != nullptr ? data_of(*gamma) : nullptr,
-                beta != nullptr ? data_of(*beta) : nullptr, row_width(x), epsilon, data_of(out),
-                RowOffsets(out, out), narrow, Cuda::bf16_stride(row_width(x)));
+    const std::int64_t width = row_width(x);
+    const RowNorm norm{.gamma = gamma != nullptr ? data_of(*gamma) : nullptr,
+                       .beta = beta != nullptr ? data_of(*beta) : nullptr,
+                       .epsilon = epsilon,
+                       .width = static_cast<int>(width)};
+    const std::int64_t count = row_count(x);
+    cuda.launch("layer_norm", normalise_rows, blocks_for(count * kWarp), kThreads, data_of(x),
+                RowOffsets(x, x), count, norm, takes_vectors(x) && takes_vectors(out), data_of(out),
+                RowOffsets(out, out), narrow, Cuda::bf16_stride(width));
 }
 
 void rms_norm(Cuda &cuda, const tessera_tensor &x, const tessera_tensor *gamma, float epsilon,

@@ -79,6 +79,9 @@ void linear(Vulkan &vulkan, const tessera_tensor &x, const tessera_tensor &packe
         product.gate_rows = word(rows->count / std::max<std::int64_t>(gates->count, 1));
     }
     multiply(vulkan, "linear", *weight, product);
+    if (options.normed == nullptr) return;
+    layer_norm(vulkan, out, options.norm_gamma, options.norm_beta, options.norm_epsilon,
+               *options.normed);
 }
 
 void conv2d(Vulkan &vulkan, const tessera_tensor &x, const tessera_tensor &packed,

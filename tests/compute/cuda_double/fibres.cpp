@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -51,6 +52,16 @@ struct Counts {
     unsigned exchanges = 0, ballots = 0, block_votes = 0, products = 0;
 };
 
+// Copies of a thread that nobody has awaited yet.
+struct Copy {
+    void *to;
+    const void *from;
+};
+struct Copies {
+    std::vector<Copy> open;
+    std::deque<std::vector<Copy>> groups;
+};
+
 // A block of threads on its way.
 struct Block {
     Block(dim3 at, unsigned threads, std::size_t shared_bytes)
@@ -61,6 +72,7 @@ struct Block {
     unsigned next = 0, finished = 0; // threads
     std::vector<unsigned> sequence;  // of threads
     std::vector<Counts> counts;
+    std::vector<Copies> copies; // of each thread, once one has copied
     std::vector<Warp> warps;
     bool votes[3]{};
     std::vector<Fibre *> waiting;
@@ -167,6 +179,11 @@ class Engine {
         all[own_lane()] = own;
         wait(Wait::kWarp);
         return all;
+    }
+
+    Copies &own_copies() {
+        if (block_->copies.empty()) block_->copies.resize(block_->threads());
+        return block_->copies[current_->thread];
     }
 
     [[nodiscard]] unsigned own_lane() const { return current_->thread % kLanes; }
@@ -337,6 +354,26 @@ void warp_product(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[
             sum = std::fmaf(number(of_a, k), number(of_b, k), sum);
         }
         sums[i] = sum;
+    }
+}
+
+void copy_later(void *to, const void *from) { engine().own_copies().open.push_back({to, from}); }
+
+void end_group() {
+    Copies &own = engine().own_copies();
+    own.groups.push_back(std::exchange(own.open, {}));
+}
+
+void await_groups(unsigned left) {
+    constexpr std::size_t kBytes = 16;
+    Copies &own = engine().own_copies();
+    for (; own.groups.size() > left; own.groups.pop_front()) {
+        for (const Copy &copy : own.groups.front()) {
+            if (copy.from != nullptr)
+                std::memcpy(copy.to, copy.from, kBytes);
+            else
+                std::memset(copy.to, 0, kBytes);
+        }
     }
 }
 

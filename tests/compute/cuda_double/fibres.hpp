@@ -41,6 +41,12 @@ unsigned warp_ballot(unsigned mask, bool value);
 // sums += a b: (16, 16) rows of bf16 by (16, 8) columns, spread over the lanes of a warp.
 void warp_product(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]);
 
+// 16 bytes into shared memory (zeros for no `from`), as late as it may: when this thread awaits the
+// group that the copy is in.
+void copy_later(void *to, const void *from);
+void end_group();
+void await_groups(unsigned left);
+
 // The block's dynamic shared memory, poisoned when the block starts.
 [[nodiscard]] void *dynamic_shared();
 

@@ -226,7 +226,10 @@ cudaError_t cudaMalloc(void **memory, std::size_t size_bytes) {
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapped == MAP_FAILED) return failed(cudaErrorMemoryAllocation);
     auto *base = static_cast<std::byte *>(mapped);
-    std::memset(base, 0xff, pages); // not a number, as float
+    // Not a number, as float; of large ones both ends: pages that nobody touches cost nothing.
+    constexpr std::size_t kPoisoned = std::size_t{1} << 20;
+    std::memset(base, 0xff, std::min(pages, kPoisoned));
+    std::memset(base + pages - std::min(pages, kPoisoned), 0xff, std::min(pages, kPoisoned));
     mprotect(base, pages + page, PROT_NONE);
     std::byte *given = base + pages - (size_bytes + 15) / 16 * 16;
     w.memory[given] = {base, pages, size_bytes};
@@ -278,6 +281,12 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size_bytes, 
         return failed(cudaErrorInvalidValue);
     }
     return cuda_double::enqueue(stream, [=] { std::memcpy(to, from, size_bytes); });
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, std::size_t size_bytes, cudaStream_t stream) {
+    CUDA_DOUBLE_ENTER();
+    if (!cuda_double::is_device(memory, size_bytes)) return failed(cudaErrorInvalidValue);
+    return cuda_double::enqueue(stream, [=] { std::memset(memory, value, size_bytes); });
 }
 
 // ---- streams and events ----

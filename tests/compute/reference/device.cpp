@@ -222,6 +222,9 @@ void linear(Device &device, const tessera_tensor &x, const tessera_tensor &packe
                   .residual = pointer(residual)})
               .value,
           out);
+    if (options.normed == nullptr) return;
+    layer_norm(device, out, options.norm_gamma, options.norm_beta, options.norm_epsilon,
+               *options.normed);
 }
 
 void attention(Device &, const tessera_tensor &query, const tessera_tensor &key,

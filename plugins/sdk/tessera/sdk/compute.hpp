@@ -52,12 +52,17 @@ class Tensor {
     View view_{};
 };
 
-// Options of Compute::linear: out = residual + gate * act(x W^T + bias).
+// Options of Compute::linear: out = residual + gate * act(x W^T + bias), and the layer norm of that
+// into `normed`.
 struct LinearOptions {
     const View *bias = nullptr;
     tessera_activation_kind activation = TESSERA_ACTIVATION_NONE;
     const View *gate = nullptr;
     const View *residual = nullptr;
+    const View *normed = nullptr;
+    const View *norm_gamma = nullptr;
+    const View *norm_beta = nullptr;
+    float norm_epsilon = 0.0f;
 };
 
 class Compute {
@@ -144,6 +149,10 @@ class Compute {
         c.bias = options.bias;
         c.gate = options.gate;
         c.residual = options.residual;
+        c.normed = options.normed;
+        c.norm_gamma = options.norm_gamma;
+        c.norm_beta = options.norm_beta;
+        c.norm_epsilon = options.norm_epsilon;
         table_->linear(table_, &x, &weight, &c, &out);
     }
     void attention(const View &query, const View &key, const View &value, tessera_attention options,

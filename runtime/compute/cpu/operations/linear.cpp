@@ -161,6 +161,9 @@ void linear(Cpu &cpu, const tessera_tensor &x, const tessera_tensor &weight,
         region.for_each(gemm_pieces(gemm, call),
                         [&](std::int64_t piece) { run_piece(gemm, call, piece); });
     });
+    if (options.normed == nullptr) return;
+    layer_norm(cpu, out, options.norm_gamma, options.norm_beta, options.norm_epsilon,
+               *options.normed);
 }
 
 } // namespace tessera::cpu

@@ -7,6 +7,7 @@
 #include "compute/cuda/kernels/block.cuh"
 #include "compute/cuda/kernels/sampling.cuh"
 #include "compute/cuda/kernels/tile.cuh"
+#include "compute/cuda/kernels/warp_row.cuh"
 
 namespace tessera::cuda {
 
@@ -31,28 +32,6 @@ template <class Number>
             i + 2 < count ? as_float(row[i + 2]) : 0.0F, 0.0F};
 }
 
-// A row of numbers to write, one or four at a time.
-template <class Number>
-struct RowOut {
-    Number *to;
-    __device__ void operator()(std::int64_t i, float value) const { store(to + i, value); }
-    __device__ void operator()(std::int64_t i, const float4 &v) const {
-        if constexpr (sizeof(Number) == sizeof(float)) {
-            *reinterpret_cast<float4 *>(to + i) = v;
-        } else {
-            Number four[4];
-            store(four, v.x), store(four + 1, v.y), store(four + 2, v.z), store(four + 3, v.w);
-            *reinterpret_cast<uint2 *>(to + i) = *reinterpret_cast<const uint2 *>(four);
-        }
-    }
-
-  private:
-    static __device__ void store(float *at, float value) { *at = value; }
-    static __device__ void store(__nv_bfloat16 *at, float value) {
-        *at = __float2bfloat16_rn(value);
-    }
-};
-
 // store(column, number) for the norm of h's row `row`, by a team of threads.
 template <class Team, class Store>
 __device__ void normalise(const StepShape &shape, std::int64_t row, const NormLayer &norm,
@@ -70,41 +49,20 @@ __device__ void normalise(const StepShape &shape, std::int64_t row, const NormLa
 // The same by one warp with h in registers: one way through memory, many loads under way at once.
 // For widths of multiples of 4 up to kVectorWidth, with everything at 16 bytes; store(column, four
 // numbers).
-constexpr int kVectors = 12; // of a lane
-constexpr std::int64_t kVectorWidth = 4 * kVectors * static_cast<std::int64_t>(kWarp);
+constexpr std::int64_t kVectorWidth = WarpRow::kWidest;
 template <class Store>
 __device__ void normalise_vectors(const StepShape &shape, std::int64_t row, const NormLayer &norm,
                                   const Store &store) {
-    const auto *const h = reinterpret_cast<const float4 *>(shape.hidden + row * shape.width);
+    const float *const h = shape.hidden + row * shape.width;
     const float *const modulation = shape.modulation(row) + norm.at;
     const int count = static_cast<int>(shape.width) / 4;
     const int lane = static_cast<int>(threadIdx.x % kWarp);
-    float4 x[kVectors];
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-        const int i = lane + v * static_cast<int>(kWarp);
-        x[v] = i < count ? h[i] : float4{0.0F, 0.0F, 0.0F, 0.0F};
-    }
-    float total = 0.0F;
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) total += (x[v].x + x[v].y) + (x[v].z + x[v].w);
-    const auto width = static_cast<float>(shape.width);
-    const float mean = warp_sum(total) / width;
-    float rest = 0.0F;
-    float squares = 0.0F;
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-        if (lane + v * static_cast<int>(kWarp) >= count) continue;
-        for (const float value : {x[v].x, x[v].y, x[v].z, x[v].w}) {
-            const float d = value - mean;
-            rest += d;
-            squares = fmaf(d, d, squares);
-        }
-    }
-    const float missed = warp_sum(rest) / width;
-    const float variance = warp_sum(squares) / width - missed * missed;
-    const float kept = variance > 0.0F || variance != variance ? variance : 0.0F;
-    const RowStatistics normal{mean, missed, 1.0F / sqrtf(kept + shape.epsilon)};
+    constexpr int kVectors = WarpRow::kVectors;
+    WarpRow numbers;
+    numbers.load(static_cast<int>(shape.width),
+                 [&](int i) { return *reinterpret_cast<const float4 *>(h + i); });
+    const RowStatistics normal =
+        numbers.statistics<true>(static_cast<int>(shape.width), shape.epsilon);
     const auto at = [](const float *p, int i) {
         return __ldg(reinterpret_cast<const float4 *>(p) + i);
     };
@@ -125,7 +83,7 @@ __device__ void normalise_vectors(const StepShape &shape, std::int64_t row, cons
 #pragma unroll
         for (int k = 0; k < kTogether; ++k) {
             const int i = lane + (first + k) * static_cast<int>(kWarp);
-            const float4 y = x[first + k];
+            const float4 y = numbers.x[first + k];
             const auto one = [&](float value, float g, float b, float t, float s) {
                 return fmaf(normal(value), g, b) * (1.0F + s) + t;
             };

@@ -50,9 +50,10 @@ struct RowStatistics {
 };
 
 // Corrected two-pass statistics (Chan, Golub, LeVeque 1983) of one row by a team: what the rounded
-// mean misses is measured in the second pass and taken off again.
-template <class Team = BlockTeam>
-[[nodiscard]] __device__ RowStatistics row_statistics(const float *x, std::int64_t width,
+// mean misses is measured in the second pass and taken off again. `x`: a pointer, or what is read
+// like one.
+template <class Team = BlockTeam, class Numbers>
+[[nodiscard]] __device__ RowStatistics row_statistics(const Numbers &x, std::int64_t width,
                                                       float epsilon) {
     const auto count = static_cast<float>(width);
     float total = 0.0F;

@@ -21,6 +21,9 @@
 
 // ---- inside kernels ----
 
+struct __attribute__((may_alias)) float2 {
+    float x, y;
+};
 struct __attribute__((may_alias)) float4 {
     float x, y, z, w;
 };
@@ -39,6 +42,10 @@ using cuda_double::threadIdx;
 
 template <class T>
 T __ldg(const T *at) {
+    return *at;
+}
+template <class T>
+T __ldcg(const T *at) {
     return *at;
 }
 inline float __uint_as_float(unsigned bits) {
@@ -68,6 +75,8 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 }
 
 // Blocks and threads run one after the other.
+inline void __threadfence() {}
+inline unsigned atomicAdd(unsigned *at, unsigned value) { return std::exchange(*at, *at + value); }
 template <class T>
 T atomicCAS(T *at, T expected, T wanted) {
     const T before = *at;
@@ -161,6 +170,7 @@ cudaError_t cudaFree(void *memory);
 cudaError_t cudaHostAlloc(void **memory, std::size_t size_bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *memory);
 cudaError_t cudaMemGetInfo(std::size_t *free_bytes, std::size_t *total_bytes);
+cudaError_t cudaMemsetAsync(void *memory, int value, std::size_t size_bytes, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority);

@@ -7,7 +7,7 @@
 //   into shared memory. Never by the number of rows: their bits must not depend on it.
 // - else, or with the option denoise_graphs, CUDA graphs, made once per shape. A step of MAR-B
 //   is 26 launches in them; the host launches 16 graphs for 100 steps (12 of 8 steps, 4 of one), so
-//   1,024 for 64 sets, and 12 to 21 other kernels and products for a set.
+//   1,024 for 64 sets, and 10 to 18 other kernels and products for a set.
 #include "compute/cuda/denoise/kernels.cuh"
 #include "compute/cuda/denoise/persistent.cuh"
 #include "compute/cuda/denoise/plan.hpp"
@@ -103,7 +103,7 @@ class DenoiseChain {
     tessera_tensor time_{};
     ChainState begin_state_{};
     std::vector<StepEntry> entries_;
-    const void *x_ = nullptr; // what the state points to
+    float *x_ = nullptr; // what the state points to, once a chunk is open
     std::int64_t x_stride_ = 0;
 
     // Device memory.
@@ -376,14 +376,16 @@ void DenoiseChain::open_chunk(std::uint32_t step) {
                                 .time = data_of(time_),
                                 .time_stride = time_.stride[0],
                                 .network_rows = rows,
-                                .width = width_};
+                                .width = width_,
+                                .state = state_,
+                                .x = x_,
+                                .x_stride = x_stride_};
     activate_conditions(cuda_, activation, step, steps, activated_);
     for (std::size_t i = 0; i <= blocks_.size(); ++i) {
         const Layer &ada = i < blocks_.size() ? blocks_[i].ada : final_ada_;
         multiply(ada, activated_, steps * rows, ada.bias, modulations_ + norm_layer(i).at,
                  modulation_stride_);
     }
-    set_chunk(cuda_, state_, static_cast<std::int32_t>(chunk_begin_));
 }
 
 void DenoiseChain::record_step(std::int64_t network_rows, std::int32_t offset) {
@@ -450,9 +452,9 @@ void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const 
                            const tessera_tensor *model_out) {
     const std::int64_t x_stride = operands::as_rows(x)->stride;
     if (x.data != x_ || x_stride != x_stride_) {
-        set_x(cuda_, state_, data_of(x), x_stride);
-        x_ = x.data;
+        x_ = data_of(x);
         x_stride_ = x_stride;
+        if (next_step_ < chunk_end_) set_x(cuda_, state_, x_, x_stride_);
     }
     if (graphs_.size() > kKeptGraphs) {
         cuda_.check(cudaStreamSynchronize(cuda_.stream()), "denoise advance");

@@ -15,6 +15,11 @@ __global__ void narrow(const float *x, std::int64_t stride, std::int64_t rows, s
 
 __global__ void activate_all(Activation a, std::int64_t first_step, std::int64_t steps, Feed out) {
     const std::int64_t i = global_thread();
+    if (i == 0) {
+        a.state->chunk_begin = static_cast<std::int32_t>(first_step);
+        a.state->x = a.x;
+        a.state->x_stride = a.x_stride;
+    }
     if (i >= steps * a.network_rows * a.width) return;
     const auto [row, column] = cell_of(i, a.width); // the row: (step, network row)
     const Cell of = cell_of(row, a.network_rows);
@@ -72,7 +77,6 @@ __global__ void finish_rows(StepShape shape, const Number *from, std::int64_t fr
 }
 
 __global__ void add_steps(ChainState *state, std::int32_t steps) { state->step += steps; }
-__global__ void write_chunk(ChainState *state, std::int32_t begin) { state->chunk_begin = begin; }
 __global__ void write_x(ChainState *state, float *x, std::int64_t stride) {
     state->x = x;
     state->x_stride = stride;
@@ -136,9 +140,6 @@ void finish_step(Cuda &cuda, const StepShape &shape, const Feed &from, const Pac
 
 void count_steps(Cuda &cuda, ChainState *state, std::int32_t steps) {
     cuda.launch("denoise", add_steps, 1, 1, state, steps);
-}
-void set_chunk(Cuda &cuda, ChainState *state, std::int32_t chunk_begin) {
-    cuda.launch("denoise", write_chunk, 1, 1, state, chunk_begin);
 }
 void set_x(Cuda &cuda, ChainState *state, float *x, std::int64_t stride) {
     cuda.launch("denoise", write_x, 1, 1, state, x, stride);

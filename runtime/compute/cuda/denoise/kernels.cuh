@@ -74,7 +74,8 @@ struct StepShape {
 };
 
 // Each launches one kernel.
-// out = silu(condition_out + bias + time) for `steps` steps from `first_step` on.
+// out = silu(condition_out + bias + time) for `steps` steps from `first_step` on, whose modulations
+// come of it; into the state goes that they begin there, and where x lies.
 struct Activation {
     const float *condition; // (all network rows, stride)
     std::int64_t condition_stride;
@@ -83,6 +84,9 @@ struct Activation {
     std::int64_t time_stride;
     std::int64_t network_rows;
     std::int64_t width;
+    ChainState *state;
+    float *x;
+    std::int64_t x_stride;
 };
 void narrow_rows(Cuda &cuda, const float *x, std::int64_t stride, std::int64_t rows,
                  std::int64_t width, const Feed &out);
@@ -108,7 +112,6 @@ struct Finish {
 void finish_step(Cuda &cuda, const StepShape &shape, const Feed &from, const PackedWeight &final,
                  const float *bias, const Finish &finish);
 void count_steps(Cuda &cuda, ChainState *state, std::int32_t steps);
-void set_chunk(Cuda &cuda, ChainState *state, std::int32_t chunk_begin);
 void set_x(Cuda &cuda, ChainState *state, float *x, std::int64_t stride);
 
 } // namespace tessera::cuda

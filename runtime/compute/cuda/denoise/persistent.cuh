@@ -16,7 +16,7 @@
 //
 // The floor for MAR-B (width 1024, 6 blocks, token 16): 25 MFLOP a network row and step, 25 MB of
 // bf16 weights a step for each 16 rows, out of the level 2 cache where it holds them; 13 barriers.
-// 64 sets of 100 guided steps, an image, are 1,686 launches (plan.hpp), of which the sets'
+// 64 sets of 100 guided steps, an image, are 1,490 launches (plan.hpp), of which the sets'
 // modulations are most.
 //
 // A row's bits depend neither on the rows next to it nor on the number of blocks of threads: sums

@@ -48,10 +48,10 @@ constexpr std::int64_t kPersistentTileRows = 16; // network rows that are multip
 persistent_launches(const DenoiseSize &size, std::int64_t network_rows, std::uint32_t steps) {
     const std::uint32_t most = chunk_steps(std::max(kChunkRows, network_rows), network_rows);
     const std::uint32_t unit = persistent_steps(size, network_rows);
-    std::uint64_t launches = 3; // the condition narrowed and multiplied; where x lies
+    std::uint64_t launches = 2; // the condition narrowed and multiplied
     for (std::uint32_t first = 0; first < steps; first += most) {
         const std::uint32_t chunk = std::min(most, steps - first);
-        launches += 3 + static_cast<std::uint64_t>(size.blocks); // modulations; where they begin
+        launches += 2 + static_cast<std::uint64_t>(size.blocks); // modulations
         launches += (chunk + unit - 1) / unit;
     }
     return launches;

@@ -45,17 +45,24 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
     encoded_ = compute_.allocate({rows * encoder});
     decoder_x_ = compute_.allocate({rows * decoder});
     wanted_x_ = compute_.allocate({batch * tokens_ * decoder});
-    known_x_ = compute_.allocate({rows * decoder});
+    first_x_ = compute_.allocate({(c.rows() + rows) * decoder});
+    compute_.copy(model.mask_rows, rows_of(first_x_, c.rows(), decoder));
+    offsets_ = compute_.allocate({rows * decoder});
     conditions_ = compute_.allocate({batch * tokens_ * decoder});
     normed_ = compute_.allocate({rows * widest});
     qkv_ = compute_.allocate({rows * 3 * widest});
     heads_ = compute_.allocate({rows * widest});
-    hidden_ = compute_.allocate({rows * std::max(hidden, 3 * decoder)});
+    hidden_ = compute_.allocate({rows * hidden});
     if (model.config.local_kernel != 0) {
         local_ = std::make_unique<LocalMix>(compute, model, batch);
         known_position_.reserve(static_cast<std::size_t>(batch * tokens_));
     }
+    if (knows_first()) {
+        first_qkv_ = compute_.allocate({(c.rows() + rows) * 3 * decoder});
+        compute_.copy(model.mask_qkv, rows_of(first_qkv_, c.rows(), 3 * decoder));
+    }
     row_index_.reserve(static_cast<std::size_t>(rows));
+    first_index_.reserve(static_cast<std::size_t>(rows));
     wanted_index_.reserve(static_cast<std::size_t>(batch * tokens_));
     wanted_position_.reserve(static_cast<std::size_t>(batch * tokens_));
     embed_index_.reserve(static_cast<std::size_t>(batch * tokens_));
@@ -109,6 +116,16 @@ void Towers::start(std::span<const std::int32_t> known, std::span<const std::int
             row_index_.push_back(buffer + known[entry * known_count_ + i]);
         }
     }
+    const auto all = static_cast<std::int32_t>(buffer_ + tokens_);
+    first_index_.clear();
+    for (std::int64_t entry = 0; entry < batch_; ++entry) {
+        for (std::int32_t row = 0; row < all; ++row) first_index_.push_back(row);
+    }
+    const std::int64_t kept = buffer_ + known_count_;
+    for (std::int64_t i = 0; i < batch_ * kept; ++i) {
+        first_index_[static_cast<std::size_t>(i / kept * all + row_index_[i])] =
+            all + static_cast<std::int32_t>(i);
+    }
     wanted_index_.clear();
     for (const std::int32_t position : wanted) wanted_index_.push_back(buffer + position);
     wanted_position_.assign(wanted.begin(), wanted.end());
@@ -145,7 +162,7 @@ void Towers::plan_encoder() {
     const std::int64_t rows = encoder_rows();
     const auto per_entry = static_cast<double>(buffer_ + known_count_);
     const auto all = static_cast<double>(rows * model_.config.encoder.width);
-    units_.push_back({Kind::kEncoderGather, 0, 0, rows, 4.0 * all});
+    units_.push_back({Kind::kEncoderGather, 0, 0, rows, 14.0 * all});
     for (std::size_t i = 0; i < model_.encoder.size(); ++i) {
         const blocks::TransformerBlock &block = model_.encoder[i];
         const auto index = static_cast<std::int64_t>(i);
@@ -153,7 +170,6 @@ void Towers::plan_encoder() {
         plan_entries(Kind::kEncoderAttend, index, block.attend_flops(per_entry, per_entry));
         plan_rows(Kind::kEncoderFinish, index, rows, block.finish_flops(1.0));
     }
-    units_.push_back({Kind::kEncoderNorm, 0, 0, rows, 10.0 * all});
 }
 
 void Towers::plan_decoder() {
@@ -163,17 +179,15 @@ void Towers::plan_decoder() {
     const std::int64_t last = model_.config.decoder.depth - 1;
     if (local_ != nullptr) units_.push_back({Kind::kLocalMix, 0, 0, rows, local_->flops()});
     units_.push_back(
-        {Kind::kDecoderScatter, 0, 0, encoder_rows(),
+        {Kind::kDecoderEmbed, 0, 0, encoder_rows(),
          2.0 * static_cast<double>(encoder_rows() * model_.config.encoder.width) * width});
+    if (knows_first())
+        plan_rows(Kind::kFirstProject, 0, encoder_rows(), model_.decoder[0].project_flops(1.0));
+    units_.push_back({Kind::kDecoderSpread, 0, 0, rows, 6.0 * static_cast<double>(rows) * width});
     for (std::int64_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
-        if (i == 0 && local_ == nullptr) {
-            plan_rows(Kind::kFirstProject, i, encoder_rows(), block.project_flops(1.0));
-            units_.push_back(
-                {Kind::kFirstScatter, i, 0, rows, 6.0 * static_cast<double>(rows) * width});
-        } else {
+        if (i > 0 || !knows_first())
             plan_rows(Kind::kDecoderProject, i, rows, block.project_flops(1.0));
-        }
         plan_entries(Kind::kDecoderAttend, i, block.attend_flops(per_entry, per_entry));
         plan_rows(Kind::kDecoderFinish, i, rows, block.finish_flops(1.0));
     }
@@ -202,7 +216,7 @@ double Towers::flops(std::int64_t known, std::int64_t wanted) const {
     const auto last = model_.decoder.size() - 1;
     for (std::size_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
-        sum += block.project_flops(i == 0 && local_ == nullptr ? seen : all) +
+        sum += block.project_flops(i == 0 && knows_first() ? seen : all) +
                block.attend_flops(all, all) + block.finish_flops(all);
     }
     const blocks::TransformerBlock &block = model_.decoder[last];
@@ -225,28 +239,27 @@ void Towers::run_unit(int index) {
 void Towers::run_encoder_unit(const Unit &unit) {
     const std::int64_t rows = encoder_rows();
     const std::int64_t width = model_.config.encoder.width;
-    const sdk::View x = rows_of(encoder_x_, rows, width);
     const blocks::TransformerBlock &block = model_.encoder[unit.block];
     const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
         return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
     };
+    const bool last = unit.block + 1 == model_.config.encoder.depth;
+    const blocks::NextNorm next =
+        last ? blocks::NextNorm{&model_.encoder_norm, part(encoded_, width)}
+             : blocks::NextNorm{&model_.encoder[unit.block + 1].norm1(), part(normed_, width)};
     switch (unit.kind) {
     case Kind::kEncoderGather:
         gather_known();
         break;
     case Kind::kEncoderProject:
-        block.project_qkv(compute_, part(encoder_x_, width), part(normed_, width),
-                          part(qkv_, 3 * width));
+        block.project_qkv(compute_, part(normed_, width), part(qkv_, 3 * width));
         break;
     case Kind::kEncoderAttend:
         attend(block, rows, unit);
         break;
-    case Kind::kEncoderFinish:
-        block.finish(compute_, part(heads_, width), part(encoder_x_, width), part(normed_, width),
-                     part(hidden_, block.shape().hidden));
-        break;
     default:
-        model_.encoder_norm.apply(compute_, x, rows_of(encoded_, rows, width));
+        block.finish(compute_, part(heads_, width), part(encoder_x_, width), part(normed_, width),
+                     part(hidden_, block.shape().hidden), nullptr, &next);
         break;
     }
 }
@@ -262,27 +275,27 @@ void Towers::run_decoder_unit(const Unit &unit) {
     case Kind::kLocalMix:
         local_->run(known_position_);
         break;
-    case Kind::kDecoderScatter:
-        scatter_known();
-        if (local_ != nullptr) add_contexts();
+    case Kind::kDecoderEmbed:
+        embed_known();
         break;
     case Kind::kFirstProject:
         first_project(unit);
         break;
-    case Kind::kFirstScatter:
-        first_scatter();
+    case Kind::kDecoderSpread:
+        spread_known();
         break;
     case Kind::kDecoderProject:
-        block.project_qkv(compute_, part(decoder_x_, width), part(normed_, width),
-                          part(qkv_, 3 * width));
+        block.project_qkv(compute_, part(normed_, width), part(qkv_, 3 * width));
         break;
     case Kind::kDecoderAttend:
         attend(block, rows, unit);
         break;
-    default:
+    default: {
+        const blocks::NextNorm next{&model_.decoder[unit.block + 1].norm1(), part(normed_, width)};
         block.finish(compute_, part(heads_, width), part(decoder_x_, width), part(normed_, width),
-                     part(hidden_, block.shape().hidden));
+                     part(hidden_, block.shape().hidden), nullptr, &next);
         break;
+    }
     }
 }
 
@@ -295,8 +308,7 @@ void Towers::run_last_unit(const Unit &unit) {
     };
     switch (unit.kind) {
     case Kind::kLastProject:
-        block.project_key_value(compute_, part(decoder_x_, decoder_rows(), width),
-                                part(normed_, decoder_rows(), width),
+        block.project_key_value(compute_, part(normed_, decoder_rows(), width),
                                 part(qkv_, decoder_rows(), 2 * width));
         break;
     case Kind::kLastQuery:
@@ -305,78 +317,72 @@ void Towers::run_last_unit(const Unit &unit) {
     case Kind::kLastAttend:
         last_attend(unit);
         break;
-    case Kind::kLastFinish:
+    case Kind::kLastFinish: {
+        const blocks::NextNorm next{&model_.decoder_norm, part(conditions_, wanted_rows(), width)};
         block.finish(compute_, part(heads_, wanted_rows(), width),
                      part(wanted_x_, wanted_rows(), width), part(normed_, wanted_rows(), width),
-                     part(hidden_, wanted_rows(), block.shape().hidden));
+                     part(hidden_, wanted_rows(), block.shape().hidden), nullptr, &next);
         break;
+    }
     default:
         make_conditions();
         break;
     }
 }
 
+// Also the positions that the decoder gives them.
 void Towers::gather_known() {
     const std::int64_t kept = buffer_ + known_count_;
     const std::int64_t width = model_.config.encoder.width;
+    const std::int64_t decoder = model_.config.decoder.width;
+    const sdk::View x = rows_of(encoder_x_, encoder_rows(), width);
     compute_.gather_rows(
-        embedded_, index_view(row_index_, batch_, kept),
-        sdk::reshape(rows_of(encoder_x_, batch_ * kept, width), {batch_, kept, width}));
+        sdk::reshape(model_.decoder_positions, {1, buffer_ + tokens_, decoder}),
+        index_view(row_index_, 1, encoder_rows()),
+        sdk::reshape(rows_of(offsets_, encoder_rows(), decoder), {1, encoder_rows(), decoder}));
+    compute_.gather_rows(embedded_, index_view(row_index_, batch_, kept),
+                         sdk::reshape(x, {batch_, kept, width}));
+    model_.encoder.front().norm1().apply(compute_, x, rows_of(normed_, encoder_rows(), width));
 }
 
-// decoder_x = mask rows, with the known rows (decoder_embed + position) written over them.
-void Towers::scatter_known() {
-    const std::int64_t kept = buffer_ + known_count_;
+// decoder_embed + position of the known rows.
+void Towers::embed_known() {
     const std::int64_t width = model_.config.decoder.width;
-    const std::int64_t all = buffer_ + tokens_;
-    const sdk::View known = rows_of(known_x_, batch_ * kept, width);
-    const sdk::View offsets = rows_of(normed_, batch_ * kept, width);
-    compute_.gather_rows(sdk::reshape(model_.decoder_positions, {1, all, width}),
-                         index_view(row_index_, 1, batch_ * kept),
-                         sdk::reshape(offsets, {1, batch_ * kept, width}));
-    apply(compute_, model_.decoder_in,
-          rows_of(encoded_, batch_ * kept, model_.config.encoder.width), &offsets, known);
-    const sdk::View x =
-        sdk::reshape(rows_of(decoder_x_, batch_ * all, width), {batch_, all, width});
-    for (std::int64_t entry = 0; entry < batch_; ++entry) {
-        compute_.copy(model_.mask_rows, sdk::at(x, entry));
-    }
-    compute_.scatter_rows(sdk::reshape(known, {batch_, kept, width}),
-                          index_view(row_index_, batch_, kept), x);
-}
-
-// decoder_x += contexts, in the rows of tokens.
-void Towers::add_contexts() {
-    const std::int64_t width = model_.config.decoder.width;
-    const sdk::View x = sdk::reshape(rows_of(decoder_x_, decoder_rows(), width),
-                                     {batch_, buffer_ + tokens_, width});
-    for (std::int64_t entry = 0; entry < batch_; ++entry) {
-        const sdk::View rows = sdk::slice(sdk::at(x, entry), 0, buffer_, tokens_);
-        compute_.add(rows, sdk::at(local_->contexts(), entry), rows);
-    }
+    const sdk::View offsets = rows_of(offsets_, encoder_rows(), width);
+    const sdk::View normed = rows_of(normed_, encoder_rows(), width);
+    sdk::LinearOptions options{.bias = model_.decoder_in.bias.optional(), .residual = &offsets};
+    if (knows_first()) model_.decoder.front().norm1().follow(options, normed);
+    compute_.linear(rows_of(encoded_, encoder_rows(), model_.config.encoder.width),
+                    model_.decoder_in.weight, options, known_x(encoder_rows()));
 }
 
 // Queries, keys and values of the known rows in the first block; those of mask rows are constant.
 void Towers::first_project(const Unit &unit) {
     const std::int64_t width = model_.config.decoder.width;
-    const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
-        return sdk::slice(rows_of(tensor, encoder_rows(), columns), 0, unit.first, unit.count);
-    };
-    model_.decoder.front().project_qkv(compute_, part(known_x_, width), part(normed_, width),
-                                       part(hidden_, 3 * width));
+    const sdk::View normed = rows_of(normed_, encoder_rows(), width);
+    model_.decoder.front().project_qkv(compute_, sdk::slice(normed, 0, unit.first, unit.count),
+                                       sdk::slice(known_qkv(), 0, unit.first, unit.count));
 }
 
-void Towers::first_scatter() {
-    const std::int64_t kept = buffer_ + known_count_;
-    const std::int64_t width = 3 * model_.config.decoder.width;
+// All rows of the decoder, mask rows in the place of unknown ones.
+void Towers::spread_known() {
+    const std::int64_t width = model_.config.decoder.width;
     const std::int64_t all = buffer_ + tokens_;
-    const sdk::View qkv = sdk::reshape(rows_of(qkv_, batch_ * all, width), {batch_, all, width});
-    for (std::int64_t entry = 0; entry < batch_; ++entry) {
-        compute_.copy(model_.mask_qkv, sdk::at(qkv, entry));
+    const auto spread = [&](const sdk::Tensor &first, std::int64_t columns, const sdk::View &out) {
+        const std::int64_t rows = all + encoder_rows();
+        compute_.gather_rows(sdk::reshape(rows_of(first, rows, columns), {1, rows, columns}),
+                             index_view(first_index_, 1, decoder_rows()),
+                             sdk::reshape(out, {1, decoder_rows(), columns}));
+    };
+    const sdk::View x = rows_of(decoder_x_, decoder_rows(), width);
+    spread(first_x_, width, x);
+    if (knows_first())
+        return spread(first_qkv_, 3 * width, rows_of(qkv_, decoder_rows(), 3 * width));
+    for (std::int64_t entry = 0; entry < batch_ && local_ != nullptr; ++entry) {
+        const sdk::View rows = sdk::slice(x, 0, entry * all + buffer_, tokens_);
+        compute_.add(rows, sdk::at(local_->contexts(), entry), rows);
     }
-    compute_.scatter_rows(
-        sdk::reshape(rows_of(hidden_, batch_ * kept, width), {batch_, kept, width}),
-        index_view(row_index_, batch_, kept), qkv);
+    model_.decoder.front().norm1().apply(compute_, x, rows_of(normed_, decoder_rows(), width));
 }
 
 // Entries [first, first + count) of a whole block; `rows` is that of the batch.
@@ -402,7 +408,7 @@ void Towers::last_query() {
         index_view(wanted_index_, batch_, wanted_count_),
         sdk::reshape(x, {batch_, wanted_count_, width}));
     model_.decoder.back().project_query(compute_, x, rows_of(normed_, wanted_rows(), width),
-                                        rows_of(known_x_, wanted_rows(), width));
+                                        known_x(wanted_rows()));
 }
 
 void Towers::last_attend(const Unit &unit) {
@@ -412,17 +418,16 @@ void Towers::last_attend(const Unit &unit) {
         return sdk::slice(blocks::batch_columns(rows, batch_, begin, width), 0, unit.first,
                           unit.count);
     };
-    model_.decoder.back().attend(compute_, entries(rows_of(known_x_, wanted_rows(), width), 0),
+    model_.decoder.back().attend(compute_, entries(known_x(wanted_rows()), 0),
                                  entries(key_value, 0), entries(key_value, width), {},
                                  entries(rows_of(heads_, wanted_rows(), width), 0));
 }
 
-// Final norm, then position and context of the token that is to be sampled.
+// What the final norm left, with position and context of the token that is to be sampled.
 void Towers::make_conditions() {
     const std::int64_t width = model_.config.decoder.width;
     const sdk::View out = rows_of(conditions_, wanted_rows(), width);
     const sdk::View offsets = rows_of(normed_, wanted_rows(), width);
-    model_.decoder_norm.apply(compute_, rows_of(wanted_x_, wanted_rows(), width), out);
     compute_.gather_rows(sdk::reshape(model_.condition_positions, {1, tokens_, width}),
                          index_view(wanted_position_, 1, wanted_rows()),
                          sdk::reshape(offsets, {1, wanted_rows(), width}));
@@ -454,6 +459,17 @@ sdk::View Towers::rows_after(int layer) const {
 sdk::View Towers::conditions() const {
     return sdk::reshape(rows_of(conditions_, wanted_rows(), model_.config.decoder.width),
                         {batch_, wanted_count_, model_.config.decoder.width});
+}
+
+sdk::View Towers::known_x(std::int64_t count) const {
+    const std::int64_t all = buffer_ + tokens_;
+    return sdk::slice(rows_of(first_x_, all + count, model_.config.decoder.width), 0, all, count);
+}
+
+sdk::View Towers::known_qkv() const {
+    const std::int64_t all = buffer_ + tokens_;
+    const std::int64_t columns = 3 * model_.config.decoder.width;
+    return sdk::slice(rows_of(first_qkv_, all + encoder_rows(), columns), 0, all, encoder_rows());
 }
 
 sdk::View Towers::rows_of(const sdk::Tensor &tensor, std::int64_t rows, std::int64_t width) const {

@@ -49,11 +49,10 @@ class Towers final : public blocks::SetNetwork {
         kEncoderProject,
         kEncoderAttend,
         kEncoderFinish,
-        kEncoderNorm,
         kLocalMix,
-        kDecoderScatter,
+        kDecoderEmbed,
         kFirstProject,
-        kFirstScatter,
+        kDecoderSpread,
         kDecoderProject,
         kDecoderAttend,
         kDecoderFinish,
@@ -82,10 +81,9 @@ class Towers final : public blocks::SetNetwork {
     void run_decoder_unit(const Unit &unit);
     void run_last_unit(const Unit &unit);
     void gather_known();
-    void scatter_known();
-    void add_contexts();
+    void embed_known();
+    void spread_known();
     void first_project(const Unit &unit);
-    void first_scatter();
     void attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit);
     void last_query();
     void last_attend(const Unit &unit);
@@ -97,6 +95,14 @@ class Towers final : public blocks::SetNetwork {
     [[nodiscard]] std::int64_t encoder_rows() const { return batch_ * (buffer_ + known_count_); }
     [[nodiscard]] std::int64_t decoder_rows() const { return batch_ * (buffer_ + tokens_); }
     [[nodiscard]] std::int64_t wanted_rows() const { return batch_ * wanted_count_; }
+    // Rows of known tokens behind the rows of mask tokens: of decoder_x before the first block, and
+    // (where they are made before those are spread) of its queries, keys and values.
+    [[nodiscard]] sdk::View known_x(std::int64_t count) const;
+    [[nodiscard]] sdk::View known_qkv() const;
+    // In the first block, rows that are not known are the same at all times.
+    [[nodiscard]] bool knows_first() const {
+        return local_ == nullptr && model_.decoder.size() > 1;
+    }
 
     sdk::Compute compute_;
     const MarModel &model_;
@@ -111,16 +117,19 @@ class Towers final : public blocks::SetNetwork {
     sdk::Tensor encoder_x_; // flat, as all that follow
     sdk::Tensor encoded_;
     sdk::Tensor decoder_x_;
-    sdk::Tensor wanted_x_; // rows to predict in the last block
-    sdk::Tensor known_x_;  // decoder rows of known tokens
+    sdk::Tensor wanted_x_;  // rows to predict in the last block
+    sdk::Tensor first_x_;   // decoder rows: of mask tokens (K + S), then of known ones
+    sdk::Tensor first_qkv_; // the same, of the first block's attention; empty unless knows_first
+    sdk::Tensor offsets_;   // positions of known rows
     sdk::Tensor conditions_;
-    sdk::Tensor normed_;
+    sdk::Tensor normed_; // the rows that a block begins with, with its first norm; scratch in it
     sdk::Tensor qkv_;
     sdk::Tensor heads_;
     sdk::Tensor hidden_;
     std::unique_ptr<LocalMix> local_; // NULL: the model has none
 
     std::vector<std::int32_t> row_index_;       // (batch x (K + known)): kept rows
+    std::vector<std::int32_t> first_index_;     // (batch x (K + S)): rows of first_x_
     std::vector<std::int32_t> wanted_index_;    // (batch x wanted): rows K + position
     std::vector<std::int32_t> wanted_position_; // (batch x wanted)
     std::vector<std::int32_t> known_position_;  // (batch x known)

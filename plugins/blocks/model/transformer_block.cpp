@@ -5,14 +5,16 @@ namespace tessera::blocks {
 namespace {
 
 void apply(const sdk::Compute &compute, const Linear &layer, const sdk::View &x,
-           const sdk::View &out, tessera_activation_kind activation = TESSERA_ACTIVATION_NONE,
-           const sdk::View *residual = nullptr, const sdk::View *gate = nullptr) {
-    compute.linear(x, layer.weight,
-                   {.bias = layer.bias.optional(),
-                    .activation = activation,
-                    .gate = gate,
-                    .residual = residual},
-                   out);
+           const sdk::View &out, tessera_activation_kind activation = TESSERA_ACTIVATION_NONE) {
+    compute.linear(x, layer.weight, {.bias = layer.bias.optional(), .activation = activation}, out);
+}
+
+// out += gate layer(x), and the norm of that.
+void add(const sdk::Compute &compute, const Linear &layer, const sdk::View &x,
+         const sdk::View *gate, const sdk::View &out, const NextNorm *next) {
+    sdk::LinearOptions options{.bias = layer.bias.optional(), .gate = gate, .residual = &out};
+    if (next != nullptr) next->norm->follow(options, next->out);
+    compute.linear(x, layer.weight, options, out);
 }
 
 // A vector for each of g groups of rows, (g, width) as (g, 1, width).
@@ -26,14 +28,11 @@ sdk::View of_groups(const sdk::View &vectors) {
     return view;
 }
 
-// LN(x) (1 + scale) + shift, or LN(x) where `shift` is NULL.
-void modulated_norm(const sdk::Compute &compute, const Norm &norm, const sdk::View &x,
-                    const sdk::View *shift, const sdk::View *scale, const sdk::View &normed) {
-    norm.apply(compute, x, normed);
-    if (shift == nullptr) return;
-    const std::int64_t groups = shift->shape[0];
-    const sdk::View rows = batch_columns(normed, groups, 0, normed.shape[1]);
-    compute.modulate(rows, of_groups(*shift), of_groups(*scale), rows);
+// normed (1 + scale) + shift in place.
+void modulate(const sdk::Compute &compute, const sdk::View &shift, const sdk::View &scale,
+              const sdk::View &normed) {
+    const sdk::View rows = batch_columns(normed, shift.shape[0], 0, normed.shape[1]);
+    compute.modulate(rows, of_groups(shift), of_groups(scale), rows);
 }
 
 } // namespace
@@ -76,8 +75,13 @@ TransformerBlock TransformerBlock::load(WeightLoader &loader, const std::string 
 void TransformerBlock::project_qkv(const sdk::Compute &compute, const sdk::View &x,
                                    const sdk::View &normed, const sdk::View &qkv,
                                    const Modulation *modulation) const {
-    modulated_norm(compute, norm1_, x, modulation != nullptr ? &modulation->shift1 : nullptr,
-                   modulation != nullptr ? &modulation->scale1 : nullptr, normed);
+    norm1_.apply(compute, x, normed);
+    if (modulation != nullptr) modulate(compute, modulation->shift1, modulation->scale1, normed);
+    project_qkv(compute, normed, qkv);
+}
+
+void TransformerBlock::project_qkv(const sdk::Compute &compute, const sdk::View &normed,
+                                   const sdk::View &qkv) const {
     if (qkv_.size() == 1) {
         apply(compute, qkv_[0], normed, qkv);
     } else {
@@ -96,6 +100,11 @@ void TransformerBlock::project_key_value(const sdk::Compute &compute, const sdk:
                                          const sdk::View &normed,
                                          const sdk::View &key_value) const {
     norm1_.apply(compute, x, normed);
+    project_key_value(compute, normed, key_value);
+}
+
+void TransformerBlock::project_key_value(const sdk::Compute &compute, const sdk::View &normed,
+                                         const sdk::View &key_value) const {
     apply(compute, qkv_.back(), normed, key_value);
 }
 
@@ -108,15 +117,12 @@ void TransformerBlock::attend(const sdk::Compute &compute, const sdk::View &quer
 
 void TransformerBlock::finish(const sdk::Compute &compute, const sdk::View &heads,
                               const sdk::View &x, const sdk::View &normed, const sdk::View &hidden,
-                              const Modulation *modulation) const {
-    const auto part = [&](const sdk::View Modulation::*view) {
-        return modulation != nullptr ? &(modulation->*view) : nullptr;
-    };
-    apply(compute, proj_, heads, x, TESSERA_ACTIVATION_NONE, &x, part(&Modulation::gate1));
-    modulated_norm(compute, norm2_, x, part(&Modulation::shift2), part(&Modulation::scale2),
-                   normed);
+                              const Modulation *modulation, const NextNorm *next) const {
+    const NextNorm second{&norm2_, normed};
+    add(compute, proj_, heads, modulation != nullptr ? &modulation->gate1 : nullptr, x, &second);
+    if (modulation != nullptr) modulate(compute, modulation->shift2, modulation->scale2, normed);
     apply(compute, fc1_, normed, hidden, shape_.activation);
-    apply(compute, fc2_, hidden, x, TESSERA_ACTIVATION_NONE, &x, part(&Modulation::gate2));
+    add(compute, fc2_, hidden, modulation != nullptr ? &modulation->gate2 : nullptr, x, next);
 }
 
 double TransformerBlock::project_flops(double rows) const {

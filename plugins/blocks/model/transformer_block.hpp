@@ -33,6 +33,19 @@ struct Norm {
     void apply(const sdk::Compute &compute, const sdk::View &x, const sdk::View &out) const {
         compute.layer_norm(x, gamma.optional(), beta.optional(), epsilon, out);
     }
+    // The same of what a product makes, with it.
+    void follow(sdk::LinearOptions &product, const sdk::View &out) const {
+        product.normed = &out;
+        product.norm_gamma = gamma.optional();
+        product.norm_beta = beta.optional();
+        product.norm_epsilon = epsilon;
+    }
+};
+
+// The norm of what comes after a block, and where its rows go.
+struct NextNorm {
+    const Norm *norm;
+    sdk::View out;
 };
 
 // What a condition does to a block (adaptive norms, arXiv 2212.09748): views (g, width), where g
@@ -81,6 +94,11 @@ class TransformerBlock {
                        const sdk::View &query) const;
     void project_key_value(const sdk::Compute &compute, const sdk::View &x, const sdk::View &normed,
                            const sdk::View &key_value) const;
+    // Of rows that have the block's first norm already, as `finish` of the block before gives them.
+    void project_qkv(const sdk::Compute &compute, const sdk::View &normed,
+                     const sdk::View &qkv) const;
+    void project_key_value(const sdk::Compute &compute, const sdk::View &normed,
+                           const sdk::View &key_value) const;
 
     // query rows (batch, n, width) and key, value rows (batch, m, width) -> heads (batch, n,
     // width); rows of any stride. `options` carries the rank mask.
@@ -89,18 +107,18 @@ class TransformerBlock {
                 const sdk::View &heads) const;
 
     // The rest of the block on rows: x (n, width) in place, heads (n, width); `normed` (n, width)
-    // and `hidden` (n, hidden) are scratch.
+    // and `hidden` (n, hidden) are scratch. `next`, if any, may go to `normed`.
     void finish(const sdk::Compute &compute, const sdk::View &heads, const sdk::View &x,
                 const sdk::View &normed, const sdk::View &hidden,
-                const Modulation *modulation = nullptr) const;
+                const Modulation *modulation = nullptr, const NextNorm *next = nullptr) const;
 
     // Work of the pieces for n rows against m keys, in floating-point operations.
     [[nodiscard]] double project_flops(double rows) const;
     [[nodiscard]] double attend_flops(double rows, double keys) const;
     [[nodiscard]] double finish_flops(double rows) const;
 
-    // For tests that look inside.
     [[nodiscard]] const Norm &norm1() const { return norm1_; }
+    // For tests that look inside.
     [[nodiscard]] const Norm &norm2() const { return norm2_; }
     [[nodiscard]] const Linear &projection() const { return proj_; }
     [[nodiscard]] const Linear &fc1() const { return fc1_; }

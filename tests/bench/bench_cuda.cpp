@@ -1,7 +1,7 @@
-// bench_cuda: milliseconds, launches and parts of whole MAR images (64 x 100 with guidance by
-// default) of a published shape with made-up weights, on one backend. Prints a line for each part
-// as soon as it is known, so that a failure later on takes nothing with it. The GPU bundle runs it
-// next to PyTorch.
+// bench_cuda: milliseconds, launches and parts of MAR images (64 x 100 with guidance by default) of
+// a published shape with made-up weights, on one backend: whole ones, or some of their sets. Prints
+// a line for each part as soon as it is known, so that a failure later on takes nothing with it.
+// The GPU bundle runs it next to PyTorch, report.sh on the CPU for what grows.
 #include "golden/synthetic.hpp"
 
 #include "blocks/codec/latent_codec.hpp"
@@ -17,13 +17,13 @@
 #include <CLI/CLI.hpp>
 
 #include <dlfcn.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -38,9 +38,11 @@ struct Options {
     std::vector<int> batches = {1};
     int size = 256; // of the image, where the shape does not say
     int steps = 64;
+    int sets = 0; // of the steps that are made, evenly spaced; 0: all
     int denoise_steps = 100;
     int repeats = 3;
     bool cold = false; // nothing is done once before it is timed
+    bool tokens_only = false;
 };
 
 constexpr float kGuidance = 3.0f;
@@ -87,11 +89,16 @@ double used_memory_mb() {
     return static_cast<double>(total_bytes - free_bytes) / 1e6;
 }
 
-long peak_memory_mb() {
-    rusage used{};
-    getrusage(RUSAGE_SELF, &used);
-    return used.ru_maxrss * 1024 / 1000000;
+// The most memory that this process had since forget_peak_memory.
+double peak_memory_mb() {
+    std::ifstream status("/proc/self/status");
+    for (std::string word; status >> word;) {
+        double kilobytes = 0.0;
+        if (word == "VmHWM:" && status >> kilobytes) return kilobytes * 1024.0 / 1e6;
+    }
+    return 0.0;
 }
+void forget_peak_memory() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 bool cpu_time = false; // of all threads, in the place of time on the wall
 
@@ -118,6 +125,10 @@ class Bench {
             throw std::runtime_error("cannot write weights into " + directory);
         }
         load(host, model, codec);
+        for (const golden::SyntheticTensor &tensor : file.tensors) {
+            numbers_ += std::accumulate(tensor.shape.begin(), tensor.shape.end(), 1.0,
+                                        [](double a, std::int64_t b) { return a * double(b); });
+        }
     }
 
     // Room for another batch; the one before it is given back.
@@ -125,16 +136,21 @@ class Bench {
         batch_ = batch;
         towers_.reset();
         chain_.reset();
+        forget_peak_memory();
         make_towers();
         make_chain();
         wait();
     }
 
-    // The tokens of a batch; waits between the parts when they are wanted.
+    // The tokens of a batch, or some sets of them; waits between the parts when they are wanted.
     Parts tokens(bool parts) {
         const auto order = blocks::random_order(1, 0, static_cast<int>(token_count()), {});
         Parts spent;
-        for (const blocks::UnmaskStep &step : plan_) {
+        const std::size_t steps = plan_.size();
+        const std::size_t sets =
+            options_.sets == 0 ? steps : std::min<std::size_t>(options_.sets, steps);
+        for (std::size_t set = 0; set < sets; ++set) {
+            const blocks::UnmaskStep &step = plan_[(2 * set + 1) * steps / (2 * sets)];
             const int known = static_cast<int>(token_count()) - step.unknown_before;
             const int wanted = step.unknown_before - step.first;
             set_tokens(order, known, wanted);
@@ -146,17 +162,17 @@ class Bench {
         return spent;
     }
 
-    // The pictures of a batch, one after the other.
-    void pictures() {
+    // A picture; those of a batch are made one after the other.
+    void picture() {
         if (picture_ == nullptr) {
             const auto side = model_->config.latent_side();
             picture_ = std::make_unique<blocks::LayerRun>(compute_, codec_->decoder(), side, side);
         }
-        for (int image = 0; image < batch_; ++image) {
-            compute_.fill(0.2f, picture_->input());
-            for (int i = 0; i < picture_->size(); ++i) picture_->run(i);
-        }
+        compute_.fill(0.2f, picture_->input());
+        for (int i = 0; i < picture_->size(); ++i) picture_->run(i);
     }
+    [[nodiscard]] double numbers() const { return numbers_; } // of the model's file
+    [[nodiscard]] bool on_host() const { return compute_.memory() == TESSERA_MEMORY_HOST; }
 
     [[nodiscard]] std::int64_t token_count() const { return model_->config.tokens(); }
     // Throws what went wrong on the device.
@@ -270,6 +286,7 @@ class Bench {
     sdk::Compute compute_;
     const Options &options_;
     int batch_ = 0;
+    double numbers_ = 0.0;
     std::unique_ptr<mar::MarModel> model_;
     std::unique_ptr<blocks::LatentCodec> codec_;
     std::vector<blocks::UnmaskStep> plan_;
@@ -297,10 +314,21 @@ Times time(const Options &options, int batch, Body &&body) {
     return {all[all.size() / 2], all.front(), all.back()};
 }
 
-void run_batch(Bench &bench, const Options &options, int batch) {
+void print_launches(const Bench::Launches &before, const Bench::Launches &after, double images) {
+    const auto an_image = [&](std::uint64_t count) { return static_cast<double>(count) / images; };
+    const std::uint64_t all = after.all - before.all;
+    const std::uint64_t persistent = after.persistent - before.persistent;
+    std::printf("       %.0f launches an image, %.0f of them the persistent denoiser%s\n",
+                an_image(all), an_image(persistent),
+                all > 0 && persistent == 0 ? " (graphs or single steps instead)" : "");
+}
+
+// `picture`: milliseconds of one; negative: not measured yet.
+void run_batch(Bench &bench, const Options &options, int batch, double &picture) {
     bench.set_batch(batch);
+    Parts parts;
     const auto make = [&] {
-        (void)bench.tokens(false);
+        parts = bench.tokens(bench.on_host()); // where there is nothing to wait for
         bench.wait();
     };
     const double begin = now_ms();
@@ -309,34 +337,31 @@ void run_batch(Bench &bench, const Options &options, int batch) {
     const Bench::Launches before = bench.launches();
     const Times tokens = time(options, batch, make);
     const Bench::Launches after = bench.launches();
-    const double images = static_cast<double>(batch) * options.repeats;
-    const auto an_image = [&](std::uint64_t count) { return static_cast<double>(count) / images; };
-    std::printf("%-6s %-4s batch %d, %d tokens, %d x %d: tokens %9.2f ms an image (%.2f to %.2f), "
-                "the first time "
-                "%.2f\n",
-                options.shape.c_str(), options.precision.c_str(), batch,
-                static_cast<int>(bench.token_count()), options.steps, options.denoise_steps,
-                tokens.median, tokens.least, tokens.most, first / batch);
-    std::printf("       %.0f launches an image, %.0f of them the persistent denoiser%s\n",
-                an_image(after.all - before.all), an_image(after.persistent - before.persistent),
-                after.all > before.all && after.persistent == before.persistent
-                    ? " (graphs or single steps instead)"
-                    : "");
-    const Parts parts = bench.tokens(true);
+    std::printf("%-6s %-4s batch %d, %d tokens, %d x %d", options.shape.c_str(),
+                options.precision.c_str(), batch, static_cast<int>(bench.token_count()),
+                options.steps, options.denoise_steps);
+    if (options.sets > 0) std::printf(" (%d of the steps)", options.sets);
+    std::printf(": tokens %9.2f ms an image (%.2f to %.2f), the first time %.2f\n", tokens.median,
+                tokens.least, tokens.most, first / batch);
+    print_launches(before, after, static_cast<double>(batch) * options.repeats);
+    if (!bench.on_host()) parts = bench.tokens(true);
     std::printf(
         "       parts, waiting between them: encoder %.2f, decoder %.2f, denoiser %.2f ms an "
         "image\n",
         parts.encoder / batch, parts.decoder / batch, parts.denoiser / batch);
     if (const double used = used_memory_mb(); used >= 0.0)
         std::printf("       device memory in use: %.0f MB\n", used);
-    const auto pictures = [&] {
-        bench.pictures();
-        bench.wait();
-    };
-    if (!options.cold) pictures();
-    const Times picture = time(options, batch, pictures);
-    std::printf("       picture %.2f ms; total %9.2f ms an image; peak memory %ld MB of the host\n",
-                picture.median, tokens.median + picture.median, peak_memory_mb());
+    if (picture < 0.0) {
+        const auto make_picture = [&] {
+            bench.picture();
+            bench.wait();
+        };
+        if (!options.cold) make_picture();
+        picture = time(options, 1, make_picture).median;
+    }
+    std::printf(
+        "       picture %.2f ms; total %9.2f ms an image; peak memory %.0f MB of the host\n",
+        picture, tokens.median + picture, peak_memory_mb());
 }
 
 int run(const Options &options, const std::string &directory) {
@@ -350,9 +375,10 @@ int run(const Options &options, const std::string &directory) {
     const sdk::Host plugin_host(host->table(), "bench");
     const double start = now_ms();
     Bench bench(compute, plugin_host, options, directory);
-    std::printf("%s; %s ready after %.1f s\n", compute.table()->info->device, options.shape.c_str(),
-                1e-3 * (now_ms() - start));
-    for (const int batch : options.batches) run_batch(bench, options, batch);
+    std::printf("%s; %s, %.0f million numbers, ready after %.1f s\n", compute.table()->info->device,
+                options.shape.c_str(), 1e-6 * bench.numbers(), 1e-3 * (now_ms() - start));
+    double picture = options.tokens_only ? 0.0 : -1.0;
+    for (const int batch : options.batches) run_batch(bench, options, batch, picture);
     return 0;
 }
 
@@ -376,11 +402,15 @@ int main(int argc, char **argv) {
         ->check(CLI::Range(64, 2048))
         ->capture_default_str();
     app.add_option("--steps", options.steps)->check(CLI::Range(1, 256))->capture_default_str();
+    app.add_option("--sets", options.sets, "Of the steps, so many are made, evenly spaced (0: all)")
+        ->check(CLI::Range(0, 256))
+        ->capture_default_str();
     app.add_option("--denoise-steps", options.denoise_steps)
         ->check(CLI::Range(2, 1000))
         ->capture_default_str();
     app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 100))->capture_default_str();
     app.add_flag("--cold", options.cold, "No run before those that are timed");
+    app.add_flag("--tokens-only", options.tokens_only, "No pictures");
     app.add_flag("--cpu-time", tessera::bench::cpu_time,
                  "Time of all threads together, which other programs change little");
     CLI11_PARSE(app, argc, argv);

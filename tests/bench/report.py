@@ -209,78 +209,127 @@ def growth_of_materials(logs: Path):
     return [(int(r[0]), float(r[1]), int(r[4]), f"{r[2]} to {r[3]}") for r in rows], log
 
 
-def growth_of_mar(logs: Path):
-    rows = []
+class Growth:
+    """What one run of bench_cuda cost: an image of a batch, in milliseconds, and MB of the whole process."""
+
+    def __init__(self, log: Log, block: str, numbers: float) -> None:
+        self.log, self.numbers = log, numbers  # millions of the model
+        what = re.search(r"(\w+) +\w+ +batch (\d+), (\d+) tokens", block)
+        parts = re.search(rf"encoder {NUMBER}, decoder {NUMBER}, denoiser {NUMBER}", block)
+        end = re.search(rf"picture {NUMBER} ms.*peak memory {NUMBER} MB", block)
+        self.model, self.batch, self.tokens = what[1], int(what[2]), int(what[3])
+        self.encoder, self.decoder, self.denoiser = (float(part) for part in parts.groups())
+        self.picture, self.memory = float(end[1]), float(end[2])
+
+    @property
+    def batch_time(self) -> float:
+        return self.batch * (self.encoder + self.decoder + self.denoiser)
+
+    def row(self) -> list[str]:
+        picture = f"{self.picture:.0f}" if self.picture > 0 else ""
+        return [f"{self.model}, {self.numbers:.0f} million", str(self.batch), str(self.tokens),
+                *(f"{ms:.0f}" for ms in (self.encoder, self.decoder, self.denoiser)), picture, f"{self.memory:.0f}"]
+
+
+def growth_of_mar(logs: Path) -> list[Growth]:
+    runs = []
     for file in logs.glob("growth-mar-*.log"):
         log = Log(file)
-        what = re.search(r"(\w+) +\w+ batch (\d+), (\d+) tokens", log.text)
-        parts = log.find(rf"encoder {NUMBER}, decoder {NUMBER}, denoiser {NUMBER}")
-        end = log.find(rf"picture {NUMBER} ms.*peak memory {NUMBER} MB")
-        if what and parts and end:
-            rows.append((what[1], int(what[2]), int(what[3]), *parts, *end, log))
-    return sorted(rows, key=lambda r: (["base", "large", "huge"].index(r[0]), r[1], r[2]))
+        numbers = log.find(rf"{NUMBER} million numbers")
+        if numbers is None:  # of an earlier version
+            continue
+        for block in re.findall(r"\S+ +\w+ +batch \d+, .*?peak memory .*? MB", log.text, re.DOTALL):
+            runs.append(Growth(log, block, numbers[0]))
+    return sorted(runs, key=lambda run: (run.numbers, run.tokens, run.batch))
+
+
+class Series:
+    """One thing that grows: work, milliseconds, MB, from the least to the most."""
+
+    def __init__(self, name: str, of: str, points: list) -> None:
+        self.name, self.of, self.points = name, of, sorted(points)
+
+    def power(self, column: int) -> float:
+        return power(*((point[0], point[column]) for point in (self.points[0], self.points[-1])))
+
+    def sentence(self) -> str:
+        first, last = self.points[0][0], self.points[-1][0]
+        return (f"| {self.name} | {self.of}, {first:g} to {last:g} | {self.power(1):.2f} | {self.power(2):.2f} |")
+
+
+def series_of(materials: list, runs: list[Growth]) -> list[Series]:
+    one = [run for run in runs if run.model == "base" and run.batch == 1]
+    pictures = [run for run in one if run.picture > 0]
+    batches = [run for run in runs if run.model == "base" and run.tokens == 256]
+    models = [run for run in runs if run.tokens == 256 and run.batch == 1]
+    all_of_them = [
+        Series("`materials`, a picture", "pixels", [(m[0] ** 2, m[1] * 1e3, m[2]) for m in materials]),
+        Series("MAR-B, decoder", "tokens", [(run.tokens, run.decoder, run.memory) for run in one]),
+        Series("MAR-B, picture", "tokens", [(run.tokens, run.picture, run.memory) for run in pictures]),
+        Series("MAR-B, tokens of a batch", "images", [(run.batch, run.batch_time, run.memory) for run in batches]),
+        Series("MAR-B, L, H, tokens", "million numbers", [(run.numbers, run.batch_time, run.memory) for run in models]),
+    ]
+    return [series for series in all_of_them if len(series.points) > 1]
 
 
 def growth(logs: Path, folder: Path) -> list[str]:
     materials, log = growth_of_materials(logs)
-    mar_rows = growth_of_mar(logs)
+    runs = growth_of_mar(logs)
     out = ["## Cost as work grows", ""]
-    lines = {}
-    if len(materials) > 1:
-        out += table(["`materials`", "s of CPU (spread)", "MB"], [[f"{m[0]} x {m[0]}", f"{m[1]:.2f} ({m[3]})", str(m[2])] for m in materials])
-        first, last = materials[0], materials[-1]
-        out += [f"From {first[0]} to {last[0]} pixels a side, time grows with the power "
-                f"{power((first[0] ** 2, first[1]), (last[0] ** 2, last[1])):.2f} of the number of pixels and the memory of the process with "
-                f"{power((first[0] ** 2, first[2]), (last[0] ** 2, last[2])):.2f}. `{log.command}`, {log.when}.", ""]
-        lines["materials, a picture"] = [(m[0] ** 2, m[1] * 1e3) for m in materials]
-    if mar_rows:
-        out += ["MAR of made-up weights, one set of tokens with guidance, four denoising steps of it and one picture; milliseconds an image,",
-                "of CPU where the command has `--cpu-time`.", ""]
-        out += table(["model", "batch", "tokens", "encoder", "decoder", "denoiser", "picture", "MB"],
-                     [[r[0], str(r[1]), str(r[2]), *(f"{x:.0f}" for x in r[3:7]), f"{r[7]:.0f}"] for r in mar_rows])
-        tokens = [r for r in mar_rows if r[0] == "base" and r[1] == 1]
-        names = {4: "decoder", 6: "picture", 7: "memory"}
-        if len(tokens) > 1:
-            powers = {name: power((tokens[0][2], tokens[0][i]), (tokens[-1][2], tokens[-1][i])) for i, name in names.items()}
-            out += [f"From {tokens[0][2]} to {tokens[-1][2]} tokens: decoder {powers['decoder']:.2f}, picture {powers['picture']:.2f}, "
-                    f"memory {powers['memory']:.2f} as powers of their number. What is quadratic is attention, of every token to every other."]
-            for i in (4, 6):
-                lines[f"MAR-B, {names[i]}"] = [(r[2] * 256, r[i]) for r in tokens]
-        batches = [r for r in mar_rows if r[0] == "base" and r[2] == 256]
-        if len(batches) > 1:
-            a, b = batches[0], batches[-1]
-            whole = [sum(r[3:6]) for r in (a, b)]
-            out += [f"A batch of {b[1]} costs {whole[1] / whole[0]:.2f} of an image's tokens alone, each."]
-        whens = sorted(r[-1].when for r in mar_rows)
-        out += ["", f"`{mar_rows[0][-1].command}` and the like, {whens[0]} to {whens[-1]}.", ""]
-    if not lines:
+    series = series_of(materials, runs)
+    if not series:
         return [*out, "Not measured.", ""]
-    (folder / "BENCHMARKS.svg").write_text(plot(lines))
-    return [*out, "![Milliseconds over pixels, both on logarithmic axes](BENCHMARKS.svg)", ""]
+    out += ["With k times the work, time and memory are k to the power below times as much: 1 is in proportion. Memory is that of the whole",
+            "process, the model among it.", "", "| what | work | power of time | power of memory |", "|---|---|---|---|",
+            *(one.sentence() for one in series), "",
+            "What is quadratic is attention, of every token to every other.", "",
+            "![How many times as long, and as much memory, over how many times the work](BENCHMARKS.svg)", ""]
+    if materials:
+        out += table(["`materials`", "s of CPU (spread)", "MB"], [[f"{m[0]} x {m[0]}", f"{m[1]:.2f} ({m[3]})", str(m[2])] for m in materials])
+        out += [f"`{log.command}`, {log.when}.", ""]
+    if runs:
+        out += ["MAR of made-up weights: one set of tokens of 64, from the middle of a run, with guidance and four denoising steps, and one",
+                "picture; milliseconds an image of the batch, of CPU.", ""]
+        out += table(["model", "batch", "tokens", "encoder", "decoder", "denoiser", "picture", "MB"], [run.row() for run in runs])
+        whens = sorted(run.log.when for run in runs)
+        out += [f"`{runs[0].log.command}` and the like, {whens[0]} to {whens[-1]}.", ""]
+    (folder / "BENCHMARKS.svg").write_text(plot(series))
+    return out
 
 
-def plot(lines: dict) -> str:
-    """Points (pixels, milliseconds) on logarithmic axes."""
-    width, height, left, bottom = 640, 380, 60, 40
-    points = [p for series in lines.values() for p in series]
-    x0, x1 = (math.log10(f(p[0] for p in points)) for f in (min, max))
-    y0, y1 = math.floor(math.log10(min(p[1] for p in points))), math.ceil(math.log10(max(p[1] for p in points)))
-
-    def at(x, y):
-        return (left + (math.log10(x) - x0) / (x1 - x0) * (width - left - 170), (height - bottom) - (math.log10(y) - y0) / (y1 - y0) * (height - bottom - 20))
-
+def plot(all_series: list[Series]) -> str:
+    """Two panels of logarithmic axes: times the work to times the time, and to times the memory."""
+    side, left, top, gap = 280, 50, 30, 70
+    most = max(point[column] / one.points[0][column] for one in all_series for point in one.points for column in (0, 1, 2))
+    decades = max(1, math.ceil(math.log10(most)))
+    width, height = left + 2 * side + gap + 30, top + side + 40 + 16 * len(all_series)
+    colours = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e")
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="white"/>']
-    for decade in range(y0, y1 + 1):
-        _, y = at(points[0][0], 10**decade)
-        out += [f'<path d="M{left} {y:.1f}H{width - 170}" stroke="#ddd"/>', f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{10**decade if decade >= 0 else 10.0**decade} ms</text>']
-    for side in sorted({round(math.sqrt(p[0])) for p in points}):
-        x, _ = at(side**2, points[0][1])
-        out += [f'<path d="M{x:.1f} 20V{height - bottom}" stroke="#ddd"/>', f'<text x="{x:.1f}" y="{height - bottom + 18}" text-anchor="middle">{side} px</text>']
-    for (name, series), colour in zip(lines.items(), ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (at(*p) for p in series))
-        x, y = at(*series[-1])
-        out += [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', f'<text x="{min(x, width - 170) + 6:.1f}" y="{y + 4:.1f}" fill="{colour}">{name}</text>']
+    for panel, (column, title) in enumerate(((1, "times as long"), (2, "times as much memory"))):
+        x0 = left + panel * (side + gap)
+
+        def at(work: float, cost: float) -> tuple[float, float]:
+            return x0 + math.log10(work) / decades * side, top + side - math.log10(cost) / decades * side
+
+        out += [f'<text x="{x0}" y="{top - 10}">{title}, over times the work</text>']
+        for decade in range(decades + 1):
+            x, y = at(10**decade, 10**decade)
+            out += [f'<path d="M{x0} {y:.1f}H{x0 + side}M{x:.1f} {top}V{top + side}" stroke="#ddd"/>',
+                    f'<text x="{x0 - 6}" y="{y + 4:.1f}" text-anchor="end">{10**decade}</text>',
+                    f'<text x="{x:.1f}" y="{top + side + 16}" text-anchor="middle">{10**decade}</text>']
+        out += [f'<path d="M{x0} {top + side}L{x0 + side} {top}" stroke="#999" stroke-dasharray="4 4"/>']
+        for one, colour in zip(all_series, colours):
+            first = one.points[0]
+            places = [at(point[0] / first[0], max(point[column] / first[column], 1)) for point in one.points]
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            out += [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
+            out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
+    for line, (one, colour) in enumerate(zip(all_series, colours)):
+        y = top + side + 40 + 16 * line
+        name = one.name.replace("`", "")
+        out += [f'<path d="M{left} {y - 4}h20" stroke="{colour}" stroke-width="2"/>',
+                f'<text x="{left + 28}" y="{y}">{name}, over {one.of}: {one.power(1):.2f} of time, {one.power(2):.2f} of memory</text>']
     return "\n".join([*out, "</svg>", ""])
 
 

@@ -46,7 +46,7 @@ measure() {
 
 bench() { find "$build" -name "$1" -type f -perm -u+x | head -1; }
 generate=$build/bin/tessera-generate
-growth() { measure "growth-mar-$1" 180 "$(bench bench_cuda)" --backend cpu --cpu-time --cold --steps 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
+growth() { measure "growth-mar-$1" 120 "$(bench bench_cuda)" --backend cpu --cpu-time --cold --sets 1 --denoise-steps 4 --repeats 1 "${@:2}"; }
 
 measure products-linear 60 "$(bench bench_ops)" --only linear --rounds 9
 measure products-attention 60 "$(bench bench_ops)" --only attention --rounds 9
@@ -60,9 +60,9 @@ measure latency 60 "$python" "$root/tests/bench/latency.py" "$generate" --thread
 measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
 measure presets-materials_mar_latents 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar_latents --threads 1 --count 4 --rounds 3
 measure growth-materials 120 "$python" "$root/tests/bench/growth.py" "$generate"
-for size in 128 256 512; do growth size-$size --size $size; done
-for batch in 2 4; do growth batch-$batch --batch $batch; done
-for shape in large huge; do growth shape-$shape --shape $shape; done
+growth batch --batch 1 2 4
+for size in 128 512; do growth size-$size --size $size; done
+for shape in large huge; do growth shape-$shape --shape $shape --tokens-only; done
 
 python3 "$root/tests/bench/report.py" "$logs" "$root" && echo "$root/BENCHMARKS.md"
 exit $failed

@@ -145,6 +145,7 @@ part vulkan.ops 60 env TESSERA_TEST_VULKAN=plain=0 "$bin/compute_operations_test
 part vulkan.base 60 "$bin/bench_cuda" --shape base --repeats 1 --backend vulkan
 part torch.base 75 "$python" "$here/torch_gpu.py" --shape base --batch 1 8 --timed 4
 part base.graphs 30 "$bin/bench_cuda" --shape base --repeats 1 --backend cuda:denoise_graphs=1
+part base.library 30 "$bin/bench_cuda" --shape base --repeats 1 --backend cuda:library_products=1
 part large 40 "$bin/bench_cuda" --shape large --repeats 1
 part torch.base.head 60 "$python" "$here/torch_gpu.py" --shape base --mode head --timed 3
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -1)

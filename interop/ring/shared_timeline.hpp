@@ -3,7 +3,7 @@
 // One writer each keeps the values monotonic.
 #pragma once
 
-#include "interop/ring/file_descriptor.hpp"
+#include "core/file_descriptor.hpp"
 #include "vulkan/device.hpp"
 
 #include <cstdint>

@@ -5,8 +5,8 @@
 // synchronize and the destructors.
 #pragma once
 
-#include "interop/ring/shared_buffer.hpp"
 #include "interop/ring/shared_timeline.hpp"
+#include "vulkan/shared_buffer.hpp"
 
 #include <tessera/base.h>
 

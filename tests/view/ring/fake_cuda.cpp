@@ -1,6 +1,6 @@
 #include "tests/view/ring/fake_cuda.hpp"
 
-#include "interop/ring/file_descriptor.hpp"
+#include "core/file_descriptor.hpp"
 
 #include <fcntl.h>
 

@@ -6,7 +6,7 @@
 // computes.
 #pragma once
 
-#include "interop/ring/file_descriptor.hpp"
+#include "core/file_descriptor.hpp"
 #include "vulkan/device.hpp"
 
 #include <cstdint>

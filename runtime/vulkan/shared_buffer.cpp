@@ -1,4 +1,4 @@
-#include "interop/ring/shared_buffer.hpp"
+#include "vulkan/shared_buffer.hpp"
 
 #include "vulkan/memory.hpp"
 #include "vulkan/result.hpp"

@@ -1,5 +1,7 @@
 #include "assets/mapped_file.hpp"
 
+#include "core/file_descriptor.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -10,34 +12,16 @@
 #include <unistd.h>
 
 namespace tessera {
-namespace {
-
-class FileDescriptor {
-  public:
-    explicit FileDescriptor(int number) : number_(number) {}
-    ~FileDescriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-    FileDescriptor(const FileDescriptor &) = delete;
-    FileDescriptor &operator=(const FileDescriptor &) = delete;
-
-    [[nodiscard]] int number() const { return number_; }
-
-  private:
-    int number_;
-};
-
-} // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path &path) {
     // Not to wait for the other end when the name is a pipe's.
     const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (file.number() < 0) {
+    if (file.get() < 0) {
         const Status status = errno == ENOENT ? Status::kNotFound : Status::kIo;
         return make_error(status, "{}: cannot open: {}", path.string(), std::strerror(errno));
     }
     struct stat about {};
-    if (::fstat(file.number(), &about) != 0) {
+    if (::fstat(file.get(), &about) != 0) {
         return make_error(Status::kIo, "{}: cannot stat: {}", path.string(), std::strerror(errno));
     }
     if (S_ISDIR(about.st_mode)) {
@@ -48,7 +32,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path &path) {
     }
     const auto size = static_cast<std::size_t>(about.st_size);
     if (size == 0) return MappedFile();
-    void *const start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.number(), 0);
+    void *const start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (start == MAP_FAILED) {
         return make_error(Status::kIo, "{}: cannot map {} bytes: {}", path.string(), size,
                           std::strerror(errno));

@@ -6,6 +6,7 @@
 #include "compute/cuda/denoise/plan.hpp"
 #include "compute/registry.hpp"
 #include "core/log.hpp"
+#include "tests/compute/cuda_double/switches.hpp"
 
 #include <tessera/ext/cuda.h>
 #include <tessera/ext/draft/mlp_denoiser.h>
@@ -16,41 +17,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <deque>
-#include <dlfcn.h>
 #include <numeric>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace tessera::testing {
 namespace {
-
-// The double's switches (tests/compute/cuda_double/runtime.cpp).
-class Double {
-  public:
-    Double() : library_(dlopen(TESSERA_CUDA_DOUBLE, RTLD_NOW | RTLD_LOCAL)) {}
-    ~Double() { dlclose(library_); }
-    Double(const Double &) = delete;
-    Double &operator=(const Double &) = delete;
-    void fail(long calls, int error) const {
-        reinterpret_cast<void (*)(long, int)>(dlsym(library_, "tessera_cuda_double_fail"))(calls,
-                                                                                           error);
-    }
-    // Which products cuBLASLt knows: those that add a bias, and up to how many rows with an
-    // algorithm for others; -1: any.
-    void products(bool adding, long rows) const {
-        reinterpret_cast<void (*)(int, long)>(dlsym(library_, "tessera_cuda_double_products"))(
-            adding, rows);
-    }
-    void cooperative(bool can) const {
-        reinterpret_cast<void (*)(int)>(dlsym(library_, "tessera_cuda_double_cooperative"))(can);
-    }
-    [[nodiscard]] long calls() const { return ask("tessera_cuda_double_calls"); }
-    [[nodiscard]] long live() const { return ask("tessera_cuda_double_live"); }
-
-  private:
-    [[nodiscard]] long ask(const char *name) const {
-        return reinterpret_cast<long (*)()>(dlsym(library_, name))();
-    }
-    void *library_;
-};
 
 tessera_tensor tensor_of(std::initializer_list<std::int64_t> shape, void *data = nullptr) {
     tessera_tensor tensor{};
@@ -240,7 +212,7 @@ MATCHER_P2(AllNear, want, tolerance, "") {
 TEST(CudaFaults, EachCallFailsOnceAndTheNextRunWorks) {
     setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
     log::set_sink({});
-    const Double cuda;
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
     std::vector<float> want(32);
     ASSERT_EQ(run_once(want), TESSERA_OK);
     const long before = cuda.calls();
@@ -296,6 +268,79 @@ TEST(CudaExtension, TellsStreamDeviceAndLaunches) {
     EXPECT_EQ(*cuda->launch_count, before + 1);
 }
 
+// Memory behind a descriptor, mapped as a driver would.
+void map_descriptors(const test::Double &cuda) {
+    cuda.user(nullptr);
+    cuda.maps(
+        [](void *, int fd, unsigned long size_bytes) -> void * {
+            void *const data = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            close(fd);
+            return data != MAP_FAILED ? data : nullptr;
+        },
+        [](void *, void *data) { munmap(data, 4096); });
+}
+
+TEST(CudaExtension, MemoryOfOthersIsWrittenAndOutlivesTheCompute) {
+    setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
+    map_descriptors(cuda);
+    const int fd = memfd_create("shared", MFD_CLOEXEC);
+    ASSERT_EQ(ftruncate(fd, 4096), 0);
+    const tessera_cuda_memory *memory = nullptr;
+    std::vector<float> numbers(16);
+    {
+        const auto compute = Compute::open("cuda");
+        ASSERT_TRUE(compute) << compute.error().message;
+        const tessera_compute &table = *compute->table();
+        const tessera_ext_cuda *extension = &cuda_extension(table);
+        ASSERT_EQ(extension->import_memory(extension, fd, 4096, 64, &memory), TESSERA_OK);
+        tessera_tensor tensor = tensor_of({4, 4}, memory->data);
+        tensor.memory = TESSERA_MEMORY_CUDA;
+        table.fill(&table, 2.5F, &tensor);
+        EXPECT_EQ(extension->finish(extension), TESSERA_OK);
+        ASSERT_EQ(pread(fd, numbers.data(), 64, 0), 64);
+        EXPECT_THAT(numbers, ::testing::Each(2.5F));
+    }
+    std::vector<float> again(16);
+    EXPECT_EQ(memory->read(memory, again.data(), 64), TESSERA_OK);
+    EXPECT_EQ(again, numbers);
+    (void)log::take_last_error();
+    EXPECT_EQ(memory->read(memory, again.data(), 65), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(log::take_last_error(), ::testing::HasSubstr("65 bytes"));
+    memory->release(memory);
+    EXPECT_EQ(cuda.live(), 0);
+    close(fd);
+    cuda.user(nullptr);
+}
+
+// An import that is refused takes nothing over, and is no failure of the compute.
+TEST(CudaExtension, ARefusedImportChangesNothing) {
+    setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
+    map_descriptors(cuda);
+    const int fd = memfd_create("shared", MFD_CLOEXEC);
+    ASSERT_EQ(ftruncate(fd, 4096), 0);
+    {
+        const auto compute = Compute::open("cuda");
+        ASSERT_TRUE(compute) << compute.error().message;
+        const tessera_compute &table = *compute->table();
+        const tessera_ext_cuda *extension = &cuda_extension(table);
+        const tessera_cuda_memory *memory = nullptr;
+        for (const long call : {0L, 1L}) { // the import, and its mapping
+            cuda.fail(call, 1);
+            (void)log::take_last_error();
+            EXPECT_NE(extension->import_memory(extension, fd, 4096, 64, &memory), TESSERA_OK);
+            EXPECT_EQ(memory, nullptr);
+            EXPECT_THAT(log::take_last_error(), ::testing::HasSubstr("invalid argument"));
+        }
+        cuda.fail(-1, 0);
+        EXPECT_EQ(table.synchronize(&table), TESSERA_OK);
+    }
+    EXPECT_EQ(cuda.live(), 0);
+    close(fd);
+    cuda.user(nullptr);
+}
+
 // ---- which way the denoise chain takes ----
 
 constexpr float kRounding = 4e-3F; // of bf16, in numbers of about 1
@@ -336,7 +381,7 @@ TEST_F(CudaDenoise, LeavesMultiprocessorsFree) {
 }
 
 TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
-    const Double cuda;
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
     cuda.cooperative(false);
     const Outcome without = run_with("cuda");
     cuda.cooperative(true);
@@ -348,7 +393,7 @@ TEST_F(CudaDenoise, GraphsWhereTheDeviceCannot) {
 // Where cuBLASLt refuses something, the result is the same and the log says what was done.
 TEST_F(CudaDenoise, OtherWaysWhereProductsAreRefused) {
     const Outcome want = run_with("cuda");
-    const Double cuda;
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
     cuda.products(false, -1);
     const Outcome by_kernel = run_with("cuda");
     cuda.products(true, 3); // of 4 rows and more
@@ -368,7 +413,7 @@ TEST_F(CudaDenoise, OtherWaysWhereProductsAreRefused) {
 // The device refuses one launch, the first or a later one: graphs from there on.
 TEST_F(CudaDenoise, GraphsFromARefusedLaunchOn) {
     constexpr int kTooLarge = 720;
-    const Double cuda;
+    const test::Double cuda{TESSERA_CUDA_DOUBLE};
     const std::string four = "cuda:denoise_steps=4";
     const long before = cuda.calls();
     ASSERT_EQ(run_with(four).persistent, 3U);

@@ -96,6 +96,8 @@ Result<> Cuda::open() {
     std::memcpy(extension_.uuid, &properties.uuid, sizeof extension_.uuid);
     extension_.launch_count = &launches_;
     extension_.persistent_count = &launches_together_;
+    extension_.cuda_data = this;
+    add_sharing(extension_);
     return {};
 }
 

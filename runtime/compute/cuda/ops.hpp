@@ -27,5 +27,7 @@ void copy_strided(Cuda &cuda, const tessera_tensor &from, const tessera_tensor &
 const void *denoise_extension();
 // "tessera.compute-graph/1": graph.cu
 const void *graph_extension();
+// The functions of "tessera.cuda/1": sharing.cu
+void add_sharing(tessera_ext_cuda &extension);
 
 } // namespace tessera::cuda

@@ -13,6 +13,8 @@ namespace cuda_double {
 struct Stream;
 struct Event;
 struct Graph;
+struct ExternalMemory;
+struct ExternalSemaphore;
 
 struct dim3 {
     unsigned x = 1, y = 1, z = 1;

@@ -1,60 +1,21 @@
 // The CUDA runtime of the double: memory, streams, events and graphs. Work runs as late as it may,
 // when somebody waits for it; device memory is out of reach of everything else in between.
-#include <cuda_runtime.h>
+#include "world.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <deque>
-#include <map>
-#include <memory>
-#include <set>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <vector>
 
 namespace cuda_double {
-
-struct Graph {
-    std::vector<std::function<void()>> work;
-};
-
-struct Stream {
-    std::deque<std::function<void()>> work;
-    std::unique_ptr<Graph> capture;
-};
-
-struct Event {
-    bool reached = true; // one that was never recorded counts as reached
-    Stream *stream = nullptr;
-};
 
 namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{2} << 30;
 constexpr unsigned kMultiprocessors = 3;
 
-struct Allocation {
-    std::byte *pages;
-    std::size_t page_bytes; // without the page behind it that nobody may touch
-    std::size_t size_bytes;
-};
-
-struct World {
-    std::map<std::byte *, Allocation> memory; // by what cudaMalloc gave
-    std::set<void *> pinned;
-    std::set<Stream *> streams;
-    std::set<Event *> events;
-    std::set<Graph *> graphs;
-    std::size_t used_bytes = 0;
-    cudaError_t last_error = cudaSuccess;
-    long calls = 0;
-    long waits = 0;
-    long failing_call = -1; // counted from the next one on
-    cudaError_t failure = cudaSuccess;
-    bool cooperative = true;
-};
+} // namespace
 
 World &world() {
     static World the_world;
@@ -66,7 +27,6 @@ cudaError_t failed(cudaError_t error) {
     return error;
 }
 
-// Counts a call that may fail, and fails it when it was asked for.
 cudaError_t enter() {
     World &w = world();
     ++w.calls;
@@ -74,13 +34,16 @@ cudaError_t enter() {
     return failed(w.failure);
 }
 
-#define CUDA_DOUBLE_ENTER()                                                                        \
-    if (const cudaError_t entered = cuda_double::enter(); entered != cudaSuccess) return entered
+namespace {
 
 void reach(bool open) {
-    for (const auto &[address, a] : world().memory)
-        mprotect(a.pages, a.page_bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    for (const auto &[address, a] : world().memory) {
+        if (a.pages != nullptr)
+            mprotect(a.pages, a.page_bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    }
 }
+
+} // namespace
 
 void run_all(Stream &stream) {
     if (stream.work.empty()) return;
@@ -96,6 +59,8 @@ void run_all(Stream &stream) {
 void run_everything() {
     for (Stream *stream : world().streams) run_all(*stream);
 }
+
+namespace {
 
 bool capturing() {
     return std::any_of(world().streams.begin(), world().streams.end(),
@@ -114,6 +79,7 @@ bool is_device(const void *address, std::size_t size_bytes) {
 } // namespace
 
 cudaError_t enqueue(Stream *stream, std::function<void()> work) {
+    CUDA_DOUBLE_LOCK();
     if (world().streams.count(stream) == 0) return failed(cudaErrorInvalidValue);
     if (stream->capture != nullptr)
         stream->capture->work.push_back(std::move(work));
@@ -172,7 +138,10 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "error";
     }
 }
-cudaError_t cudaGetLastError() { return std::exchange(world().last_error, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+    CUDA_DOUBLE_LOCK();
+    return std::exchange(world().last_error, cudaSuccess);
+}
 cudaError_t cudaDriverGetVersion(int *version) {
     *version = 13000;
     return cudaSuccess;
@@ -186,13 +155,15 @@ cudaError_t cudaGetDeviceCount(int *count) {
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
     CUDA_DOUBLE_ENTER();
     *value = attribute == cudaDevAttrComputeCapabilityMajor ? 8 : 0;
+    if (attribute == cudaDevAttrTimelineSemaphoreInteropSupported)
+        *value = cuda_double::shares_timelines() ? 1 : 0;
     return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     CUDA_DOUBLE_ENTER();
     *properties = {};
     std::snprintf(properties->name, sizeof properties->name, "CUDA double");
-    std::memcpy(properties->uuid.bytes, "tessera-double00", sizeof properties->uuid.bytes);
+    properties->uuid = world().uuid;
     properties->totalGlobalMem = cuda_double::kMemoryBytes;
     properties->major = 8;
     properties->minor = 0;
@@ -207,7 +178,12 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
     *greatest = -5;
     return cudaSuccess;
 }
+cudaError_t cudaGetDevice(int *device) {
+    *device = 0;
+    return cudaSuccess;
+}
 cudaError_t cudaSetDevice(int device) {
+    CUDA_DOUBLE_LOCK();
     return device == 0 ? cudaSuccess : failed(cudaErrorInvalidDevice);
 }
 
@@ -241,9 +217,15 @@ cudaError_t cudaMalloc(void **memory, std::size_t size_bytes) {
 // Freeing waits for all work, as on the device.
 cudaError_t cudaFree(void *memory) {
     if (memory == nullptr) return cudaSuccess;
+    CUDA_DOUBLE_LOCK();
     const auto found = world().memory.find(static_cast<std::byte *>(memory));
     if (found == world().memory.end()) return failed(cudaErrorInvalidValue);
     cuda_double::run_everything();
+    if (found->second.shared != nullptr) {
+        cuda_double::unmap_shared(*found->second.shared);
+        world().memory.erase(found);
+        return cudaSuccess;
+    }
     const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     munmap(found->second.pages, found->second.page_bytes + page);
     world().used_bytes -= found->second.size_bytes;
@@ -259,6 +241,7 @@ cudaError_t cudaHostAlloc(void **memory, std::size_t size_bytes, unsigned) {
     return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void *memory) {
+    CUDA_DOUBLE_LOCK();
     if (world().pinned.erase(memory) == 0) return failed(cudaErrorInvalidValue);
     cuda_double::run_everything();
     std::free(memory);
@@ -280,6 +263,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, std::size_t size_bytes, 
         cuda_double::is_device(from, size_bytes) != from_device) {
         return failed(cudaErrorInvalidValue);
     }
+    if (kind == cudaMemcpyDeviceToHost) world().downloaded_bytes += size_bytes;
     return cuda_double::enqueue(stream, [=] { std::memcpy(to, from, size_bytes); });
 }
 
@@ -300,6 +284,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags) {
     return cudaStreamCreateWithPriority(stream, flags, 0);
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    CUDA_DOUBLE_LOCK();
     if (world().streams.count(stream) == 0) return failed(cudaErrorInvalidValue);
     cuda_double::run_all(*stream);
     world().streams.erase(stream);
@@ -320,6 +305,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    CUDA_DOUBLE_LOCK();
     if (world().events.erase(event) == 0) return failed(cudaErrorInvalidValue);
     cuda_double::run_everything();
     delete event;
@@ -366,6 +352,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    CUDA_DOUBLE_LOCK();
     if (world().graphs.erase(graph) == 0) return failed(cudaErrorInvalidValue);
     delete graph;
     return cudaSuccess;
@@ -390,10 +377,11 @@ __attribute__((visibility("default"))) void tessera_cuda_double_cooperative(int 
 __attribute__((visibility("default"))) long tessera_cuda_double_calls() { return world().calls; }
 // Times that somebody waited for a stream.
 __attribute__((visibility("default"))) long tessera_cuda_double_waits() { return world().waits; }
-// Memory, streams, events and graphs that exist.
+// Memory, streams, events, graphs and imports that exist.
 __attribute__((visibility("default"))) long tessera_cuda_double_live() {
     const auto &w = world();
     return static_cast<long>(w.memory.size() + w.pinned.size() + w.streams.size() +
-                             w.events.size() + w.graphs.size());
+                             w.events.size() + w.graphs.size() + w.shared.size() +
+                             w.timelines.size());
 }
 }

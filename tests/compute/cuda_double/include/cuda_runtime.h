@@ -113,6 +113,7 @@ enum cudaMemcpyKind {
 enum cudaDeviceAttr {
     cudaDevAttrComputeCapabilityMajor = 75,
     cudaDevAttrComputeCapabilityMinor = 76,
+    cudaDevAttrTimelineSemaphoreInteropSupported = 114,
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
@@ -165,6 +166,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaMalloc(void **memory, std::size_t size_bytes);
 cudaError_t cudaFree(void *memory);
 cudaError_t cudaHostAlloc(void **memory, std::size_t size_bytes, unsigned flags);
@@ -188,6 +190,57 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
+
+// ---- what other APIs share ----
+
+using cudaExternalMemory_t = cuda_double::ExternalMemory *;
+using cudaExternalSemaphore_t = cuda_double::ExternalSemaphore *;
+enum cudaExternalMemoryHandleType { cudaExternalMemoryHandleTypeOpaqueFd = 1 };
+enum cudaExternalSemaphoreHandleType { cudaExternalSemaphoreHandleTypeTimelineSemaphoreFd = 9 };
+constexpr unsigned cudaExternalMemoryDedicated = 1;
+
+struct cudaExternalMemoryHandleDesc {
+    cudaExternalMemoryHandleType type;
+    struct {
+        int fd;
+    } handle;
+    unsigned long long size;
+    unsigned flags;
+};
+struct cudaExternalMemoryBufferDesc {
+    unsigned long long offset;
+    unsigned long long size;
+    unsigned flags;
+};
+struct cudaExternalSemaphoreHandleDesc {
+    cudaExternalSemaphoreHandleType type;
+    struct {
+        int fd;
+    } handle;
+};
+struct cudaExternalSemaphoreSignalParams {
+    struct {
+        struct {
+            unsigned long long value;
+        } fence;
+    } params;
+};
+using cudaExternalSemaphoreWaitParams = cudaExternalSemaphoreSignalParams;
+
+cudaError_t cudaImportExternalMemory(cudaExternalMemory_t *memory,
+                                     const cudaExternalMemoryHandleDesc *desc);
+cudaError_t cudaExternalMemoryGetMappedBuffer(void **data, cudaExternalMemory_t memory,
+                                              const cudaExternalMemoryBufferDesc *desc);
+cudaError_t cudaDestroyExternalMemory(cudaExternalMemory_t memory);
+cudaError_t cudaImportExternalSemaphore(cudaExternalSemaphore_t *semaphore,
+                                        const cudaExternalSemaphoreHandleDesc *desc);
+cudaError_t cudaDestroyExternalSemaphore(cudaExternalSemaphore_t semaphore);
+cudaError_t cudaSignalExternalSemaphoresAsync(const cudaExternalSemaphore_t *semaphores,
+                                              const cudaExternalSemaphoreSignalParams *params,
+                                              unsigned count, cudaStream_t stream);
+cudaError_t cudaWaitExternalSemaphoresAsync(const cudaExternalSemaphore_t *semaphores,
+                                            const cudaExternalSemaphoreWaitParams *params,
+                                            unsigned count, cudaStream_t stream);
 
 namespace cuda_double {
 // Puts a piece of work on a stream, or into the graph that is being captured from it.

@@ -55,6 +55,23 @@ Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &
     return device;
 }
 
+Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt_for_memory(const VulkanInstance &instance,
+                                                                     VkPhysicalDevice physical,
+                                                                     VkDevice handle) {
+    if (vkGetPhysicalDeviceProperties2 == nullptr ||
+        vkGetPhysicalDeviceExternalBufferProperties == nullptr) {
+        return make_error(Status::kUnsupported,
+                          "the application's Vulkan instance was made without Vulkan 1.1");
+    }
+    auto device = std::unique_ptr<VulkanDevice>(new VulkanDevice);
+    device->instance_ = instance.get();
+    device->owned_ = false;
+    device->physical_ = physical;
+    device->device_ = handle;
+    device->load(instance.get());
+    return device;
+}
+
 void VulkanDevice::load(VkInstance instance) {
     vkGetPhysicalDeviceProperties(physical_, &properties_);
     vkGetPhysicalDeviceMemoryProperties(physical_, &memory_);

@@ -75,6 +75,9 @@ class VulkanDevice {
     // The application's device, which outlives this.
     [[nodiscard]] static Result<std::unique_ptr<VulkanDevice>> adopt(const VulkanInstance &instance,
                                                                      GivenDevice given);
+    // The application's device for memory alone: it has no queue, and Vulkan 1.1 will do.
+    [[nodiscard]] static Result<std::unique_ptr<VulkanDevice>>
+    adopt_for_memory(const VulkanInstance &instance, VkPhysicalDevice physical, VkDevice device);
     ~VulkanDevice();
     VulkanDevice(const VulkanDevice &) = delete;
     VulkanDevice &operator=(const VulkanDevice &) = delete;

@@ -115,10 +115,15 @@ Result<std::vector<const char *>> VulkanInstance::wanted_extensions() {
     return offered_extensions();
 }
 
-Result<std::unique_ptr<VulkanInstance>> VulkanInstance::adopt(VkInstance instance) {
+Result<std::unique_ptr<VulkanInstance>> VulkanInstance::adopt(VkInstance instance,
+                                                              PFN_vkGetInstanceProcAddr get_proc) {
     TESSERA_ASSERT(instance != VK_NULL_HANDLE);
     const std::lock_guard lock(loader_mutex());
-    if (auto opened = open_loader(); !opened) return opened.error();
+    if (get_proc != nullptr) {
+        volkInitializeCustom(get_proc);
+    } else if (auto opened = open_loader(); !opened) {
+        return opened.error();
+    }
     auto adopted = std::unique_ptr<VulkanInstance>(new VulkanInstance);
     adopted->instance_ = instance;
     adopted->owned_ = false;

@@ -25,8 +25,10 @@ class VulkanInstance {
     [[nodiscard]] static Result<std::unique_ptr<VulkanInstance>>
     create(const VulkanInstanceConfig &config);
     // An instance of the application, of Vulkan 1.3 at least, which outlives this. It may have made
-    // it with or without wanted_extensions(). Its validation messages are its own.
-    [[nodiscard]] static Result<std::unique_ptr<VulkanInstance>> adopt(VkInstance instance);
+    // it with or without wanted_extensions(). Its validation messages are its own. With `get_proc`
+    // every function comes from there, and no loader is opened; any version will do.
+    [[nodiscard]] static Result<std::unique_ptr<VulkanInstance>>
+    adopt(VkInstance instance, PFN_vkGetInstanceProcAddr get_proc = nullptr);
     // Instance extensions that this machine offers and that Tessera makes use of: names and labels
     // in captures. None is a must.
     [[nodiscard]] static Result<std::vector<const char *>> wanted_extensions();

@@ -1,6 +1,5 @@
 // The writer of a shared ring for generators on the CUDA backend: the ring's memory and timelines
-// imported in CUDA, through the driver that this machine has, if any. Nothing here needs CUDA to
-// link or to start; a build without cuda.h answers that it has none.
+// as CUDA sees them, by the compute's extension tessera.cuda/1.
 #pragma once
 
 #include "interop/ring/shared_writer.hpp"
@@ -11,9 +10,9 @@
 
 namespace tessera {
 
-// Frames are written on the stream that `cuda` names, which outlives the writer. Unsupported, with
-// the reason, unless the compute runs on the ring's very device, told by UUID, and both drivers can
-// share timelines.
+// Frames are written on the stream of the compute, which outlives the writer. Unsupported, with the
+// reason, unless it runs on the ring's very device, told by UUID, and both drivers can share
+// timelines.
 [[nodiscard]] Result<std::unique_ptr<SharedWriter>> make_cuda_writer(const tessera_ext_cuda &cuda,
                                                                      const SharedLink &link);
 

@@ -70,7 +70,7 @@ class VulkanMapping final : public SharedMapping {
 Result<std::unique_ptr<SharedMapping>> VulkanWriter::map(const SharedBuffer &buffer) {
     void *data = nullptr;
     auto used =
-        check(vulkan_.use_buffer(&vulkan_, number_of(buffer.get()), buffer.size_bytes(), &data),
+        check(vulkan_.use_buffer(&vulkan_, number_of(buffer.get()), buffer.size().bytes, &data),
               "a buffer for the Vulkan compute");
     if (!used) return used.error();
     return std::unique_ptr<SharedMapping>(std::make_unique<VulkanMapping>(*this, data));

@@ -90,13 +90,13 @@ Result<SharedBuffer> SharedBuffer::create(const VulkanDevice &device, VkDeviceSi
     shared.buffer_ = std::move(*buffer);
     VkMemoryRequirements requirements;
     device.table().vkGetBufferMemoryRequirements(device.get(), shared.get(), &requirements);
-    shared.size_bytes_ = size_bytes;
-    shared.allocation_bytes_ = requirements.size;
-    shared.memory_type_ = choose_memory_type(device, requirements.memoryTypeBits);
+    shared.size_ = {size_bytes, requirements.size,
+                    choose_memory_type(device, requirements.memoryTypeBits)};
 
     VkExportMemoryAllocateInfo exported{VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO};
     exported.handleTypes = kHandle;
-    auto memory = allocate(device, shared.get(), requirements.size, shared.memory_type_, &exported);
+    auto memory =
+        allocate(device, shared.get(), requirements.size, shared.size_.memory_type, &exported);
     if (!memory) return memory.error();
     shared.memory_ = std::move(*memory);
     const VkResult bound =
@@ -127,7 +127,7 @@ Result<SharedBuffer> SharedBuffer::create_here(const VulkanDevice &device,
     SharedBuffer shared(device);
     shared.buffer_ = std::move(made->buffer);
     shared.memory_ = std::move(made->memory);
-    shared.size_bytes_ = size_bytes;
+    shared.size_.bytes = size_bytes;
     shared.is_foreign_ = false;
     device.name(VK_OBJECT_TYPE_BUFFER, shared.get(), "buffer for frames");
     return shared;
@@ -143,23 +143,22 @@ Result<FileDescriptor> SharedBuffer::export_memory() const {
     return FileDescriptor(fd);
 }
 
-Result<ImportedBuffer> import_buffer(const VulkanDevice &device, const SharedBuffer &shared) {
+Result<ImportedBuffer> import_buffer(const VulkanDevice &device, FileDescriptor fd,
+                                     const SharedBufferSize &size) {
     if (auto can = check_support(device, VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT); !can) {
         return can.error();
     }
-    auto fd = shared.export_memory();
-    if (!fd) return fd.error();
     ImportedBuffer imported;
-    auto buffer = make_buffer(device, shared.size_bytes());
+    auto buffer = make_buffer(device, size.bytes);
     if (!buffer) return buffer.error();
     imported.buffer = std::move(*buffer);
     VkImportMemoryFdInfoKHR info{VK_STRUCTURE_TYPE_IMPORT_MEMORY_FD_INFO_KHR};
     info.handleType = kHandle;
-    info.fd = fd->get();
-    auto memory = allocate(device, imported.buffer.get(), shared.allocation_bytes(),
-                           shared.memory_type(), &info);
+    info.fd = fd.get();
+    auto memory =
+        allocate(device, imported.buffer.get(), size.allocation_bytes, size.memory_type, &info);
     if (!memory) return memory.error();
-    fd->release(); // the driver's now
+    fd.release(); // the driver's now
     imported.memory = std::move(*memory);
     const VkResult bound = device.table().vkBindBufferMemory(device.get(), imported.buffer.get(),
                                                              imported.memory.get(), 0);

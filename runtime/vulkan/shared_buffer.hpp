@@ -13,6 +13,13 @@
 
 namespace tessera {
 
+// What an import has to know.
+struct SharedBufferSize {
+    VkDeviceSize bytes = 0;
+    VkDeviceSize allocation_bytes = 0;
+    std::uint32_t memory_type = 0;
+};
+
 class SharedBuffer {
   public:
     // For other devices. Unsupported, with the reason, when this one cannot share memory.
@@ -31,10 +38,7 @@ class SharedBuffer {
     [[nodiscard]] VkBuffer get() const { return buffer_.get(); }
     // Another device writes it: it changes hands.
     [[nodiscard]] bool is_foreign() const { return is_foreign_; }
-    [[nodiscard]] VkDeviceSize size_bytes() const { return size_bytes_; }
-    // Of the allocation, which is what an import has to name.
-    [[nodiscard]] VkDeviceSize allocation_bytes() const { return allocation_bytes_; }
-    [[nodiscard]] std::uint32_t memory_type() const { return memory_type_; }
+    [[nodiscard]] const SharedBufferSize &size() const { return size_; }
 
   private:
     explicit SharedBuffer(const VulkanDevice &device) : device_(&device) {}
@@ -42,9 +46,7 @@ class SharedBuffer {
     const VulkanDevice *device_;
     VulkanHandle<VkDeviceMemory> memory_; // before the buffer: destroyed after it
     VulkanHandle<VkBuffer> buffer_;
-    VkDeviceSize size_bytes_ = 0;
-    VkDeviceSize allocation_bytes_ = 0;
-    std::uint32_t memory_type_ = 0;
+    SharedBufferSize size_;
     bool is_foreign_ = true;
 };
 
@@ -53,8 +55,8 @@ struct ImportedBuffer {
     VulkanHandle<VkDeviceMemory> memory;
     VulkanHandle<VkBuffer> buffer;
 };
-// Another VkDevice of the same physical device and driver.
-[[nodiscard]] Result<ImportedBuffer> import_buffer(const VulkanDevice &device,
-                                                   const SharedBuffer &shared);
+// Another VkDevice of the same physical device and driver, which takes the descriptor over.
+[[nodiscard]] Result<ImportedBuffer> import_buffer(const VulkanDevice &device, FileDescriptor fd,
+                                                   const SharedBufferSize &size);
 
 } // namespace tessera

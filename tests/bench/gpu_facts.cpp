@@ -2,12 +2,11 @@
 // anything is run: the driver and its entry points by version, cooperative launches, shared memory
 // of a block, stream priorities, sharing of memory and timelines with Vulkan, cuBLASLt. A line says
 // what happens where something is missing. Exit status 77: no device.
-#include "interop/cuda/cuda_driver.hpp"
-
 #include <cuda.h>
 #include <dlfcn.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 
 namespace tessera::bench {
@@ -40,10 +39,12 @@ void ask_cublas() {
         "float32 only");
 }
 
-void ask_device(const CudaDriver &driver) {
+void ask_device(void *library) {
+    const auto ask =
+        entry<CUresult(int *, CUdevice_attribute, CUdevice)>(library, "cuDeviceGetAttribute");
     const auto number = [&](CUdevice_attribute attribute) {
         int value = 0;
-        return driver.device_attribute(&value, attribute, 0) == CUDA_SUCCESS ? value : -1;
+        return ask != nullptr && ask(&value, attribute, 0) == CUDA_SUCCESS ? value : -1;
     };
     const auto text = [&](CUdevice_attribute attribute) {
         return std::to_string(number(attribute));
@@ -74,6 +75,33 @@ void ask_device(const CudaDriver &driver) {
         "one process at a time, or none at all: nvidia-smi -c 0");
 }
 
+// Of the driver, which the backend's runtime calls for it.
+void ask_sharing(void *library) {
+    std::string without;
+    for (const char *name :
+         {"cuImportExternalMemory", "cuExternalMemoryGetMappedBuffer", "cuImportExternalSemaphore",
+          "cuSignalExternalSemaphoresAsync", "cuWaitExternalSemaphoresAsync"}) {
+        if (dlsym(library, name) == nullptr) without += std::string(" ") + name;
+    }
+    say(without.empty(), "entry points for sharing",
+        without.empty() ? "all there" : "without" + without, "frames go by way of the host");
+}
+
+// Why there is no device to ask.
+std::optional<std::string> start(void *library) {
+    const auto init = entry<CUresult(unsigned)>(library, "cuInit");
+    const auto get = entry<CUresult(CUdevice *, int)>(library, "cuDeviceGet");
+    const auto name_of = entry<CUresult(CUresult, const char **)>(library, "cuGetErrorName");
+    if (init == nullptr || get == nullptr || name_of == nullptr) return "no cuInit";
+    CUdevice device = 0;
+    CUresult result = init(0);
+    if (result == CUDA_SUCCESS) result = get(&device, 0);
+    if (result == CUDA_SUCCESS) return std::nullopt;
+    const char *name = nullptr;
+    (void)name_of(result, &name);
+    return name != nullptr ? name : std::to_string(result);
+}
+
 int run() {
     void *const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
@@ -87,20 +115,12 @@ int run() {
     say(version >= TESSERA_CUDART_VERSION, "driver for CUDA",
         std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10),
         "nothing: the backend needs " TESSERA_CUDART_TEXT);
-    const auto driver = CudaDriver::load();
-    say(driver.ok(), "entry points for sharing", driver ? "all there" : driver.error().message,
-        "frames go by way of the host");
-    if (!driver) return 77;
-    if (const auto started = driver->check(driver->init(0), "cuInit"); !started) {
-        std::printf("no device: %s\n", started.error().message.c_str());
+    ask_sharing(library);
+    if (const auto why = start(library); why) {
+        std::printf("no device: %s\n", why->c_str());
         return 77;
     }
-    CUdevice device = 0;
-    if (const auto found = driver->check(driver->device_get(&device, 0), "cuDeviceGet"); !found) {
-        std::printf("no device: %s\n", found.error().message.c_str());
-        return 77;
-    }
-    ask_device(*driver);
+    ask_device(library);
     ask_cublas();
     std::printf("%d of these take another way\n", missing);
     return 0;

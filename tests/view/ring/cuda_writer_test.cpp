@@ -1,40 +1,59 @@
-// The CUDA end of the shared ring over a driver that is not there: the order of things, who owns
-// which descriptor, and every call failing once. With a GPU see tests/gpu.
-#include "interop/ring/shared_ring.hpp"
+// The CUDA end of the shared ring on the execution double: the order of things, who owns which
+// descriptor, and every call failing once. With a GPU see cuda_ring_test.cpp.
+#include "compute/registry.hpp"
+#include "core/log.hpp"
+#include "interop/ring/live_ring.hpp"
+#include "tests/compute/cuda_double/switches.hpp"
 #include "tests/view/open_files.hpp"
-#include "tests/view/ring/fake_cuda.hpp"
+#include "tests/view/ring/faulty_vulkan.hpp"
 #include "tests/view/vulkan/vulkan_fixture.hpp"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
 
 namespace tessera {
 namespace {
 
+constexpr int kAnyError = 1;
+
 class CudaWriterTest : public VulkanTest {
   protected:
     void SetUp() override {
+        setenv("TESSERA_CUDA_MODULE", TESSERA_CUDA_DOUBLE, 1); // NOLINT(concurrency-mt-unsafe)
         VulkanTest::SetUp();
         if (!device_) return;
-        fake_cuda() = FakeCuda{};
-        fake_cuda().uuid = device_->uuid();
+        log::set_sink({});
+        double_.user(this);
+        double_.uuid(device_->uuid().data());
+        double_.timelines(
+            [](void *self, unsigned long value) {
+                auto &test = *static_cast<CudaWriterTest *>(self);
+                test.signalled_.push_back(value);
+                static_cast<void>(test.ready_->signal(value));
+            },
+            [](void *self, unsigned long value) {
+                static_cast<CudaWriterTest *>(self)->waited_.push_back(value);
+            });
         faults_ = std::make_unique<FaultyVulkan>(*device_);
     }
     void TearDown() override {
+        double_.user(nullptr);
         faults_.reset();
         VulkanTest::TearDown();
     }
-    [[nodiscard]] tessera_ext_cuda compute() const {
-        tessera_ext_cuda cuda{};
-        cuda.struct_size = sizeof cuda;
-        std::copy(device_->uuid().begin(), device_->uuid().end(), cuda.uuid);
-        return cuda;
-    }
     // What a run with one resize does, up to the first thing that fails.
     Result<void> scenario() {
+        signalled_.clear();
+        waited_.clear();
+        const auto compute = Compute::open("cuda");
+        if (!compute) return compute.error();
+        const tessera_compute &table = *compute->table();
         auto ring = SharedRing::create(*device_);
         if (!ring) return ring.error();
-        fake_cuda().ready = (*ring)->link().ready;
-        auto writer = make_cuda_writer(fake_cuda_driver(), compute(), (*ring)->link());
+        ready_ = (*ring)->link().ready;
+        auto writer = make_writer_for(table, (*ring)->link());
         if (!writer) return writer.error();
         (*ring)->connect(std::move(*writer));
         for (const std::uint32_t side : {32U, 32U, 300U}) {
@@ -43,6 +62,9 @@ class CudaWriterTest : public VulkanTest {
             EXPECT_EQ(frame->memory, TESSERA_MEMORY_CUDA);
             EXPECT_EQ(frame->shape[0], side);
             if (auto published = (*ring)->publish(*frame, {}); !published) return published;
+            EXPECT_FALSE((*ring)->take_newest()) << "the stream did not get there yet";
+            if (table.synchronize(&table) != TESSERA_OK)
+                return make_error(Status::kFailed, "{}", log::take_last_error());
             const auto taken = (*ring)->take_newest();
             if (!taken) return make_error(Status::kFailed, "nothing to show");
             EXPECT_EQ(taken->width, side);
@@ -51,72 +73,74 @@ class CudaWriterTest : public VulkanTest {
         }
         return {};
     }
+    void expect_nothing_left(std::size_t files, const std::string &what) const {
+        EXPECT_EQ(double_.live(), 0) << what;
+        EXPECT_EQ(open_files(), files) << what;
+    }
 
+    const test::Double double_{TESSERA_CUDA_DOUBLE};
     std::unique_ptr<FaultyVulkan> faults_;
+    const SharedTimeline *ready_ = nullptr;
+    std::vector<unsigned long> signalled_, waited_;
 };
 
 TEST_F(CudaWriterTest, WaitsForReadsAndSignalsFrames) {
     const auto done = scenario();
     ASSERT_TRUE(done.ok()) << done.error().message;
-    EXPECT_EQ(fake_cuda().signalled, (std::vector<std::uint64_t>{1, 2, 3}));
+    EXPECT_EQ(signalled_, (std::vector<unsigned long>{1, 2, 3}));
     // Each wait is for a value that has been reached; for the first frame there is none.
-    EXPECT_EQ(fake_cuda().waited, (std::vector<std::uint64_t>{1}));
-    EXPECT_EQ(fake_cuda().alive, 0);
-    EXPECT_EQ(fake_cuda().current, 0) << "the thread's context is as it was";
-}
-
-TEST_F(CudaWriterTest, GivesBackInTheOrderThatCudaWants) {
-    ASSERT_TRUE(scenario().ok());
-    const std::vector<std::string> expected{"mapping",   "memory",    "mapping", "memory",
-                                            "semaphore", "semaphore", "context"};
-    EXPECT_EQ(fake_cuda().order, expected);
+    EXPECT_EQ(waited_, (std::vector<unsigned long>{1}));
+    EXPECT_EQ(double_.live(), 0) << "mappings go before memory, and all before the compute";
 }
 
 TEST_F(CudaWriterTest, SaysWhyItCannotShare) {
-    auto ring = SharedRing::create(*device_);
-    ASSERT_TRUE(ring.ok()) << ring.error().message;
-    tessera_ext_cuda other = compute();
-    other.uuid[0] ^= 1U;
-    const auto elsewhere = make_cuda_writer(fake_cuda_driver(), other, (*ring)->link());
+    double_.shares_timelines(false);
+    const auto without = scenario();
+    ASSERT_FALSE(without.ok());
+    EXPECT_EQ(without.error().status, Status::kUnsupported);
+    EXPECT_NE(without.error().message.find("timeline"), std::string::npos);
+    double_.shares_timelines(true);
+
+    DeviceUuid other = device_->uuid();
+    other[0] ^= 1U;
+    double_.uuid(other.data());
+    const auto elsewhere = scenario();
     ASSERT_FALSE(elsewhere.ok());
     EXPECT_EQ(elsewhere.error().status, Status::kUnsupported);
     EXPECT_NE(elsewhere.error().message.find(uuid_text(device_->uuid())), std::string::npos);
-
-    fake_cuda().shares_timelines = false;
-    const auto without = make_cuda_writer(fake_cuda_driver(), compute(), (*ring)->link());
-    ASSERT_FALSE(without.ok());
-    EXPECT_EQ(without.error().status, Status::kUnsupported);
-    EXPECT_EQ(fake_cuda().alive, 0);
+    EXPECT_EQ(double_.live(), 0);
 }
 
 // Every call of either driver fails once: a typed error that names it, and nothing is left over.
 TEST_F(CudaWriterTest, EveryCallFailsOnceAndNothingLeaks) {
+    const long before = double_.calls();
+    faults_->fail(0);
     ASSERT_TRUE(scenario().ok());
-    const std::uint64_t calls = fake_cuda().calls;
-    EXPECT_GT(calls, 40U);
-    RecordProperty("calls", static_cast<int>(calls));
-    const std::size_t files_before = open_files();
-    std::vector<std::string> failed;
-    for (std::uint64_t i = 1; i <= calls; ++i) {
-        const DeviceUuid uuid = fake_cuda().uuid;
-        fake_cuda() = FakeCuda{};
-        fake_cuda().uuid = uuid;
-        fake_cuda().fail_at = i;
+    const long cuda_calls = double_.calls() - before;
+    const std::uint64_t vulkan_calls = faults_->calls();
+    EXPECT_GT(cuda_calls, 20);
+    EXPECT_GT(vulkan_calls, 20U);
+    const std::size_t files = open_files();
+    for (long i = 0; i < cuda_calls; ++i) {
+        double_.fail(i, kAnyError);
         const auto done = scenario();
-        ASSERT_FALSE(fake_cuda().failed.empty()) << "call " << i;
-        failed.push_back(fake_cuda().failed);
+        double_.fail(-1, 0);
         // What fails while the ring is taken down has been done already, or is only logged.
         EXPECT_TRUE(done.ok() || !done.error().message.empty());
-        EXPECT_EQ(fake_cuda().alive, 0) << fake_cuda().failed << ", call " << i;
-        EXPECT_EQ(fake_cuda().current, 0) << fake_cuda().failed << ", call " << i;
-        EXPECT_EQ(open_files(), files_before) << fake_cuda().failed << ", call " << i;
+        expect_nothing_left(files, "CUDA call " + std::to_string(i));
     }
-    for (const char *name :
-         {"cuImportExternalMemory", "cuImportExternalSemaphore", "cuExternalMemoryGetMappedBuffer",
-          "vkGetMemoryFdKHR", "vkGetSemaphoreFdKHR", "vkAllocateMemory"}) {
+    std::vector<std::string> failed;
+    for (std::uint64_t i = 1; i <= vulkan_calls; ++i) {
+        faults_->fail(i);
+        const auto done = scenario();
+        failed.push_back(faults_->failed());
+        EXPECT_TRUE(done.ok() || !done.error().message.empty());
+        expect_nothing_left(files, failed.back() + ", call " + std::to_string(i));
+    }
+    for (const char *name : {"vkGetMemoryFdKHR", "vkGetSemaphoreFdKHR", "vkAllocateMemory"}) {
         EXPECT_NE(std::find(failed.begin(), failed.end(), name), failed.end()) << name;
     }
-    fake_cuda().fail_at = 0;
+    faults_->fail(0);
     EXPECT_TRUE(scenario().ok()) << "and the next run works";
 }
 

@@ -100,7 +100,9 @@ void SecondDevice::carry() {
 }
 
 Result<std::unique_ptr<SharedMapping>> SecondDevice::map(const SharedBuffer &buffer) {
-    auto imported = import_buffer(*device_, buffer);
+    auto fd = buffer.export_memory();
+    if (!fd) return fd.error();
+    auto imported = import_buffer(*device_, std::move(*fd), buffer.size());
     if (!imported) return imported.error();
     return std::unique_ptr<SharedMapping>(std::make_unique<Mapping>(*this, std::move(*imported)));
 }

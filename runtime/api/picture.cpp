@@ -95,22 +95,31 @@ Result<std::shared_ptr<const Picture>> Picture::copy_on_host() const {
 
 std::shared_ptr<const tessera_vulkan_device> PictureFrames::vulkan_device() {
     const auto memory = device_memory_();
-    offered_ = memory.get();
-    if (memory == nullptr) return nullptr;
-    return {memory, &memory->device()};
+    const auto *const device = memory != nullptr ? memory->for_compute() : nullptr;
+    offered_ = device != nullptr ? memory.get() : nullptr;
+    if (device == nullptr) return nullptr;
+    return {memory, device};
 }
 
 void PictureFrames::use_device(const tessera_compute *compute) {
     places_.reset();
     vulkan_ = nullptr;
-    if (compute == nullptr || compute->info->memory != TESSERA_MEMORY_VULKAN) return;
+    cuda_ = nullptr;
+    if (compute == nullptr) return;
+    if (compute->info->memory == TESSERA_MEMORY_CUDA) {
+        cuda_ = static_cast<const tessera_ext_cuda *>(
+            compute->get_extension(compute, TESSERA_EXT_CUDA));
+        return;
+    }
+    if (compute->info->memory != TESSERA_MEMORY_VULKAN) return;
     const auto *const vulkan = static_cast<const tessera_ext_vulkan *>(
         compute->get_extension(compute, TESSERA_EXT_VULKAN));
     auto memory = device_memory_();
+    const auto *const device = memory != nullptr ? memory->for_compute() : nullptr;
     const char *why = nullptr;
-    if (memory == nullptr) {
+    if (device == nullptr) {
         why = "the program gives no queue to compute on";
-    } else if (vulkan->device != memory->device().device) {
+    } else if (vulkan->device != device->device) {
         why = "the compute is on a device of its own";
     }
     if (why != nullptr) return log::info("frames", "through host memory: {}", why);
@@ -119,8 +128,45 @@ void PictureFrames::use_device(const tessera_compute *compute) {
     places_ = std::move(memory);
 }
 
-Result<tessera_tensor> PictureFrames::acquire_on_device(std::unique_ptr<Picture> picture) {
-    auto place = places_->take(std::uint64_t{picture->width} * picture->height * 4);
+// ---- frames -------------------------------------------------------------------------------------
+
+// On the device that the program has open now; nullptr: on none. Says once which, and why.
+std::shared_ptr<const PicturePlace> PictureFrames::shared_place(std::uint64_t size_bytes) {
+    const auto memory = device_memory_();
+    if (memory == nullptr || refused_.lock() == memory) return nullptr;
+    auto place = memory->take_shared(size_bytes, *cuda_);
+    if (!place) {
+        refused_ = memory;
+        log::info("frames", "through host memory: {}", place.error().message);
+        return nullptr;
+    }
+    if (shares_.lock() != memory) {
+        shares_ = memory;
+        log::info("frames", "in memory that CUDA shares with the program's Vulkan device");
+    }
+    return std::move(*place);
+}
+
+Result<tessera_tensor> PictureFrames::acquire_in(std::shared_ptr<const PicturePlace> place,
+                                                 void *data, std::uint32_t width,
+                                                 std::uint32_t height) {
+    auto view = make_view(data, TESSERA_DTYPE_U8, {height, width, 4});
+    if (!view) return view;
+    if (cuda_ != nullptr)
+        view->memory = TESSERA_MEMORY_CUDA;
+    else
+        view->memory = TESSERA_MEMORY_VULKAN;
+    auto picture = std::make_unique<Picture>();
+    picture->width = width;
+    picture->height = height;
+    picture->place = std::move(place);
+    picture->memory = memory_;
+    acquired_.push_back({std::move(picture), data});
+    return view;
+}
+
+Result<tessera_tensor> PictureFrames::acquire_on_device(std::uint32_t width, std::uint32_t height) {
+    auto place = places_->take(std::uint64_t{width} * height * 4);
     if (!place) return place.error();
     void *data = nullptr;
     const tessera_status used =
@@ -129,14 +175,80 @@ Result<tessera_tensor> PictureFrames::acquire_on_device(std::unique_ptr<Picture>
         return make_error(static_cast<Status>(used), "a buffer of {} bytes has no address",
                           (*place)->size_bytes());
     }
-    picture->place = std::move(*place);
-    picture->memory = memory_;
-    auto view = make_view(data, TESSERA_DTYPE_U8, {picture->height, picture->width, 4});
-    if (!view) return view;
-    view->memory = TESSERA_MEMORY_VULKAN;
-    acquired_.push_back({std::move(picture), data});
+    return acquire_in(std::move(*place), data, width, height);
+}
+
+Result<tessera_tensor> PictureFrames::acquire(std::uint32_t width, std::uint32_t height) {
+    if (instead_) return acquire_on_host(width, height);
+    if (places_ != nullptr) return acquire_on_device(width, height);
+    if (cuda_ != nullptr) {
+        if (auto place = shared_place(std::uint64_t{width} * height * 4)) {
+            void *const data = place->cuda_data();
+            return acquire_in(std::move(place), data, width, height);
+        }
+    }
+    return acquire_on_host(width, height);
+}
+
+Result<tessera_tensor> PictureFrames::acquire_on_host(std::uint32_t width, std::uint32_t height) {
+    auto picture = std::make_unique<Picture>();
+    picture->width = width;
+    picture->height = height;
+    auto block = Block::make(memory_, std::size_t{width} * height * 4);
+    if (!block) return block.error();
+    picture->block = std::move(*block);
+    void *const data = picture->block.bytes().data();
+    auto view = make_view(data, TESSERA_DTYPE_U8, {height, width, 4});
+    if (view) acquired_.push_back({std::move(picture), data});
     return view;
 }
+
+Result<void> PictureFrames::publish(const tessera_tensor &frame, const FrameInfo &info) {
+    auto picture = take(frame);
+    // Whoever records or reads it has nothing to wait for.
+    const tessera_status done = picture->place != nullptr ? leave(frame) : TESSERA_OK;
+    if (done != TESSERA_OK) {
+        return make_error(static_cast<Status>(done), "a picture on the device: {}",
+                          log::take_last_error());
+    }
+    if (instead_) { // whoever takes them reads pixels
+        if (auto fetched = picture->fetch(); !fetched) return fetched;
+    }
+    picture->job = info.job;
+    picture->final = info.final;
+    (instead_ ? instead_ : on_picture_)(std::move(picture), info);
+    return {};
+}
+
+void PictureFrames::abandon(const tessera_tensor &frame) {
+    const auto picture = take(frame);
+    if (picture->place != nullptr) (void)leave(frame);
+}
+
+// Everything that writes to the frame is done.
+tessera_status PictureFrames::leave(const tessera_tensor &frame) {
+    if (cuda_ != nullptr) return cuda_->finish(cuda_);
+    const tessera_status done = vulkan_->finish(vulkan_);
+    vulkan_->forget_buffer(vulkan_, frame.data);
+    return done;
+}
+
+bool PictureFrames::has_frame_in(const PictureMemory &memory) const {
+    return std::any_of(acquired_.begin(), acquired_.end(), [&](const Acquired &one) {
+        return one.picture->place != nullptr && &one.picture->place->memory() == &memory;
+    });
+}
+
+std::unique_ptr<Picture> PictureFrames::take(const tessera_tensor &frame) {
+    const auto at = std::find_if(acquired_.begin(), acquired_.end(),
+                                 [&](const Acquired &one) { return one.data == frame.data; });
+    TESSERA_ASSERT(at != acquired_.end()); // JobSink gives back what it got
+    auto picture = std::move(at->picture);
+    acquired_.erase(at);
+    return picture;
+}
+
+// ---- pixels -------------------------------------------------------------------------------------
 
 std::uint32_t pixel_bytes_of(std::uint32_t map) {
     switch (map) {
@@ -183,58 +295,6 @@ void Pixels::copy_to(std::byte *to, std::size_t row_bytes) const {
         }
         for (std::size_t x = 0; x < columns; ++x) to[x] = line[x * 4 + channel];
     }
-}
-
-Result<tessera_tensor> PictureFrames::acquire(std::uint32_t width, std::uint32_t height) {
-    auto picture = std::make_unique<Picture>();
-    picture->width = width;
-    picture->height = height;
-    if (places_ != nullptr) return acquire_on_device(std::move(picture));
-    auto block = Block::make(memory_, std::size_t{width} * height * 4);
-    if (!block) return block.error();
-    picture->block = std::move(*block);
-    void *const data = picture->block.bytes().data();
-    auto view = make_view(data, TESSERA_DTYPE_U8, {height, width, 4});
-    if (view) acquired_.push_back({std::move(picture), data});
-    return view;
-}
-
-Result<void> PictureFrames::publish(const tessera_tensor &frame, const FrameInfo &info) {
-    auto picture = take(frame);
-    // Whoever records or reads it has nothing to wait for.
-    const tessera_status done = picture->place != nullptr ? leave(frame) : TESSERA_OK;
-    if (done != TESSERA_OK) {
-        return make_error(static_cast<Status>(done), "a picture on the Vulkan device: {}",
-                          log::take_last_error());
-    }
-    if (instead_) { // whoever takes them reads pixels
-        if (auto fetched = picture->fetch(); !fetched) return fetched;
-    }
-    picture->job = info.job;
-    picture->final = info.final;
-    (instead_ ? instead_ : on_picture_)(std::move(picture), info);
-    return {};
-}
-
-void PictureFrames::abandon(const tessera_tensor &frame) {
-    const auto picture = take(frame);
-    if (picture->place != nullptr) (void)leave(frame);
-}
-
-// Everything that writes to the frame is done.
-tessera_status PictureFrames::leave(const tessera_tensor &frame) {
-    const tessera_status done = vulkan_->finish(vulkan_);
-    vulkan_->forget_buffer(vulkan_, frame.data);
-    return done;
-}
-
-std::unique_ptr<Picture> PictureFrames::take(const tessera_tensor &frame) {
-    const auto at = std::find_if(acquired_.begin(), acquired_.end(),
-                                 [&](const Acquired &one) { return one.data == frame.data; });
-    TESSERA_ASSERT(at != acquired_.end()); // JobSink gives back what it got
-    auto picture = std::move(at->picture);
-    acquired_.erase(at);
-    return picture;
 }
 
 } // namespace tessera::api

@@ -105,11 +105,15 @@ class PictureFrames : public FrameTarget {
     void use_device(const tessera_compute *compute) override;
     // Whose device the compute was offered; it may have taken another one.
     [[nodiscard]] const PictureMemory *memory() const { return offered_; }
+    // A frame of it is out. [any] while no run of the model is stepped.
+    [[nodiscard]] bool has_frame_in(const PictureMemory &memory) const;
     Result<tessera_tensor> acquire(std::uint32_t width, std::uint32_t height) override;
+    // For whoever draws on the host.
+    [[nodiscard]] Result<tessera_tensor> acquire_on_host(std::uint32_t width, std::uint32_t height);
     Result<void> publish(const tessera_tensor &frame, const FrameInfo &info) override;
     void abandon(const tessera_tensor &frame) override;
 
-    // Pictures go there instead; nullptr: no longer.
+    // Pictures go there instead, in memory of the host; nullptr: no longer.
     void redirect(OnPicture on_picture) { instead_ = std::move(on_picture); }
 
   private:
@@ -117,16 +121,23 @@ class PictureFrames : public FrameTarget {
         std::unique_ptr<Picture> picture;
         void *data; // of the frame
     };
-    Result<tessera_tensor> acquire_on_device(std::unique_ptr<Picture> picture);
+    [[nodiscard]] std::shared_ptr<const PicturePlace> shared_place(std::uint64_t size_bytes);
+    Result<tessera_tensor> acquire_in(std::shared_ptr<const PicturePlace> place, void *data,
+                                      std::uint32_t width, std::uint32_t height);
+    Result<tessera_tensor> acquire_on_device(std::uint32_t width, std::uint32_t height);
     tessera_status leave(const tessera_tensor &frame);
     std::unique_ptr<Picture> take(const tessera_tensor &frame);
 
     std::shared_ptr<Memory> memory_;
     DeviceMemory device_memory_;
-    // Of a compute that writes to it; else null.
+    // Of a compute on the program's queue; else null.
     std::shared_ptr<PictureMemory> places_;
     const tessera_ext_vulkan *vulkan_ = nullptr;
     const PictureMemory *offered_ = nullptr;
+    // Of a compute on CUDA, which shares memory with the device that the program has open just
+    // then.
+    const tessera_ext_cuda *cuda_ = nullptr;
+    std::weak_ptr<PictureMemory> shares_, refused_;
     OnPicture on_picture_;
     OnPicture instead_;
     std::vector<Acquired> acquired_;

@@ -244,7 +244,8 @@ Result<void> Runtime::scan(std::chrono::milliseconds timeout) {
 // ---- memory -------------------------------------------------------------------------------------
 
 std::pair<std::uint64_t, std::uint64_t> Runtime::used_bytes() const {
-    std::uint64_t cpu = memory_->bytes, gpu = 0;
+    std::uint64_t cpu = memory_->bytes;
+    std::uint64_t gpu = picture_memory_ != nullptr ? picture_memory_->bytes() : 0;
     for (const auto &[id, model] : models_) {
         const bool holds = model->state == ModelState::kReady || model->state == ModelState::kHung;
         if (!holds || model->facts == nullptr || model->evict) continue;
@@ -280,6 +281,8 @@ void Runtime::count_idle_and_evict(std::uint64_t cpu_bytes, std::uint64_t gpu_by
 void Runtime::trim(std::uint64_t cpu_bytes, std::uint64_t gpu_bytes) {
     const auto guard = lock();
     count_idle_and_evict(cpu_bytes, gpu_bytes);
+    trim_pictures_ = true;
+    control_wake_.notify_all();
 }
 
 // ---- models -------------------------------------------------------------------------------------

@@ -221,10 +221,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] std::shared_ptr<const Picture> picture(const Texture &texture);
     // The newest one, of the colours or a map; TESSERA_MAP_*.
     [[nodiscard]] Pixels pixels(const Texture &texture, std::uint32_t map);
-    // Models that are loaded from now on may compute on that device, and their pictures lie there.
+    // Models that are loaded from now on may compute on that device, and pictures made there, or by
+    // CUDA, lie there.
     void use_picture_memory(std::shared_ptr<PictureMemory> memory);
-    // Nothing is on it any more when this returns: models are loaded again when they are wanted,
-    // what they were about begins again, and pictures are on the host. `lost`: they are made again.
+    // Nothing is on it any more when this returns: models that compute there are loaded again when
+    // they are wanted, what they were about begins again, and pictures are on the host. `lost`:
+    // they are made again.
     [[nodiscard]] Result<void> leave_picture_memory(std::shared_ptr<PictureMemory> memory,
                                                     bool lost);
 
@@ -282,6 +284,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     void end_waiting(Texture &texture, TextureState state, const Error &error);
     void stop_textures(const Model &model, TextureState state, const Error &error);
     [[nodiscard]] bool is_on(const PictureMemory &memory) const;
+    void send_away_from(const PictureMemory &memory);
+    [[nodiscard]] Result<void> take_pictures_from(const PictureMemory &memory, bool lost);
 
     // ---- runtime_control.cpp, on the control thread
     void control();
@@ -351,7 +355,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     std::map<std::string, std::weak_ptr<const WeightSet>> given_;
     std::deque<Event> events_;
     Event delivered_;
-    std::shared_ptr<PictureMemory> picture_memory_;
+    std::shared_ptr<PictureMemory> picture_memory_; // on the device that a program has open
+    bool trim_pictures_ = false;
     Allowance cpu_, gpu_;
     std::uint32_t hidden_ = 0;
     std::uint64_t turns_ = 0;

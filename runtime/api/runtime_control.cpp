@@ -152,13 +152,16 @@ Result<void> Runtime::activate(Model &model, Session &session) {
 }
 
 void Runtime::note_device(Model &model) const {
-    model.on_gpu = model.working.session->on_device_memory();
-    model.memory = model.on_gpu ? model.working.frames->memory() : nullptr;
+    const tessera_memory memory = model.working.session->memory();
+    model.on_gpu = memory != TESSERA_MEMORY_HOST;
+    const bool on_vulkan = memory == TESSERA_MEMORY_VULKAN;
+    model.memory = on_vulkan ? model.working.frames->memory() : nullptr;
 }
 
 void Runtime::load(const std::shared_ptr<Model> &model, std::unique_lock<std::mutex> &lock) {
     model->loads = true;
-    model->memory = picture_memory_.get(); // that it is offered
+    const bool has_queue = picture_memory_ != nullptr && picture_memory_->for_compute() != nullptr;
+    model->memory = has_queue ? picture_memory_.get() : nullptr; // that it is offered
     lock.unlock();
     Result<void> done;
     try {
@@ -325,6 +328,14 @@ bool Runtime::turns_ended() const {
 bool Runtime::control_once(std::unique_lock<std::mutex> &lock) {
     if (scan_wanted_ && !quit_) {
         scan_folders(lock);
+        return true;
+    }
+    if (trim_pictures_ && picture_memory_ != nullptr && !quit_) {
+        trim_pictures_ = false;
+        const auto memory = picture_memory_;
+        lock.unlock();
+        memory->trim();
+        lock.lock();
         return true;
     }
     if (quit_ && !turns_ended()) return false; // they go first

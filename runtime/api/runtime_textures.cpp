@@ -229,6 +229,8 @@ Result<void> Runtime::wait_texture(const Texture &texture, std::chrono::millisec
                       timeout.count());
 }
 
+// ---- pictures on the program's device -----------------------------------------------------------
+
 void Runtime::use_picture_memory(std::shared_ptr<PictureMemory> memory) {
     const auto guard = lock();
     picture_memory_ = std::move(memory);
@@ -241,29 +243,27 @@ bool Runtime::is_on(const PictureMemory &memory) const {
     });
 }
 
-Result<void> Runtime::leave_picture_memory(std::shared_ptr<PictureMemory> memory, bool lost) {
-    constexpr std::chrono::seconds kLongest{30}; // a step, and weights that are being loaded
-    auto guard = lock();
-    if (picture_memory_ == memory) picture_memory_.reset();
-    const auto is_left = [&] {
-        for (auto &[id, model] : models_) {
-            const bool leaves = model->memory == memory.get() && model->state == ModelState::kReady;
-            if (!leaves || model->evict) continue;
-            model->evict = true;
-            for (auto &[number, texture] : textures_) {
-                if (texture->model == model && texture->run_job != 0) start_run(*texture);
-            }
-            control_wake_.notify_all();
+// What computes there, and runs that hold a frame there between two steps.
+void Runtime::send_away_from(const PictureMemory &memory) {
+    for (auto &[id, model] : models_) {
+        if (model->state != ModelState::kReady || model->evict) continue;
+        const bool computes = model->memory == &memory;
+        const bool draws = !model->in_turn && model->working.frames->has_frame_in(memory);
+        if (!computes && !draws) continue;
+        model->evict = computes;
+        for (auto &[number, texture] : textures_) {
+            const bool stops = texture->run_job == 0 || texture->stop;
+            if (texture->model == model && !stops) start_run(*texture);
         }
-        return closed_ || !is_on(*memory);
-    };
-    if (!changed_.wait_for(guard, kLongest, is_left)) {
-        return make_error(Status::kBusy, "a model did not leave the Vulkan device within {} s",
-                          kLongest.count());
+        control_wake_.notify_all();
     }
+}
+
+Result<void> Runtime::take_pictures_from(const PictureMemory &memory, bool lost) {
     for (auto &[id, texture] : textures_) {
         const auto picture = texture->picture;
         if (picture == nullptr || picture->place == nullptr) continue;
+        if (&picture->place->memory() != &memory) continue;
         if (!lost) {
             auto copied = picture->copy_on_host();
             if (!copied) return copied.error();
@@ -275,6 +275,28 @@ Result<void> Runtime::leave_picture_memory(std::shared_ptr<PictureMemory> memory
     }
     return {};
 }
+
+Result<void> Runtime::leave_picture_memory(std::shared_ptr<PictureMemory> memory, bool lost) {
+    constexpr std::chrono::seconds kLongest{30}; // a step, and weights that are being loaded
+    constexpr std::chrono::milliseconds kLookEvery{2};
+    auto guard = lock();
+    if (picture_memory_ == memory) picture_memory_.reset();
+    const auto until = Clock::now() + kLongest;
+    while (!closed_) {
+        send_away_from(*memory);
+        if (auto taken = take_pictures_from(*memory, lost); !taken) return taken;
+        if (!is_on(*memory) && memory->is_idle()) break;
+        if (Clock::now() >= until) {
+            return make_error(Status::kBusy, "a model did not leave the Vulkan device within {} s",
+                              kLongest.count());
+        }
+        changed_.wait_for(guard, kLookEvery);
+    }
+    return {};
+}
+
+// ---- pictures, and what makes them again
+// ----------------------------------------------------------
 
 std::shared_ptr<const Picture> Runtime::picture(const Texture &texture) {
     const auto guard = lock();

@@ -226,7 +226,7 @@ void TextureRun::tell_progress() const {
 }
 
 Result<void> TextureRun::publish(bool final) {
-    auto frame = frames_.acquire(task_.width, task_.height);
+    auto frame = frames_.acquire_on_host(task_.width, task_.height);
     if (!frame) return frame.error();
     draw(*canvas_, task_.width, task_.height, static_cast<std::uint8_t *>(frame->data));
     FrameInfo info;

@@ -96,7 +96,7 @@ Result<std::shared_ptr<Vulkan>> Vulkan::open(std::shared_ptr<Runtime> runtime,
     std::shared_ptr<Vulkan> vulkan(new Vulkan(std::move(runtime), desc));
     auto loaded = vulkan->load();
     if (loaded) loaded = vulkan->check_queue();
-    if (loaded) loaded = vulkan->offer_compute();
+    if (loaded) loaded = vulkan->offer_device();
     if (!loaded) return loaded.error();
     return vulkan;
 }
@@ -152,31 +152,33 @@ Result<void> Vulkan::check_queue() {
                       desc_.queue_family);
 }
 
-// A device that cannot compute is as good as without.
-Result<void> Vulkan::offer_compute() {
-    if (desc_.compute_queue == VK_NULL_HANDLE) return {};
+// A device that cannot compute is as good as without a queue for it.
+Result<void> Vulkan::offer_device() {
     if ((desc_.lock_queue == nullptr) != (desc_.unlock_queue == nullptr)) {
         return make_error(Status::kInvalidArgument,
                           "vulkan desc: one of lock_queue and unlock_queue; expected both or none");
     }
-    tessera_vulkan_device device{};
-    device.struct_size = sizeof device;
-    device.queue_family = desc_.compute_family;
-    device.instance = desc_.instance;
-    device.physical_device = desc_.physical;
-    device.device = desc_.device;
-    device.queue = desc_.compute_queue;
-    device.queue_data = desc_.queue_data;
-    device.lock_queue = desc_.lock_queue;
-    device.unlock_queue = desc_.unlock_queue;
-    auto memory = make_picture_memory(device, desc_.queue_family);
-    if (!memory && memory.error().status != Status::kUnsupported) return memory.error();
-    if (!memory) {
-        log::info("frames", "models do not compute on the program's Vulkan device: {}",
-                  memory.error().message);
-        return {};
+    ProgramVulkan program;
+    program.get_proc = reinterpret_cast<void *>(desc_.get_proc);
+    program.reader = desc_.queue_family;
+    program.device.struct_size = sizeof program.device;
+    program.device.queue_family = desc_.compute_family;
+    program.device.instance = desc_.instance;
+    program.device.physical_device = desc_.physical;
+    program.device.device = desc_.device;
+    program.device.queue = desc_.compute_queue;
+    program.device.queue_data = desc_.queue_data;
+    program.device.lock_queue = desc_.lock_queue;
+    program.device.unlock_queue = desc_.unlock_queue;
+    memory_ = make_picture_memory(program);
+    if (desc_.compute_queue != VK_NULL_HANDLE) {
+        auto opened = memory_->open_queue();
+        if (!opened && opened.error().status != Status::kUnsupported) return opened;
+        if (!opened) {
+            log::info("frames", "models do not compute on the program's Vulkan device: {}",
+                      opened.error().message);
+        }
     }
-    memory_ = std::move(*memory);
     runtime_->use_picture_memory(memory_);
     return {};
 }
@@ -187,7 +189,6 @@ Result<void> Vulkan::close(bool lost) {
         lost_ = lost;
         shown_.clear();
     }
-    if (memory_ == nullptr) return {};
     return runtime_->leave_picture_memory(memory_, lost);
 }
 
@@ -383,18 +384,34 @@ Result<VkBuffer> Vulkan::stage(const Pixels &pixels, std::uint64_t frame, std::u
     return (*to)->buffer;
 }
 
-// A kernel of another queue has written it, and was waited for: what is left is to see it.
+// A kernel of another queue, or of CUDA, has written it, and was waited for: what is left is to see
+// it.
 VkBuffer Vulkan::show(VkCommandBuffer commands, std::shared_ptr<const Picture> picture,
                       std::uint64_t frame) {
-    VkMemoryBarrier barrier{};
-    barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
-    barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
-    barrier.dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
-    vk_.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, kTransfer, 0, 1, &barrier,
-                           0, nullptr, 0, nullptr);
+    if (picture->place->cuda_data() != nullptr) {
+        hand_over(commands, *picture->place, true);
+    } else {
+        VkMemoryBarrier barrier{};
+        barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
+        barrier.srcAccessMask = VK_ACCESS_MEMORY_WRITE_BIT;
+        barrier.dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT;
+        vk_.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_ALL_COMMANDS_BIT, kTransfer, 0, 1,
+                               &barrier, 0, nullptr, 0, nullptr);
+    }
     auto *const buffer = reinterpret_cast<VkBuffer>(picture->place->buffer());
     shown_.emplace_back(std::move(picture), frame);
     return buffer;
+}
+
+void Vulkan::hand_over(VkCommandBuffer commands, const PicturePlace &place, bool to_us) const {
+    VkBufferMemoryBarrier barrier{};
+    barrier.sType = VK_STRUCTURE_TYPE_BUFFER_MEMORY_BARRIER;
+    barrier.dstAccessMask = to_us ? VK_ACCESS_TRANSFER_READ_BIT : 0;
+    barrier.srcQueueFamilyIndex = to_us ? VK_QUEUE_FAMILY_EXTERNAL : desc_.queue_family;
+    barrier.dstQueueFamilyIndex = to_us ? desc_.queue_family : VK_QUEUE_FAMILY_EXTERNAL;
+    barrier.buffer = reinterpret_cast<VkBuffer>(place.buffer());
+    barrier.size = VK_WHOLE_SIZE;
+    vk_.CmdPipelineBarrier(commands, kTransfer, kTransfer, 0, 0, nullptr, 1, &barrier, 0, nullptr);
 }
 
 void Vulkan::copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
@@ -454,11 +471,13 @@ Result<std::uint32_t> Vulkan::record(VkCommandBuffer commands, std::uint64_t max
         if (is_new && fits && has_room) {
             const auto &picture = pixels.picture;
             const bool is_here = picture != nullptr && picture->place != nullptr &&
-                                 memory_ != nullptr && &picture->place->memory() == memory_.get();
+                                 &picture->place->memory() == memory_.get();
             const auto from = is_here ? Result<VkBuffer>(show(commands, picture, frame))
                                       : stage(pixels, frame, done);
             if (from) {
                 copy(commands, binding, pixels, *from);
+                if (is_here && picture->place->cuda_data() != nullptr)
+                    hand_over(commands, *picture->place, false);
                 ++updated;
             } else {
                 all = from.error();

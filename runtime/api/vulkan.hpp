@@ -68,7 +68,7 @@ class Vulkan {
     Vulkan(std::shared_ptr<Runtime> runtime, const tessera_vulkan_desc &desc)
         : runtime_(std::move(runtime)), desc_(desc) {}
     Result<void> load();
-    Result<void> offer_compute();
+    Result<void> offer_device();
     Result<void> check_queue();
     [[nodiscard]] Result<void> check_binding(const tessera_vulkan_binding &binding) const;
     Result<Staging *> staging(std::uint64_t bytes, std::uint64_t frame, std::uint64_t done);
@@ -84,6 +84,8 @@ class Vulkan {
     Result<VkBuffer> stage(const Pixels &pixels, std::uint64_t frame, std::uint64_t done);
     VkBuffer show(VkCommandBuffer commands, std::shared_ptr<const Picture> picture,
                   std::uint64_t frame);
+    // Memory that CUDA writes changes hands round the copy.
+    void hand_over(VkCommandBuffer commands, const PicturePlace &place, bool to_us) const;
     void copy(VkCommandBuffer commands, Binding &binding, const Pixels &pixels,
               VkBuffer from) const;
     void blit_mips(VkCommandBuffer commands, const Binding &binding) const;
@@ -96,7 +98,7 @@ class Vulkan {
     std::mutex mutex_; // of what follows
     std::vector<Binding> bindings_;
     std::vector<Staging> staging_;
-    std::shared_ptr<PictureMemory> memory_; // on the compute queue; nullptr: there is none
+    std::shared_ptr<PictureMemory> memory_; // on the device
     // What submissions copy from, with the frame of each.
     std::vector<std::pair<std::shared_ptr<const Picture>, std::uint64_t>> shown_;
 };

@@ -1,44 +1,12 @@
 // Models on a queue of the program's own Vulkan device: pictures are recorded from where a kernel
 // has written them, and leave the device when the program does.
-#include "golden/synthetic.hpp"
 #include "tests/api/vulkan_images.hpp"
-#include "tests/unit/temporary_folder.hpp"
-
-#include <atomic>
-#include <cstdlib>
-#include <mutex>
-#include <string>
 
 namespace tessera::test {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-// What the library says and takes, while it lives.
-struct Witness {
-    Witness() {
-        callbacks.user = this;
-        callbacks.log = [](void *self, std::int32_t, const char *, const char *text) {
-            auto &witness = *static_cast<Witness *>(self);
-            const std::lock_guard lock(witness.mutex);
-            witness.text += std::string(text) + "\n";
-        };
-        callbacks.allocate = [](void *self, std::size_t bytes, std::size_t align) {
-            ++static_cast<Witness *>(self)->allocations;
-            return std::aligned_alloc(align, (bytes + align - 1) / align * align);
-        };
-        callbacks.deallocate = [](void *, void *memory, std::size_t) { std::free(memory); };
-    }
-    std::string log() {
-        const std::lock_guard lock(mutex);
-        return text;
-    }
-    tessera_callbacks callbacks = sized<tessera_callbacks>();
-    std::mutex mutex;
-    std::string text;
-    std::atomic<int> allocations{0}; // of pictures
-};
 
 class ApiVulkanCompute : public VulkanImages {
   protected:
@@ -47,18 +15,7 @@ class ApiVulkanCompute : public VulkanImages {
         VulkanImages::SetUp();
         if (!device_) return;
         if (device_->for_compute() == nullptr) GTEST_SKIP() << "the device does not compute";
-        golden::SyntheticMar shape;
-        shape.img_size = kSide;
-        shape.vae_stride = 8;
-        golden::SyntheticFile file;
-        file.tensors = shape.tensors();
-        file.metadata["config"] = shape.config_json();
-        file.metadata["kind"] = "mar_weights";
-        file.metadata["tokenizer"] = "codec.safetensors";
-        file.metadata["defaults"] = R"({"steps": 2, "denoise_steps": 2})";
-        ASSERT_TRUE(golden::write_synthetic(model_, file));
-        ASSERT_TRUE(golden::write_synthetic(folder_.path() / "codec.safetensors",
-                                            golden::synthetic_texture_codec(4, 8)));
+        ASSERT_TRUE(model_.write());
     }
     tessera_vulkan open_with_queue(const Api &api) {
         auto full = desc();
@@ -73,14 +30,12 @@ class ApiVulkanCompute : public VulkanImages {
         return vulkan;
     }
     tessera_texture make_texture(const Api &api) {
-        const tessera_texture texture =
-            open_texture(api.load(nullptr, model_.c_str(), "vulkan"), 3);
+        const tessera_texture texture = open_texture(api.load(nullptr, model_.path(), "vulkan"), 3);
         EXPECT_EQ(tessera_texture_wait(texture, 60'000), TESSERA_OK) << last_error();
         return texture;
     }
 
-    const TemporaryFolder folder_;
-    const std::string model_ = (folder_.path() / "generator.safetensors").string();
+    const SmallMar model_;
 };
 
 TEST_F(ApiVulkanCompute, PicturesAreRecordedFromWhereTheyWereMade) {

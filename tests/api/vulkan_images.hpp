@@ -1,8 +1,10 @@
-// A program with a Vulkan device and an image on it, whose frames record what is new. The
-// validation layers watch all of it.
+// A program with a Vulkan device and an image on it, whose frames record what is new, and what it
+// hears of the library. The validation layers watch all of it.
 #pragma once
 
+#include "golden/synthetic.hpp"
 #include "tests/api/api_fixture.hpp"
+#include "tests/unit/temporary_folder.hpp"
 #include "tests/view/vulkan/vulkan_fixture.hpp"
 #include "vulkan/commands.hpp"
 #include "vulkan/memory.hpp"
@@ -11,12 +13,65 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <string>
 #include <vector>
 
 namespace tessera::test {
 
 constexpr std::uint32_t kSide = 32;
+
+// What the library says and takes, while it lives.
+struct Witness {
+    Witness() {
+        callbacks.user = this;
+        callbacks.log = [](void *self, std::int32_t, const char *, const char *line) {
+            auto &witness = *static_cast<Witness *>(self);
+            const std::lock_guard lock(witness.mutex);
+            witness.text += std::string(line) + "\n";
+        };
+        callbacks.allocate = [](void *self, std::size_t bytes, std::size_t align) {
+            ++static_cast<Witness *>(self)->allocations;
+            return std::aligned_alloc(align, (bytes + align - 1) / align * align);
+        };
+        callbacks.deallocate = [](void *, void *memory, std::size_t) { std::free(memory); };
+    }
+    std::string log() {
+        const std::lock_guard lock(mutex);
+        return text;
+    }
+    tessera_callbacks callbacks = sized<tessera_callbacks>();
+    std::mutex mutex;
+    std::string text;
+    std::atomic<int> allocations{0}; // of pictures
+};
+
+// A model of kSide pixels that computes where it is told to, in two steps.
+class SmallMar {
+  public:
+    [[nodiscard]] bool write() const {
+        golden::SyntheticMar shape;
+        shape.img_size = kSide;
+        shape.vae_stride = 8;
+        golden::SyntheticFile file;
+        file.tensors = shape.tensors();
+        file.metadata["config"] = shape.config_json();
+        file.metadata["kind"] = "mar_weights";
+        file.metadata["tokenizer"] = "codec.safetensors";
+        file.metadata["defaults"] = R"({"steps": 2, "denoise_steps": 2})";
+        return golden::write_synthetic(path_, file) &&
+               golden::write_synthetic(folder_.path() / "codec.safetensors",
+                                       golden::synthetic_texture_codec(4, 8));
+    }
+    [[nodiscard]] const char *path() const { return path_.c_str(); }
+
+  private:
+    const TemporaryFolder folder_;
+    const std::string path_ = (folder_.path() / "generator.safetensors").string();
+};
 
 class VulkanImages : public VulkanTest {
   protected:

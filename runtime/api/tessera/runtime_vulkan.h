@@ -11,10 +11,16 @@
  *     tessera_vulkan_record(vulkan, commands, 4 << 20, frame, frame_that_the_gpu_has_done, NULL);
  *
  * The program owns images, queue and submission. The runtime records and never submits, makes no image
- * and takes no queue: there is nothing to lock. Every Vulkan function comes from get_proc, so the
- * library loads no Vulkan and fits a program with volk, a loader or layers of its own. Pixels go
- * through memory that the host writes (staging), those of a model on CUDA too: nothing is shared with
- * CUDA by external memory, and there is no semaphore to wait for.
+ * and takes no queue: there is nothing to lock, and no semaphore to wait for. Every Vulkan function
+ * comes from get_proc, so the library loads no Vulkan and fits a program with volk, a loader or layers
+ * of its own.
+ *
+ * Pixels of the CPU go through memory that the host writes (staging). Models on CUDA, on the device that
+ * draws, write where record copies from, and no pixel of a colour passes through the host, when the
+ * program's device is of Vulkan 1.1 or newer with VK_KHR_external_memory_fd enabled; it is theirs to
+ * use, whichever was opened first. Otherwise the log says why, in one line, and pictures are staged.
+ * Who reads or saves a picture, asks for its hash (tessera_texture_get of a final one) or for maps brings
+ * it to the host, once.
  *
  * Blocks (BC1, BC5, BC7) and KTX2 files are not made: of what Debian has only libsquish makes blocks, BC1
  * to BC3. Give tessera_texture_read's pixels to your own tools.
@@ -38,7 +44,7 @@ typedef struct tessera_vulkan {
     uint64_t id;
 } tessera_vulkan;
 
-/* Needs Vulkan 1.0 and no extension. */
+/* Needs Vulkan 1.0 and no extension; VK_KHR_external_memory_fd is made use of. */
 typedef struct tessera_vulkan_desc {
     uint32_t                  struct_size;
     uint32_t                  queue_family; /* that will run what is recorded */
@@ -77,10 +83,11 @@ typedef struct tessera_vulkan_binding {
 TESSERA_API tessera_status tessera_vulkan_open(tessera_runtime runtime, const tessera_vulkan_desc *desc,
                                                tessera_vulkan *out);
 /* Before the device is destroyed, when nothing recorded runs any more. `lost` not 0: after
- * VK_ERROR_DEVICE_LOST; touches no Vulkan object but those of models on the compute queue. Models,
- * textures and their pictures live on: open and bind again, and the next record brings them back. Models
- * on the compute queue are evicted and their runs begin again; waits for a step of theirs. BUSY: one did
- * not return, and the device must stay. */
+ * VK_ERROR_DEVICE_LOST; touches no Vulkan object but those of models on the compute queue and of memory
+ * that is shared with CUDA. Models, textures and their pictures live on: open and bind again, and the
+ * next record brings them back. Models on the compute queue are evicted and their runs begin again; waits
+ * for a step of theirs, and for whoever reads a picture. BUSY: one did not return, and the device must
+ * stay. */
 TESSERA_API tessera_status tessera_vulkan_close(tessera_vulkan vulkan, int32_t lost);
 /* A texture may be bound to several images, an image (and layer) to one texture: the last one. With
  * texture 0 the image is forgotten; do that before it is destroyed. */

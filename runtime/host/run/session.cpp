@@ -111,8 +111,8 @@ SessionJob Session::job(PlayRequest request) {
 
 std::string Session::device() const { return device_ != nullptr ? device_->description() : ""; }
 
-bool Session::on_device_memory() const {
-    return device_ != nullptr && device_->memory() != TESSERA_MEMORY_HOST;
+tessera_memory Session::memory() const {
+    return device_ != nullptr ? device_->memory() : TESSERA_MEMORY_HOST;
 }
 
 Result<void> Session::open_device() {
@@ -130,7 +130,8 @@ Result<void> Session::open_device() {
 // Frames may lie on the device once the generator has memory there: one that never asks for any
 // paints on the host.
 void Session::settle_frames() {
-    const bool computes = !on_device_memory() || device_->allocation_count() > own_allocations_;
+    const bool on_host = memory() == TESSERA_MEMORY_HOST;
+    const bool computes = on_host || device_->allocation_count() > own_allocations_;
     if (frames_know_device_ || !computes) return;
     config_.frames->use_device(&device_->compute());
     frames_know_device_ = true;

@@ -176,8 +176,8 @@ class Session {
     [[nodiscard]] Result<void> serve();
     [[nodiscard]] bool is_active() const { return generator_->is_active(); }
     [[nodiscard]] std::string device() const; // for people; empty until it is open
-    // The open device has memory of its own, as a GPU has.
-    [[nodiscard]] bool on_device_memory() const;
+    // Where tensors of the open device lie: HOST, or its own, as a GPU has.
+    [[nodiscard]] tessera_memory memory() const;
     [[nodiscard]] std::uint64_t activation_us() const { return activation_us_; } // of the last one
 
   private:

@@ -1,21 +1,6 @@
-# Finds what the view and the window need, and says once what is missing.
-# Sets TESSERA_GRAPHICS (shaders, interop, offscreen view) and TESSERA_WINDOW (tessera-sandbox).
-set(_view_missing "")
+# Finds what the view and the window need next to Vulkan, and says once what is missing.
+# Sets TESSERA_GRAPHICS (interop, offscreen view) and TESSERA_WINDOW (tessera-sandbox).
 set(_window_missing "")
-
-find_package(Vulkan QUIET COMPONENTS glslc)
-if(NOT Vulkan_INCLUDE_DIR)
-  list(APPEND _view_missing "Vulkan headers (libvulkan-dev)")
-endif()
-if(NOT TARGET Vulkan::glslc)
-  list(APPEND _view_missing "glslc (glslc)")
-endif()
-find_file(TESSERA_VOLK_SOURCE volk.c)
-find_path(TESSERA_VOLK_INCLUDE_DIR volk.h)
-mark_as_advanced(TESSERA_VOLK_SOURCE TESSERA_VOLK_INCLUDE_DIR)
-if(NOT TESSERA_VOLK_SOURCE OR NOT TESSERA_VOLK_INCLUDE_DIR)
-  list(APPEND _view_missing "volk (libvulkan-volk-dev)")
-endif()
 
 find_package(glfw3 3.3 QUIET)
 if(NOT TARGET glfw)
@@ -47,14 +32,10 @@ if(NOT TESSERA_VKFFT_INCLUDE_DIR OR NOT TARGET glslang::SPIRV)
   list(APPEND _window_missing "VkFFT and glslang (libvkfft-dev, glslang-dev, spirv-tools)")
 endif()
 
-if(_view_missing)
-  set(TESSERA_GRAPHICS OFF)
-else()
-  set(TESSERA_GRAPHICS ON)
-endif()
-if(_view_missing OR _window_missing)
+set(TESSERA_GRAPHICS ${TESSERA_HAS_VULKAN})
+if(_vulkan_missing OR _window_missing)
   set(TESSERA_WINDOW OFF)
-  list(JOIN _view_missing ", " _text)
+  list(JOIN _vulkan_missing ", " _text)
   list(JOIN _window_missing ", " _window_text)
   if(_text AND _window_text)
     string(APPEND _text ", ")

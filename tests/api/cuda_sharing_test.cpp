@@ -85,8 +85,8 @@ class ApiCudaSharing : public VulkanImages {
         return mapped_.size();
     }
     tessera_texture make_texture(const Api &api) {
-        const tessera_texture texture = open_texture(api.load(nullptr, model_.path(), "cuda"), 3,
-                                                     R"({"steps": 1})");
+        const tessera_texture texture =
+            open_texture(api.load(nullptr, model_.path(), "cuda"), 3, R"({"steps": 1})");
         EXPECT_EQ(tessera_texture_wait(texture, 60'000), TESSERA_OK) << last_error();
         return texture;
     }

@@ -70,7 +70,7 @@ JobSink::JobSink(JobSinkConfig config)
 JobSink::~JobSink() { abandon_frames(); }
 
 void JobSink::abandon_frames() {
-    for (const tessera_tensor &frame : acquired_) config_.frames->abandon(frame);
+    for (const Acquired &one : acquired_) config_.frames->abandon(one.frame());
     acquired_.clear();
 }
 
@@ -106,10 +106,15 @@ tessera_status JobSink::acquire_frame(std::uint32_t width, std::uint32_t height,
     }
     // Memory may run out; nothing may be thrown into a plugin.
     try {
+        acquired_.reserve(acquired_.size() + 1); // before there is a frame that could be lost
         auto frame = config_.frames->acquire(width, height);
         if (!frame) return keep_fault(frame.error());
-        acquired_.push_back(*frame);
-        *out_frame = *frame;
+        acquired_.push_back({*frame, nullptr});
+        if (config_.guards_frames && frame->memory == TESSERA_MEMORY_HOST) {
+            acquired_.back().guard = std::make_unique<FrameGuard>(*frame);
+            acquired_.back().given = acquired_.back().guard->given();
+        }
+        *out_frame = acquired_.back().given;
         return TESSERA_OK;
     } catch (const std::exception &exception) {
         return keep_fault(make_error(Status::kOutOfMemory, "acquire_frame: {} x {} pixels: {}",
@@ -148,20 +153,23 @@ Result<void> JobSink::check_event(const tessera_event &event) const {
 }
 
 Result<void> JobSink::publish(const tessera_event &event) {
-    const auto at =
-        std::find_if(acquired_.begin(), acquired_.end(),
-                     [&](const tessera_tensor &frame) { return frame.data == event.tensor->data; });
+    const auto at = std::find_if(acquired_.begin(), acquired_.end(), [&](const Acquired &one) {
+        return one.given.data == event.tensor->data;
+    });
     if (at == acquired_.end()) {
         return make_error(Status::kInvalidArgument,
                           "an image that is not an acquired frame (or was emitted before)");
     }
-    if (!is_same_view(*at, *event.tensor)) {
+    if (!is_same_view(at->given, *event.tensor)) {
         return make_error(Status::kInvalidArgument,
                           "an image {} of {}; the frame was acquired as {} of {}",
                           shape_text(*event.tensor), dtype_name(event.tensor->dtype),
-                          shape_text(*at), dtype_name(at->dtype));
+                          shape_text(at->given), dtype_name(at->given.dtype));
     }
-    const tessera_tensor frame = *at;
+    if (at->guard != nullptr) { // a frame that is refused comes back with the others
+        if (auto taken = at->guard->take_pixels(); !taken) return taken;
+    }
+    const tessera_tensor frame = at->frame();
     acquired_.erase(at);
     FrameInfo info;
     info.image = event.image;

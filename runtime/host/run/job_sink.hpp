@@ -4,11 +4,13 @@
 
 #include "core/frame_target.hpp"
 #include "core/result.hpp"
+#include "host/run/frame_guard.hpp"
 
 #include <tessera/generator.h>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +24,7 @@ struct JobSinkConfig {
     std::uint64_t job = 0;                       // number, for FrameInfo
     std::uint64_t tag = 0;                       // of the request, likewise
     tessera_memory memory = TESSERA_MEMORY_HOST; // of the compute: features may lie there
+    bool guards_frames = kGuardsFrames;          // of the host
     // Sees every event that passed the checks, after a frame was published. Tensors are strided and
     // valid during the call. An error fails the job. May be empty.
     std::function<Result<void>(const tessera_event &)> on_event;
@@ -48,6 +51,13 @@ class JobSink {
     void abandon_frames();
 
   private:
+    struct Acquired {
+        tessera_tensor given;              // to the plugin
+        std::unique_ptr<FrameGuard> guard; // nullptr: it is the target's frame
+        [[nodiscard]] const tessera_tensor &frame() const {
+            return guard != nullptr ? guard->frame() : given;
+        }
+    };
     tessera_status acquire_frame(std::uint32_t width, std::uint32_t height,
                                  tessera_tensor *out_frame);
     tessera_status emit(const tessera_event *event);
@@ -57,7 +67,7 @@ class JobSink {
 
     JobSinkConfig config_;
     tessera_sink table_{};
-    std::vector<tessera_tensor> acquired_;
+    std::vector<Acquired> acquired_;
     std::vector<bool> has_picture_; // per image
     std::optional<Error> fault_;
     std::uint32_t last_step_ = 0;

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -147,6 +148,45 @@ TEST_F(JobTest, FramesThatWereKeptComeBack) {
 }
 
 TEST_F(JobTest, EventsOfALaterVersionAreIgnored) { EXPECT_TRUE(run("test.emit-later-type")); }
+
+// As in development builds.
+TEST_F(JobTest, WhatIsWrittenOutsideAFrameIsSeen) {
+    std::vector<std::uint8_t> shown;
+    MemoryFrames frames([&](const tessera_tensor &frame, const FrameInfo &) {
+        const auto *const bytes = static_cast<const std::uint8_t *>(frame.data);
+        shown.assign(bytes, bytes + frame.shape[0] * frame.stride[0]);
+        return Result<void>();
+    });
+    constexpr std::uint32_t kWidth = 6, kHeight = 5, kBytes = kWidth * kHeight * 4;
+    for (const std::ptrdiff_t outside : {-1, 0, 1}) {
+        JobSinkConfig config;
+        config.generator = "test.draws";
+        config.frames = &frames;
+        config.guards_frames = true;
+        JobSink sink(std::move(config));
+        const tessera_sink &table = sink.table();
+        tessera_tensor frame{};
+        ASSERT_EQ(table.acquire_frame(&table, kWidth, kHeight, &frame), TESSERA_OK);
+        auto *const pixels = static_cast<std::uint8_t *>(frame.data);
+        std::fill_n(pixels, kBytes, std::uint8_t{7});
+        if (outside < 0) pixels[-1] = 7;
+        if (outside > 0) pixels[kBytes] = 7;
+        shown.clear();
+        tessera_event event{};
+        event.struct_size = sizeof event;
+        event.type = TESSERA_EVENT_IMAGE;
+        event.tensor = &frame;
+        EXPECT_EQ(table.emit(&table, &event) == TESSERA_OK, outside == 0);
+        EXPECT_EQ(shown, std::vector<std::uint8_t>(outside == 0 ? kBytes : 0, 7));
+        if (outside == 0) continue;
+        ASSERT_TRUE(sink.fault());
+        EXPECT_THAT(sink.fault()->message, HasSubstr("test.draws"));
+        EXPECT_THAT(sink.fault()->message,
+                    HasSubstr(outside < 0
+                                  ? "6 x 5: 1 bytes were written before it and 0 behind it"
+                                  : "6 x 5: 0 bytes were written before it and 1 behind it"));
+    }
+}
 
 TEST_F(JobTest, AFrameTargetThatFailsFailsTheJob) {
     class Full : public MemoryFrames {

@@ -391,9 +391,12 @@ bool Runtime::control_safely(std::unique_lock<std::mutex> &lock) {
         return true;
     } catch (const std::bad_alloc &) {
         if (!lock.owns_lock()) lock.lock();
-        control_wake_.wait_for(lock, kWatchEvery);
-        return true;
+    } catch (const std::exception &mistake) { // of ours
+        if (!lock.owns_lock()) lock.lock();
+        log::error("runtime", "{}", mistake.what());
     }
+    control_wake_.wait_for(lock, kWatchEvery);
+    return true;
 }
 
 void Runtime::wait_for_work(std::unique_lock<std::mutex> &lock) {

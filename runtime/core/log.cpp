@@ -3,15 +3,17 @@
 #include "core/result.hpp"
 
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 
 namespace tessera {
 
+// Thrown and not the end of the process: who embeds the library lives on.
 void assertion_failed(const char *condition, const char *file, int line) {
-    std::fprintf(stderr, "tessera: assertion failed: %s (%s:%d)\n", condition, file, line);
-    std::abort();
+    const std::string text = fmt::format("assertion failed: {} ({}:{})", condition, file, line);
+    log::error("tessera", "{}", text);
+    throw std::logic_error(text);
 }
 
 namespace log {

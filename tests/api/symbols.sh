@@ -19,7 +19,7 @@ if grep -E 'vulkan|glfw|imgui|CLI11|X11|cuda' <<<"$needed"; then
 fi
 "$readelf" -d "$library" | grep -q 'SONAME.*libtessera\.so\.[0-9]' || { echo "no soname"; exit 1; }
 # A library call ends no program (_exit ends a child that tries a plugin, in programs without threads).
-if "$nm" -D --undefined-only "$library" | awk '{print $2}' | sed 's/@.*//' | grep -E '^(exit|quick_exit)$'; then
-  echo "it calls exit"
+if "$nm" -D --undefined-only "$library" | awk '{print $2}' | sed 's/@.*//' | grep -E '^(exit|quick_exit|abort|__assert_fail)$'; then
+  echo "it ends the process"
   exit 1
 fi

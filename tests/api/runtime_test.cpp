@@ -166,9 +166,13 @@ TEST(ApiModel, AThrowingPluginIsAnEventWithItsId) {
     const tessera_texture texture = open_texture(model, 1);
     EXPECT_EQ(tessera_texture_wait(texture, 10'000), TESSERA_ERROR_FAILED);
     EXPECT_THAT(last_error(), HasSubstr("thrown on purpose"));
-    const auto events = api.events(TESSERA_ON_FAILED);
-    ASSERT_EQ(events.size(), 1u);
-    EXPECT_EQ(events[0].texture.id, texture.id);
+    auto event = sized<tessera_runtime_event>();
+    while (event.type != TESSERA_ON_FAILED) {
+        ASSERT_EQ(tessera_runtime_poll(api.runtime, 0, &event), TESSERA_OK);
+    }
+    EXPECT_EQ(event.texture.id, texture.id);
+    EXPECT_STREQ(event.plugin, "test.throws");
+    EXPECT_THAT(event.text, HasSubstr("thrown on purpose"));
     // And it goes on.
     const tessera_texture other = open_texture(api.load("org.tessera.gradient"), 1);
     EXPECT_EQ(tessera_texture_wait(other, 10'000), TESSERA_OK) << last_error();

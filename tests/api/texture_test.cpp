@@ -419,6 +419,47 @@ TEST(ApiTexture, TheCommandLineMakesTheSamePictureFromItsValues) {
     for (const fs::path &path : {preset, picture, saved}) fs::remove(path);
 }
 
+TEST(ApiTexture, WhatCannotBeSavedSaysWhereAndWhy) {
+    Api api;
+    const tessera_texture texture = open_texture(api.load("org.tessera.gradient"), 3);
+    ASSERT_EQ(tessera_texture_wait(texture, 10'000), TESSERA_OK) << last_error();
+    const auto refuse = [&](const char *path, const char *why) {
+        EXPECT_EQ(tessera_texture_save(texture, path), TESSERA_ERROR_IO) << path;
+        EXPECT_THAT(last_error(), HasSubstr(path));
+        EXPECT_THAT(last_error(), HasSubstr(why));
+    };
+    refuse("/dev/full", "No space left on device");
+    refuse("/sys/tessera.png", "Permission denied"); // root's too
+    refuse("/nowhere/tessera.png", "No such file or directory");
+    const fs::path saved = scratch("after_all.png");
+    EXPECT_EQ(tessera_texture_save(texture, saved.c_str()), TESSERA_OK) << last_error();
+    EXPECT_TRUE(read_image(saved, 4).ok());
+    fs::remove(saved);
+}
+
+// Nothing is ever written next to a model.
+TEST(ApiTexture, AModelMayLieInAFolderThatIsReadOnly) {
+    const fs::path folder = scratch("models");
+    fs::create_directory(folder);
+    const fs::path model = folder / "generator.safetensors";
+    fs::create_symlink(
+        fs::path(TESSERA_SOURCE_DIR) / "plugins/models/materials/generator.safetensors", model);
+    fs::permissions(folder, fs::perms::owner_read | fs::perms::owner_exec);
+    const auto before = fs::last_write_time(folder);
+    {
+        Api api;
+        const tessera_model opened = api.load(nullptr, model.c_str());
+        auto info = sized<tessera_model_info>();
+        ASSERT_EQ(tessera_model_get(opened, &info), TESSERA_OK);
+        EXPECT_THAT(info.path, HasSubstr("generator.safetensors"));
+        const tessera_texture texture = open_texture(opened, 7, kSmall);
+        EXPECT_EQ(tessera_texture_wait(texture, 60'000), TESSERA_OK) << last_error();
+    }
+    EXPECT_EQ(fs::last_write_time(folder), before);
+    fs::permissions(folder, fs::perms::owner_all);
+    fs::remove_all(folder);
+}
+
 TEST(ApiTexture, TakesAPictureAndAMask) {
     Api api;
     const tessera_model model = api.load(nullptr, "materials");

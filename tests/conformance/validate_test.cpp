@@ -40,6 +40,10 @@ TEST_P(BadPlugin, IsFoundByItsCheckAlone) {
     const std::string &fault = GetParam();
     const std::string id = fault == "descriptor.id-form-1" ? "Bad Id" : "bad." + fault;
     const std::string check = fault.substr(0, fault.rfind('-'));
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    if (check == "run.allocates-nothing" || check == "leaves.no-memory")
+        GTEST_SKIP() << "the sanitizers bring allocators of their own, whose calls nobody counts";
+#endif
     const Report report = validate(TESSERA_BAD_PLUGIN, {"--id", id, "--timeout", "4"});
     EXPECT_EQ(report.bad, std::set<std::string>{check}) << report.text;
     EXPECT_EQ(report.exit_code, 1);

@@ -2,6 +2,8 @@
 #include "devices.hpp"
 #include "harness.hpp"
 
+#include <tessera/ext/vulkan.h>
+
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -275,6 +277,34 @@ TEST_P(DenoiseTest, CallsThreadsAndRoomDoNotMatter) {
             expect_identical(steps.model_out, want.model_out, "one step a call");
         }
     }
+}
+
+std::vector<DeviceConfig> vulkan_configs() {
+    std::vector<DeviceConfig> configs = backend_configs();
+    std::erase_if(configs, [](const DeviceConfig &config) { return config.name != "vulkan"; });
+    return configs;
+}
+class VulkanDenoiseTest : public DenoiseTest {};
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(VulkanDenoiseTest); // without that backend
+TESSERA_ON_DEVICES(VulkanDenoiseTest, vulkan_configs());
+
+// As runtime/compute/vulkan/README.md counts them for MAR-B: 3 B + 4 a step, one more with
+// guidance, and B + 2 for the modulations of eight steps. What was recorded is not launched again.
+TEST_P(VulkanDenoiseTest, LaunchesWhatItsReadmeSays) {
+    const auto *const vulkan = static_cast<const tessera_ext_vulkan *>(
+        device().get_extension(&device(), TESSERA_EXT_VULKAN));
+    const auto launches = [&](std::int64_t blocks, std::int64_t steps, bool guided) {
+        const ChainCase c{2, 4, 16, 16, blocks, steps, guided};
+        const std::uint64_t before = *vulkan->dispatch_count;
+        (void)run_chain(device(), c, random_network(c), random_set(c), TESSERA_DTYPE_F32,
+                        random_array({c.rows, c.token_width}, 8));
+        return *vulkan->dispatch_count - before;
+    };
+    const std::uint64_t one = launches(6, 1, true);
+    EXPECT_EQ(launches(6, 2, true) - one, 23U);
+    EXPECT_EQ(launches(6, 2, false) - launches(6, 1, false), 22U);
+    EXPECT_EQ(one - launches(0, 1, true), 6U * 3 + 6U) << "of steps and of modulations";
+    EXPECT_EQ(launches(6, 9, true) - launches(6, 8, true), 8U) << "modulations of the ninth step";
 }
 
 TEST_P(DenoiseTest, RowsDoNotDependOnEachOther) {

@@ -107,6 +107,14 @@ class Run {
         if (status == TESSERA_OK) status = allocate({4, 8}, &out);
         if (status != TESSERA_OK) return status;
         compute_.linear(&compute_, x, weight, nullptr, out);
+        const tessera_tensor *normed = nullptr;
+        status = allocate({4, 8}, &normed);
+        if (status != TESSERA_OK) return status;
+        tessera_linear options{};
+        options.struct_size = sizeof options;
+        options.activation = TESSERA_ACTIVATION_GELU_ERF;
+        options.normed = normed;
+        compute_.linear(&compute_, x, weight, &options, out);
         return compute_.synchronize(&compute_);
     }
     tessera_status layer(std::int64_t out_width, std::int64_t in_width,

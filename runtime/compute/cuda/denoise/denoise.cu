@@ -464,6 +464,7 @@ void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const 
     const std::uint32_t end = first_step + count;
     while (next_step_ < end && !cuda_.failed()) {
         if (next_step_ >= chunk_end_) open_chunk(next_step_);
+        if (cuda_.failed()) break; // the state may lack where x lies
         const std::uint32_t left = std::min(end, chunk_end_) - next_step_;
         next_step_ += grid_ > 0 ? run_persistent(left) : run_graphs(left);
     }

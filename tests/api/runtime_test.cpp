@@ -207,13 +207,14 @@ TEST(ApiModel, AHangingStepStopsNobodyElse) {
 TEST(ApiRuntime, ClosingDoesNotWaitForAPluginThatHangs) {
     Api api;
     const tessera_model hangs = api.load("test.hangs");
-    const tessera_texture stuck = open_texture(hangs, 1, R"({"sleep": 400})");
+    const tessera_texture stuck = open_texture(hangs, 1, R"({"sleep": 800})");
     while (info_of(stuck).state == TESSERA_TEXTURE_WAITING) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(150)); // until it is in its step
     const tessera_runtime runtime = std::exchange(api.runtime, {});
     EXPECT_EQ(tessera_runtime_close(runtime, 30), TESSERA_ERROR_BUSY);
     EXPECT_THAT(last_error(), HasSubstr("test.hangs"));
     EXPECT_EQ(tessera_runtime_close(runtime, 30), TESSERA_ERROR_NOT_FOUND);
-    std::this_thread::sleep_for(std::chrono::milliseconds(500)); // it comes back to an empty house
+    std::this_thread::sleep_for(std::chrono::milliseconds(900)); // it comes back to an empty house
 }
 
 // ---- what the program gives ---------------------------------------------------------------------

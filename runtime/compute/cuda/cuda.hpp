@@ -314,8 +314,8 @@ class Cuda {
     std::string description_;
     tessera_ext_cuda extension_{};
     std::uint64_t launches_ = 0, launches_together_ = 0;
-    std::uint64_t calls_ = 0;     // entry points
-    Rows bf16_of_;                // whose bf16 rows lie at bf16_
+    std::uint64_t calls_ = 0; // entry points
+    Rows bf16_of_;            // whose bf16 rows lie at bf16_
     __nv_bfloat16 *bf16_ = nullptr;
     bool other_bf16_ = false;     // of two places for them, which one is next
     std::uint64_t bf16_call_ = 0; // the call that left them

@@ -19,7 +19,7 @@ struct Call {
     std::int64_t out_stride;
     bool pairs, vectors; // out takes two numbers at a time; it and the norm take four
     ProductNorm norm;
-    unsigned *arrived;   // by tile of rows: tiles of columns that are there; 0 before and after
+    unsigned *arrived; // by tile of rows: tiles of columns that are there; 0 before and after
     __nv_bfloat16 *narrow;
     std::int64_t narrow_stride;
 };
@@ -128,21 +128,20 @@ void multiply_mma(Cuda &cuda, const char *what, const __nv_bfloat16 *x, std::int
                   const PackedWeight &weight, const Epilogue &epilogue, float *out,
                   std::int64_t out_stride, const ProductNorm &norm, __nv_bfloat16 *narrow,
                   std::int64_t narrow_stride) {
-    Call call{.x = x,
-              .rows = rows,
-              .weight = {static_cast<const __nv_bfloat16 *>(weight.data), weight.stride,
-                         weight.columns},
-              .epilogue = epilogue,
-              .out = out,
-              .out_stride = out_stride,
-              .pairs = at_bytes(sizeof(float2), out, out_stride),
-              .vectors = at_bytes(sizeof(float4), out, out_stride) &&
-                         at_bytes(sizeof(float4), norm.to, norm.stride) &&
-                         weight.columns % 4 == 0,
-              .norm = norm,
-              .arrived = nullptr,
-              .narrow = narrow,
-              .narrow_stride = narrow_stride};
+    Call call{
+        .x = x,
+        .rows = rows,
+        .weight = {static_cast<const __nv_bfloat16 *>(weight.data), weight.stride, weight.columns},
+        .epilogue = epilogue,
+        .out = out,
+        .out_stride = out_stride,
+        .pairs = at_bytes(sizeof(float2), out, out_stride),
+        .vectors = at_bytes(sizeof(float4), out, out_stride) &&
+                   at_bytes(sizeof(float4), norm.to, norm.stride) && weight.columns % 4 == 0,
+        .norm = norm,
+        .arrived = nullptr,
+        .narrow = narrow,
+        .narrow_stride = narrow_stride};
     // The bits are the same in tiles of any size.
     using Large = MmaTile<4, 4>;
     using Middle = MmaTile<2, 2>;

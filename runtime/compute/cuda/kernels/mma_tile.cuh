@@ -43,8 +43,8 @@ __device__ inline void await_groups() {
 
 // ---- tiles ----
 
-constexpr int kTileSlab = 64;                // of the inner index in shared memory at once
-constexpr int kTileChunks = kTileSlab / 8;   // of 16 bytes, in a row of a slab
+constexpr int kTileSlab = 64;              // of the inner index in shared memory at once
+constexpr int kTileChunks = kTileSlab / 8; // of 16 bytes, in a row of a slab
 constexpr int kWarpsDown = 2, kWarpsAcross = 4;
 
 // Each warp makes kDown times kAcross products of 16 rows and 8 columns.
@@ -71,8 +71,8 @@ template <class Tile>
 template <class Tile>
 [[nodiscard]] __device__ int tile_column(int across, int i) {
     const int warp = static_cast<int>(threadIdx.x / kWarp) % kWarpsAcross;
-    return (warp * Tile::kAcross + across) * kMmaColumns +
-           2 * static_cast<int>(threadIdx.x % 4) + i % 2;
+    return (warp * Tile::kAcross + across) * kMmaColumns + 2 * static_cast<int>(threadIdx.x % 4) +
+           i % 2;
 }
 
 // Where chunk `chunk` of a row lies in a slab: rows next to each other have their halves the other
@@ -99,8 +99,8 @@ struct SlabSource {
             const std::int64_t at =
                 of_x ? first_row + row(ask) : first_column + row(ask) - Tile::kRows;
             const bool is = at < (of_x ? rows : weight.columns);
-            from[ask] =
-                (of_x ? x : weight.data) + (is ? at * weight.stride : 0) + (8 * chunk() < inner ? 8 * chunk() : 0);
+            from[ask] = (of_x ? x : weight.data) + (is ? at * weight.stride : 0) +
+                        (8 * chunk() < inner ? 8 * chunk() : 0);
             there |= (is ? 1U : 0U) << ask;
         }
     }

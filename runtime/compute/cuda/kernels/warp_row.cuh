@@ -1,5 +1,5 @@
-// A row of numbers in the registers of a warp, and its layer norm: one way through memory, with many
-// loads under way at once.
+// A row of numbers in the registers of a warp, and its layer norm: one way through memory, with
+// many loads under way at once.
 #pragma once
 
 #include "compute/cuda/kernels/block.cuh"

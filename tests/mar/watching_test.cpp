@@ -8,8 +8,6 @@
 
 #include <tessera/values/clock.hpp>
 
-#include <dlfcn.h>
-
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -170,31 +168,6 @@ TEST_F(Watching, APictureThatIsOnlyShownNeverCrossesTheBus) {
     const std::uint64_t read = 24 + expected.size() + last->latents->values.size() * sizeof(float);
     EXPECT_EQ(counted(trace::to_json()),
               (std::vector<std::uint64_t>{read + 8, read + 16, read + 24}));
-}
-
-// Whoever comes back to the host waits for the device: once for each step of a run, and a few times
-// for its picture.
-TEST_F(Watching, ARunWaitsOnceAStep) {
-    auto session = Session::create(config<SessionConfig>());
-    ASSERT_TRUE(session) << session.error().message;
-    ASSERT_TRUE((*session)->run((*session)->job({.seed = kSeed}), {})); // to be active
-    void *const module = dlopen(TESSERA_CUDA_DOUBLE, RTLD_NOW | RTLD_NOLOAD);
-    ASSERT_NE(module, nullptr);
-    const auto waits = reinterpret_cast<long (*)()>(dlsym(module, "tessera_cuda_double_waits"));
-    const auto of_run = [&](const char *steps) {
-        EXPECT_TRUE((*session)->params().set_text("steps", steps));
-        const long before = waits();
-        const auto report = (*session)->run((*session)->job({.seed = kSeed}), {});
-        EXPECT_TRUE(report) << report.error().message;
-        return waits() - before;
-    };
-    const long four = of_run("4");
-    const long twelve = of_run("12");
-    EXPECT_EQ(twelve - four, 8);
-    EXPECT_LE(twelve, 12 + 10);
-    RecordProperty("waits", std::to_string(twelve));
-    session->reset();
-    dlclose(module);
 }
 
 TEST_F(Watching, WithoutRoomOnTheDevicePicturesAreReadAtOnce) {

@@ -5,11 +5,9 @@
 //   bench_embed [--textures 64] [--size 128] [--steps 4] [--work-us 4000] [--cpu-us 6000]
 //   [--players 4] [--nice 20]
 //
-// Where a frame with textures takes longer at p99 than one without, it did not compute longer (the
-// line "computing" says so): it waited for a core. Linux 6.6 and newer lets a running thread finish
-// its slice before one that wakes up gets the core, however low its priority is, and the engine's
-// thread loses its own once in a slice to another that wants it: up to 4 ms each at 250 Hz. A core
-// that is free avoids that, and so does --nice 20, at which a waking thread has the core at once.
+// A frame with textures may take longer because it computes longer (the line "computing") or
+// because it waited for a core, which the library's threads keep off. What else runs on the machine
+// does not: on two cores, measure with everything else stopped.
 #include "host/run/player.hpp"
 
 #include <tessera/runtime.hpp>
@@ -37,6 +35,7 @@ struct Options {
     std::uint32_t threads = 0;
     int nice = 0; // the library's own
     int players = 4;
+    std::uint64_t rounds = 0; // of work_us, on this machine
 };
 
 [[noreturn]] void fail(const std::string &what) {
@@ -68,6 +67,27 @@ double thread_us() {
     return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
 }
 
+// Rounds rather than time: a core that is taken away shows.
+void work(std::uint64_t rounds) {
+    std::uint64_t state = 1;
+    for (std::uint64_t i = 0; i < rounds; ++i) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        asm volatile("" : "+r"(state));
+    }
+}
+
+std::uint64_t rounds_of(std::uint32_t us) {
+    constexpr std::uint64_t kRounds = 10'000'000;
+    double best = 1e12;
+    for (int turn = 0; turn < 5; ++turn) {
+        const auto start = Clock::now();
+        work(kRounds);
+        best = std::min(best, us_since(start));
+    }
+    return static_cast<std::uint64_t>(kRounds / best * us);
+}
+
 struct Frames {
     std::vector<double> took;     // us, on the wall
     std::vector<double> computed; // of that, on a core
@@ -87,9 +107,7 @@ void one_frame(const tessera::Runtime &runtime, const Options &options, int &don
         if (event.type == TESSERA_ON_FAILED) fail(event.text);
     });
     if (!frame) fail(frame.text);
-    volatile unsigned sum = 0;
-    // Iterations rather than time: a core that is taken away shows.
-    for (unsigned i = 0; i < options.work_us * 300; ++i) sum = sum + i;
+    work(options.rounds);
     frames.took.push_back(us_since(start));
     frames.computed.push_back(thread_us() - computed);
     std::this_thread::sleep_until(next);
@@ -227,6 +245,7 @@ int main(int argc, char **argv) {
     app.add_option("--nice", options.nice, "Of the library's threads; 20: what nobody else wants");
     app.add_option("--players", options.players, "To compare memory with; 0: not");
     CLI11_PARSE(app, argc, argv);
+    options.rounds = rounds_of(options.work_us);
     measure(options);
     return 0;
 }

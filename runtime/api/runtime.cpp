@@ -140,6 +140,7 @@ Error Runtime::leave_behind(std::unique_lock<std::mutex> &lock, std::chrono::mil
 void Runtime::frame(const tessera_frame_info &info) {
     const auto guard = lock();
     hidden_ = info.hidden;
+    frame_core_ = current_core();
     cpu_.give(info.cpu_us);
     gpu_.give(info.gpu_us);
     wake_turns();
@@ -196,6 +197,7 @@ std::size_t Runtime::event_count() {
 std::optional<Event> Runtime::next_event(std::chrono::milliseconds timeout) {
     auto guard = lock();
     if (events_.empty() && timeout.count() > 0) {
+        frame_core_ = -1;
         changed_.wait_for(guard, timeout, [&] { return !events_.empty() || quit_; });
     }
     if (events_.empty()) return std::nullopt;

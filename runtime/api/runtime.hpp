@@ -18,6 +18,7 @@
 #include "core/thread_pool.hpp"
 #include "host/plugin/services.hpp"
 #include "host/run/session.hpp"
+#include "host/run/thread_cores.hpp"
 
 #include <tessera/runtime.h>
 
@@ -246,6 +247,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         bool watched = false;               // a step, not an activation
         bool abandoned = false;             // it hung: what it comes back with is thrown away
         bool ended = false;
+        int kept_off = -1; // a core; only its thread's
     };
     enum class Ending { kMore, kBusy, kDone, kCancelled, kFailed };
     struct Turn {
@@ -256,7 +258,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         Order order; // of a run to begin
         std::uint64_t job = 0;
         std::uint32_t budget_us = 0;
-        bool freed = false; // it holds its model no longer
+        int frame_core = -1; // to keep off
+        bool freed = false;  // it holds its model no longer
     };
     struct Outcome {
         Ending ending = Ending::kMore;
@@ -319,6 +322,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] std::shared_ptr<Texture> next_texture() const;
     [[nodiscard]] bool may_have_turn(const Texture &texture) const;
     [[nodiscard]] Outcome take_turn(Turn &turn, Worker &worker);
+    void keep_off(int core, Worker &worker) const;
     [[nodiscard]] Outcome try_turn(Turn &turn, Worker &worker, Outcome &outcome);
     [[nodiscard]] Result<std::unique_ptr<TextureRun>> begin_run(const Turn &turn, Worker &worker);
     void apply(Turn &turn, Outcome outcome);
@@ -333,6 +337,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
 
     const std::uint64_t id_;
     const RuntimeConfig config_;
+    const ThreadCores cores_;
     std::shared_ptr<Memory> memory_;
     std::unique_ptr<ThreadPool> pool_;
     std::atomic<bool> quit_{false};
@@ -359,6 +364,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     bool trim_pictures_ = false;
     Allowance cpu_, gpu_;
     std::uint32_t hidden_ = 0;
+    int frame_core_ = -1; // that the program's frame was last on; -1: it has none
     std::uint64_t turns_ = 0;
     std::uint64_t pictures_ = 0;
     tessera_stats counts_{};

@@ -7,6 +7,8 @@
 
 #include <tessera/ext/features.h>
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -98,6 +100,7 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
         turn.budget_us = static_cast<std::uint32_t>(
             std::clamp<std::int64_t>(allowance.left_us, kLeastStepUs, kStepUs));
     }
+    turn.frame_core = frame_core_;
     best->last_turn = best->model->last_turn = ++turns_;
     return turn;
 }
@@ -170,11 +173,22 @@ Runtime::Outcome Runtime::try_turn(Turn &turn, Worker &worker, Outcome &outcome)
     return {Ending::kDone, {Status::kOk, {}}, nullptr};
 }
 
+// Where the other cores are enough for all threads. Those of a job system are the program's.
+void Runtime::keep_off(int core, Worker &worker) const {
+    const bool mine = config_.callbacks.submit == nullptr;
+    const bool enough = static_cast<int>(pool_->thread_count()) < cores_.count();
+    if (!mine || !enough || core == worker.kept_off) return;
+    worker.kept_off = core;
+    cores_.keep_off(core, ::pthread_self());
+    for (std::thread &other : pool_->workers()) cores_.keep_off(core, other.native_handle());
+}
+
 // What a plugin throws ends here.
 Runtime::Outcome Runtime::take_turn(Turn &turn, Worker &worker) {
     const std::string &plugin = turn.model->facts->plugin;
     constexpr std::string_view kThrew = "threw an exception, which the contract forbids";
     Outcome outcome;
+    keep_off(turn.frame_core, worker);
     try {
         Outcome told = try_turn(turn, worker, outcome);
         outcome.ending = told.ending;

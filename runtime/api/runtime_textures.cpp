@@ -219,6 +219,7 @@ void Runtime::cancel(Texture &texture) {
 
 Result<void> Runtime::wait_texture(const Texture &texture, std::chrono::milliseconds timeout) {
     auto guard = lock();
+    frame_core_ = -1;
     const bool done = changed_.wait_for(
         guard, timeout, [&] { return quit_ || texture.closed || ended(texture.state); });
     if (texture.state == TextureState::kDone) return {};

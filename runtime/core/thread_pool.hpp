@@ -93,6 +93,8 @@ class ThreadPool {
     ThreadPool &operator=(const ThreadPool &) = delete;
 
     [[nodiscard]] unsigned thread_count() const { return thread_count_; }
+    // Its own threads, for where they may run; none with `submit`.
+    [[nodiscard]] std::vector<std::thread> &workers() { return workers_; }
     // How many of them the next region may use.
     [[nodiscard]] unsigned active_count() const { return active_count_; }
 

@@ -98,10 +98,11 @@ typedef struct tessera_runtime_desc {
     const char        *program;     /* for messages */
     const char *const *plugin_dirs; /* NULL-terminated; searched before those next to the library */
     const char *const *model_dirs;
-    uint32_t           threads; /* that compute, of all models together; 0: half the cores */
-    int32_t            nice;    /* of every thread, 1 to 19; 0: 10; negative: as the program's. 20: threads
-                                 * run on cores that nobody else wants, and the program's never wait for
-                                 * one; where every core is wanted all the time, pictures hardly come */
+    uint32_t           threads; /* that compute, of all models together; 0: half the cores. Where the other
+                                 * cores are enough, they keep off the one that the last frame was on */
+    int32_t            nice;    /* of every thread, 1 to 19; 0: 10; negative: as the program's. 20: what
+                                 * nobody else wants; where every core is wanted all the time, pictures
+                                 * hardly come */
     uint64_t           cpu_bytes; /* budgets for weights and pictures; 0: none. Above one, weights of */
     uint64_t           gpu_bytes; /* models that nobody waits for are let go; they load again by need */
     uint32_t           step_timeout_ms; /* after that, without times that it had no core, a step hangs:

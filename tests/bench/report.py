@@ -23,11 +23,6 @@ class Log:
         load = re.search(r"load ([\d.]+)", self.when)
         self.shared = load is not None and float(load[1]) > os.cpu_count() + 0.5
 
-    def next_to(self, part: str):
-        """The log of another part of the same measurement, or None."""
-        file = self.file.with_name(f"{part}.log")
-        return Log(file) if file.exists() else None
-
     def find(self, pattern: str):
         """The numbers of the first line that matches, or None."""
         found = re.search(pattern, self.text)
@@ -135,15 +130,10 @@ def frames(log: Log) -> list[str]:
 def textures(log: Log) -> list[str]:
     one, queued = log.find(rf"one at a time +{NUMBER} textures/s"), log.find(rf"all queued +{NUMBER} textures/s +\({NUMBER}x\)")
     p99, memory = log.find(rf"p99 ratio {NUMBER}"), log.find(rf"memory +{NUMBER} MiB a texture.*?, {NUMBER} MiB a player")
-    idle = log.next_to("textures-nice20")
     first, loop = log.find(rf"first picture +{NUMBER} ms"), log.find(rf"in the loop +{NUMBER} textures/s")
     what = log.lines[0]
     rows = [["textures a second: queued / one at a time", f"{queued[0]}", f"{one[0]}", f"{queued[1]}"],
-            ["p99 of a frame: with textures / without", "", "", f"{p99[0]}"]]
-    if idle:
-        p99, queued = idle.find(rf"p99 ratio {NUMBER}"), idle.find(rf"in the loop +{NUMBER} textures/s")
-        rows += [["the same with `nice` 20 (goal: 1.1)", "", "", f"{p99[0]}"],
-                 ["textures a second in the frame loop, `nice` 20", f"{queued[0]}", "", ""]]
+            ["p99 of a frame: with textures / without (goal: 1.1)", "", "", f"{p99[0]}"]]
     if first and loop:
         rows += [["ms to the first picture in the frame loop", f"{first[0]}", "", ""],
                  ["textures a second in the frame loop", f"{loop[0]}", "", ""]]

@@ -51,11 +51,10 @@ growth() { measure "growth-mar-$1" 120 "$(bench bench_cuda)" --backend cpu --cpu
 measure products-linear 60 "$(bench bench_ops)" --only linear --rounds 9
 measure products-attention 60 "$(bench bench_ops)" --only attention --rounds 9
 measure convolutions 60 "$(bench bench_conv)" $threads 5 64
-measure mar 240 "$(bench bench_step)" --threads $threads --repeats 2 --positions 2 --precision f32 --python "$python"
+measure mar 300 "$(bench bench_step)" --threads $threads --repeats 2 --positions 2 --python "$python"
 measure causal 120 "$(bench bench_causal)" --threads $threads --side 8 --repeats 3 --python "$python"
 measure frames 60 "$(bench bench_frame)" --offscreen --seconds 5
 measure textures 120 "$(bench bench_embed)"
-measure textures-nice20 120 "$(bench bench_embed)" --nice 20 --players 0
 measure latency 60 "$python" "$root/tests/bench/latency.py" "$generate" --threads $threads
 measure presets-materials 120 "$python" "$root/tests/bench/presets.py" "$generate" --rounds 3
 measure presets-materials_mar_latents 60 "$python" "$root/tests/bench/presets.py" "$generate" --model materials_mar_latents --threads 1 --count 4 --rounds 3

@@ -134,6 +134,7 @@ class TrainConfig:
     # tokenizer losses
     kl_weight: float = 1e-3
     gradient_weight: float = 0.5
+    evenness_weight: float = 0.05  # of a codebook: that all entries are chosen alike
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_both_ways_through_the_codes() -> None:
 
 def test_gradients_pass_the_choice() -> None:
     vae = _vae()
-    objective = VqTokenizerObjective(vae, None, TrainConfig())  # type: ignore[arg-type]
+    objective = VqTokenizerObjective(vae, None, TrainConfig(evenness_weight=0))  # type: ignore[arg-type]
     image = torch.rand(2, 3, 16, 16) * 2 - 1
     loss, parts = objective({"image": image})
     z = vae.moments(image)
@@ -67,6 +67,23 @@ def test_gradients_pass_the_choice() -> None:
             entry = vae.quantize.embedding.weight[index].detach()
             expected = 2 * (entry - spread[mine]).sum(0) / spread.numel()
             torch.testing.assert_close(vae.quantize.embedding.weight.grad[index], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_codes_that_nothing_chooses_come_back() -> None:
+    vae = _vae(dataclasses.replace(TINY, n_embed=4))
+    objective = VqTokenizerObjective(vae, None, TrainConfig())  # type: ignore[arg-type]
+    corners = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    z = corners.T.reshape(1, 2, 2, 2)
+    entries = vae.quantize.embedding.weight
+    entries.data.copy_(corners)
+    assert float(objective.unevenness(z, vae.quantize(z))) == pytest.approx(0, abs=1e-5)  # each corner has its own
+    entries.data[0] = torch.tensor([3.0, 3.0])
+    entries.data[1] = torch.tensor([0.9, 0.0])  # takes the left corner's too
+    assert vae.quantize.codes(z).unique().tolist() == [1, 2, 3]
+    loss = objective.unevenness(z, vae.quantize(z))
+    loss.backward()
+    assert float(loss) > 0.1 and entries.grad is not None
+    assert bool((entries.grad[0] > 0).all())  # down its gradient it comes nearer
 
 
 def test_it_learns_a_few_pictures() -> None:

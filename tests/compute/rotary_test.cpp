@@ -35,7 +35,8 @@ Array turns_of(std::int64_t pairs) {
     for (std::int64_t p = 0; p < kPositions; ++p) {
         for (std::int64_t k = 0; k < pairs; ++k) {
             const double angle =
-                static_cast<double>(p) * std::pow(10000.0, -static_cast<double>(k) / pairs);
+                static_cast<double>(p) *
+                std::pow(10000.0, -static_cast<double>(k) / static_cast<double>(pairs));
             turns.at(p, k) = static_cast<double>(static_cast<float>(std::cos(angle)));
             turns.at(p, pairs + k) = static_cast<double>(static_cast<float>(std::sin(angle)));
         }

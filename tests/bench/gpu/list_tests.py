@@ -18,7 +18,12 @@ def main() -> None:
         name, command = test["name"].removeprefix("gpu."), test.get("command", [])
         if not command:
             sys.exit(f"{test['name']}: its program is not built")
-        words = [f'"$bin/{Path(command[0]).name}"']
+        if not (out / "bin" / Path(command[0]).name).exists():
+            sys.exit(f"{test['name']}: {Path(command[0]).name} is not in the bundle")
+        settings = [value for part in test["properties"] if part["name"] == "ENVIRONMENT" for value in part["value"]
+                    if not value.startswith("TESSERA_CUDA_MODULE=")]  # run.sh says where that is
+        words = ["env", *settings] if settings else []
+        words.append(f'"$bin/{Path(command[0]).name}"')
         for word in command[1:]:
             file = Path(word)
             if file.is_absolute() and file.is_file():

@@ -7,7 +7,8 @@
 # The most valuable comes first: facts, smoke test, operations against the reference, recorded cases,
 # frames shared with Vulkan, images of MAR-B, PyTorch next to it, sanitizers, larger models. Each part
 # has a limit of its own, is ended when it hangs, and leaves its log and a line of the table at once.
-# TESSERA_GPU_SECONDS (360) is the limit of all. TESSERA_CUDA_MODULE names another module to test.
+# TESSERA_GPU_SECONDS (360) is the limit of all, and TESSERA_GPU_PATIENCE (1) multiplies that of each part, for
+# the execution double. TESSERA_CUDA_MODULE names another module to test.
 # Exit status: 0 nothing failed, 1 a part failed or hung, 77 no device (every part has said so).
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:-$here/results}
@@ -43,7 +44,7 @@ figure() {
 
 # part NAME LIMIT COMMAND...: in a process group of its own, so that what hangs can be ended whole.
 part() {
-  local name=$1 limit=$2 log status start=$SECONDS result
+  local name=$1 limit=$(($2 * ${TESSERA_GPU_PATIENCE:-1})) log status start=$SECONDS result
   shift 2
   log=$results/$name.log
   if (($(left) < 5)); then

@@ -101,3 +101,12 @@ def test_wrong_requests_are_named(options: list[str], message: str, tmp_path: Pa
     monkeypatch.setattr("tessera_training.checks.check._train", lambda *_: None)
     assert program.main(["check", "--write-case", str(tmp_path), *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_models_of_codes_and_causal_ones(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    models = Path(__file__).parents[2] / "models"
+    assert program.main(["check", str(models / "materials_mar_codes"), "--write-case", str(tmp_path)]) == 0
+    tensors, metadata = load(tmp_path / "case_sample.safetensors")
+    assert metadata["kind"] == "mar_codes" and len(tensors["codes"].unique()) > 1
+    assert program.main(["check", str(models / "materials_mar_raster"), "--write-case", str(tmp_path)]) == 1
+    assert "a causal model with a diffusion head" in capsys.readouterr().err

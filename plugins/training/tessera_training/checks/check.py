@@ -23,6 +23,8 @@ from ..errors import UserError
 from ..files import model_dir, safetensors_io
 from ..files.model_dir import Model
 from ..files.texture_file import TextureModel
+from ..networks.blocks import unpatchify
+from ..networks.causal import CausalMar
 from ..networks.mar import Mar, MarConfig, SampleSettings
 from ..networks.tokenizer import TextureVae
 from ..objectives.mar import MarObjective
@@ -102,8 +104,18 @@ def write_cases(model: Model, settings: SampleSettings, arguments: argparse.Name
     """Sampler, codec and pictures; each case file with the weights file it belongs to."""
     classes, config = model.generator.config.class_num, model.generator.config
     labels = None if arguments.no_labels else torch.arange(arguments.batch) * 7 % classes
-    sampled = record.record_sampling(model.generator, labels, settings, arguments.seed, arguments.batch)
-    latents = sampled[0]["latents"]
+    if config.codebook:
+        if labels is None:
+            raise UserError("--no-labels: runs over codes are recorded with classes")
+        sampled = record.record_codes(model.generator, labels, dataclasses.replace(settings, temperature=0.0),
+                                      arguments.seed)
+        latents = unpatchify(model.generator.codebook[sampled[0]["codes"]], config.patch_size)
+    elif isinstance(model.generator, CausalMar):
+        raise UserError(f"{model.path}: a causal model with a diffusion head; runs of bidirectional ones and of codes "
+                        "are recorded (its own are in tests/golden)")
+    else:
+        sampled = record.record_sampling(model.generator, labels, settings, arguments.seed, arguments.batch)
+        latents = sampled[0]["latents"]
     latents = latents / max(1.0, float(latents.std()) / config.latent_scale)  # a made-up model has no sense of scale
     z = latents / config.latent_scale
     with torch.no_grad():

@@ -164,7 +164,7 @@ def record_codec(vae: TextureVae | KlVae | VqVae | ConsistencyVae, config: str, 
 
 
 @torch.no_grad()
-def record_pictures(vae: TextureVae | KlVae, latents: torch.Tensor, scale: float, vae_path: Path
+def record_pictures(vae: TextureVae | KlVae | VqVae, latents: torch.Tensor, scale: float, vae_path: Path
                     ) -> tuple[Tensors, dict[str, str]]:
     """From the sampler's latents to the bytes of the pictures."""
     z = latents / scale

@@ -12,7 +12,7 @@ from ..evaluation import sheets
 from ..files import safetensors_io
 from ..files.texture_file import TextureModel
 from ..networks import style, texture_mar, wavelet
-from ..networks.texture import TextureSettings, sample
+from ..networks.texture import Texture, TextureSettings, sample
 from ..networks.texture_mar import TextureMar
 
 Tensors = dict[str, torch.Tensor]
@@ -68,6 +68,7 @@ def record_sampling(model: TextureModel, grid: tuple[int, int], settings: Textur
         if step in kept:
             tensors.update({f"step.{step:02d}.v": v, f"step.{step:02d}.clean": clean})
 
+    assert isinstance(model.trunk, Texture)
     original = model.trunk.forward
 
     def spying(x: torch.Tensor, *rest: object) -> torch.Tensor:

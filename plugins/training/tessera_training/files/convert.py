@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     kind = kind_of(entries, path)
     overrides = parse_overrides(arguments.settings, arguments.heads)
     saved = saved_arguments(root)
-    readers = {"mar_weights": mar_config, "klvae_weights": klvae_config, "vqvae_weights": vqvae_config}
+    readers: dict[str, Callable[[dict, dict], MarConfig | KlVaeConfig]] = {
+        "mar_weights": mar_config, "klvae_weights": klvae_config, "vqvae_weights": vqvae_config}
     config = readers[kind](entries, {**saved, **overrides} if kind == "mar_weights" else overrides)
     skipped = [key for key in entries if key.startswith(SKIPPED_PREFIXES)]
     entries = {key: value for key, value in entries.items() if key not in skipped}

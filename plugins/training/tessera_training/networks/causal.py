@@ -89,6 +89,7 @@ class CausalMar(nn.Module):
     def __init__(self, config: CausalConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
+        self.codebook: torch.Tensor
         width, tokens = config.width, config.tokens
         self.class_emb = nn.Embedding(config.class_num, width)
         self.fake_latent = nn.Parameter(torch.zeros(1, width))
@@ -168,6 +169,7 @@ class Cache:
         batch, count, width = x.shape
         end = self.length + count
         for block, keys, values in zip(self.model.blocks, self.keys, self.values):
+            assert isinstance(block, Block)
             attn = block.attn
             q, k, v = attn.qkv(block.norm1(x)).reshape(batch, count, 3, attn.heads, -1).permute(2, 0, 3, 1, 4)
             keys[:, :, self.length:end], values[:, :, self.length:end] = k, v

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,9 @@ class ConsistencyConfig(KlVaeConfig):
     @classmethod
     def from_json(cls, text: str) -> ConsistencyConfig:
         values = json.loads(text)
-        return cls(**{name: tuple(values[name]) if isinstance(values[name], list) else values[name]
-                      for name in cls.__dataclass_fields__ if name in values})
+        known: dict[str, Any] = {name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+                                 for name in cls.__dataclass_fields__ if name in values}
+        return cls(**known)
 
 
 def signal() -> list[float]:

@@ -178,6 +178,9 @@ class Darl(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
+        self.order: torch.Tensor
+        self.cosine: torch.Tensor
+        self.sine: torch.Tensor
         self.sos = nn.Parameter(torch.randn(width) * 0.02)
         self.patch_embed = nn.Linear(config.patch_width, width)
         if config.num_classes:
@@ -223,6 +226,7 @@ class Darl(nn.Module):
         count = x.shape[1]
         mask = torch.ones(count, count, dtype=torch.bool, device=x.device).tril() if causal else None
         for block in self.blocks[:layers]:
+            assert isinstance(block, Block)
             x = run_block(block, x, (self.cosine[:count], self.sine[:count]), mask)
         return self.norm(x) if layers is None else x
 

@@ -115,6 +115,7 @@ class Mar(nn.Module):
     def __init__(self, config: MarConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
+        self.codebook: torch.Tensor
         encoder, decoder, rows = config.encoder_embed_dim, config.decoder_embed_dim, config.buffer_size + config.tokens
         self.fake_latent = nn.Parameter(torch.zeros(1, encoder))
         self.encoder_pos_embed_learned = nn.Parameter(torch.zeros(1, rows, encoder))

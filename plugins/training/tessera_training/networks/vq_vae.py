@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,8 +36,9 @@ class VqVaeConfig(KlVaeConfig):
     @classmethod
     def from_json(cls, text: str) -> VqVaeConfig:
         values = json.loads(text)
-        return cls(**{name: tuple(values[name]) if isinstance(values[name], list) else values[name]
-                      for name in cls.__dataclass_fields__ if name in values})
+        known: dict[str, Any] = {name: tuple(values[name]) if isinstance(values[name], list) else values[name]
+                                 for name in cls.__dataclass_fields__ if name in values}
+        return cls(**known)
 
 
 class Quantizer(nn.Module):

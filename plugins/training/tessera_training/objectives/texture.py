@@ -17,7 +17,7 @@ from ..config import TextureLossConfig
 from ..errors import UserError
 from ..networks import style, wavelet
 from ..networks.style import Bank
-from ..networks.texture import Trunk, alpha_sigma, number_shifts
+from ..networks.texture import Texture, Trunk, alpha_sigma, number_shifts
 
 if TYPE_CHECKING:
     from ..pictures.data import ImagePack
@@ -143,6 +143,7 @@ class TextureObjective(nn.Module):
             known = draws["known"][..., None]
             x = torch.where(known > 0, tokens, alpha * tokens + sigma * draws["noise"])
             target = alpha * draws["noise"] - sigma * tokens
+        assert isinstance(self.model, Texture)
         labels = torch.where(draws["drop"][:, 1], self.model.config.classes, self.labels[draws["ids"]])
         condition = self.model.condition(labels, styles, draws["drop"][:, 0], draws["t"])
         v = self.model(x, draws["known"], condition, self.offset).float()

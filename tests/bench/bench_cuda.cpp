@@ -2,6 +2,7 @@
 // a published shape with made-up weights, on one backend: whole ones, or some of their sets. Prints
 // a line for each part as soon as it is known, so that a failure later on takes nothing with it.
 // The GPU bundle runs it next to PyTorch, report.sh on the CPU for what grows.
+#include "bench/job_waits.hpp"
 #include "golden/synthetic.hpp"
 
 #include "blocks/codec/latent_codec.hpp"
@@ -25,6 +26,7 @@
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,7 @@ struct Options {
     int repeats = 3;
     bool cold = false; // nothing is done once before it is timed
     bool tokens_only = false;
+    int most_waits = 0; // of an image; 0: any
 };
 
 constexpr float kGuidance = 3.0f;
@@ -175,6 +178,11 @@ class Bench {
     [[nodiscard]] bool on_host() const { return compute_.memory() == TESSERA_MEMORY_HOST; }
 
     [[nodiscard]] std::int64_t token_count() const { return model_->config.tokens(); }
+    // Of a whole job, on the double.
+    [[nodiscard]] std::optional<JobWaits> waits() const {
+        return job_waits(compute_, *model_, *codec_, options_.steps, options_.denoise_steps,
+                         kGuidance);
+    }
     // Throws what went wrong on the device.
     void wait() { compute_.synchronize(); }
 
@@ -323,6 +331,24 @@ void print_launches(const Bench::Launches &before, const Bench::Launches &after,
                 all > 0 && persistent == 0 ? " (graphs or single steps instead)" : "");
 }
 
+// False: an image takes more than the option allows.
+bool print_waits(const Bench &bench, const Options &options) {
+    const std::optional<JobWaits> waits = bench.waits();
+    if (!waits) {
+        if (options.most_waits == 0) return true;
+        std::fprintf(stderr, "bench_cuda: nothing counts waits but the execution double\n");
+        return false;
+    }
+    std::printf("       waits for the device: %ld an image in one call; %ld in %ld calls of a unit "
+                "each, %ld with a picture after every step\n",
+                waits->whole, waits->in_units, waits->calls, waits->watched);
+    const long most = std::max({waits->whole, waits->in_units, waits->watched});
+    if (options.most_waits == 0 || most <= options.most_waits) return true;
+    std::fprintf(stderr, "bench_cuda: %ld waits an image, at most %d are allowed\n", most,
+                 options.most_waits);
+    return false;
+}
+
 // `picture`: milliseconds of one; negative: not measured yet.
 void run_batch(Bench &bench, const Options &options, int batch, double &picture) {
     bench.set_batch(batch);
@@ -379,7 +405,7 @@ int run(const Options &options, const std::string &directory) {
                 options.shape.c_str(), 1e-6 * bench.numbers(), 1e-3 * (now_ms() - start));
     double picture = options.tokens_only ? 0.0 : -1.0;
     for (const int batch : options.batches) run_batch(bench, options, batch, picture);
-    return 0;
+    return print_waits(bench, options) ? 0 : 1;
 }
 
 } // namespace
@@ -411,6 +437,10 @@ int main(int argc, char **argv) {
     app.add_option("--repeats", options.repeats)->check(CLI::Range(1, 100))->capture_default_str();
     app.add_flag("--cold", options.cold, "No run before those that are timed");
     app.add_flag("--tokens-only", options.tokens_only, "No pictures");
+    app.add_option(
+           "--most-waits", options.most_waits,
+           "Fails when an image waits more often for the device (0: any; counted on the double)")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--cpu-time", tessera::bench::cpu_time,
                  "Time of all threads together, which other programs change little");
     CLI11_PARSE(app, argc, argv);

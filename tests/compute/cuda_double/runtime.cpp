@@ -47,6 +47,7 @@ void reach(bool open) {
 
 void run_all(Stream &stream) {
     if (stream.work.empty()) return;
+    ++world().waits;
     reach(true);
     while (!stream.work.empty()) {
         const std::function<void()> work = std::move(stream.work.front());
@@ -293,7 +294,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     CUDA_DOUBLE_ENTER();
-    ++world().waits;
     if (world().streams.count(stream) == 0) return failed(cudaErrorInvalidValue);
     if (stream->capture != nullptr) return failed(cudaErrorStreamCaptureUnsupported);
     cuda_double::run_all(*stream);
@@ -375,7 +375,7 @@ __attribute__((visibility("default"))) void tessera_cuda_double_cooperative(int 
 }
 // Calls that may fail, so far.
 __attribute__((visibility("default"))) long tessera_cuda_double_calls() { return world().calls; }
-// Times that somebody waited for a stream.
+// Times that a call had to wait for work that was not done: of a stream, an event, or all of it.
 __attribute__((visibility("default"))) long tessera_cuda_double_waits() { return world().waits; }
 // Memory, streams, events, graphs and imports that exist.
 __attribute__((visibility("default"))) long tessera_cuda_double_live() {

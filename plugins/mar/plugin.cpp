@@ -48,7 +48,8 @@ class Mar final : public blocks::ModelGenerator {
                 .codes = shared.codes != 0,
                 .one_by_one = causal != nullptr,
                 .seamless = causal == nullptr || causal->random_order,
-                .any_set = causal == nullptr};
+                .any_set = causal == nullptr,
+                .keeps_tokens = causal == nullptr};
     }
     blocks::ModelInfo describe_torus(const blocks::Config &config) {
         const auto torus = TorusConfig::read(config);

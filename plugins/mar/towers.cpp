@@ -24,12 +24,16 @@ sdk::View index_view(const std::vector<std::int32_t> &index, std::int64_t rows,
 
 } // namespace
 
-std::unique_ptr<blocks::SetNetwork>
-MarModel::network(const sdk::Compute &compute, const blocks::RunSpec &, std::int64_t batch) const {
-    return std::make_unique<Towers>(compute, *this, batch);
+std::unique_ptr<blocks::SetNetwork> MarModel::network(const sdk::Compute &compute,
+                                                      const blocks::RunSpec &spec,
+                                                      std::int64_t batch) const {
+    const blocks::DiffusionSettings &d = spec.diffusion;
+    return std::make_unique<Towers>(compute, *this, batch,
+                                    TokenCache::Settings{d.token_refresh, d.token_share});
 }
 
-Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch)
+Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch,
+               const TokenCache::Settings &cache)
     : compute_(compute), model_(model), batch_(batch), buffer_(model.config.buffer_rows),
       tokens_(model.config.tokens()),
       unit_flops_of_device_(blocks::unit_flops(compute, kUnitFlops)) {
@@ -61,6 +65,11 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
         first_qkv_ = compute_.allocate({(c.rows() + rows) * 3 * decoder});
         compute_.copy(model.mask_qkv, rows_of(first_qkv_, c.rows(), 3 * decoder));
     }
+    if (cache.refresh > 1 && c.decoder.depth > 1) {
+        cache_ = std::make_unique<TokenCache>(compute, model, batch, cache);
+        kept_x_ = compute_.allocate({rows * decoder});
+        kept_normed_ = compute_.allocate({rows * decoder});
+    }
     row_index_.reserve(static_cast<std::size_t>(rows));
     first_index_.reserve(static_cast<std::size_t>(rows));
     wanted_index_.reserve(static_cast<std::size_t>(batch * tokens_));
@@ -72,6 +81,7 @@ Towers::Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t 
 }
 
 void Towers::set_class(std::int64_t entry, std::int64_t label, const blocks::ClassMix &mix) {
+    if (cache_ != nullptr) cache_->forget();
     const sdk::View scratch = rows_of(normed_, 2, model_.config.encoder.width);
     const sdk::View vector = model_.class_vector(compute_, label, mix, scratch);
     const sdk::View rows = sdk::slice(sdk::at(embedded_.view(), entry), 0, 0, buffer_);
@@ -84,6 +94,7 @@ void Towers::embed(const sdk::View &tokens, std::span<const std::int32_t> positi
     const std::int64_t width = model_.config.encoder.width;
     const auto count = static_cast<std::int64_t>(positions.size());
     if (count == 0) return;
+    if (cache_ != nullptr) cache_->embedded(positions, images, first_entry);
     embed_index_.clear();
     for (const std::int32_t position : positions) {
         embed_index_.push_back(position + static_cast<std::int32_t>(buffer_));
@@ -130,6 +141,7 @@ void Towers::start(std::span<const std::int32_t> known, std::span<const std::int
     for (const std::int32_t position : wanted) wanted_index_.push_back(buffer + position);
     wanted_position_.assign(wanted.begin(), wanted.end());
     if (local_ != nullptr) known_position_.assign(known.begin(), known.end());
+    if (cache_ != nullptr) cache_->start(known, wanted);
     plan();
 }
 
@@ -159,17 +171,19 @@ void Towers::plan_entries(Kind kind, std::int64_t block, double flops_per_entry)
 }
 
 void Towers::plan_encoder() {
-    const std::int64_t rows = encoder_rows();
-    const auto per_entry = static_cast<double>(buffer_ + known_count_);
+    const std::int64_t rows = new_rows();
+    const auto queries = static_cast<double>(rows / batch_);
+    const auto keys = static_cast<double>(buffer_ + known_count_);
     const auto all = static_cast<double>(rows * model_.config.encoder.width);
     units_.push_back({Kind::kEncoderGather, 0, 0, rows, 14.0 * all});
     for (std::size_t i = 0; i < model_.encoder.size(); ++i) {
         const blocks::TransformerBlock &block = model_.encoder[i];
         const auto index = static_cast<std::int64_t>(i);
         plan_rows(Kind::kEncoderProject, index, rows, block.project_flops(1.0));
-        plan_entries(Kind::kEncoderAttend, index, block.attend_flops(per_entry, per_entry));
+        plan_entries(Kind::kEncoderAttend, index, block.attend_flops(queries, keys));
         plan_rows(Kind::kEncoderFinish, index, rows, block.finish_flops(1.0));
     }
+    if (cache_ != nullptr) units_.push_back({Kind::kEncoderKeep, 0, 0, rows, 2.0 * all});
 }
 
 void Towers::plan_decoder() {
@@ -186,14 +200,18 @@ void Towers::plan_decoder() {
     units_.push_back({Kind::kDecoderSpread, 0, 0, rows, 6.0 * static_cast<double>(rows) * width});
     for (std::int64_t i = 0; i < last; ++i) {
         const blocks::TransformerBlock &block = model_.decoder[i];
+        const std::int64_t own = rows_of_block(i).count;
         if (i > 0 || !knows_first())
-            plan_rows(Kind::kDecoderProject, i, rows, block.project_flops(1.0));
-        plan_entries(Kind::kDecoderAttend, i, block.attend_flops(per_entry, per_entry));
-        plan_rows(Kind::kDecoderFinish, i, rows, block.finish_flops(1.0));
+            plan_rows(Kind::kDecoderProject, i, own, block.project_flops(1.0));
+        plan_entries(Kind::kDecoderAttend, i,
+                     block.attend_flops(static_cast<double>(own / batch_), per_entry));
+        plan_rows(Kind::kDecoderFinish, i, own, block.finish_flops(1.0));
+        if (!is_cached(i) && is_cached(i + 1))
+            units_.push_back({Kind::kDecoderKeep, i, 0, rows, 20.0 * double(rows) * width});
     }
     const blocks::TransformerBlock &block = model_.decoder[last];
     const auto wanted = static_cast<double>(wanted_count_);
-    plan_rows(Kind::kLastProject, last, rows, block.project_flops(2.0 / 3.0));
+    plan_rows(Kind::kLastProject, last, rows_of_block(last).count, block.project_flops(2.0 / 3.0));
     units_.push_back({Kind::kLastQuery, last, 0, wanted_rows(),
                       block.project_flops(static_cast<double>(wanted_rows()) / 3.0)});
     plan_entries(Kind::kLastAttend, last, block.attend_flops(wanted, per_entry));
@@ -237,7 +255,7 @@ void Towers::run_unit(int index) {
 }
 
 void Towers::run_encoder_unit(const Unit &unit) {
-    const std::int64_t rows = encoder_rows();
+    const std::int64_t rows = new_rows();
     const std::int64_t width = model_.config.encoder.width;
     const blocks::TransformerBlock &block = model_.encoder[unit.block];
     const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
@@ -255,7 +273,12 @@ void Towers::run_encoder_unit(const Unit &unit) {
         block.project_qkv(compute_, part(normed_, width), part(qkv_, 3 * width));
         break;
     case Kind::kEncoderAttend:
-        attend(block, rows, unit);
+        attend_encoder(unit);
+        break;
+    case Kind::kEncoderKeep:
+        cache_->keep_encoded(
+            sdk::reshape(rows_of(encoded_, rows, width), {batch_, rows / batch_, width}),
+            encoded());
         break;
     default:
         block.finish(compute_, part(heads_, width), part(encoder_x_, width), part(normed_, width),
@@ -265,11 +288,11 @@ void Towers::run_encoder_unit(const Unit &unit) {
 }
 
 void Towers::run_decoder_unit(const Unit &unit) {
-    const std::int64_t rows = decoder_rows();
+    const DecoderRows rows = rows_of_block(unit.block);
     const std::int64_t width = model_.config.decoder.width;
     const blocks::TransformerBlock &block = model_.decoder[unit.block];
     const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
-        return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
+        return sdk::slice(rows_of(tensor, rows.count, columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
     case Kind::kLocalMix:
@@ -285,14 +308,18 @@ void Towers::run_decoder_unit(const Unit &unit) {
         spread_known();
         break;
     case Kind::kDecoderProject:
-        block.project_qkv(compute_, part(normed_, width), part(qkv_, 3 * width));
+        block.project_qkv(compute_, part(rows.normed, width), part(qkv_, 3 * width));
         break;
     case Kind::kDecoderAttend:
-        attend(block, rows, unit);
+        attend_decoder(unit);
+        break;
+    case Kind::kDecoderKeep:
+        keep_rows();
         break;
     default: {
-        const blocks::NextNorm next{&model_.decoder[unit.block + 1].norm1(), part(normed_, width)};
-        block.finish(compute_, part(heads_, width), part(decoder_x_, width), part(normed_, width),
+        const sdk::View normed = part(rows.normed, width);
+        const blocks::NextNorm next{&model_.decoder[unit.block + 1].norm1(), normed};
+        block.finish(compute_, part(heads_, width), part(rows.x, width), normed,
                      part(hidden_, block.shape().hidden), nullptr, &next);
         break;
     }
@@ -307,10 +334,12 @@ void Towers::run_last_unit(const Unit &unit) {
         return sdk::slice(rows_of(tensor, rows, columns), 0, unit.first, unit.count);
     };
     switch (unit.kind) {
-    case Kind::kLastProject:
-        block.project_key_value(compute_, part(normed_, decoder_rows(), width),
-                                part(qkv_, decoder_rows(), 2 * width));
+    case Kind::kLastProject: {
+        const DecoderRows rows = rows_of_block(unit.block);
+        block.project_key_value(compute_, part(rows.normed, rows.count, width),
+                                part(qkv_, rows.count, 2 * width));
         break;
+    }
     case Kind::kLastQuery:
         last_query();
         break;
@@ -332,17 +361,18 @@ void Towers::run_last_unit(const Unit &unit) {
 
 // Also the positions that the decoder gives them.
 void Towers::gather_known() {
-    const std::int64_t kept = buffer_ + known_count_;
     const std::int64_t width = model_.config.encoder.width;
     const std::int64_t decoder = model_.config.decoder.width;
-    const sdk::View x = rows_of(encoder_x_, encoder_rows(), width);
+    const sdk::View x = rows_of(encoder_x_, new_rows(), width);
     compute_.gather_rows(
         sdk::reshape(model_.decoder_positions, {1, buffer_ + tokens_, decoder}),
         index_view(row_index_, 1, encoder_rows()),
         sdk::reshape(rows_of(offsets_, encoder_rows(), decoder), {1, encoder_rows(), decoder}));
-    compute_.gather_rows(embedded_, index_view(row_index_, batch_, kept),
-                         sdk::reshape(x, {batch_, kept, width}));
-    model_.encoder.front().norm1().apply(compute_, x, rows_of(normed_, encoder_rows(), width));
+    compute_.gather_rows(embedded_,
+                         is_lazy() ? cache_->encoder_index()
+                                   : index_view(row_index_, batch_, buffer_ + known_count_),
+                         sdk::reshape(x, {batch_, new_rows() / batch_, width}));
+    model_.encoder.front().norm1().apply(compute_, x, rows_of(normed_, new_rows(), width));
 }
 
 // decoder_embed + position of the known rows.
@@ -385,27 +415,75 @@ void Towers::spread_known() {
     model_.decoder.front().norm1().apply(compute_, x, rows_of(normed_, decoder_rows(), width));
 }
 
-// Entries [first, first + count) of a whole block; `rows` is that of the batch.
-void Towers::attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit) {
-    const std::int64_t width = block.shape().width;
+Towers::DecoderRows Towers::rows_of_block(std::int64_t block) const {
+    if (is_lazy() && is_cached(block))
+        return {batch_ * cache_->decoder_rows(), kept_x_, kept_normed_};
+    return {decoder_rows(), decoder_x_, normed_};
+}
+
+void Towers::attend_encoder(const Unit &unit) {
+    const std::int64_t rows = new_rows();
+    sdk::View keys = own_keys(rows, model_.config.encoder.width, unit);
+    if (cache_ != nullptr) cache_->keep_encoder(unit.block, keys, unit.first);
+    if (is_lazy()) keys = cache_->encoder_keys(unit.block, unit.first, unit.count);
+    attend(model_.encoder[unit.block], rows, keys, unit);
+}
+
+void Towers::attend_decoder(const Unit &unit) {
+    const std::int64_t rows = rows_of_block(unit.block).count;
+    sdk::View keys = own_keys(rows, model_.config.decoder.width, unit);
+    if (is_cached(unit.block)) {
+        cache_->keep_decoder(unit.block, keys, unit.first);
+        if (is_lazy()) keys = cache_->decoder_keys(unit.block, unit.first, unit.count);
+    }
+    attend(model_.decoder[unit.block], rows, keys, unit);
+}
+
+// Keys and values (count, rows, 2 width) of the entries of the unit among `rows` of the batch.
+sdk::View Towers::own_keys(std::int64_t rows, std::int64_t width, const Unit &unit) const {
     const sdk::View qkv = rows_of(qkv_, rows, 3 * width);
-    const auto part = [&](std::int64_t index) {
-        return sdk::slice(blocks::batch_columns(qkv, batch_, index * width, width), 0, unit.first,
-                          unit.count);
+    return sdk::slice(blocks::batch_columns(qkv, batch_, width, 2 * width), 0, unit.first,
+                      unit.count);
+}
+
+// Entries [first, first + count) of a block: `rows` of the batch see keys and values (count, m,
+// 2 width).
+void Towers::attend(const blocks::TransformerBlock &block, std::int64_t rows,
+                    const sdk::View &key_value, const Unit &unit) {
+    const std::int64_t width = block.shape().width;
+    const auto part = [&](const sdk::Tensor &tensor, std::int64_t columns) {
+        return sdk::slice(blocks::batch_columns(rows_of(tensor, rows, columns), batch_, 0, width),
+                          0, unit.first, unit.count);
     };
-    const sdk::View heads =
-        sdk::slice(blocks::batch_columns(rows_of(heads_, rows, width), batch_, 0, width), 0,
-                   unit.first, unit.count);
-    block.attend(compute_, part(0), part(1), part(2), {}, heads);
+    block.attend(compute_, part(qkv_, 3 * width), sdk::slice(key_value, 2, 0, width),
+                 sdk::slice(key_value, 2, width, width), {}, part(heads_, width));
+}
+
+// Which rows the later blocks run on, by the values of the block that ran last.
+void Towers::keep_rows() {
+    const std::int64_t width = model_.config.decoder.width;
+    const std::int64_t all = buffer_ + tokens_;
+    cache_->choose(
+        blocks::batch_columns(rows_of(qkv_, decoder_rows(), 3 * width), batch_, 2 * width, width));
+    if (!is_lazy()) return;
+    const auto keep = [&](const sdk::Tensor &from, const sdk::Tensor &to) {
+        const std::int64_t rows = cache_->decoder_rows();
+        compute_.gather_rows(
+            sdk::reshape(rows_of(from, decoder_rows(), width), {batch_, all, width}),
+            cache_->decoder_index(),
+            sdk::reshape(rows_of(to, batch_ * rows, width), {batch_, rows, width}));
+    };
+    keep(decoder_x_, kept_x_);
+    keep(normed_, kept_normed_);
 }
 
 void Towers::last_query() {
     const std::int64_t width = model_.config.decoder.width;
-    const std::int64_t all = buffer_ + tokens_;
+    const DecoderRows rows = rows_of_block(model_.config.decoder.depth - 1);
     const sdk::View x = rows_of(wanted_x_, wanted_rows(), width);
     compute_.gather_rows(
-        sdk::reshape(rows_of(decoder_x_, batch_ * all, width), {batch_, all, width}),
-        index_view(wanted_index_, batch_, wanted_count_),
+        sdk::reshape(rows_of(rows.x, rows.count, width), {batch_, rows.count / batch_, width}),
+        is_lazy() ? cache_->wanted_index() : index_view(wanted_index_, batch_, wanted_count_),
         sdk::reshape(x, {batch_, wanted_count_, width}));
     model_.decoder.back().project_query(compute_, x, rows_of(normed_, wanted_rows(), width),
                                         known_x(wanted_rows()));
@@ -413,14 +491,18 @@ void Towers::last_query() {
 
 void Towers::last_attend(const Unit &unit) {
     const std::int64_t width = model_.config.decoder.width;
-    const sdk::View key_value = rows_of(qkv_, decoder_rows(), 2 * width);
-    const auto entries = [&](const sdk::View &rows, std::int64_t begin) {
-        return sdk::slice(blocks::batch_columns(rows, batch_, begin, width), 0, unit.first,
+    const auto entries = [&](const sdk::View &rows, std::int64_t columns) {
+        return sdk::slice(blocks::batch_columns(rows, batch_, 0, columns), 0, unit.first,
                           unit.count);
     };
-    model_.decoder.back().attend(compute_, entries(known_x(wanted_rows()), 0),
-                                 entries(key_value, 0), entries(key_value, width), {},
-                                 entries(rows_of(heads_, wanted_rows(), width), 0));
+    sdk::View keys = entries(rows_of(qkv_, rows_of_block(unit.block).count, 2 * width), 2 * width);
+    if (is_cached(unit.block)) {
+        cache_->keep_decoder(unit.block, keys, unit.first);
+        if (is_lazy()) keys = cache_->decoder_keys(unit.block, unit.first, unit.count);
+    }
+    model_.decoder.back().attend(compute_, entries(known_x(wanted_rows()), width),
+                                 sdk::slice(keys, 2, 0, width), sdk::slice(keys, 2, width, width),
+                                 {}, entries(rows_of(heads_, wanted_rows(), width), width));
 }
 
 // What the final norm left, with position and context of the token that is to be sampled.

@@ -5,6 +5,7 @@
 
 #include "mar/local_mix.hpp"
 #include "mar/model.hpp"
+#include "mar/token_cache.hpp"
 
 #include <memory>
 #include <span>
@@ -15,7 +16,9 @@ namespace tessera::mar {
 class Towers final : public blocks::SetNetwork {
   public:
     // Room for `batch` entries (twice the images when guided), all tokens known or wanted.
-    Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch);
+    // `cache`: how sets leave rows out; by itself none does, nor with a decoder of one block.
+    Towers(const sdk::Compute &compute, const MarModel &model, std::int64_t batch,
+           const TokenCache::Settings &cache = {});
     Towers(const Towers &) = delete;
     Towers &operator=(const Towers &) = delete;
 
@@ -49,6 +52,7 @@ class Towers final : public blocks::SetNetwork {
         kEncoderProject,
         kEncoderAttend,
         kEncoderFinish,
+        kEncoderKeep,
         kLocalMix,
         kDecoderEmbed,
         kFirstProject,
@@ -56,6 +60,7 @@ class Towers final : public blocks::SetNetwork {
         kDecoderProject,
         kDecoderAttend,
         kDecoderFinish,
+        kDecoderKeep,
         kLastProject,
         kLastQuery,
         kLastAttend,
@@ -84,7 +89,12 @@ class Towers final : public blocks::SetNetwork {
     void embed_known();
     void spread_known();
     void first_project(const Unit &unit);
-    void attend(const blocks::TransformerBlock &block, std::int64_t rows, const Unit &unit);
+    void attend_encoder(const Unit &unit);
+    void attend_decoder(const Unit &unit);
+    void attend(const blocks::TransformerBlock &block, std::int64_t rows,
+                const sdk::View &key_value, const Unit &unit);
+    [[nodiscard]] sdk::View own_keys(std::int64_t rows, std::int64_t width, const Unit &unit) const;
+    void keep_rows();
     void last_query();
     void last_attend(const Unit &unit);
     void make_conditions();
@@ -93,6 +103,20 @@ class Towers final : public blocks::SetNetwork {
     [[nodiscard]] sdk::View rows_of(const sdk::Tensor &tensor, std::int64_t rows,
                                     std::int64_t width) const;
     [[nodiscard]] std::int64_t encoder_rows() const { return batch_ * (buffer_ + known_count_); }
+    // Those that the encoder computes in this set.
+    [[nodiscard]] std::int64_t new_rows() const {
+        return is_lazy() ? batch_ * cache_->encoder_rows() : encoder_rows();
+    }
+    // What a block of the decoder runs on: the rows that the set computes, and their first norm.
+    struct DecoderRows {
+        std::int64_t count;
+        const sdk::Tensor &x, &normed;
+    };
+    [[nodiscard]] DecoderRows rows_of_block(std::int64_t block) const;
+    [[nodiscard]] bool is_lazy() const { return cache_ != nullptr && cache_->is_lazy(); }
+    [[nodiscard]] bool is_cached(std::int64_t decoder_block) const {
+        return cache_ != nullptr && decoder_block >= cache_->first_block();
+    }
     [[nodiscard]] std::int64_t decoder_rows() const { return batch_ * (buffer_ + tokens_); }
     [[nodiscard]] std::int64_t wanted_rows() const { return batch_ * wanted_count_; }
     // Rows of known tokens behind the rows of mask tokens: of decoder_x before the first block, and
@@ -126,7 +150,9 @@ class Towers final : public blocks::SetNetwork {
     sdk::Tensor qkv_;
     sdk::Tensor heads_;
     sdk::Tensor hidden_;
-    std::unique_ptr<LocalMix> local_; // NULL: the model has none
+    std::unique_ptr<LocalMix> local_;   // NULL: the model has none
+    std::unique_ptr<TokenCache> cache_; // NULL: every set computes all rows
+    sdk::Tensor kept_x_, kept_normed_;  // of the decoder, where a set leaves rows out
 
     std::vector<std::int32_t> row_index_;       // (batch x (K + known)): kept rows
     std::vector<std::int32_t> first_index_;     // (batch x (K + S)): rows of first_x_

@@ -29,6 +29,8 @@ std::string write_mar(const std::string &folder, const golden::SyntheticMar &sha
 
 using Values = std::map<std::string, double>;
 const Values kMasked = {{"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"denoise_steps", 4}};
+const Values kTokenCache = {{"class", 1},         {"steps", 12},        {"guidance", 2.0},
+                            {"denoise_steps", 3}, {"token_refresh", 9}, {"guidance_refresh", 4}};
 const Values kCausal = {{"class", 1}, {"guidance", 2.0}, {"denoise_steps", 4}};
 const Values kMaskedCodes = {{"class", 1}, {"steps", 4}, {"guidance", 2.0}, {"top_k", 20}};
 const Values kCausalCodes = {{"class", 1}, {"guidance", 2.0}, {"top_p", 0.9}};
@@ -48,10 +50,19 @@ golden::SyntheticMar shape_of(const char *variant, int codebook, int local_kerne
     return shape;
 }
 
+// With enough tokens and blocks that some are left out.
+golden::SyntheticMar large_of(int decoder_depth) {
+    golden::SyntheticMar shape = shape_of("", 0);
+    shape.img_size = 64;
+    shape.decoder_depth = decoder_depth;
+    return shape;
+}
+
 // Table 1 of arXiv 2406.11838, and the variant for textures.
 const Subject kSubjects[] = {
     subject("mar", shape_of("", 0), kMasked),
     subject("mar_local", shape_of("", 0, 3), kMasked),
+    subject("mar_token_cache", large_of(6), kTokenCache),
     subject("mar_codes", shape_of("", 40), kMaskedCodes),
     subject("mar_raster", shape_of("raster", 0), kCausal),
     subject("mar_random", shape_of("random", 0), kCausal),

@@ -31,6 +31,8 @@ struct DiffusionSettings {
     Annealing annealing = Annealing::kNone;
     int last_denoise_steps = 100; // of the last autoregressive step, when annealed
     int guidance_refresh = 1;     // sets from one with all unconditional rows to the next
+    int token_refresh = 1;        // sets from one that computes every token to the next
+    double token_share = 0.05;    // of the tokens, that the sets in between compute at least
     std::string hurry;            // see RunSettings
     CleanRange tokens;            // of what is sampled
     int top_k = 0;                // of a codebook: only the likeliest codes, 0 is all

@@ -23,7 +23,7 @@ enum class DiffusionScope {
 
 class DiffusionParams {
   public:
-    // Ids 3 to 15 and 21 to 26: a generator's own parameters have others.
+    // Ids 3 to 15 and 21 to 28: a generator's own parameters have others.
     explicit DiffusionParams(DiffusionScope scope = DiffusionScope::kSets);
 
     // What a model was made for: its denoising steps as `respace` reads them, and the member
@@ -34,6 +34,8 @@ class DiffusionParams {
     void offer_means(bool samples);
     // The model may be guided by differences of earlier sets (shell/guidance_cache.hpp).
     void offer_guidance_refresh() { refreshes_ = true; }
+    // Its sets may keep tokens that changed little.
+    void offer_token_refresh() { keeps_tokens_ = true; }
     // The member `limits` of its file: ranges of parameters, within those that the shell offers,
     // and `tokens`, which bounds what is sampled. What is not a parameter of this class is not
     // read.
@@ -70,6 +72,9 @@ class DiffusionParams {
     sdk::ChoiceParam annealing_;
     bool refreshes_ = false;
     sdk::IntParam guidance_refresh_;
+    bool keeps_tokens_ = false;
+    sdk::IntParam token_refresh_;
+    sdk::FloatParam token_share_;
     sdk::IntParam last_denoise_;
     sdk::FloatParam guidance_low_;
     sdk::FloatParam guidance_high_;

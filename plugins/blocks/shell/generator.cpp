@@ -123,6 +123,7 @@ void ModelGenerator::open_model() {
     info_ = describe(Config::parse(*text, weights_->path() + ": config"));
     if (info_.codes) diffusion_ = DiffusionParams(DiffusionScope::kCodes);
     if (info_.any_set) diffusion_.offer_guidance_refresh();
+    if (info_.keeps_tokens) diffusion_.offer_token_refresh();
     if (info_.means) diffusion_.offer_means(info_.samples);
     if (info_.sides) use_sides(*info_.sides);
     read_classes();

@@ -51,12 +51,13 @@ struct ModelInfo {
     std::optional<PixelScale> pixels{}; // tokens are patches of these; none: of a codec's latents
     bool samples = true;                // by diffusion; false: it has no use for its parameters
     bool means = false;                 // it also has a head for the mean of a token
-    int feature_layers = 0;  // that a picture's representation can be taken after; 0: it has none
-    bool codes = false;      // tokens are entries of a codebook: `rounding` gives it
-    bool one_by_one = false; // as SetModel says: the number of steps is no choice
-    bool seamless = true;    // its runs can close a seam
-    bool any_set = false;    // its network may be asked for any set (GuidanceCache)
-    bool styled = false;     // tokens are a texture's wavelet tokens (blocks/texture), with a style
+    int feature_layers = 0;    // that a picture's representation can be taken after; 0: it has none
+    bool codes = false;        // tokens are entries of a codebook: `rounding` gives it
+    bool one_by_one = false;   // as SetModel says: the number of steps is no choice
+    bool seamless = true;      // its runs can close a seam
+    bool any_set = false;      // its network may be asked for any set (GuidanceCache)
+    bool keeps_tokens = false; // its sets may leave out tokens (DiffusionSettings::token_refresh)
+    bool styled = false; // tokens are a texture's wavelet tokens (blocks/texture), with a style
     std::optional<Sides> sides{}; // in the place of those of the abilities
 };
 

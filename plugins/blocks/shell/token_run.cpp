@@ -126,14 +126,17 @@ void TokenRun::allocate() {
     tokens_ = compute_.allocate({images(), grid().tokens(), grid().token_width()});
     compute_.fill(0.0f, tokens_);
     const int refresh = spec_.diffusion.guidance_refresh;
-    const auto make = [this](std::int64_t entries) {
-        return model_.network(compute_, spec_, entries);
+    // What guidance keeps differences of is exact.
+    const auto make = [&](std::int64_t entries) {
+        RunSpec spec = spec_;
+        if (entries == 2 * images()) spec.diffusion.token_refresh = 1;
+        return model_.network(compute_, spec, entries);
     };
     if (guided_ && refresh > 1) {
         network_ = std::make_unique<GuidanceCache>(compute_, make, images(), grid().tokens(),
                                                    plan_.size(), refresh);
     } else {
-        network_ = make(batch);
+        network_ = model_.network(compute_, spec_, batch);
     }
     for (std::int64_t image = 0; image < images(); ++image) {
         network_->set_class(image, spec_.labels[image], spec_.mix);

@@ -69,7 +69,7 @@ TEST_F(TokenCacheTest, WhatMovesAllTokensComputesAllOfThem) {
     const TestDevice device(2);
     const mar::MarModel model = load_mar(device, path_);
     const std::vector<float> given(64 * 4, 0.25F);
-    const auto run = [&](int refresh) {
+    const auto tokens = [&](int refresh) {
         RunSpec own = spec(refresh, 1.0);
         own.seamless = true;
         own.known.assign(64, 0);
@@ -78,7 +78,7 @@ TEST_F(TokenCacheTest, WhatMovesAllTokensComputesAllOfThem) {
         run.give(device.compute.to_device(sdk::host_view(given.data(), {1, 64, 4})));
         return finish(device, run);
     };
-    EXPECT_EQ(run(kRefresh), run(1));
+    EXPECT_EQ(tokens(kRefresh), tokens(1));
 }
 
 TEST_F(TokenCacheTest, LeavesOutWhatMovedLeast) {
@@ -103,13 +103,13 @@ TEST_F(TokenCacheTest, BatchesAndThreadsDoNotChangeABit) {
     const TestDevice one(1);
     const TestDevice three(3);
     for (const int guidance_refresh : {1, 4}) {
-        const auto own = [&](std::vector<std::int64_t> labels) {
+        const auto spec_of = [&](std::vector<std::int64_t> labels) {
             RunSpec own = spec(kRefresh, 0.05, std::move(labels));
             own.diffusion.guidance_refresh = guidance_refresh;
             return own;
         };
-        const std::vector<float> batch = sample(three, load_mar(three, path_), own({2, 1}));
-        RunSpec second = own({1});
+        const std::vector<float> batch = sample(three, load_mar(three, path_), spec_of({2, 1}));
+        RunSpec second = spec_of({1});
         second.first_image = 1;
         const std::vector<float> alone = sample(one, load_mar(one, path_), second);
         EXPECT_EQ(alone,
@@ -143,7 +143,7 @@ TEST_F(TokenCacheTest, ATrainedModelStaysNear) {
     const std::string path =
         TESSERA_SOURCE_DIR "/plugins/models/materials_mar_latents/generator.safetensors";
     const mar::MarModel model = load_mar(device, path);
-    const auto own = [](int token_refresh, int guidance_refresh) {
+    const auto spec_of = [](int token_refresh, int guidance_refresh) {
         RunSpec own = spec(token_refresh, 0.05, {1, 5, 12, 20});
         own.steps = 12; // with what the model recommends
         own.diffusion.schedule = GuidanceSchedule::kConstant;
@@ -155,17 +155,17 @@ TEST_F(TokenCacheTest, ATrainedModelStaysNear) {
         own.diffusion.guidance_refresh = guidance_refresh;
         return own;
     };
-    const std::vector<float> exact = sample(device, model, own(1, 1));
+    const std::vector<float> exact = sample(device, model, spec_of(1, 1));
     const auto measure = [&](const char *what, const std::vector<float> &tokens) {
         const double found = deviation(exact, tokens);
         std::printf("%-34s %.2f%% of the tokens' RMS\n", what, 100.0 * found);
         return found;
     };
     const mar::MarModel rounded = load_mar(device, path, TESSERA_DTYPE_BF16);
-    EXPECT_LT(measure("bf16", sample(device, rounded, own(1, 1))), 0.01);
-    EXPECT_LT(measure("guidance_refresh 9", sample(device, model, own(1, 9))), 0.15);
-    EXPECT_LT(measure("token_refresh 9", sample(device, model, own(9, 1))), 0.15);
-    EXPECT_LT(measure("both", sample(device, model, own(9, 9))), 0.15);
+    EXPECT_LT(measure("bf16", sample(device, rounded, spec_of(1, 1))), 0.01);
+    EXPECT_LT(measure("guidance_refresh 9", sample(device, model, spec_of(1, 9))), 0.15);
+    EXPECT_LT(measure("token_refresh 9", sample(device, model, spec_of(9, 1))), 0.15);
+    EXPECT_LT(measure("both", sample(device, model, spec_of(9, 9))), 0.15);
 }
 
 // The work that units say they do, which budgets are kept by, falls to what is left.

@@ -16,8 +16,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <time.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -47,6 +48,7 @@ struct Options {
 constexpr int kTimedDenoiseSteps = 25;
 constexpr float kGuidance = 3.0f;
 constexpr int kGuidanceRefresh = 9;
+constexpr int kTokenRefresh = 9;
 
 double median(std::vector<double> values) {
     if (values.empty()) return 0.0;
@@ -54,10 +56,17 @@ double median(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
+bool cpu_time = false; // of all threads, in the place of time on the wall
+
 double seconds_of(const std::function<void()> &body) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto now = [] {
+        timespec time{};
+        clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &time);
+        return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    };
+    const double start = now();
     body();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return now() - start;
 }
 
 double peak_memory_mb() {
@@ -93,6 +102,7 @@ struct Timings {
     Curve denoiser; // one reverse step, over rows
     Curve picture;
     Curve half; // encoder and decoder without the unconditional half, over tokens known
+    Curve kept; // the same where the token cache leaves rows out
     Curve encoder_work, decoder_work; // billions of operations, over tokens known
     Curve peak;                       // billions a second that the cores could do
 
@@ -161,6 +171,15 @@ class Parts {
         return encoder.seconds + decoder.seconds;
     }
 
+    // The same of a set that leaves rows out and comes `before` tokens after one that does not.
+    double kept(int known, int wanted, int before) {
+        if (kept_ == nullptr) kept_ = make_towers(1, {kTokenRefresh, 0.05});
+        kept_->set_class(0, 1, {}); // all that is kept is forgotten
+        (void)run(*kept_, 1, known - before, before);
+        const auto [encoder, decoder] = run(*kept_, 1, known, wanted);
+        return encoder.seconds + decoder.seconds;
+    }
+
     std::pair<Cost, Cost> run(mar::Towers &towers, int batch, int known, int wanted) {
         const std::vector<std::int32_t> order =
             blocks::random_order(1, 0, static_cast<int>(model_->config.tokens()), {});
@@ -223,8 +242,9 @@ class Parts {
     [[nodiscard]] const mar::MarConfig &config() const { return model_->config; }
 
   private:
-    std::unique_ptr<mar::Towers> make_towers(int batch) {
-        auto towers = std::make_unique<mar::Towers>(compute_, *model_, batch);
+    std::unique_ptr<mar::Towers> make_towers(int batch,
+                                             const mar::TokenCache::Settings &cache = {}) {
+        auto towers = std::make_unique<mar::Towers>(compute_, *model_, batch, cache);
         const mar::MarConfig &config = model_->config;
         const sdk::Tensor tokens = compute_.allocate({1, config.tokens(), config.token_width()});
         compute_.fill(0.5f, tokens);
@@ -242,6 +262,7 @@ class Parts {
     std::unique_ptr<blocks::LatentCodec> codec_;
     std::unique_ptr<mar::Towers> towers_; // of both halves
     std::unique_ptr<mar::Towers> half_;
+    std::unique_ptr<mar::Towers> kept_;
     std::unique_ptr<blocks::DenoiseChain> chain_;
     std::unique_ptr<blocks::LayerRun> picture_;
     std::vector<tessera_reverse_step> steps_;
@@ -263,11 +284,13 @@ class StepBench {
     bool write_models() const;
     void measure(Parts &parts, Timings &ours, TorchPeer &peer,
                  const std::vector<std::string> &dtypes);
+    void measure_kept(Parts &parts, Timings &ours) const;
     void ask(TorchPeer &peer, const std::string &dtype, const std::string &part, double place,
              Curve &curve, double divisor = 1.0);
     [[nodiscard]] Sums sum(const Timings &timings) const;
-    // Of a run with the parameter guidance_refresh: both towers as one number.
-    [[nodiscard]] Sums sum_refreshed(const Timings &timings) const;
+    // Of a run with the parameter guidance_refresh, and with token_refresh: both towers as one
+    // number.
+    [[nodiscard]] Sums sum_refreshed(const Timings &timings, bool keeps_tokens) const;
     void print(const char *name, const Sums &sums) const;
     // How much of what the cores could do the towers reach.
     void print_share_of_peak(const Timings &timings) const;
@@ -341,6 +364,20 @@ void StepBench::measure(Parts &parts, Timings &ours, TorchPeer &peer,
     }
 }
 
+// Where the share of the decoder's rows changes, and at the end.
+void StepBench::measure_kept(Parts &parts, Timings &ours) const {
+    const int last = static_cast<int>(plan_.size()) - 1;
+    for (int repeat = 0; repeat < options_.repeats; ++repeat) {
+        for (const int place : {21, 25, 30, 35, 40, 63}) {
+            const int k = std::max(1, place * last / 63);
+            const int known = tokens_ - plan_[k].unknown_before;
+            const int before = known - (tokens_ - plan_[k - 1].unknown_before);
+            ours.kept.add(known,
+                          parts.kept(known, plan_[k].unknown_before - plan_[k].first, before));
+        }
+    }
+}
+
 Sums StepBench::sum(const Timings &timings) const {
     Sums sums;
     for (const blocks::UnmaskStep &step : plan_) {
@@ -354,15 +391,22 @@ Sums StepBench::sum(const Timings &timings) const {
     return sums;
 }
 
-Sums StepBench::sum_refreshed(const Timings &timings) const {
+Sums StepBench::sum_refreshed(const Timings &timings, bool keeps_tokens) const {
     Sums sums = sum(timings);
     sums.encoder = sums.decoder = 0.0;
+    int kept = 0; // sets since one that left nothing out
     const int steps = static_cast<int>(plan_.size());
     for (int k = 0; k < steps; ++k) {
         const int known = tokens_ - plan_[k].unknown_before;
         const bool whole = blocks::GuidanceCache::is_whole(k, steps, kGuidanceRefresh);
-        sums.decoder +=
-            whole ? timings.encoder.at(known) + timings.decoder.at(known) : timings.half.at(known);
+        if (whole) {
+            sums.decoder += timings.encoder.at(known) + timings.decoder.at(known);
+            continue;
+        }
+        const bool leaves_out =
+            keeps_tokens && !mar::TokenCache::is_early(known, tokens_) && ++kept < kTokenRefresh;
+        if (!leaves_out) kept = 0;
+        sums.decoder += leaves_out ? timings.kept.at(known) : timings.half.at(known);
     }
     return sums;
 }
@@ -440,6 +484,7 @@ int StepBench::run() {
         Parts parts(compute, plugin_host, model_path_, codec_path_, TESSERA_DTYPE_F32,
                     denoise_steps_);
         measure(parts, exact, peer, dtypes);
+        measure_kept(parts, exact);
     }
 
     std::printf("\n%-24s %9s %9s %9s %9s %9s   seconds\n", "", "encoder", "decoder", "denoiser",
@@ -448,8 +493,9 @@ int StepBench::run() {
     const Sums our_bf16 = options_.only_f32 ? Sums{} : sum(bf16);
     print("ours, float32", our_exact);
     if (!options_.only_f32) print("ours, bf16", our_bf16);
-    const Sums refreshed = sum_refreshed(exact);
+    const Sums refreshed = sum_refreshed(exact, false);
     print("ours, guidance_refresh 9", refreshed);
+    print("ours, token_refresh too", sum_refreshed(exact, true));
     print_share_of_peak(exact);
     for (const std::string &dtype : dtypes) {
         print(("PyTorch, " + dtype).c_str(), sum(torch_[dtype]));
@@ -522,6 +568,8 @@ int main(int argc, char **argv) {
            "--precision", [&](const std::string &name) { options.only_f32 = name == "f32"; },
            "f32: float32 alone; default: bf16, then float32")
         ->check(CLI::IsMember({"f32", "default"}));
+    app.add_flag("--cpu-time", tessera::bench::cpu_time,
+                 "Time of all threads together, which other programs change little");
     app.add_flag("--tiny", options.tiny, "A tiny model: shows that the benchmark works, no more");
     app.add_option("--directory", options.directory,
                    "Where the made-up weights (1.1 GB) are written; default: a temporary place");

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <stdexcept>
 
 namespace tessera::testing {
 namespace {
@@ -324,6 +325,85 @@ TEST_F(VulkanTest, HostileSizesAreRefusedAndNamed) {
     // And all is well.
     const DeviceTensor x(*compute.table(), random_array({4, 4}, 1));
     EXPECT_EQ(x.download().size(), 16);
+}
+
+// What is no operation, and an operation with a wrong operand: the recording fails with it, the
+// failure is named once and comes out of synchronize once, and the next recording works.
+TEST_F(VulkanTest, WhatIsRefusedInARecordingFailsIt) {
+    const Compute compute = open();
+    const tessera_compute *const c = compute.table();
+    const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
+        compute->get_extension(c, TESSERA_EXT_COMPUTE_GRAPH));
+    const DeviceTensor x(*c, random_array({4, 4}, 1));
+    const Array numbers = random_array({4, 4}, 2);
+    const HostTensor host(numbers);
+    tessera_tensor spare = *x.view();
+    ASSERT_EQ(compute->allocate(c, &spare), TESSERA_OK);
+    const auto record = [&](std::function<void()> calls, tessera_graph **graph) {
+        return graphs.record(
+            c, [](void *context) { (*static_cast<std::function<void()> *>(context))(); }, &calls,
+            graph);
+    };
+    tessera_graph *twice = nullptr;
+    ASSERT_EQ(record([&] { c->scale_offset(c, x.view(), 2.0F, 0.0F, x.view()); }, &twice),
+              TESSERA_OK);
+    tessera_tensor other = *x.view();
+    const std::pair<const char *, std::function<void()>> refused[] = {
+        {"upload", [&] { c->upload(c, host.view(), x.view()); }},
+        {"download", [&] { c->download(c, x.view(), host.view()); }},
+        {"synchronize", [&] { (void)c->synchronize(c); }},
+        {"allocate", [&] { (void)c->allocate(c, &other); }},
+        {"release", [&] { c->release(c, &spare); }},
+        {"pack_linear", [&] { (void)c->pack_linear(c, host.view(), TESSERA_DTYPE_F32, &other); }},
+        {"record", [&] { (void)record([] {}, &twice); }},
+        {"replay", [&] { graphs.replay(c, twice); }},
+        {"finish", [&] { (void)about(compute).finish(&about(compute)); }},
+        {"fill", [&] { c->fill(c, 0.0F, nullptr); }},
+    };
+    for (const auto &[what, call] : refused) {
+        tessera_graph *const kept = twice;
+        const LoggedTrouble trouble;
+        tessera_graph *graph = nullptr;
+        const auto calls = [&, call = call] {
+            c->fill(c, 7.0F, x.view());
+            call();
+            c->fill(c, 8.0F, x.view());
+        };
+        EXPECT_EQ(record(calls, &graph), TESSERA_ERROR_INVALID_ARGUMENT) << what;
+        twice = kept;
+        EXPECT_EQ(graph, nullptr) << what;
+        ASSERT_EQ(trouble.lines().size(), 1U) << what;
+        EXPECT_THAT(trouble.lines().front(), ::testing::StartsWith(std::string(what) + ": "));
+        EXPECT_EQ(c->synchronize(c), TESSERA_ERROR_INVALID_ARGUMENT) << what;
+        EXPECT_EQ(c->synchronize(c), TESSERA_OK) << what;
+
+        c->upload(c, host.view(), x.view());
+        ASSERT_EQ(record([&] { c->scale_offset(c, x.view(), 2.0F, 0.0F, x.view()); }, &graph),
+                  TESSERA_OK)
+            << what;
+        graphs.replay(c, graph);
+        graphs.replay(c, twice);
+        EXPECT_EQ(x.download()[5], 8 * numbers[5]) << what;
+        graphs.destroy(c, graph);
+    }
+    graphs.destroy(c, twice);
+}
+
+// Whatever is thrown out of a recording ends it.
+TEST_F(VulkanTest, ARecordingThatThrowsIsOver) {
+    const Compute compute = open();
+    const tessera_compute *const c = compute.table();
+    const DeviceTensor x(*c, random_array({4, 4}, 1));
+    const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
+        compute->get_extension(c, TESSERA_EXT_COMPUTE_GRAPH));
+    tessera_graph *graph = nullptr;
+    const auto throws = [](void *) { throw std::runtime_error("no"); };
+    EXPECT_THROW((void)graphs.record(c, throws, nullptr, &graph), std::runtime_error);
+    EXPECT_EQ(graph, nullptr);
+    const HostTensor host(Array({4, 4}, 3.0));
+    c->upload(c, host.view(), x.view());
+    EXPECT_EQ(x.download()[5], 3.0);
+    EXPECT_EQ(c->synchronize(c), TESSERA_OK);
 }
 
 // Tensors that are not this compute's are noticed by copies; nothing is read there.

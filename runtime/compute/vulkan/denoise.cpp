@@ -201,8 +201,7 @@ Result<> DenoiseChain::allocate_all() {
 Result<std::unique_ptr<DenoiseChain>>
 DenoiseChain::create(Vulkan &vulkan, const tessera_mlp_denoiser_network &network,
                      std::uint32_t max_rows, std::uint32_t max_steps, bool guided) {
-    if (!vulkan.outside_recording("denoise create"))
-        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
+    if (const auto fits = vulkan.not_recording(); !fits) return fits.error();
     std::unique_ptr<DenoiseChain> chain(new DenoiseChain(vulkan));
     chain->max_rows_ = max_rows;
     chain->max_steps_ = max_steps;
@@ -272,7 +271,7 @@ Params DenoiseChain::params(std::uint32_t network_rows) const {
 void DenoiseChain::set_state() { vulkan_.copy_in(&state_, sizeof state_, state_memory_); }
 
 void DenoiseChain::begin(const tessera_mlp_denoiser_set &set) {
-    if (!vulkan_.outside_recording("denoise begin")) return;
+    if (!vulkan_.check(vulkan_.not_recording(), "denoise begin")) return;
     rows_ = set.rows;
     step_count_ = set.step_count;
     chunk_begin_ = chunk_end_ = 0;
@@ -389,7 +388,7 @@ void DenoiseChain::run_step(std::uint32_t step) {
 
 void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
                            const tessera_tensor *model_out) {
-    if (!vulkan_.outside_recording("denoise advance")) return;
+    if (!vulkan_.check(vulkan_.not_recording(), "denoise advance")) return;
     if (tapes_.size() > kKeptTapes) {
         for (auto &[size, tape] : tapes_) vulkan_.forget(std::move(tape));
         tapes_.clear();

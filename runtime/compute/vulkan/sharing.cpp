@@ -34,14 +34,16 @@ void forget_buffer(const tessera_ext_vulkan *extension, void *data) {
 }
 
 void wait(const tessera_ext_vulkan *extension, std::uint64_t timeline, std::uint64_t value) {
-    vulkan_of(extension).stream().wait_before(reinterpret_cast<VkSemaphore>(timeline), value);
+    Vulkan &vulkan = vulkan_of(extension);
+    if (vulkan.check(vulkan.not_recording(), "wait"))
+        vulkan.stream().wait_before(reinterpret_cast<VkSemaphore>(timeline), value);
 }
 
 // What was enqueued may have failed: then there is nothing to announce.
 tessera_status signal(const tessera_ext_vulkan *extension, std::uint64_t timeline,
                       std::uint64_t value) {
     Vulkan &vulkan = vulkan_of(extension);
-    if (!vulkan.failed()) {
+    if (!vulkan.failed() && vulkan.check(vulkan.not_recording(), "signal")) {
         auto *const semaphore = reinterpret_cast<VkSemaphore>(timeline);
         vulkan.check(vulkan.stream().signal_after(semaphore, value), "signal");
     }
@@ -50,7 +52,8 @@ tessera_status signal(const tessera_ext_vulkan *extension, std::uint64_t timelin
 
 tessera_status finish(const tessera_ext_vulkan *extension) {
     Vulkan &vulkan = vulkan_of(extension);
-    vulkan.check(vulkan.stream().wait(), "finish");
+    if (vulkan.check(vulkan.not_recording(), "finish"))
+        vulkan.check(vulkan.stream().wait(), "finish");
     return static_cast<tessera_status>(vulkan.status());
 }
 

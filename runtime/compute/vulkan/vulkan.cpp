@@ -199,10 +199,10 @@ bool Vulkan::check(const Result<> &result, const char *what) {
     return false;
 }
 
-bool Vulkan::outside_recording(const char *what) {
-    if (recording_ == nullptr) return true;
-    fail(Status::kInvalidArgument, "{} inside a recording; expected operations only", what);
-    return false;
+Result<> Vulkan::not_recording() {
+    if (recording_ == nullptr) return {};
+    if (!failed()) status_ = Status::kInvalidArgument;
+    return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
 }
 
 // ---- memory ----
@@ -246,9 +246,7 @@ Result<VkDeviceAddress> Vulkan::allocate(std::uint64_t size_bytes, std::uint64_t
 }
 
 Result<tessera_tensor> Vulkan::allocate(const tessera_tensor &wanted) {
-    if (recording_ != nullptr) {
-        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
-    }
+    if (const auto fits = not_recording(); !fits) return fits.error();
     const auto address =
         allocate(*size_bytes(wanted), static_cast<std::uint64_t>(*element_count(wanted)));
     if (!address) {
@@ -262,6 +260,7 @@ Result<tessera_tensor> Vulkan::allocate(const tessera_tensor &wanted) {
 }
 
 void Vulkan::release(void *data) {
+    check(not_recording(), "release"); // what is recorded may use it: nobody shall replay that
     const auto address = reinterpret_cast<VkDeviceAddress>(data);
     weights_.erase(address);
     const auto found = allocations_.find(address);
@@ -314,7 +313,7 @@ bool Vulkan::copy_in(const void *host, std::uint64_t size_bytes, VkDeviceAddress
 }
 
 void Vulkan::upload(const tessera_tensor &host, const tessera_tensor &out) {
-    if (!outside_recording("upload")) return;
+    if (!check(not_recording(), "upload")) return;
     const auto bytes = static_cast<std::size_t>(*size_bytes(host));
     if (bytes == 0) return;
     const std::uint64_t element = dtype_size(out.dtype);
@@ -356,7 +355,7 @@ bool Vulkan::reserve_downloads(std::size_t size_bytes) {
 }
 
 void Vulkan::download(const tessera_tensor &source, const tessera_tensor &host_out) {
-    if (!outside_recording("download")) return;
+    if (!check(not_recording(), "download")) return;
     const auto bytes = static_cast<std::size_t>(*size_bytes(source));
     if (bytes == 0) return;
     const std::uint64_t element = dtype_size(source.dtype);
@@ -389,7 +388,7 @@ void Vulkan::report_bad_index() {
 }
 
 void Vulkan::finish() {
-    if (!outside_recording("synchronize")) return;
+    if (!check(not_recording(), "synchronize")) return;
     const bool looks = std::exchange(checks_indices_, false);
     if (check(stream_->wait(), "synchronize") && looks) report_bad_index();
     for (const Download &download : downloads_) {
@@ -475,9 +474,7 @@ void Vulkan::split_unit() {
 
 Result<tessera_tensor> Vulkan::keep(const tessera_tensor &host_weight, const PackedWeight &packed,
                                     const std::vector<float> &values) {
-    if (recording_ != nullptr) {
-        return make_error(Status::kInvalidArgument, "inside a recording; expected operations only");
-    }
+    if (const auto fits = not_recording(); !fits) return fits.error();
     PackedWeight weight = packed;
     const bool narrow = weight.dtype == TESSERA_DTYPE_BF16;
     weight.stride = narrow ? (weight.inner + 1) / 2 : weight.inner;
@@ -524,20 +521,24 @@ const PackedWeight *Vulkan::find(const tessera_tensor &packed) const {
 // ---- recordings ----
 
 std::unique_ptr<Tape> Vulkan::record(const std::function<void()> &calls) {
+    if (!check(not_recording(), "record")) return nullptr;
     auto made = Tape::create(*device_, true);
     const auto begun = made ? (*made)->begin() : Result<>(made.error());
     if (!check(begun, "record")) return nullptr;
     std::unique_ptr<Tape> tape = std::move(*made);
-    Tape *const before = std::exchange(recording_, tape.get());
-    calls();
-    recording_ = before;
+    {
+        recording_ = tape.get();
+        const std::unique_ptr<Tape *, void (*)(Tape **)> over( // whatever `calls` throws
+            &recording_, [](Tape **recording) { *recording = nullptr; });
+        calls();
+    }
     if (!check(tape->end(), "record") || failed()) return nullptr;
     replay(*tape);
     return tape;
 }
 
 void Vulkan::replay(const Tape &tape) {
-    if (failed()) return;
+    if (failed() || !check(not_recording(), "replay")) return;
     if (tape.reads_indices) checks_indices_ = true;
     if (check(stream_->play(tape), "replay")) split_unit();
 }

@@ -96,7 +96,10 @@ class Vulkan {
     bool check(const Result<> &result, const char *what); // false, and reported, for a failure
     [[nodiscard]] bool failed() const { return status_ != Status::kOk; }
     [[nodiscard]] Status status() const { return status_; }
-    Status take_status() { return std::exchange(status_, Status::kOk); }
+    // Of a recording it stays: that must not be kept.
+    Status take_status() {
+        return recording_ != nullptr ? status_ : std::exchange(status_, Status::kOk);
+    }
 
     // ---- memory ----
 
@@ -159,12 +162,12 @@ class Vulkan {
     // ---- recordings ----
 
     // What `calls` launches, which also runs; NULL when that failed, which has been reported.
-    // Memory and copies are refused meanwhile.
+    // What is no operation is refused meanwhile.
     [[nodiscard]] std::unique_ptr<Tape> record(const std::function<void()> &calls);
     void replay(const Tape &tape);
     void forget(std::unique_ptr<Tape> tape) { stream_->retire(std::move(tape)); }
-    // What only operations may do: false, and reported, while a graph is recorded.
-    bool outside_recording(const char *what);
+    // What is no operation fails while a graph is recorded, and so does the recording.
+    [[nodiscard]] Result<> not_recording();
 
   private:
     struct Allocation {

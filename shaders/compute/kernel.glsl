@@ -1,7 +1,7 @@
 // What every compute kernel shares: numbers by address, the place of a thread, functions of numbers.
 //
-// A kernel's operands lie behind one address, the only push constant: KERNEL(Params) after its
-// struct, whose layout is that of the C++ struct of the same name (scalar). Offsets and strides are
+// A kernel's operands lie behind one address: KERNEL(Params) after its struct, whose layout is that of
+// the C++ struct of the same name (scalar). Offsets and strides are
 // in elements and 32 bits wide: compute/vulkan/vulkan.cpp refuses tensors beyond that.
 #extension GL_EXT_buffer_reference : require
 #extension GL_EXT_buffer_reference_uvec2 : require
@@ -19,8 +19,11 @@ layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Floats { flo
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Words { uint at[]; };
 layout(buffer_reference, scalar, buffer_reference_align = 4) buffer Integers { int at[]; };
 
+// A launch may come in pieces, which begin at first_group.
 #define KERNEL(Params)                                                                             \
-    layout(push_constant, scalar) uniform Push { Params p; };
+    layout(push_constant, scalar) uniform Push { Params p; uint first_group; };                    \
+    uint group() { return first_group + gl_WorkGroupID.x; }                                        \
+    uint thread() { return group() * kThreads + own(); }
 
 #define is_there(address) (uvec2(address) != uvec2(0u))
 
@@ -37,9 +40,6 @@ uint own() {
 uint subgroup_size() { return 1u; }
 uint own() { return gl_LocalInvocationID.x; }
 #endif
-// A launch of many groups is spread over two dimensions, so the last ones may have nothing to do.
-uint group() { return gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x; }
-uint thread() { return group() * kThreads + own(); }
 
 // ---- numbers ----
 

@@ -285,6 +285,59 @@ TEST_F(VulkanTest, LongWorkIsSubmittedInUnits) {
     EXPECT_EQ(*about(compute).submission_count - before, 3U);
 }
 
+// A launch that is longer comes in pieces, recorded or not: many submissions, and the bytes of rows
+// that were multiplied one unit at a time. A small one stays whole.
+TEST_F(VulkanTest, ALongLaunchIsCutIntoUnits) {
+    const Compute compute = open();
+    const tessera_compute *const c = compute.table();
+    if (std::strstr(compute->info->device, "llvmpipe") == nullptr) GTEST_SKIP() << "not software";
+    constexpr std::int64_t kRows = 128, kWidth = 1024; // 8 units
+    const PackedWeight weight(*c, random_array({kWidth, kWidth}, 1), TESSERA_DTYPE_F32);
+    const DeviceTensor x(*c, random_array({1, kRows, kWidth}, 2));
+    const DeviceTensor picked(*c, Shape{1, kRows, kWidth}), out(*c, Shape{1, kRows, kWidth});
+    const Indices order = distinct_indices(kRows, kRows, 3);
+    const HostTensor index(order, Shape{kRows});
+    const std::function<void()> calls = [&] {
+        c->gather_rows(c, x.view(), index.view(), picked.view());
+        c->linear(c, picked.view(), weight.view(), nullptr, out.view());
+    };
+    const auto submitted = [&](const std::function<void()> &run) {
+        const std::uint64_t before = *about(compute).submission_count;
+        run();
+        EXPECT_EQ(c->synchronize(c), TESSERA_OK);
+        return *about(compute).submission_count - before;
+    };
+    EXPECT_EQ(submitted(calls), 8U);
+    const Array want = out.download();
+    c->fill(c, 0.0F, out.view());
+    const auto &graphs = *static_cast<const tessera_ext_compute_graph *>(
+        compute->get_extension(c, TESSERA_EXT_COMPUTE_GRAPH));
+    tessera_graph *graph = nullptr;
+    ASSERT_EQ(graphs.record(
+                  c,
+                  [](void *context) { (*static_cast<const std::function<void()> *>(context))(); },
+                  const_cast<std::function<void()> *>(&calls), &graph),
+              TESSERA_OK);
+    expect_identical(out.download(), want, "recorded");
+    c->fill(c, 0.0F, out.view());
+    EXPECT_EQ(c->synchronize(c), TESSERA_OK);
+    EXPECT_EQ(submitted([&] { graphs.replay(c, graph); }), 8U);
+    expect_identical(out.download(), want, "replayed");
+    graphs.destroy(c, graph);
+
+    const Array whole = x.download();
+    for (const std::int64_t row : {std::int64_t{0}, kRows / 2, kRows - 1}) {
+        Array one({1, 1, kWidth});
+        for (std::int64_t i = 0; i < kWidth; ++i) one[i] = whole[order[row] * kWidth + i];
+        const DeviceTensor alone(*c, one), made(*c, Shape{1, 1, kWidth});
+        EXPECT_EQ(
+            submitted([&] { c->linear(c, alone.view(), weight.view(), nullptr, made.view()); }),
+            1U);
+        const Array got = made.download();
+        for (std::int64_t i = 0; i < kWidth; ++i) ASSERT_EQ(got[i], want[row * kWidth + i]) << row;
+    }
+}
+
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
 TEST_F(VulkanTest, ValidationIsSilent) {
     const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});

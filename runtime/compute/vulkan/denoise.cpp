@@ -16,7 +16,7 @@
 namespace tessera::vulkan {
 namespace {
 
-constexpr std::size_t kKeptTapes = 64;
+constexpr std::size_t kKeptRecordings = 64;
 constexpr std::uint32_t kChunkRows = 256; // of modulations: steps times network rows, or one step
 constexpr std::uint32_t kChunkSteps = 8;
 
@@ -123,7 +123,7 @@ class DenoiseChain {
     std::uint32_t chunk_begin_ = 0, chunk_end_ = 0;
     std::vector<bool> guided_steps_;
     // By rows, network rows and the place in the chunk.
-    std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>, std::unique_ptr<Tape>> tapes_;
+    std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>, Recording> recordings_;
 };
 
 // ---- creation ----
@@ -212,7 +212,7 @@ DenoiseChain::create(Vulkan &vulkan, const tessera_mlp_denoiser_network &network
 }
 
 DenoiseChain::~DenoiseChain() {
-    for (auto &[size, tape] : tapes_) vulkan_.forget(std::move(tape));
+    for (auto &[size, recording] : recordings_) vulkan_.forget(std::move(recording));
     for (const Address memory : memory_) vulkan_.release(memory);
 }
 
@@ -380,18 +380,18 @@ void DenoiseChain::run_step(std::uint32_t step) {
     const std::uint32_t rows = network_rows(step);
     const std::uint32_t position = step - chunk_begin_;
     const auto key = std::tuple(rows_, rows, position);
-    const auto found = tapes_.find(key);
-    if (found != tapes_.end()) return vulkan_.replay(*found->second);
-    if (auto tape = vulkan_.record([&] { record_step(rows, position); }))
-        tapes_[key] = std::move(tape);
+    const auto found = recordings_.find(key);
+    if (found != recordings_.end()) return vulkan_.replay(found->second);
+    auto recording = vulkan_.record([&] { record_step(rows, position); });
+    if (!vulkan_.failed()) recordings_[key] = std::move(recording);
 }
 
 void DenoiseChain::advance(std::uint32_t first_step, std::uint32_t count, const tessera_tensor &x,
                            const tessera_tensor *model_out) {
     if (!vulkan_.check(vulkan_.not_recording(), "denoise advance")) return;
-    if (tapes_.size() > kKeptTapes) {
-        for (auto &[size, tape] : tapes_) vulkan_.forget(std::move(tape));
-        tapes_.clear();
+    if (recordings_.size() > kKeptRecordings) {
+        for (auto &[size, recording] : recordings_) vulkan_.forget(std::move(recording));
+        recordings_.clear();
     }
     tessera_tensor own = x;
     own.data = reinterpret_cast<void *>(x_);

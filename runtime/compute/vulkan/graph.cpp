@@ -1,5 +1,5 @@
-// "tessera.compute-graph/1": the operations on a tape that may be submitted many times, with what
-// they read of the host in memory of its own.
+// "tessera.compute-graph/1": the operations on tapes that may be submitted many times, with what
+// they read of the host in memory of their own.
 #include "compute/table.hpp"
 #include "compute/vulkan/ops.hpp"
 
@@ -7,7 +7,7 @@
 
 // The name is the contract's, and global.
 struct tessera_graph {
-    std::unique_ptr<tessera::vulkan::Tape> tape;
+    tessera::vulkan::Recording recording;
 };
 
 namespace tessera::vulkan {
@@ -17,9 +17,9 @@ tessera_status record(const tessera_compute *compute, void (*run)(void *context)
                       tessera_graph **out_graph) {
     Vulkan &vulkan = table::device_of<Vulkan>(compute);
     *out_graph = nullptr;
-    auto tape = vulkan.failed() ? nullptr : vulkan.record([&] { run(context); });
+    auto recording = vulkan.failed() ? Recording() : vulkan.record([&] { run(context); });
     if (vulkan.failed()) return static_cast<tessera_status>(vulkan.status());
-    *out_graph = new tessera_graph{std::move(tape)};
+    *out_graph = new tessera_graph{std::move(recording)};
     return TESSERA_OK;
 }
 
@@ -27,12 +27,12 @@ void replay(const tessera_compute *compute, tessera_graph *graph) {
     Vulkan &vulkan = table::device_of<Vulkan>(compute);
     if (vulkan.failed()) return;
     if (graph == nullptr) return vulkan.fail(Status::kInvalidArgument, "replay: graph is NULL");
-    vulkan.replay(*graph->tape);
+    vulkan.replay(graph->recording);
 }
 
 void destroy(const tessera_compute *compute, tessera_graph *graph) {
     if (graph == nullptr) return;
-    table::device_of<Vulkan>(compute).forget(std::move(graph->tape));
+    table::device_of<Vulkan>(compute).forget(std::move(graph->recording));
     delete graph;
 }
 

@@ -85,7 +85,7 @@ Result<Kernels> Kernels::create(const VulkanDevice &device, bool subgroups) {
     Kernels kernels;
     kernels.device_ = &device;
     kernels.subgroups_ = subgroups;
-    const VkPushConstantRange constants{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(VkDeviceAddress)};
+    const VkPushConstantRange constants{VK_SHADER_STAGE_COMPUTE_BIT, 0, sizeof(Launch)};
     VkPipelineLayoutCreateInfo info{VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO};
     info.pushConstantRangeCount = 1;
     info.pPushConstantRanges = &constants;

@@ -35,6 +35,13 @@ struct Kernel {
     auto operator<=>(const Kernel &) const = default;
 };
 
+// What a launch pushes: KERNEL(Params) of shaders/compute/kernel.glsl.
+struct Launch {
+    VkDeviceAddress params;
+    std::uint32_t first_group;
+    std::uint32_t unused = 0;
+};
+
 class Kernels {
   public:
     // `subgroups`: threads are joined by subgroup operations, as shaders/compute/group.glsl says.
@@ -42,7 +49,7 @@ class Kernels {
 
     // The first call of a kernel compiles it.
     [[nodiscard]] Result<VkPipeline> get(const Kernel &kernel);
-    // One push constant: the address of the parameters.
+    // Push constants: those of a Launch.
     [[nodiscard]] VkPipelineLayout layout() const { return layout_.get(); }
 
   private:

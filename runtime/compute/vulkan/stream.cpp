@@ -14,6 +14,7 @@ constexpr std::size_t kBlockBytes = std::size_t{64} << 10;
 constexpr std::size_t kKeptBytes = std::size_t{1} << 20; // a larger block goes with its commands
 constexpr std::size_t kAlignment = 16;
 constexpr std::size_t kFreeTapes = 16;
+constexpr std::uint64_t kHeld = std::numeric_limits<std::uint64_t>::max(); // submissions
 
 constexpr VkBufferUsageFlags kUsage =
     VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT;
@@ -38,7 +39,6 @@ Result<> Tape::begin() {
     if (blocks_.size() > 1) blocks_.resize(1);
     used_ = 0;
     work = 0;
-    reads_indices = false;
     const auto begun = commands_.begin(many_ ? VK_COMMAND_BUFFER_USAGE_SIMULTANEOUS_USE_BIT
                                              : VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT);
     return begun ? Result<>() : Result<>(begun.error());
@@ -118,7 +118,7 @@ Result<> Stream::close() {
     }
     work_ += open_->work;
     pending_.push_back(open_->commands());
-    flying_.push_back({next(), std::move(open_)});
+    flying_.push_back({held_ ? kHeld : next(), std::move(open_)});
     return {};
 }
 
@@ -168,6 +168,11 @@ Result<> Stream::wait() {
     if (!reached) return reached.error();
     collect(submitted_);
     return {};
+}
+
+void Stream::let_go() {
+    held_ = false;
+    for (Flying &tape : flying_) tape.until = std::min(tape.until, next());
 }
 
 void Stream::collect(std::uint64_t done) {

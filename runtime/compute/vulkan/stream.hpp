@@ -37,8 +37,7 @@ class Tape {
     // What is recorded next sees the results of all before it, on this tape or an earlier one.
     void order();
 
-    std::uint64_t work = 0;     // multiply-adds, roughly
-    bool reads_indices = false; // of the device: the host looks at what they found
+    std::uint64_t work = 0; // multiply-adds, roughly
 
   private:
     struct Block {
@@ -52,6 +51,12 @@ class Tape {
     Commands commands_;
     std::vector<Block> blocks_; // the last one is being filled
     std::size_t used_ = 0;
+};
+
+// What was recorded, to be played again.
+struct Recording {
+    std::vector<std::unique_ptr<Tape>> tapes; // a unit of work each
+    bool reads_indices = false;               // of the device: the host looks at what they found
 };
 
 class Stream {
@@ -72,9 +77,12 @@ class Stream {
     [[nodiscard]] Result<> signal_after(VkSemaphore timeline, std::uint64_t value);
     // Asks the driver, so that a lost device is noticed where nothing else is asked of it.
     void look() const { (void)device_.timeline_value(timeline_.get()); }
+    // What is recorded from hold() to let_go() also reads the memory of tapes submitted meanwhile.
+    void hold() { held_ = true; }
+    void let_go();
     // Kept until what has been recorded so far is done.
-    void retire(DeviceBuffer buffer) { retired_.push_back({next(), std::move(buffer), nullptr}); }
-    void retire(std::unique_ptr<Tape> tape) { retired_.push_back({next(), {}, std::move(tape)}); }
+    void retire(DeviceBuffer buffer) { retired_.push_back({next(), std::move(buffer), {}}); }
+    void retire(Recording recording) { retired_.push_back({next(), {}, std::move(recording)}); }
 
     [[nodiscard]] const std::uint64_t &submissions() const { return submitted_; }
     [[nodiscard]] std::uint64_t work() const { return work_ + (open_ ? open_->work : 0); }
@@ -83,7 +91,7 @@ class Stream {
     struct Retired {
         std::uint64_t until;
         DeviceBuffer buffer;
-        std::unique_ptr<Tape> tape;
+        Recording recording;
     };
     struct Flying {
         std::uint64_t until;
@@ -102,6 +110,7 @@ class Stream {
     std::vector<VkCommandBuffer> pending_; // of the next submission
     std::uint64_t work_ = 0;               // in them
     std::vector<VkSemaphoreSubmitInfo> waits_;
+    bool held_ = false;
     std::deque<Flying> flying_; // our own tapes, pending or under way
     std::vector<std::unique_ptr<Tape>> free_;
     std::deque<Retired> retired_;

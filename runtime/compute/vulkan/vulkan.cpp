@@ -297,8 +297,14 @@ Result<Vulkan::Place> Vulkan::find_place(VkDeviceAddress address, std::uint64_t 
 // ---- copies ----
 
 Result<Tape *> Vulkan::tape() {
-    if (recording_ != nullptr) return recording_;
-    return stream_->tape();
+    if (recording_ == nullptr) return stream_->tape();
+    if (recording_->tapes.empty() || recording_->tapes.back()->work >= unit_work_) {
+        auto made = Tape::create(*device_, true);
+        if (!made) return made.error();
+        if (const auto begun = (*made)->begin(); !begun) return begun.error();
+        recording_->tapes.push_back(std::move(*made));
+    }
+    return recording_->tapes.back().get();
 }
 
 bool Vulkan::copy_in(const void *host, std::uint64_t size_bytes, VkDeviceAddress to) {
@@ -442,27 +448,47 @@ void Vulkan::launch_bytes(const char *what, const Kernel &kernel, const void *pa
                           bool together) {
     if (groups == 0 || failed()) return;
     constexpr std::uint64_t kMostAcross = 65535; // what every device can do
-    if (groups > kMostAcross * kMostAcross) {
+    constexpr std::uint64_t kMostGroups = std::numeric_limits<std::uint32_t>::max();
+    if (groups > kMostGroups) {
         return fail(Status::kUnsupported, "{}: {} groups of threads; expected at most {}", what,
-                    groups, kMostAcross * kMostAcross);
+                    groups, kMostGroups);
     }
     const auto pipeline = kernels_.get(kernel);
     if (!pipeline) return fail(pipeline.error().status, "{}: {}", what, pipeline.error().message);
-    const VkDeviceAddress address = table(params, size_bytes);
-    const auto tape = this->tape();
-    if (address == 0 || !tape) return;
+    if (work == 0) work = groups * kThreads;
+    // More than a unit, or than a device takes: in pieces, as groups know nothing of each other.
+    const auto pieces_of = [](std::uint64_t all, std::uint64_t most) {
+        return (all + most - 1) / most;
+    };
+    const std::uint64_t pieces =
+        std::min(groups, std::max(pieces_of(groups, kMostAcross), pieces_of(work, unit_work_)));
+    if (pieces > 1) stream_->hold(); // indices of the host lie in the memory of the first one's
+    for (std::uint64_t i = 0; i < pieces && !failed(); ++i) {
+        const std::uint64_t first = groups * i / pieces;
+        const std::uint64_t count = groups * (i + 1) / pieces - first;
+        const Launch launch{.params = table(params, size_bytes),
+                            .first_group = static_cast<std::uint32_t>(first)};
+        if (launch.params == 0) break;
+        dispatch(what, *pipeline, launch, static_cast<std::uint32_t>(count), work / pieces,
+                 together || i > 0);
+    }
+    if (pieces > 1) stream_->let_go();
+}
+
+void Vulkan::dispatch(const char *what, VkPipeline pipeline, const Launch &launch,
+                      std::uint32_t groups, std::uint64_t work, bool together) {
+    const auto tape = this->tape(); // where the parameters are
+    if (!check(tape ? Result<>() : Result<>(tape.error()), what)) return;
     if (!together) (*tape)->order();
     const VkCommandBuffer commands = (*tape)->commands();
     const VolkDeviceTable &vk = device_->table();
     const DebugLabel label(*device_, commands, what);
-    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, *pipeline);
+    vk.vkCmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     vk.vkCmdPushConstants(commands, kernels_.layout(), VK_SHADER_STAGE_COMPUTE_BIT, 0,
-                          sizeof address, &address);
-    const std::uint64_t down = (groups + kMostAcross - 1) / kMostAcross;
-    vk.vkCmdDispatch(commands, static_cast<std::uint32_t>((groups + down - 1) / down),
-                     static_cast<std::uint32_t>(down), 1);
+                          sizeof launch, &launch);
+    vk.vkCmdDispatch(commands, groups, 1, 1);
     ++dispatches_;
-    (*tape)->work += work != 0 ? work : groups * kThreads;
+    (*tape)->work += work;
     if (recording_ == nullptr) split_unit();
 }
 
@@ -520,27 +546,31 @@ const PackedWeight *Vulkan::find(const tessera_tensor &packed) const {
 
 // ---- recordings ----
 
-std::unique_ptr<Tape> Vulkan::record(const std::function<void()> &calls) {
-    if (!check(not_recording(), "record")) return nullptr;
-    auto made = Tape::create(*device_, true);
-    const auto begun = made ? (*made)->begin() : Result<>(made.error());
-    if (!check(begun, "record")) return nullptr;
-    std::unique_ptr<Tape> tape = std::move(*made);
+Recording Vulkan::record(const std::function<void()> &calls) {
+    if (!check(not_recording(), "record")) return {};
+    Recording recording;
     {
-        recording_ = tape.get();
-        const std::unique_ptr<Tape *, void (*)(Tape **)> over( // whatever `calls` throws
-            &recording_, [](Tape **recording) { *recording = nullptr; });
+        recording_ = &recording;
+        const std::unique_ptr<Recording *, void (*)(Recording **)> over( // whatever `calls` throws
+            &recording_, [](Recording **under_way) { *under_way = nullptr; });
         calls();
     }
-    if (!check(tape->end(), "record") || failed()) return nullptr;
-    replay(*tape);
-    return tape;
+    for (const auto &tape : recording.tapes) check(tape->end(), "record");
+    if (failed()) return {};
+    replay(recording);
+    if (!failed()) return recording;
+    forget(std::move(recording)); // a part of it may be under way
+    return {};
 }
 
-void Vulkan::replay(const Tape &tape) {
+void Vulkan::replay(const Recording &recording) {
     if (failed() || !check(not_recording(), "replay")) return;
-    if (tape.reads_indices) checks_indices_ = true;
-    if (check(stream_->play(tape), "replay")) split_unit();
+    checks_indices_ = checks_indices_ || recording.reads_indices;
+    for (const auto &tape : recording.tapes) {
+        if (!check(stream_->play(*tape), "replay")) return;
+        split_unit();
+        if (failed()) return;
+    }
 }
 
 } // namespace tessera::vulkan

@@ -161,11 +161,11 @@ class Vulkan {
 
     // ---- recordings ----
 
-    // What `calls` launches, which also runs; NULL when that failed, which has been reported.
+    // What `calls` launches, which also runs; nothing when that failed, which has been reported.
     // What is no operation is refused meanwhile.
-    [[nodiscard]] std::unique_ptr<Tape> record(const std::function<void()> &calls);
-    void replay(const Tape &tape);
-    void forget(std::unique_ptr<Tape> tape) { stream_->retire(std::move(tape)); }
+    [[nodiscard]] Recording record(const std::function<void()> &calls);
+    void replay(const Recording &recording);
+    void forget(Recording recording) { stream_->retire(std::move(recording)); }
     // What is no operation fails while a graph is recorded, and so does the recording.
     [[nodiscard]] Result<> not_recording();
 
@@ -194,6 +194,8 @@ class Vulkan {
     void launch_bytes(const char *what, const Kernel &kernel, const void *params,
                       std::size_t size_bytes, std::uint64_t groups, std::uint64_t work,
                       bool together);
+    void dispatch(const char *what, VkPipeline pipeline, const Launch &launch, std::uint32_t groups,
+                  std::uint64_t work, bool together);
     Result<VkDeviceAddress> allocate(std::uint64_t size_bytes, std::uint64_t elements);
     [[nodiscard]] std::uint64_t free_bytes() const; // what the driver advises, where it does
     [[nodiscard]] bool has_room(std::uint64_t size_bytes) const;
@@ -225,7 +227,7 @@ class Vulkan {
     VkDeviceAddress scratch_ = 0;
     std::uint64_t scratch_bytes_ = 0;
     std::unordered_map<VkDeviceAddress, PackedWeight> weights_;
-    Tape *recording_ = nullptr;
+    Recording *recording_ = nullptr;
 };
 
 [[nodiscard]] inline VkDeviceAddress address_of(const tessera_tensor &tensor) {

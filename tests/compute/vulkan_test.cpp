@@ -338,13 +338,43 @@ TEST_F(VulkanTest, ALongLaunchIsCutIntoUnits) {
     }
 }
 
+// What units took corrects them: where a launch of a quarter of a unit shall take a microsecond it
+// is cut, and where a unit shall take an hour many go together.
+TEST_F(VulkanTest, UnitsFollowWhatTheyTake) {
+    if (std::strstr(open()->info->device, "llvmpipe") == nullptr) GTEST_SKIP() << "not software";
+    constexpr std::int64_t kRows = 64, kWidth = 256;
+    std::vector<Array> results;
+    const auto submitted = [&](const char *options) {
+        const Compute compute = open(options);
+        const tessera_compute *const c = compute.table();
+        const PackedWeight weight(*c, random_array({kWidth, kWidth}, 1), TESSERA_DTYPE_F32);
+        const DeviceTensor x(*c, random_array({kRows, kWidth}, 2));
+        const DeviceTensor out(*c, Shape{kRows, kWidth});
+        for (int i = 0; i < 40; ++i) { // four at a time: each wait may teach
+            c->linear(c, x.view(), weight.view(), nullptr, out.view());
+            if (i % 4 == 3) (void)c->synchronize(c);
+        }
+        const std::uint64_t before = *about(compute).submission_count;
+        for (int i = 0; i < 40; ++i) c->linear(c, x.view(), weight.view(), nullptr, out.view());
+        EXPECT_EQ(c->synchronize(c), TESSERA_OK);
+        const std::uint64_t after = *about(compute).submission_count;
+        results.push_back(out.download());
+        return after - before;
+    };
+    EXPECT_EQ(submitted(""), 10U);
+    EXPECT_EQ(submitted("unit_us=1"), 160U);
+    EXPECT_EQ(submitted("unit_us=4000000000"), 1U);
+    expect_identical(results[1], results[0], "short units");
+    expect_identical(results[2], results[0], "long units");
+}
+
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
 TEST_F(VulkanTest, ValidationIsSilent) {
     const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});
     if (!layers) GTEST_SKIP() << layers.error().message;
     const LoggedTrouble trouble;
     {
-        const Compute compute = open("validation=1");
+        const Compute compute = open("validation=1,unit_us=1"); // which measures
         const Steps steps(*compute.table());
         for (int i = 0; i < 2; ++i) steps.run();
         EXPECT_EQ(steps.first_not_finite(), Indices{8});

@@ -68,7 +68,8 @@ Result<std::unique_ptr<Vulkan>> Vulkan::create(BackendSettings settings,
     VulkanOptions options;
     const auto read = read_settings(settings, {{"device", &options.device},
                                                {"plain", &options.plain},
-                                               {"validation", &options.validation}});
+                                               {"validation", &options.validation},
+                                               {"unit_us", &options.unit_us}});
     if (!read) return read.error();
     std::unique_ptr<Vulkan> vulkan(new Vulkan(std::move(options)));
     if (const auto opened = vulkan->open(given); !opened) return opened.error();

@@ -76,8 +76,11 @@ void Tape::order() {
 
 // ---- the stream ----
 
-Result<std::unique_ptr<Stream>> Stream::create(VulkanDevice &device) {
+Result<std::unique_ptr<Stream>> Stream::create(VulkanDevice &device, std::uint32_t unit_us) {
     std::unique_ptr<Stream> stream(new Stream(device));
+    auto units = Units::create(device, unit_us);
+    if (!units) return units.error();
+    stream->units_ = std::move(*units);
     auto timeline = device.make_timeline(0);
     if (!timeline) return timeline.error();
     stream->timeline_ = std::move(*timeline);
@@ -132,9 +135,15 @@ Result<> Stream::play(const Tape &tape) {
 Result<> Stream::submit(const VkSemaphoreSubmitInfo *signal) {
     if (auto closed = close(); !closed) return closed;
     if (pending_.empty() && signal == nullptr) return {};
-    const std::vector<VkCommandBuffer> commands = std::exchange(pending_, {});
+    std::vector<VkCommandBuffer> commands = std::exchange(pending_, {});
     const std::vector<VkSemaphoreSubmitInfo> waits = std::exchange(waits_, {});
-    work_ = 0;
+    const std::uint64_t work = std::exchange(work_, 0);
+    // One that waits for a view may begin to count before that.
+    const auto stamps = waits.empty() ? units_.measure(next(), work) : Units::Stamps{};
+    if (stamps.before != VK_NULL_HANDLE) {
+        commands.insert(commands.begin(), stamps.before);
+        commands.push_back(stamps.after);
+    }
     std::array signals{semaphore_at(timeline_.get(), next(), VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT),
                        signal != nullptr ? *signal : VkSemaphoreSubmitInfo{}};
     const std::span all = std::span(signals).first(signal != nullptr ? 2 : 1);
@@ -176,6 +185,7 @@ void Stream::let_go() {
 }
 
 void Stream::collect(std::uint64_t done) {
+    units_.collect(done);
     while (!flying_.empty() && flying_.front().until <= done) {
         if (free_.size() < kFreeTapes) free_.push_back(std::move(flying_.front().tape));
         flying_.pop_front();

@@ -2,6 +2,7 @@
 // several tapes at once.
 #pragma once
 
+#include "compute/vulkan/units.hpp"
 #include "core/result.hpp"
 #include "vulkan/commands.hpp"
 #include "vulkan/device.hpp"
@@ -61,7 +62,8 @@ struct Recording {
 
 class Stream {
   public:
-    [[nodiscard]] static Result<std::unique_ptr<Stream>> create(VulkanDevice &device);
+    [[nodiscard]] static Result<std::unique_ptr<Stream>> create(VulkanDevice &device,
+                                                                std::uint32_t unit_us);
     ~Stream();
 
     // The tape that operations are recorded on.
@@ -85,7 +87,11 @@ class Stream {
     void retire(Recording recording) { retired_.push_back({next(), {}, std::move(recording)}); }
 
     [[nodiscard]] const std::uint64_t &submissions() const { return submitted_; }
-    [[nodiscard]] std::uint64_t work() const { return work_ + (open_ ? open_->work : 0); }
+    [[nodiscard]] std::uint64_t unit_work() const { return units_.work(); }
+    // What is to be submitted is a unit.
+    [[nodiscard]] bool is_full() const {
+        return work_ + (open_ ? open_->work : 0) >= units_.work();
+    }
 
   private:
     struct Retired {
@@ -104,6 +110,7 @@ class Stream {
     void collect(std::uint64_t done);
 
     VulkanDevice &device_;
+    Units units_;
     VulkanHandle<VkSemaphore> timeline_; // counts submissions
     std::uint64_t submitted_ = 0;
     std::unique_ptr<Tape> open_;

@@ -71,12 +71,6 @@ std::int64_t reach(const tessera_tensor &tensor) {
     return last + 1;
 }
 
-// Multiply-adds of about a millisecond: a frame of the same device waits no longer.
-std::uint64_t unit_work_of(VkPhysicalDeviceType type) {
-    if (type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU) return std::uint64_t{1} << 31U;
-    return std::uint64_t{1} << (type == VK_PHYSICAL_DEVICE_TYPE_CPU ? 24U : 28U);
-}
-
 } // namespace
 
 // ---- start and end ----
@@ -145,11 +139,10 @@ Result<> Vulkan::open(const tessera_vulkan_device *given) {
     heap_ = abilities.heap;
     heap_bytes_ = abilities.heap_bytes;
     has_budget_ = abilities.budget;
-    unit_work_ = unit_work_of(abilities.type);
     auto kernels = Kernels::create(*device_, abilities.subgroup_size != 0 && !options_.plain);
     if (!kernels) return kernels.error();
     kernels_ = std::move(*kernels);
-    auto stream = Stream::create(*device_);
+    auto stream = Stream::create(*device_, options_.unit_us);
     if (!stream) return stream.error();
     stream_ = std::move(*stream);
     auto noted = make_mapped_buffer(*device_, sizeof(BadIndex), kUsage, true);
@@ -298,7 +291,7 @@ Result<Vulkan::Place> Vulkan::find_place(VkDeviceAddress address, std::uint64_t 
 
 Result<Tape *> Vulkan::tape() {
     if (recording_ == nullptr) return stream_->tape();
-    if (recording_->tapes.empty() || recording_->tapes.back()->work >= unit_work_) {
+    if (recording_->tapes.empty() || recording_->tapes.back()->work >= stream_->unit_work()) {
         auto made = Tape::create(*device_, true);
         if (!made) return made.error();
         if (const auto begun = (*made)->begin(); !begun) return begun.error();
@@ -460,8 +453,8 @@ void Vulkan::launch_bytes(const char *what, const Kernel &kernel, const void *pa
     const auto pieces_of = [](std::uint64_t all, std::uint64_t most) {
         return (all + most - 1) / most;
     };
-    const std::uint64_t pieces =
-        std::min(groups, std::max(pieces_of(groups, kMostAcross), pieces_of(work, unit_work_)));
+    const std::uint64_t pieces = std::min(
+        groups, std::max(pieces_of(groups, kMostAcross), pieces_of(work, stream_->unit_work())));
     if (pieces > 1) stream_->hold(); // indices of the host lie in the memory of the first one's
     for (std::uint64_t i = 0; i < pieces && !failed(); ++i) {
         const std::uint64_t first = groups * i / pieces;
@@ -493,7 +486,7 @@ void Vulkan::dispatch(const char *what, VkPipeline pipeline, const Launch &launc
 }
 
 void Vulkan::split_unit() {
-    if (stream_->work() >= unit_work_) check(stream_->submit(), "a submission");
+    if (stream_->is_full()) check(stream_->submit(), "a submission");
 }
 
 // ---- weights ----

@@ -32,9 +32,10 @@ namespace tessera::vulkan {
 
 // As they are called after "vulkan:".
 struct VulkanOptions {
-    std::string device;      // VulkanDeviceConfig::wanted; also without "device="
-    bool plain = false;      // no subgroup operations
-    bool validation = false; // the validation layer, whose messages go to the log
+    std::string device;        // VulkanDeviceConfig::wanted; also without "device="
+    bool plain = false;        // no subgroup operations
+    bool validation = false;   // the validation layer, whose messages go to the log
+    std::uint32_t unit_us = 0; // Units::create
 };
 
 // A weight of pack_linear (rank 2) or pack_conv2d (rank 4): rows of `inner` numbers, one for each
@@ -213,7 +214,6 @@ class Vulkan {
     std::string description_;
     tessera_ext_vulkan extension_{};
     std::uint64_t dispatches_ = 0;
-    std::uint64_t unit_work_ = 0;
     std::uint64_t largest_bytes_ = 0, heap_bytes_ = 0, allocated_bytes_ = 0;
     std::uint32_t heap_ = 0;
     bool has_budget_ = false;

@@ -199,11 +199,12 @@ VkResult VKAPI_CALL counter_value(VkDevice handle, VkSemaphore semaphore, uint64
 // A function that makes or records something: kNumber is its place in kMaking.
 template <std::size_t kNumber, class Function>
 struct Making;
-constexpr std::array<const char *, 12> kMaking{
+constexpr std::array<const char *, 13> kMaking{
     "vkCreateBuffer",       "vkAllocateMemory",       "vkBindBufferMemory",
     "vkMapMemory",          "vkCreateCommandPool",    "vkAllocateCommandBuffers",
     "vkBeginCommandBuffer", "vkEndCommandBuffer",     "vkCreateShaderModule",
-    "vkCreateSemaphore",    "vkCreatePipelineLayout", "vkCreateComputePipelines"};
+    "vkCreateSemaphore",    "vkCreatePipelineLayout", "vkCreateComputePipelines",
+    "vkCreateQueryPool"};
 template <std::size_t kNumber, class Handle, class... A>
 struct Making<kNumber, VkResult(VKAPI_PTR *)(Handle, A...)> {
     static VkResult VKAPI_CALL call(Handle handle, A... arguments) {
@@ -419,7 +420,8 @@ PFN_vkVoidFunction making(std::string_view name) {
         untyped(Making<8, PFN_vkCreateShaderModule>::call),
         untyped(Making<9, PFN_vkCreateSemaphore>::call),
         untyped(Making<10, PFN_vkCreatePipelineLayout>::call),
-        untyped(Making<11, PFN_vkCreateComputePipelines>::call)};
+        untyped(Making<11, PFN_vkCreateComputePipelines>::call),
+        untyped(Making<12, PFN_vkCreateQueryPool>::call)};
     const auto *const found = std::find(kMaking.begin(), kMaking.end(), name);
     return found != kMaking.end() ? functions[found - kMaking.begin()] : nullptr;
 }

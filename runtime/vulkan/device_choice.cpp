@@ -75,6 +75,11 @@ std::optional<std::uint32_t> find_queue_family(VkPhysicalDevice device, VkSurfac
     return std::nullopt;
 }
 
+bool has_flag(VkPhysicalDevice device, std::uint32_t family, VkQueueFlags flag) {
+    const auto families = queue_families(device);
+    return family < families.size() && (families[family].queueFlags & flag) != 0;
+}
+
 // The choice, or why the device cannot be used.
 Result<DeviceChoice> examine(VkPhysicalDevice device, const VulkanDeviceConfig &config) {
     const VkSurfaceKHR surface = config.surface;
@@ -159,8 +164,11 @@ std::optional<ComputeFamily> find_compute_family(VkPhysicalDevice device) {
 }
 
 bool can_compute(VkPhysicalDevice device, std::uint32_t family) {
-    const auto families = queue_families(device);
-    return family < families.size() && (families[family].queueFlags & VK_QUEUE_COMPUTE_BIT) != 0;
+    return has_flag(device, family, VK_QUEUE_COMPUTE_BIT);
+}
+
+bool can_draw(VkPhysicalDevice device, std::uint32_t family) {
+    return has_flag(device, family, VK_QUEUE_GRAPHICS_BIT);
 }
 
 std::string uuid_text(const DeviceUuid &uuid) { return fmt::format("{:02x}", fmt::join(uuid, "")); }

@@ -49,6 +49,7 @@ struct ComputeFamily {
 };
 [[nodiscard]] std::optional<ComputeFamily> find_compute_family(VkPhysicalDevice device);
 [[nodiscard]] bool can_compute(VkPhysicalDevice device, std::uint32_t family);
+[[nodiscard]] bool can_draw(VkPhysicalDevice device, std::uint32_t family);
 
 struct DeviceChoice {
     VkPhysicalDevice device = VK_NULL_HANDLE;

@@ -4,16 +4,19 @@
 
 #include "compute/registry.hpp"
 #include "core/log.hpp"
+#include "vulkan/device.hpp"
 #include "vulkan/device_choice.hpp"
 #include "vulkan/instance.hpp"
 
 #include <tessera/ext/compute_graph.h>
 #include <tessera/ext/draft/mlp_denoiser.h>
 #include <tessera/ext/vulkan.h>
+#include <tessera/values/clock.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -366,6 +369,36 @@ TEST_F(VulkanTest, UnitsFollowWhatTheyTake) {
     EXPECT_EQ(submitted("unit_us=4000000000"), 1U);
     expect_identical(results[1], results[0], "short units");
     expect_identical(results[2], results[0], "long units");
+}
+
+// On the queue that draws a frame gets its turn behind a unit, not behind all that was asked for.
+TEST_F(VulkanTest, AFrameWaitsForAUnitAtMost) {
+    const auto instance = VulkanInstance::create({});
+    ASSERT_TRUE(instance.ok()) << instance.error().message;
+    auto device = VulkanDevice::create(**instance, {});
+    if (!device || (*device)->for_compute() == nullptr)
+        GTEST_SKIP() << "nothing draws and computes";
+    if ((*device)->for_compute()->queue != (*device)->queue()) GTEST_SKIP() << "two queues";
+    ComputeOptions options;
+    options.vulkan = (*device)->for_compute();
+    const auto compute = Compute::open("vulkan:0", options);
+    ASSERT_TRUE(compute.ok()) << compute.error().message;
+    const tessera_compute *const c = compute->table();
+    ASSERT_EQ(about(*compute).device, (*device)->get());
+    constexpr std::int64_t kRows = 256, kWidth = 512; // four units, in software
+    const PackedWeight weight(*c, random_array({kWidth, kWidth}, 1), TESSERA_DTYPE_F32);
+    const DeviceTensor x(*c, random_array({kRows, kWidth}, 2)), out(*c, Shape{kRows, kWidth});
+    const auto frame = (*device)->make_timeline(0);
+    ASSERT_TRUE(frame.ok()) << frame.error().message;
+    const auto begin = values::monotonic_us();
+    for (int i = 0; i < 12; ++i) c->linear(c, x.view(), weight.view(), nullptr, out.view());
+    const std::array signals{semaphore_at(frame->get(), 1, VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT)};
+    const auto asked = values::monotonic_us();
+    ASSERT_TRUE((*device)->submit(std::span<const VkCommandBuffer>(), {}, signals).ok());
+    ASSERT_TRUE((*device)->wait_for(frame->get(), 1, 60'000'000'000).ok());
+    const auto drawn = values::monotonic_us();
+    EXPECT_EQ(c->synchronize(c), TESSERA_OK);
+    EXPECT_LT(4 * (drawn - asked), drawn - begin) << "of 48 units";
 }
 
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.

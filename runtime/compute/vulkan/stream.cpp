@@ -76,11 +76,13 @@ void Tape::order() {
 
 // ---- the stream ----
 
-Result<std::unique_ptr<Stream>> Stream::create(VulkanDevice &device, std::uint32_t unit_us) {
+Result<std::unique_ptr<Stream>> Stream::create(VulkanDevice &device, std::uint32_t unit_us,
+                                               bool draws) {
     std::unique_ptr<Stream> stream(new Stream(device));
     auto units = Units::create(device, unit_us);
     if (!units) return units.error();
     stream->units_ = std::move(*units);
+    stream->draws_ = draws;
     auto timeline = device.make_timeline(0);
     if (!timeline) return timeline.error();
     stream->timeline_ = std::move(*timeline);
@@ -135,6 +137,9 @@ Result<> Stream::play(const Tape &tape) {
 Result<> Stream::submit(const VkSemaphoreSubmitInfo *signal) {
     if (auto closed = close(); !closed) return closed;
     if (pending_.empty() && signal == nullptr) return {};
+    if (draws_) {
+        if (auto done = wait_for_submitted(); !done) return done;
+    }
     std::vector<VkCommandBuffer> commands = std::exchange(pending_, {});
     const std::vector<VkSemaphoreSubmitInfo> waits = std::exchange(waits_, {});
     const std::uint64_t work = std::exchange(work_, 0);
@@ -172,6 +177,10 @@ Result<> Stream::signal_after(VkSemaphore timeline, std::uint64_t value) {
 
 Result<> Stream::wait() {
     if (auto sent = submit(); !sent) return sent;
+    return wait_for_submitted();
+}
+
+Result<> Stream::wait_for_submitted() {
     const auto reached =
         device_.wait_for(timeline_.get(), submitted_, std::numeric_limits<std::uint64_t>::max());
     if (!reached) return reached.error();

@@ -62,8 +62,10 @@ struct Recording {
 
 class Stream {
   public:
+    // `draws`: frames go to the same queue, behind what was submitted. So there is never more than
+    // one submission under way.
     [[nodiscard]] static Result<std::unique_ptr<Stream>> create(VulkanDevice &device,
-                                                                std::uint32_t unit_us);
+                                                                std::uint32_t unit_us, bool draws);
     ~Stream();
 
     // The tape that operations are recorded on.
@@ -107,9 +109,11 @@ class Stream {
     [[nodiscard]] std::uint64_t next() const { return submitted_ + 1; }
     [[nodiscard]] Result<> close();
     [[nodiscard]] Result<> submit(const VkSemaphoreSubmitInfo *signal);
+    [[nodiscard]] Result<> wait_for_submitted();
     void collect(std::uint64_t done);
 
     VulkanDevice &device_;
+    bool draws_ = false;
     Units units_;
     VulkanHandle<VkSemaphore> timeline_; // counts submissions
     std::uint64_t submitted_ = 0;

@@ -139,10 +139,12 @@ Result<> Vulkan::open(const tessera_vulkan_device *given) {
     heap_ = abilities.heap;
     heap_bytes_ = abilities.heap_bytes;
     has_budget_ = abilities.budget;
+    const bool draws = given != nullptr && device_->get() == given->device &&
+                       can_draw(device_->physical(), device_->queue_family());
     auto kernels = Kernels::create(*device_, abilities.subgroup_size != 0 && !options_.plain);
     if (!kernels) return kernels.error();
     kernels_ = std::move(*kernels);
-    auto stream = Stream::create(*device_, options_.unit_us);
+    auto stream = Stream::create(*device_, options_.unit_us, draws);
     if (!stream) return stream.error();
     stream_ = std::move(*stream);
     auto noted = make_mapped_buffer(*device_, sizeof(BadIndex), kUsage, true);

@@ -137,13 +137,14 @@ part facts 20 "$bin/gpu_facts"
 part smoke.bf16 25 "$bin/bench_cuda" --shape tiny --steps 8 --denoise-steps 20
 part smoke.graphs 15 "$bin/bench_cuda" --shape tiny --steps 8 --denoise-steps 20 --backend cuda:denoise_graphs=1
 part smoke.f32 15 "$bin/bench_cuda" --shape tiny --steps 8 --denoise-steps 20 --precision f32
+part smoke.vulkan 20 "$bin/bench_cuda" --shape tiny --steps 8 --denoise-steps 20 --backend vulkan
 while IFS=$'\t' read -r name limit arguments; do
   eval "part $name $limit $arguments"
 done <"$here/tests.tsv"
 part base 60 "$bin/bench_cuda" --shape base --batch 1 8 --repeats 2
 # The same picture by Vulkan compute, and the operations against the reference there.
 part vulkan.ops 60 env TESSERA_TEST_VULKAN=plain=0 "$bin/compute_operations_test" "--gtest_filter=*EqualsReference*/vulkan"
-part vulkan.base 60 "$bin/bench_cuda" --shape base --repeats 1 --backend vulkan
+part vulkan.base 60 "$bin/bench_cuda" --shape base --repeats 1 --backend vulkan:nvidia # not in software
 part torch.base 75 "$python" "$here/torch_gpu.py" --shape base --batch 1 8 --timed 4
 part base.graphs 30 "$bin/bench_cuda" --shape base --repeats 1 --backend cuda:denoise_graphs=1
 part base.library 30 "$bin/bench_cuda" --shape base --repeats 1 --backend cuda:library_products=1

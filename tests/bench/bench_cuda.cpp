@@ -14,6 +14,7 @@
 #include "host/plugin/services.hpp"
 
 #include <tessera/ext/cuda.h>
+#include <tessera/ext/vulkan.h>
 
 #include <CLI/CLI.hpp>
 
@@ -187,12 +188,16 @@ class Bench {
     void wait() { compute_.synchronize(); }
 
     struct Launches {
-        std::uint64_t all = 0, persistent = 0;
+        std::uint64_t all = 0, persistent = 0; // of CUDA
+        std::uint64_t submissions = 0; // of Vulkan, whose replays are no launches of the host
     };
     [[nodiscard]] Launches launches() const {
         const tessera_compute *table = compute_.table();
         const auto *cuda =
             static_cast<const tessera_ext_cuda *>(table->get_extension(table, TESSERA_EXT_CUDA));
+        const auto *vulkan = static_cast<const tessera_ext_vulkan *>(
+            table->get_extension(table, TESSERA_EXT_VULKAN));
+        if (vulkan != nullptr) return {.submissions = *vulkan->submission_count};
         return cuda != nullptr ? Launches{*cuda->launch_count, *cuda->persistent_count}
                                : Launches{};
     }
@@ -324,6 +329,11 @@ Times time(const Options &options, int batch, Body &&body) {
 
 void print_launches(const Bench::Launches &before, const Bench::Launches &after, double images) {
     const auto an_image = [&](std::uint64_t count) { return static_cast<double>(count) / images; };
+    if (after.submissions > 0) {
+        std::printf("       %.0f submissions an image\n",
+                    an_image(after.submissions - before.submissions));
+        return;
+    }
     const std::uint64_t all = after.all - before.all;
     const std::uint64_t persistent = after.persistent - before.persistent;
     std::printf("       %.0f launches an image, %.0f of them the persistent denoiser%s\n",

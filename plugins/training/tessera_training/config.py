@@ -176,6 +176,7 @@ class Defaults:
     head: str = "noise"  # of UMD: "noise", "clean" or "both"
     annealing: str = "none"  # by the runtime alone: "none", "linear", "cosine" or "two-stage" (arXiv 2505.20297)
     denoise_steps_last: int = 5  # where annealing ends
+    top_k: int = 0  # of codes, by the runtime alone: so many of the likeliest; 0: all
 
 
 @dataclass(frozen=True)

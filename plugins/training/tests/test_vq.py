@@ -176,6 +176,7 @@ def test_train_resume_and_export(tiny_config: Config, monkeypatch: pytest.Monkey
     shape = json.loads(metadata["config"])
     assert shape.get("codebook", 0) == entries and shape.get("variant", "") == variant
     assert ("diffloss_w" in shape) == (entries == 0)
+    assert ("top_k" in json.loads(metadata["defaults"])) == (objective == "mar_ce")
     model = model_dir.load(folder)
     assert model.images(torch.tensor([0, 1]), 1, model.settings).shape == (2, 3, 32, 32)
     if entries:

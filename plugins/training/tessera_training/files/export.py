@@ -77,6 +77,10 @@ def _defaults(run: Run) -> dict[str, object]:
     """Sampling defaults; a spacing that is not a plain number stands in the model's `num_sampling_steps`."""
     values = dataclasses.asdict(run.config.export.defaults)
     del values["head"]
+    top_k = values.pop("top_k")
+    if run.config.generator.objective == "mar_ce":  # nothing is denoised
+        named = ("steps", "guidance", "guidance_schedule", "temperature")
+        return {**{name: values[name] for name in named}, "top_k": top_k}
     steps = values.pop("denoise_steps")
     if steps.isdigit():
         values["denoise_steps"] = int(steps)

@@ -52,7 +52,7 @@ find "$out"/bin "$out"/lib -maxdepth 1 -type f -exec objdump -T {} + |
 # The tests labelled gpu, as CTest would run them, with the files they read.
 ctest --test-dir "$build" -L '^gpu$' --show-only=json-v1 |
   python3 "$root/tests/bench/gpu/list_tests.py" "$root" "$out"
-cp -r "$root/tests/texture/data" "$out/data/texture"
+cp -r "$root/tests/golden/data/texture" "$out/data/texture"
 
 mkdir -p "$out/tessera_training/networks"
 cp "$root"/plugins/training/tessera_training/{__init__,errors}.py "$out/tessera_training/"

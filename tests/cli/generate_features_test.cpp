@@ -91,7 +91,7 @@ TEST_F(GenerateFeatures, ComeAfterTheBlockThatIsAskedFor) {
 TEST_F(GenerateFeatures, AreOfTheSizeThatIsSet) {
     const auto outcome = test::run_program(
         TESSERA_GENERATE,
-        {"--model", TESSERA_SOURCE_DIR "/tests/texture/data/weights.safetensors", "--plugin",
+        {"--model", TESSERA_SOURCE_DIR "/tests/golden/data/texture/weights.safetensors", "--plugin",
          "org.tessera.texture", "--encode", "a.png", "wide.png", "--set", "width=64", "--set",
          "height=72", "--features", "f.safetensors"},
         options_);

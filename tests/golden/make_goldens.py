@@ -132,7 +132,7 @@ def main() -> None:
         "vq": lambda folder: make_codec(folder, VqVae(VQ), "vqvae_weights", as_json(VQ), 2),
         "consistency": lambda folder: make_codec(folder, ConsistencyVae(CONSISTENCY), "consistency_vae_weights",
                                                  as_json(CONSISTENCY), 2),
-        "texture": make_texture,
+        "texture_vae": make_texture_vae,
     }
     for name in sys.argv[1:] or sets:
         folder = HERE / "data" / name
@@ -144,7 +144,7 @@ def as_json(config: KlVaeConfig) -> str:
     return json.dumps({name: list(value) if isinstance(value, tuple) else value for name, value in vars(config).items()})
 
 
-def make_texture(folder: Path) -> None:
+def make_texture_vae(folder: Path) -> None:
     texture = {name: getattr(TEXTURE, name) for name in
                ("latent_channels", "patch", "widths", "blocks", "encoder_widths", "encoder_blocks", "padding",
                 "encoder_padding", "linear_skip")}

@@ -82,7 +82,7 @@ const Subject
             .write_model =
                 [](const std::string &folder) {
                     std::filesystem::copy_file(TESSERA_SOURCE_DIR
-                                               "/tests/mar/data/torus/weights.safetensors",
+                                               "/tests/golden/data/mar_torus/weights.safetensors",
                                                folder + "model.safetensors");
                     return folder + "model.safetensors";
                 },

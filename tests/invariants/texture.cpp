@@ -1,4 +1,4 @@
-// The small texture model of tests/texture/data.
+// The small texture model of tests/golden/data/texture.
 #include "tests/invariants/subject.hpp"
 
 #include <filesystem>
@@ -12,7 +12,8 @@ const Subject kTexture({.plugin = "texture",
                             [](const std::string &folder) {
                                 const std::string path = folder + "model.safetensors";
                                 std::filesystem::copy_file(
-                                    TESSERA_SOURCE_DIR "/tests/texture/data/weights.safetensors",
+                                    TESSERA_SOURCE_DIR
+                                    "/tests/golden/data/texture/weights.safetensors",
                                     path);
                                 return path;
                             },

@@ -23,7 +23,7 @@ using texture::kTokenNumbers;
 using texture::kTokenWidth;
 
 std::string data_path(const std::string &name) {
-    return std::string(TESSERA_SOURCE_DIR) + "/tests/mar/data/torus/" + name;
+    return std::string(TESSERA_SOURCE_DIR) + "/tests/golden/data/mar_torus/" + name;
 }
 
 TorusModel load_model(const TestDevice &device) {

@@ -1,4 +1,4 @@
-// The small texture model of tests/texture/data on a compute, and runs of it.
+// The small texture model of tests/golden/data/texture on a compute, and runs of it.
 #pragma once
 
 #include "tests/blocks/test_device.hpp"
@@ -21,9 +21,9 @@ using blocks::to_host;
 // In the source tree, or where the GPU bundle has them.
 inline std::string data_path(const std::string &name) {
     const char *const bundle = std::getenv("TESSERA_TEST_DATA");
-    const std::string folder = bundle != nullptr
-                                   ? std::string(bundle) + "/texture/"
-                                   : std::string(TESSERA_SOURCE_DIR) + "/tests/texture/data/";
+    const std::string folder =
+        bundle != nullptr ? std::string(bundle) + "/texture/"
+                          : std::string(TESSERA_SOURCE_DIR) + "/tests/golden/data/texture/";
     return folder + name;
 }
 

@@ -13,7 +13,7 @@ build=${2:-$root/build/gpu}
 most_kib=$((45 * 1024))
 
 # The module is stripped: nvcc's machine code needs no symbols.
-programs=(compute_operations_test texture_golden_test tessera-check-case bench_cuda cuda_ring_test gpu_facts)
+programs=(compute_operations_test tessera-check-case bench_cuda cuda_ring_test gpu_facts)
 targets=("${programs[@]}" tessera_cuda tessera_vulkan_compute)
 [[ $double == yes ]] && targets+=(tessera_cuda_double)
 [[ -f $build/CMakeCache.txt ]] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTESSERA_CUDA=ON \
@@ -52,7 +52,6 @@ find "$out"/bin "$out"/lib -maxdepth 1 -type f -exec objdump -T {} + |
 # The tests labelled gpu, as CTest would run them, with the files they read.
 ctest --test-dir "$build" -L '^gpu$' --show-only=json-v1 |
   python3 "$root/tests/bench/gpu/list_tests.py" "$root" "$out"
-cp -r "$root/tests/golden/data/texture" "$out/data/texture"
 
 mkdir -p "$out/tessera_training/networks"
 cp "$root"/plugins/training/tessera_training/{__init__,errors}.py "$out/tessera_training/"

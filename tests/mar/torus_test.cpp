@@ -1,10 +1,7 @@
-// MAR on wavelet tokens against runs recorded from PyTorch (plugins/training), down to the bytes of
-// the picture, and what only it does.
+// What only MAR on wavelet tokens does.
 #include "tests/blocks/test_device.hpp"
-#include "tests/golden/case_file.hpp"
 
 #include "blocks/shell/token_run.hpp"
-#include "blocks/texture/pictures.hpp"
 #include "mar/torus.hpp"
 
 #include <gtest/gtest.h>
@@ -18,16 +15,11 @@ namespace {
 
 using blocks::TestDevice;
 using blocks::to_host;
-using golden::CaseFile;
 using texture::kTokenNumbers;
 using texture::kTokenWidth;
 
-std::string data_path(const std::string &name) {
-    return std::string(TESSERA_SOURCE_DIR) + "/tests/golden/data/mar_torus/" + name;
-}
-
 TorusModel load_model(const TestDevice &device) {
-    const std::string path = data_path("weights.safetensors");
+    const std::string path = TESSERA_SOURCE_DIR "/tests/golden/data/mar_torus/weights.safetensors";
     const sdk::Weights weights(device.plugin_host, path);
     const auto config = TorusConfig::read(
         blocks::Config::parse(weights.metadata("config").value_or("{}"), path + ": config"));
@@ -54,103 +46,6 @@ std::vector<float> finish(const TestDevice &device, blocks::TokenRun &run) {
     while (!run.is_done()) run.run_unit();
     return to_host(device.compute, run.tokens());
 }
-
-class TorusGolden : public testing::TestWithParam<const char *> {
-  protected:
-    [[nodiscard]] blocks::RunSpec spec(const TorusModel &model) const {
-        const auto tokens = file_.floats("tokens");
-        blocks::RunSpec spec = spec_of(tokens.shape[1], tokens.shape[2]);
-        const blocks::Config settings = file_.object("settings");
-        spec.labels.clear();
-        for (const std::int64_t label : file_.integers("labels").data) spec.labels.push_back(label);
-        spec.steps = static_cast<int>(settings.integer("steps", 1, 1000));
-        spec.diffusion.guidance = settings.number("guidance", 0, 100);
-        spec.diffusion.temperature = settings.number("temperature", 0, 100);
-        const auto styles = file_.floats("styles");
-        const auto orders = file_.integers("orders");
-        for (std::int64_t image = 0; image < spec.images(); ++image) {
-            blocks::Style style{};
-            const auto own = styles.at(image).data;
-            std::copy_n(own.begin(), style.size(), style.begin());
-            spec.style.styles.push_back(model.trunk.bank.raw(style));
-            const auto order = orders.at(image).data;
-            spec.orders.emplace_back(order.begin(), order.end());
-        }
-        if (file_.has("known")) {
-            for (const auto known : file_.integers("known").data) {
-                spec.known.push_back(static_cast<std::uint8_t>(known));
-            }
-        }
-        return spec;
-    }
-    // Of a set, kept until the next is asked for.
-    blocks::StepNoise noise(int step) {
-        char name[32];
-        std::snprintf(name, sizeof name, "step.%02d.", step);
-        const auto initial = file_.floats(std::string(name) + "initial");
-        const auto steps = file_.floats(std::string(name) + "noise");
-        initial_ = device_.compute.to_device(
-            sdk::host_view(initial.data.data(), {initial.shape[0], kTokenNumbers}));
-        steps_ = device_.compute.to_device(
-            sdk::host_view(steps.data.data(), {steps.shape[0], steps.shape[1], kTokenNumbers}));
-        return {initial_.view(), steps_.view()};
-    }
-
-    TestDevice device_{2};
-    CaseFile file_{device_.plugin_host, data_path(GetParam())};
-    sdk::Tensor initial_;
-    sdk::Tensor steps_;
-};
-
-TEST_P(TorusGolden, SampledAsRecorded) {
-    const TorusModel model = load_model(device_);
-    blocks::RunSpec spec = this->spec(model);
-    const texture::Grid grid{spec.grid.rows, spec.grid.columns};
-    const std::vector<blocks::Style> styles = spec.style.styles;
-    spec.recorded = [&](int step) { return noise(step); };
-    blocks::TokenRun run(device_.compute, model, std::move(spec));
-    if (file_.has("given")) {
-        const auto given = file_.floats("given");
-        std::vector<float> wide;
-        for (std::int64_t token = 0; token < grid.tokens(); ++token) {
-            const float *from = given.data.data() + token * kTokenNumbers;
-            wide.insert(wide.end(), from, from + kTokenNumbers);
-            wide.insert(wide.end(), styles[0].begin(), styles[0].end());
-        }
-        run.give(device_.compute.to_device(
-            sdk::host_view(wide.data(), {1, grid.tokens(), kTokenWidth})));
-    }
-    const std::vector<float> tokens = finish(device_, run);
-    const auto expected = file_.floats("tokens");
-    double worst = 0;
-    for (std::size_t i = 0; i < expected.data.size(); ++i) {
-        const float made = tokens[i / kTokenNumbers * kTokenWidth + i % kTokenNumbers];
-        worst = std::max(worst, std::abs(static_cast<double>(made) - expected.data[i]));
-    }
-    EXPECT_LT(worst, 2e-3);
-
-    const blocks::Wavelet wavelet(device_.compute);
-    const auto bytes = file_.integers("rgb8");
-    for (std::size_t image = 0; image < styles.size(); ++image) {
-        texture::TexturePictures pictures(device_.compute, wavelet, grid, 0.0, {}, {});
-        pictures.start(sdk::slice(run.tokens(), 0, static_cast<std::int64_t>(image), 1), 0);
-        for (int unit = 0; unit < pictures.units(); ++unit) pictures.run(unit);
-        const std::vector<float> made = to_host(device_.compute, pictures.picture());
-        const auto recorded = bytes.at(static_cast<std::int64_t>(image)).data;
-        std::int64_t most = 0;
-        for (std::size_t i = 0; i < made.size(); ++i) {
-            const double byte = std::nearbyint((std::clamp(made[i], -1.0F, 1.0F) + 1.0F) * 127.5F);
-            most = std::max(most, std::abs(static_cast<std::int64_t>(byte) - recorded[i]));
-        }
-        EXPECT_LE(most, 1);
-    }
-}
-
-INSTANTIATE_TEST_SUITE_P(Torus, TorusGolden,
-                         testing::Values("case_sets.safetensors", "case_sets_hole.safetensors"),
-                         [](const auto &one) {
-                             return std::string(one.index == 0 ? "FromNothing" : "AroundAHole");
-                         });
 
 // Pictures of one run and of runs of their own have the same bytes, and a run of any other number
 // of threads.

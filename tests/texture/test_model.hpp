@@ -6,7 +6,6 @@
 #include "blocks/texture/pictures.hpp"
 #include "texture/run.hpp"
 
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,13 +17,8 @@ using blocks::TemporaryDirectory;
 using blocks::TestDevice;
 using blocks::to_host;
 
-// In the source tree, or where the GPU bundle has them.
 inline std::string data_path(const std::string &name) {
-    const char *const bundle = std::getenv("TESSERA_TEST_DATA");
-    const std::string folder =
-        bundle != nullptr ? std::string(bundle) + "/texture/"
-                          : std::string(TESSERA_SOURCE_DIR) + "/tests/golden/data/texture/";
-    return folder + name;
+    return std::string(TESSERA_SOURCE_DIR) + "/tests/golden/data/texture/" + name;
 }
 
 inline TextureModel load_model(const TestDevice &device, const std::string &path,

@@ -20,10 +20,7 @@ def main() -> None:
             sys.exit(f"{test['name']}: its program is not built")
         if not (out / "bin" / Path(command[0]).name).exists():
             sys.exit(f"{test['name']}: {Path(command[0]).name} is not in the bundle")
-        settings = [value for part in test["properties"] if part["name"] == "ENVIRONMENT" for value in part["value"]
-                    if not value.startswith("TESSERA_CUDA_MODULE=")]  # run.sh says where that is
-        words = ["env", *settings] if settings else []
-        words.append(f'"$bin/{Path(command[0]).name}"')
+        words = [f'"$bin/{Path(command[0]).name}"']
         for word in command[1:]:
             file = Path(word)
             if file.is_absolute() and file.is_file():

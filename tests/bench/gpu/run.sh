@@ -20,7 +20,6 @@ begin=$SECONDS
 limit_of_all=${TESSERA_GPU_SECONDS:-360}
 export TESSERA_CUDA_MODULE=${TESSERA_CUDA_MODULE:-$here/lib/tessera_cuda.so}
 export TESSERA_VULKAN_MODULE=${TESSERA_VULKAN_MODULE:-$here/lib/tessera_vulkan.so}
-export TESSERA_TEST_DATA=$here/data
 : >"$table"
 failed=0
 absent=0

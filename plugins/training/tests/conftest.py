@@ -17,6 +17,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from PIL import Image  # noqa: E402
 
 from tessera_training import config as configuration  # noqa: E402
+from tessera_training.checks.check import find_program  # noqa: E402
+from tessera_training.errors import UserError  # noqa: E402
 from tessera_training.networks.texture import TextureSettings  # noqa: E402
 
 _REPOSITORY = PACKAGE.parents[1]
@@ -31,6 +33,15 @@ def _one_thread() -> None:
 def fixtures() -> Path:
     """The folder of golden tensors recorded from the official code: the project's, or a fuller one."""
     return Path(os.environ.get("TESSERA_FIXTURES_DIR", _REPOSITORY / "tests" / "golden" / "data" / "official"))
+
+
+@pytest.fixture(scope="session")
+def check_case() -> Path:
+    """The program that replays cases; skips the test where none has been built."""
+    try:
+        return find_program(None)
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture()

@@ -9,8 +9,6 @@ import torch
 from golden import assert_close, load, load_mar, top
 
 from tessera_training import __main__ as program
-from tessera_training.checks.check import find_program
-from tessera_training.errors import UserError
 from tessera_training.files import model_dir
 from tessera_training.networks.mar import SampleSettings, sample
 
@@ -80,12 +78,8 @@ def test_codec_and_pictures(folder: Path) -> None:
     assert 0 < float(pictures["rgb8_round_half_even"].float().mean()) < 255
 
 
-def test_the_runtime_agrees(folder: Path, tmp_path: Path) -> None:
-    try:
-        found = find_program(None)
-    except UserError as error:
-        pytest.skip(str(error))
-    assert program.main(["check", str(folder), "--program", str(found), "--batch", "2", "--no-labels",
+def test_the_runtime_agrees(folder: Path, check_case: Path) -> None:
+    assert program.main(["check", str(folder), "--program", str(check_case), "--batch", "2", "--no-labels",
                          "--guidance", "1"]) == 0
 
 

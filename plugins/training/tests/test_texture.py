@@ -173,6 +173,11 @@ def test_recorded_cases(model: TextureModel, tmp_path: Path) -> None:
     assert tensors["step.00.x"].shape == tensors["step.00.v_free"].shape == (1, 24, 32, 96)
 
 
+def test_the_runtime_agrees(model: TextureModel, check_case: Path, tmp_path: Path) -> None:
+    texture_file.save(tmp_path / "generator.safetensors", model, {})
+    assert program.main(["check", str(tmp_path), "--program", str(check_case)]) == 0
+
+
 def test_known_sets_have_every_shape() -> None:
     sets = known_sets(400, 16, 0.5, torch.Generator().manual_seed(0))
     share = sets.mean((1, 2))

@@ -147,3 +147,8 @@ def test_recorded_cases(model: TextureModel, tmp_path: Path) -> None:
         loaded.trunk, tensors["labels"].long(), tensors["styles"], tensors["orders"].long(), (8, 12),
         texture_mar.sample_settings(settings), noise, tensors["known"].float(), tensors["given"])
     assert torch.equal(again, tensors["tokens"])
+
+
+def test_the_runtime_agrees(model: TextureModel, check_case: Path, tmp_path: Path) -> None:
+    texture_file.save(tmp_path / "generator.safetensors", model, {}, torch.float32)
+    assert program.main(["check", str(tmp_path), "--program", str(check_case)]) == 0

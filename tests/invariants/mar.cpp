@@ -72,7 +72,7 @@ const Subject kSubjects[] = {
             "materials_mar_latents"),
     bundled("mar", "materials_mar_random", {{"class", 1}, {"denoise_steps", 2}},
             "materials_mar_latents"),
-    bundled("mar", "materials_mar_codes", {{"class", 1}}, "materials_mar_latents"),
+    bundled("mar", "materials_mar_codes", {{"class", 1}}, "materials_mar_codes"),
 };
 
 // On wavelet tokens: the model of tests/mar.

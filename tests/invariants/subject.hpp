@@ -37,7 +37,7 @@ struct Subject {
 };
 
 // A model of plugins/models under the name of its folder, at the size that it is bundled at.
-// `tokenizer` is the folder of the one that it shares with another model.
+// `tokenizer` is the folder of its tokenizer, which it may share with another model.
 [[nodiscard]] inline Model bundled_model(const char *plugin, const std::string &name,
                                          std::map<std::string, double> values,
                                          const std::string &tokenizer = {}) {

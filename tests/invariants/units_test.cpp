@@ -88,7 +88,7 @@ INSTANTIATE_TEST_SUITE_P(
                     bundled_model("mar", "materials_mar_latents", {}, kTokenizer),
                     bundled_model("mar", "materials_mar_raster", {}, kTokenizer),
                     bundled_model("mar", "materials_mar_random", {}, kTokenizer),
-                    bundled_model("mar", "materials_mar_codes", {}, kTokenizer),
+                    bundled_model("mar", "materials_mar_codes", {}, "materials_mar_codes"),
                     bundled_model("darl", "materials_darl", {}, kTokenizer),
                     bundled_model("saim", "materials_saim", {}, kTokenizer),
                     bundled_model("umd", "materials_umd", {}, kTokenizer)),

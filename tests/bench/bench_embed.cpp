@@ -3,7 +3,7 @@
 // memory next to a player (a session with a thread of its own) for each texture.
 //
 //   bench_embed [--textures 64] [--size 128] [--steps 4] [--work-us 4000] [--cpu-us 6000]
-//   [--players 4] [--nice 20]
+//   [--loops 3] [--players 4] [--nice 20]
 //
 // A frame with textures may take longer because it computes longer (the line "computing") or
 // because it waited for a core, which the library's threads keep off. What else runs on the machine
@@ -35,6 +35,7 @@ struct Options {
     std::uint32_t threads = 0;
     int nice = 0; // the library's own
     int players = 4;
+    int loops = 3;
     std::uint64_t rounds = 0; // of work_us, on this machine
 };
 
@@ -114,10 +115,25 @@ void one_frame(const tessera::Runtime &runtime, const Options &options, int &don
     frames.late.push_back(us_since(next));
 }
 
-void print(const char *name, const std::vector<double> &quiet, const std::vector<double> &busy) {
-    std::printf("%-15s %8.0f / %.0f us without, %.0f / %.0f us with: p99 ratio %.3f\n", name,
-                percentile(quiet, 0.5), percentile(quiet, 0.99), percentile(busy, 0.5),
-                percentile(busy, 0.99), percentile(busy, 0.99) / percentile(quiet, 0.99));
+struct Round {
+    Frames quiet, busy;
+    double loop_us = 0, first_us = 0;
+};
+
+// One time of each frame; the ratio is the median of those of the rounds.
+void print(const char *name, const std::vector<Round> &rounds, std::vector<double> Frames::*times) {
+    std::vector<double> quiet, busy, ratios;
+    for (const Round &round : rounds) {
+        const std::vector<double> &without = round.quiet.*times, &with = round.busy.*times;
+        quiet.insert(quiet.end(), without.begin(), without.end());
+        busy.insert(busy.end(), with.begin(), with.end());
+        ratios.push_back(percentile(with, 0.99) / percentile(without, 0.99));
+    }
+    std::printf("%-15s %8.0f / %.0f us without, %.0f / %.0f us with: p99 ratio %.3f "
+                "(%.3f to %.3f)\n",
+                name, percentile(quiet, 0.5), percentile(quiet, 0.99), percentile(busy, 0.5),
+                percentile(busy, 0.99), percentile(ratios, 0.5), percentile(ratios, 0),
+                percentile(ratios, 1));
 }
 
 std::string values_of(const Options &options) {
@@ -153,6 +169,27 @@ double players_mib(const Options &options) {
         players.push_back(std::move(*player));
     }
     return (resident_mib() - before) / std::max(options.players, 1);
+}
+
+// All textures in the frame loop, with about as many frames without before and after.
+Round one_round(const tessera::Runtime &runtime, const std::vector<tessera::Texture> &textures,
+                const Options &options) {
+    constexpr std::size_t kBefore = 240, kMost = 720;
+    Round round;
+    int done = 0;
+    while (round.quiet.took.size() < kBefore) one_frame(runtime, options, done, round.quiet);
+    done = 0;
+    for (const auto &texture : textures) texture.restart();
+    const auto start = Clock::now();
+    while (done < options.textures) {
+        one_frame(runtime, options, done, round.busy);
+        if (done > 0 && round.first_us == 0) round.first_us = us_since(start);
+    }
+    round.loop_us = us_since(start);
+    while (round.quiet.took.size() < std::min(round.busy.took.size(), kMost)) {
+        one_frame(runtime, options, done, round.quiet);
+    }
+    return round;
 }
 
 void measure(const Options &options) {
@@ -191,22 +228,13 @@ void measure(const Options &options) {
     std::vector<std::uint64_t> hashes;
     for (const auto &texture : textures) hashes.push_back(texture.info().hash);
 
-    // In the frame loop: as many frames without as with.
-    Frames quiet, busy;
-    int done = 0;
-    for (int i = 0; i < 120; ++i) one_frame(*runtime, options, done, quiet);
-    done = 0;
-    for (const auto &texture : textures) texture.restart();
-    const auto loop_start = Clock::now();
-    double first_us = 0;
-    while (done < options.textures) {
-        one_frame(*runtime, options, done, busy);
-        if (done > 0 && first_us == 0) first_us = us_since(loop_start);
+    std::vector<Round> rounds;
+    double loop_us = 0;
+    for (int i = 0; i < options.loops; ++i) {
+        rounds.push_back(one_round(*runtime, textures, options));
+        loop_us += rounds.back().loop_us / options.loops;
     }
-    const double loop_us = us_since(loop_start);
-    for (std::size_t i = 0; i < std::min<std::size_t>(busy.took.size(), 600); ++i) {
-        one_frame(*runtime, options, done, quiet);
-    }
+    const double first_us = rounds.front().first_us;
     bool same = true;
     for (std::size_t i = 0; i < textures.size(); ++i) {
         same = same && textures[i].info().hash == hashes[i];
@@ -220,9 +248,9 @@ void measure(const Options &options) {
     std::printf("in the loop     %8.2f textures/s  with %u us a frame\n", count / loop_us * 1e6,
                 options.cpu_us);
     std::printf("first picture   %8.1f ms in the loop\n", first_us / 1000);
-    print("frame p50 / p99", quiet.took, busy.took);
-    print("  computing", quiet.computed, busy.computed);
-    print("  waking up", quiet.late, busy.late);
+    print("frame p50 / p99", rounds, &Frames::took);
+    print("  computing", rounds, &Frames::computed);
+    print("  waking up", rounds, &Frames::late);
     std::printf("same pictures   %s\n", same ? "yes" : "NO");
     std::printf("memory          %8.2f MiB a texture (weights once: %.1f MiB)", used_mib / count,
                 static_cast<double>(model->info().bytes) / 1048576);
@@ -243,6 +271,8 @@ int main(int argc, char **argv) {
     app.add_option("--cpu-us", options.cpu_us, "For generating in every frame");
     app.add_option("--threads", options.threads, "0: half the cores");
     app.add_option("--nice", options.nice, "Of the library's threads; 20: what nobody else wants");
+    app.add_option("--loops", options.loops, "Frame loops without and with")
+        ->check(CLI::Range(1, 99));
     app.add_option("--players", options.players, "To compare memory with; 0: not");
     CLI11_PARSE(app, argc, argv);
     options.rounds = rounds_of(options.work_us);

@@ -129,11 +129,11 @@ def frames(log: Log) -> list[str]:
 
 def textures(log: Log) -> list[str]:
     one, queued = log.find(rf"one at a time +{NUMBER} textures/s"), log.find(rf"all queued +{NUMBER} textures/s +\({NUMBER}x\)")
-    p99, memory = log.find(rf"p99 ratio {NUMBER}"), log.find(rf"memory +{NUMBER} MiB a texture.*?, {NUMBER} MiB a player")
+    p99, memory = log.find(rf"p99 ratio {NUMBER} \({NUMBER} to {NUMBER}\)"), log.find(rf"memory +{NUMBER} MiB a texture.*?, {NUMBER} MiB a player")
     first, loop = log.find(rf"first picture +{NUMBER} ms"), log.find(rf"in the loop +{NUMBER} textures/s")
     what = log.lines[0]
     rows = [["textures a second: queued / one at a time", f"{queued[0]}", f"{one[0]}", f"{queued[1]}"],
-            ["p99 of a frame: with textures / without (goal: 1.1)", "", "", f"{p99[0]}"]]
+            ["p99 of a frame: with textures / without (goal: 1.1)", "", "", f"{p99[0]} ({p99[1]} to {p99[2]})"]]
     if first and loop:
         rows += [["ms to the first picture in the frame loop", f"{first[0]}", "", ""],
                  ["textures a second in the frame loop", f"{loop[0]}", "", ""]]

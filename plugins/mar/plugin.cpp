@@ -9,7 +9,6 @@
 #include "blocks/texture/encoding.hpp"
 
 #include <memory>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -32,11 +31,7 @@ class Mar final : public blocks::ModelGenerator {
     blocks::ModelInfo describe(const blocks::Config &config) override {
         const std::string variant = config.has("variant") ? config.text("variant") : "";
         if (variant == "torus") return describe_torus(config);
-        if (variant.empty()) {
-            config_ = MarConfig::read(config);
-        } else {
-            config_ = CausalConfig::read(config);
-        }
+        config_ = variant.empty() ? AnyConfig(MarConfig::read(config)) : CausalConfig::read(config);
         const auto *causal = std::get_if<CausalConfig>(&config_);
         const auto *masked = std::get_if<MarConfig>(&config_);
         const TokenConfig &shared =
@@ -52,8 +47,7 @@ class Mar final : public blocks::ModelGenerator {
                 .keeps_tokens = causal == nullptr};
     }
     blocks::ModelInfo describe_torus(const blocks::Config &config) {
-        const auto torus = TorusConfig::read(config);
-        config_ = torus;
+        const auto &torus = config_.emplace<TorusConfig>(TorusConfig::read(config));
         return {.grid = TorusConfig::grid(),
                 .classes = torus.trunk.classes,
                 .denoise_steps = torus.denoise_steps,
@@ -64,15 +58,14 @@ class Mar final : public blocks::ModelGenerator {
                 .sides = TorusConfig::kSides};
     }
     void load(blocks::WeightLoader &loader, tessera_dtype precision) override {
-        std::visit([&](const auto &config) { load_as(loader, config, precision); }, config_);
-    }
-    template <class Config>
-    void load_as(blocks::WeightLoader &loader, const Config &config, tessera_dtype precision) {
-        using Model = typename Config::Model;
-        model_ = std::make_unique<Model>(
-            loader.run([&](blocks::WeightLoader &l) { return Model::load(config, l, precision); }));
-        if constexpr (std::is_same_v<Config, CausalConfig>) {
-            host().info("a cache of keys and values of " + std::to_string(config.cache_bytes()) +
+        const auto load_as = [&]<class Config>(const Config &config) {
+            using Model = typename Config::Model;
+            model_ = std::make_unique<Model>(loader.run(
+                [&](blocks::WeightLoader &l) { return Model::load(config, l, precision); }));
+        };
+        std::visit(load_as, config_);
+        if (const auto *causal = std::get_if<CausalConfig>(&config_)) {
+            host().info("a cache of keys and values of " + std::to_string(causal->cache_bytes()) +
                         " bytes an image, twice that with guidance");
         }
     }
@@ -95,8 +88,8 @@ class Mar final : public blocks::ModelGenerator {
         }
         return std::make_unique<Encoding>(compute(), static_cast<const MarModel &>(*model_), layer);
     }
-
-    std::variant<MarConfig, CausalConfig, TorusConfig> config_;
+    using AnyConfig = std::variant<MarConfig, CausalConfig, TorusConfig>;
+    AnyConfig config_;
     std::unique_ptr<blocks::SetModel> model_;
 };
 

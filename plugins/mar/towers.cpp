@@ -431,12 +431,16 @@ void Towers::attend_encoder(const Unit &unit) {
 
 void Towers::attend_decoder(const Unit &unit) {
     const std::int64_t rows = rows_of_block(unit.block).count;
-    sdk::View keys = own_keys(rows, model_.config.decoder.width, unit);
-    if (is_cached(unit.block)) {
-        cache_->keep_decoder(unit.block, keys, unit.first);
-        if (is_lazy()) keys = cache_->decoder_keys(unit.block, unit.first, unit.count);
-    }
-    attend(model_.decoder[unit.block], rows, keys, unit);
+    const sdk::View own = own_keys(rows, model_.config.decoder.width, unit);
+    attend(model_.decoder[unit.block], rows, decoder_keys(own, unit), unit);
+}
+
+// What a block of the decoder sees: the keys and values that it made, which are kept, and with them
+// those of rows that the set leaves out.
+sdk::View Towers::decoder_keys(const sdk::View &own, const Unit &unit) {
+    if (!is_cached(unit.block)) return own;
+    cache_->keep_decoder(unit.block, own, unit.first);
+    return is_lazy() ? cache_->decoder_keys(unit.block, unit.first, unit.count) : own;
 }
 
 // Keys and values (count, rows, 2 width) of the entries of the unit among `rows` of the batch.
@@ -495,11 +499,8 @@ void Towers::last_attend(const Unit &unit) {
         return sdk::slice(blocks::batch_columns(rows, batch_, 0, columns), 0, unit.first,
                           unit.count);
     };
-    sdk::View keys = entries(rows_of(qkv_, rows_of_block(unit.block).count, 2 * width), 2 * width);
-    if (is_cached(unit.block)) {
-        cache_->keep_decoder(unit.block, keys, unit.first);
-        if (is_lazy()) keys = cache_->decoder_keys(unit.block, unit.first, unit.count);
-    }
+    const sdk::View keys = decoder_keys(
+        entries(rows_of(qkv_, rows_of_block(unit.block).count, 2 * width), 2 * width), unit);
     model_.decoder.back().attend(compute_, entries(known_x(wanted_rows()), width),
                                  sdk::slice(keys, 2, 0, width), sdk::slice(keys, 2, width, width),
                                  {}, entries(rows_of(heads_, wanted_rows(), width), width));

@@ -94,6 +94,7 @@ class Towers final : public blocks::SetNetwork {
     void attend(const blocks::TransformerBlock &block, std::int64_t rows,
                 const sdk::View &key_value, const Unit &unit);
     [[nodiscard]] sdk::View own_keys(std::int64_t rows, std::int64_t width, const Unit &unit) const;
+    [[nodiscard]] sdk::View decoder_keys(const sdk::View &own, const Unit &unit);
     void keep_rows();
     void last_query();
     void last_attend(const Unit &unit);

@@ -44,11 +44,9 @@ void draw_tile(Canvas &canvas, std::int32_t row, std::int32_t column, std::uint8
     }
 }
 
-// For a window of the size that is set.
 Result<Canvas> make_canvas(const Player &player) {
-    std::vector<InputSlot> inputs;
-    for (const InputSlot &slot : player.inputs()) inputs.push_back(sized(slot, player.params()));
-    return Canvas::create(inputs, player.features(), CanvasView::kMaxBytes);
+    return Canvas::create(player.inputs(), player.features(), CanvasView::kMaxBytes,
+                          CanvasView::kWindow);
 }
 
 } // namespace

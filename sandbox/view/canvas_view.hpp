@@ -26,6 +26,8 @@ struct CanvasJob {
 class CanvasView : public PlayGuest {
   public:
     static constexpr std::size_t kMaxBytes = std::size_t{256} << 20; // of what is kept
+    // Tokens along, where there is a choice: of small windows, fewer are made that nobody sees.
+    static constexpr std::uint32_t kWindow = 16;
     static constexpr float kMaxScale = 16;
     static constexpr float kFarthest = 1536; // pixels of the plane along a view
 

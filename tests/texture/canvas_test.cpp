@@ -30,7 +30,8 @@ struct Steps {
 
 class TextureCanvas : public testing::Test {
   protected:
-    // Windows of 128 pixels of `material`, few levels: seams do not wait for fine detail.
+    // Windows of 128 pixels of `material` whatever the values say, few levels: seams do not wait
+    // for fine detail.
     void open(const char *material) {
         frames_ =
             std::make_unique<MemoryFrames>([this](const tessera_tensor &frame, const FrameInfo &) {
@@ -50,18 +51,11 @@ class TextureCanvas : public testing::Test {
         auto session = Session::create(std::move(config));
         ASSERT_TRUE(session) << session.error().message;
         session_ = std::move(*session);
-        for (const auto &[key, text] : {std::pair("class", material),
-                                        std::pair("width", "128"),
-                                        {"height", "128"},
-                                        {"steps", "4"}}) {
+        for (const auto &[key, text] : {std::pair("class", material), {"steps", "4"}}) {
             const auto set = session_->params().set_text(key, text);
             ASSERT_TRUE(set) << set.error().message;
         }
-        std::vector<InputSlot> inputs;
-        for (const InputSlot &slot : session_->inputs()) {
-            inputs.push_back(sized(slot, session_->params()));
-        }
-        auto canvas = Canvas::create(inputs, session_->features(), kBytes);
+        auto canvas = Canvas::create(session_->inputs(), session_->features(), kBytes, 16);
         ASSERT_TRUE(canvas) << canvas.error().message;
         canvas_ = std::make_unique<Canvas>(std::move(*canvas));
         canvas_->reset(3);

@@ -48,7 +48,8 @@ Shares shares_at(int at, int size, int margin) {
 } // namespace
 
 Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
-                              const std::vector<FeatureTap> &features, std::size_t max_bytes) {
+                              const std::vector<FeatureTap> &features, std::size_t max_bytes,
+                              std::uint32_t window) {
     const InputSlot *const mask = find_slot(inputs, TESSERA_INPUT_MASK, TESSERA_INPUT_TYPE_MASK8);
     const InputSlot *const latents =
         find_slot(inputs, TESSERA_INPUT_LATENTS, TESSERA_INPUT_TYPE_F32);
@@ -82,11 +83,12 @@ Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
                                     latents->width, latents->height, side));
     }
     Format format;
-    format.window = static_cast<int>(side);
+    format.any_size = mask->follows_size;
+    format.window = static_cast<int>(format.any_size && window != 0 ? window : side);
     format.token_cells = static_cast<int>(latents->width / side);
     format.channels = static_cast<int>(tap->shape[2]);
     format.token_pixels = static_cast<int>(mask->width / side);
-    format.local = mask->follows_size && find_slot(inputs, kStyleInput) != nullptr;
+    format.local = format.any_size && find_slot(inputs, kStyleInput) != nullptr;
     return Canvas(format, max_bytes);
 }
 
@@ -186,9 +188,9 @@ std::optional<CanvasPart> Canvas::first_missing(const CanvasPart &part) {
 }
 
 bool Canvas::is_unseen(CanvasToken token) const {
-    const int edge = (lattice_.window() - lattice_.tile()) / 2 - lattice_.margin();
+    const int edge = lattice_.first_seen();
     const auto seen = [&](std::int64_t at) { return at >= edge && at < lattice_.window() - edge; };
-    return lattice_.local() && !(seen(token.y) && seen(token.x));
+    return !(seen(token.y) && seen(token.x));
 }
 
 // `token` and the result's token are counted from the first one of their part.
@@ -214,8 +216,9 @@ Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) cons
 CanvasWork Canvas::work_for(const CanvasPart &part) const {
     CanvasWork work{part, {}};
     work.request.seed = window_seed(seed_, part);
-    if (part.pass == CanvasPass::kTheme) return work;
     const auto side = static_cast<std::uint32_t>(format_.window);
+    if (format_.any_size) work.request.width = work.request.height = side * token_pixels();
+    if (part.pass == CanvasPass::kTheme) return work;
     const std::uint32_t cells = side * static_cast<std::uint32_t>(format_.token_cells);
     RequestInput mask{TESSERA_INPUT_MASK, {side, side, 1, {}}};
     RequestInput latents{TESSERA_INPUT_LATENTS,

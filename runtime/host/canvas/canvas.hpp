@@ -49,10 +49,11 @@ class Canvas {
     static constexpr std::int64_t kMostTiles = 64; // along a view; what lies beyond is not made
 
     // Says what is missing when the generator cannot do it. `max_bytes` is for everything kept;
-    // what a view shows, and what that is made from, is kept even beyond.
+    // what a view shows, and what that is made from, is kept even beyond. Of a generator of any
+    // size windows are `window` tokens along; 0, and of any other: as the slots are.
     [[nodiscard]] static Result<Canvas> create(const std::vector<InputSlot> &inputs,
                                                const std::vector<FeatureTap> &features,
-                                               std::size_t max_bytes);
+                                               std::size_t max_bytes, std::uint32_t window = 0);
 
     // A new plane.
     void reset(std::uint64_t seed);
@@ -108,6 +109,7 @@ class Canvas {
         int channels = 0;     // of a latent cell
         int token_pixels = 0; // along a token
         bool local = false;   // tokens are
+        bool any_size = false;
     };
     // A finished part: latents and pixels of windows, pixels of pictures and tiles.
     struct Entry {

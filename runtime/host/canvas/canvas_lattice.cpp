@@ -77,9 +77,7 @@ std::vector<CanvasPart> CanvasLattice::needs(const CanvasPart &part) const {
     }
     if (part.pass == CanvasPass::kFree) return {{CanvasPass::kSketch, part.row, part.column}};
     const CanvasToken first = origin(part);
-    // Of a picture of local tokens, those count that reach its tile.
-    const int beyond =
-        local_ && part.pass == CanvasPass::kPicture ? (window_ - tile()) / 2 - margin_ : 0;
+    const int beyond = part.pass == CanvasPass::kPicture ? first_seen() : 0;
     const std::int64_t count = window_ - 2 * beyond;
     const std::vector<Stretch> columns = stretches(first.x + beyond, count);
     for (const Stretch &row : stretches(first.y + beyond, count)) {

@@ -18,11 +18,12 @@
 // tiles of g x g tokens are put together from a picture and its eight neighbours.
 //
 // Local tokens make it cheaper: they bring their look with them, and what they show ends within 4
-// tokens. Then m is at most 4; free windows take the theme's look without any of its tokens, so
-// there are no sketches, and the theme itself is the free window in the middle of the plane; and a
-// tile, n / 2 tokens along, is cut from its own picture.
+// tokens. Then m is 2, enough to go on from; free windows take the theme's look without any of its
+// tokens, so there are no sketches, and the theme itself is the free window in the middle of the
+// plane; and a tile, n / 2 tokens along, is cut from its own picture.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <vector>
@@ -61,10 +62,13 @@ class CanvasLattice {
   public:
     static constexpr int kSmallestWindow = 4; // tokens: below it there is no margin
 
-    static constexpr int kReach = 4; // of local tokens
+    // Of local tokens: how far what one shows can be seen, and how many finished ones a window has
+    // to see to go on with them.
+    static constexpr int kReach = 4;
+    static constexpr int kLocalMargin = 2;
 
     explicit CanvasLattice(int window, bool local = false)
-        : window_(window), margin_(local && window / 4 > kReach ? kReach : window / 4),
+        : window_(window), margin_(local ? std::min(window / 4, kLocalMargin) : window / 4),
           local_(local) {}
 
     [[nodiscard]] int window() const { return window_; }            // n
@@ -72,6 +76,10 @@ class CanvasLattice {
     [[nodiscard]] int gap() const { return window_ - 2 * margin_; } // g
     [[nodiscard]] int pitch() const { return window_ + gap(); }     // p
     [[nodiscard]] int tile() const { return local_ ? window_ / 2 : gap(); }
+    // The first token of a picture that can be seen in its tile.
+    [[nodiscard]] int first_seen() const {
+        return local_ ? std::max((window_ - tile()) / 2 - kReach, 0) : 0;
+    }
     [[nodiscard]] bool local() const { return local_; }
 
     // The first token of a part: windows and pictures are n x n, tiles as they are.

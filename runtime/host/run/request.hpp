@@ -23,6 +23,9 @@ struct PlayRequest {
     std::uint32_t image_count = 1;
     std::uint32_t preview_every = 0;  // steps between pictures; 0: the final one only
     std::uint32_t step_budget_us = 0; // in the config's place; 0: as it says
+    // Of a picture, in the place of the values TESSERA_KEY_WIDTH and TESSERA_KEY_HEIGHT; 0: as they
+    // say.
+    std::uint32_t width = 0, height = 0;
     std::vector<RequestInput> inputs = {};
     std::uint64_t tag = 0; // the caller's: comes back in every frame and event of the job
     // Latents that lie on a device may stay there, see SessionConfig::store.

@@ -154,7 +154,7 @@ class Session {
     [[nodiscard]] Result<std::unique_ptr<Session>> renewed(FrameTarget *frames) const;
     // Jobs are numbered on from here: a session in the place of another one. Else from 1.
     void go_on_after(std::uint64_t number) { last_number_ = number; }
-    // The request with the values as they are now.
+    // The request with the values as they are now, but for the size that it asks for.
     [[nodiscard]] SessionJob job(PlayRequest request);
 
     [[nodiscard]] std::uint64_t now_us() const; // [any] of the host's clock

@@ -92,7 +92,7 @@ TEST(CanvasLattice, TilesNeedTheirPictureAndItsNeighbours) {
 TEST(CanvasLattice, LocalTokensNeedLess) {
     for (const int n : kSizes) {
         const CanvasLattice lattice(n, true);
-        EXPECT_LE(lattice.margin(), CanvasLattice::kReach);
+        EXPECT_EQ(lattice.margin(), std::min(n / 4, CanvasLattice::kLocalMargin));
         EXPECT_EQ(lattice.origin({CanvasPass::kTheme, 0, 0}), (CanvasToken{-(n / 2), -(n / 2)}));
         EXPECT_EQ(lattice.maker({0, 0}), (CanvasPart{CanvasPass::kTheme, 0, 0}));
         EXPECT_EQ(lattice.needs({CanvasPass::kFree, 1, -2}),
@@ -107,12 +107,12 @@ TEST(CanvasLattice, LocalTokensNeedLess) {
                 ASSERT_TRUE(y >= first.y && y < first.y + n && x >= first.x && x < first.x + n);
             }
         }
-        // A picture needs what makes its tile and a margin round it.
+        // A picture needs what makes its tile and what reaches into it.
         const CanvasToken tile = lattice.origin({CanvasPass::kTile, -1, 3});
-        const std::int64_t m = lattice.margin();
+        const std::int64_t r = std::min((n - lattice.tile()) / 2, CanvasLattice::kReach);
         std::set<CanvasPart> makers;
-        for (std::int64_t y = tile.y - m; y < tile.y + lattice.tile() + m; ++y) {
-            for (std::int64_t x = tile.x - m; x < tile.x + lattice.tile() + m; ++x) {
+        for (std::int64_t y = tile.y - r; y < tile.y + lattice.tile() + r; ++y) {
+            for (std::int64_t x = tile.x - r; x < tile.x + lattice.tile() + r; ++x) {
                 makers.insert(lattice.maker({y, x}));
             }
         }
@@ -435,6 +435,22 @@ TEST_F(CanvasTest, WrongResultsAreNamedAndAskedForAgain) {
     }
     EXPECT_TRUE(changed && small);
     EXPECT_NE(made.tile(0, 0), nullptr);
+}
+
+TEST_F(CanvasTest, WindowsAreAsLongAsAskedWhereTheGeneratorHasNoSize) {
+    for (const bool any_size : {true, false}) {
+        auto inputs = slots();
+        for (InputSlot &slot : inputs) slot.follows_size = any_size;
+        auto made = Canvas::create(inputs, taps(), 1, 2 * kWindow);
+        ASSERT_TRUE(made) << made.error().message;
+        made->reset(42);
+        const auto work = made->next(view_of(0, 0));
+        ASSERT_TRUE(work);
+        EXPECT_EQ(made->lattice().window(), any_size ? 2 * kWindow : kWindow);
+        EXPECT_EQ(made->row_bytes(), (any_size ? 2 : 1) * std::size_t{kPixels} * 4);
+        EXPECT_EQ(work->request.width, any_size ? 2 * kPixels : 0);
+        EXPECT_EQ(work->request.height, any_size ? 2 * kPixels : 0);
+    }
 }
 
 TEST_F(CanvasTest, SaysWhatAGeneratorLacks) {

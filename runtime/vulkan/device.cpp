@@ -166,6 +166,16 @@ VulkanDevice::~VulkanDevice() {
     table_.vkDestroyDevice(device_, nullptr);
 }
 
+namespace {
+
+// As Vulkan 1.0 has them: what came later, and is used here, are kinds of transfers.
+VkPipelineStageFlags stages_of(VkPipelineStageFlags2 stages) {
+    const auto old = static_cast<VkPipelineStageFlags>(stages);
+    return old == stages ? old : old | VK_PIPELINE_STAGE_TRANSFER_BIT;
+}
+
+} // namespace
+
 VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
                                    VkPipelineStageFlags2 stages) {
     VkSemaphoreSubmitInfo info{VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO};
@@ -175,25 +185,40 @@ VkSemaphoreSubmitInfo semaphore_at(VkSemaphore semaphore, std::uint64_t value,
     return info;
 }
 
+// By vkQueueSubmit, since GPU-assisted validation (1.3.239) takes no note of what vkQueueSubmit2
+// signals, and then holds every wait for ten seconds.
 Result<void> VulkanDevice::submit(std::span<const VkCommandBuffer> commands,
                                   std::span<const VkSemaphoreSubmitInfo> waits,
                                   std::span<const VkSemaphoreSubmitInfo> signals) {
-    std::vector<VkCommandBufferSubmitInfo> buffers;
-    buffers.reserve(commands.size());
-    for (const VkCommandBuffer one : commands) {
-        buffers.push_back({VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO});
-        buffers.back().commandBuffer = one;
-    }
-    VkSubmitInfo2 info{VK_STRUCTURE_TYPE_SUBMIT_INFO_2};
-    info.waitSemaphoreInfoCount = static_cast<std::uint32_t>(waits.size());
-    info.pWaitSemaphoreInfos = waits.data();
-    info.commandBufferInfoCount = static_cast<std::uint32_t>(buffers.size());
-    info.pCommandBufferInfos = buffers.data();
-    info.signalSemaphoreInfoCount = static_cast<std::uint32_t>(signals.size());
-    info.pSignalSemaphoreInfos = signals.data();
+    struct Semaphores {
+        std::vector<VkSemaphore> handles;
+        std::vector<std::uint64_t> values;
+        std::vector<VkPipelineStageFlags> stages;
+        explicit Semaphores(std::span<const VkSemaphoreSubmitInfo> infos) {
+            for (const VkSemaphoreSubmitInfo &info : infos) {
+                handles.push_back(info.semaphore);
+                values.push_back(info.value);
+                stages.push_back(stages_of(info.stageMask));
+            }
+        }
+    };
+    const Semaphores before(waits), after(signals);
+    VkTimelineSemaphoreSubmitInfo values{VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO};
+    values.waitSemaphoreValueCount = static_cast<std::uint32_t>(waits.size());
+    values.pWaitSemaphoreValues = before.values.data();
+    values.signalSemaphoreValueCount = static_cast<std::uint32_t>(signals.size());
+    values.pSignalSemaphoreValues = after.values.data();
+    VkSubmitInfo info{VK_STRUCTURE_TYPE_SUBMIT_INFO, &values};
+    info.waitSemaphoreCount = values.waitSemaphoreValueCount;
+    info.pWaitSemaphores = before.handles.data();
+    info.pWaitDstStageMask = before.stages.data();
+    info.commandBufferCount = static_cast<std::uint32_t>(commands.size());
+    info.pCommandBuffers = commands.data();
+    info.signalSemaphoreCount = values.signalSemaphoreValueCount;
+    info.pSignalSemaphores = after.handles.data();
     const auto lock = lock_queue();
-    return vulkan_check(noted(table_.vkQueueSubmit2(queue_, 1, &info, VK_NULL_HANDLE)),
-                        "vkQueueSubmit2");
+    return vulkan_check(noted(table_.vkQueueSubmit(queue_, 1, &info, VK_NULL_HANDLE)),
+                        "vkQueueSubmit");
 }
 
 VkResult VulkanDevice::present(const VkPresentInfoKHR &info) {

@@ -418,6 +418,32 @@ TEST_F(VulkanTest, ValidationIsSilent) {
     EXPECT_THAT(trouble.lines(), IsEmpty());
 }
 
+// The layer looks at every access by address that a kernel makes. Silence would mean nothing if it
+// did not see one beyond its buffer.
+TEST_F(VulkanTest, GpuAssistedValidationIsSilentButForAReadBeyondABuffer) {
+    if (const auto layers = VulkanInstance::create({.validation = true, .extensions = {}}); !layers)
+        GTEST_SKIP() << layers.error().message;
+    const LoggedTrouble trouble;
+    setenv("VK_LAYER_ENABLES", "VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT", 1);
+    const Compute compute = open("validation=1");
+    unsetenv("VK_LAYER_ENABLES");
+    const Steps steps(*compute.table());
+    for (int i = 0; i < 2; ++i) steps.run();
+    EXPECT_EQ(steps.first_not_finite(), Indices{8});
+    const Recorded recorded(compute, steps);
+    for (int i = 0; i < 3; ++i) recorded.replay();
+    EXPECT_EQ(steps.first_not_finite(), Indices{8});
+    EXPECT_THAT(trouble.lines(), IsEmpty());
+
+    const DeviceTensor x(*compute.table(), random_array({64, 64}, 1));
+    const DeviceTensor result(*compute.table(), Shape{128, 64});
+    tessera_tensor beyond = *x.view();
+    beyond.shape[0] = 128;
+    compute->rms_norm(compute.table(), &beyond, nullptr, 1e-6F, result.view());
+    (void)result.download();
+    EXPECT_THAT(trouble.lines(), Contains(HasSubstr("access out of bounds")));
+}
+
 TEST_F(VulkanTest, HostileSizesAreRefusedAndNamed) {
     const Compute compute = open();
     const auto refused = [&](const Shape &shape) {

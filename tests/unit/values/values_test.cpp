@@ -46,6 +46,27 @@ TEST(Half, KnownAnswersOfF16) {
     EXPECT_TRUE(std::isnan(f16_to_float(0x7c01)));
 }
 
+TEST(Half, F16RoundsToEven) {
+    EXPECT_EQ(float_to_f16(-2.0f), 0xc000);
+    EXPECT_EQ(float_to_f16(0x1.002p0f), 0x3c00);   // half way: to the even one
+    EXPECT_EQ(float_to_f16(0x1.006p0f), 0x3c02);   // half way: up to the even one
+    EXPECT_EQ(float_to_f16(0x1.00201p0f), 0x3c01); // more than half
+    EXPECT_EQ(float_to_f16(0x1.ffep-15f), 0x0400); // up to the smallest normal number
+    EXPECT_EQ(float_to_f16(0x1p-25f), 0);          // half of the smallest number
+    EXPECT_EQ(float_to_f16(-0x1.8p-24f), 0x8002);  // half way between two of them
+    EXPECT_EQ(float_to_f16(0x1.000002p-25f), 1);   // more than half of it
+    EXPECT_EQ(float_to_f16(0x1p-149f), 0);
+    EXPECT_EQ(float_to_f16(std::nextafter(kBeyondF16, 0.0f)), 0x7bff);
+    EXPECT_EQ(float_to_f16(kBeyondF16), 0x7c00);
+    EXPECT_EQ(float_to_f16(-std::numeric_limits<float>::infinity()), 0xfc00);
+    EXPECT_TRUE(std::isnan(f16_to_float(float_to_f16(std::nanf("1")))));
+    for (std::uint32_t half = 0; half <= 0x7c00; ++half) { // there and back
+        const auto bits = static_cast<std::uint16_t>(half);
+        EXPECT_EQ(float_to_f16(f16_to_float(bits)), bits);
+        EXPECT_EQ(float_to_f16(-f16_to_float(bits)), bits | 0x8000);
+    }
+}
+
 TEST(Half, Bf16IsTheUpperHalfAndRoundsToEven) {
     EXPECT_EQ(bf16_to_float(0x3f80), 1.0f);
     EXPECT_EQ(float_to_bf16(1.0f), 0x3f80);

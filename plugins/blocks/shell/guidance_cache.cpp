@@ -8,7 +8,7 @@ namespace tessera::blocks {
 GuidanceCache::GuidanceCache(const sdk::Compute &compute, const Make &make, std::int64_t images,
                              std::int64_t tokens, int sets, int refresh)
     : compute_(compute), images_(images), tokens_(tokens), sets_(sets), refresh_(refresh),
-      whole_(make(2 * images)), conditional_(make(images)),
+      whole_(make(2 * images, true)), conditional_(make(images, false)),
       width_(conditional_->conditions().shape[2]),
       differences_(compute_.allocate({images, tokens, width_})),
       scratch_(compute_.allocate({images * tokens * width_})),

@@ -15,7 +15,8 @@ namespace tessera::blocks {
 
 class GuidanceCache final : public SetNetwork {
   public:
-    using Make = std::function<std::unique_ptr<SetNetwork>(std::int64_t batch)>;
+    // `exact`: differences of its conditions are kept.
+    using Make = std::function<std::unique_ptr<SetNetwork>(std::int64_t batch, bool exact)>;
 
     // For `images` images of `tokens` tokens in `sets` sets; `make` is called twice. The first sets
     // (5 of 64) and then every `refresh`th one work everything out, and so does the one after all

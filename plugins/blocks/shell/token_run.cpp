@@ -126,13 +126,12 @@ void TokenRun::allocate() {
     tokens_ = compute_.allocate({images(), grid().tokens(), grid().token_width()});
     compute_.fill(0.0f, tokens_);
     const int refresh = spec_.diffusion.guidance_refresh;
-    // What guidance keeps differences of is exact.
-    const auto make = [&](std::int64_t entries) {
-        RunSpec spec = spec_;
-        if (entries == 2 * images()) spec.diffusion.token_refresh = 1;
-        return model_.network(compute_, spec, entries);
-    };
     if (guided_ && refresh > 1) {
+        const auto make = [&](std::int64_t entries, bool exact) {
+            RunSpec spec = spec_;
+            if (exact) spec.diffusion.token_refresh = 1;
+            return model_.network(compute_, spec, entries);
+        };
         network_ = std::make_unique<GuidanceCache>(compute_, make, images(), grid().tokens(),
                                                    plan_.size(), refresh);
     } else {

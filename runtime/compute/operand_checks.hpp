@@ -2,6 +2,7 @@
 // expected. Only for operands*.cpp.
 #pragma once
 
+#include "compute/host_weight.hpp"
 #include "compute/operands.hpp"
 #include "core/tensor.hpp"
 
@@ -193,6 +194,25 @@ inline Result<> random_index(const tessera_random &random, const Rows &rows,
     return {};
 }
 
+// Whether every finite number stays finite as f16.
+inline Result<> fits_f16(const tessera_tensor &weight) {
+    if (weight.dtype == TESSERA_DTYPE_F16) return {};
+    for (std::int64_t i = 0; i < *element_count(weight); ++i) {
+        std::int64_t rest = i, at = 0;
+        for (std::int32_t d = weight.rank - 1; d >= 0; --d) {
+            at += rest % weight.shape[d] * weight.stride[d];
+            rest /= weight.shape[d];
+        }
+        const float value = host_weight_at(weight, at);
+        if (std::isfinite(value) && std::abs(value) >= values::kBeyondF16) {
+            return invalid("host_weight {} is {} at element {}; expected at most 65504, as f16 "
+                           "would make it infinite",
+                           text(weight), value, i);
+        }
+    }
+    return {};
+}
+
 inline Result<> weight_to_pack(const tessera_tensor *weight, int rank, tessera_dtype precision,
                                const tessera_tensor *out_packed) {
     if (out_packed == nullptr) return invalid("out_packed is NULL");
@@ -206,8 +226,9 @@ inline Result<> weight_to_pack(const tessera_tensor *weight, int rank, tessera_d
         return invalid("host_weight {} is in memory {}; expected host memory", text(*weight),
                        weight->memory);
     }
+    if (precision == TESSERA_DTYPE_F16) return fits_f16(*weight);
     if (precision != TESSERA_DTYPE_F32 && precision != TESSERA_DTYPE_BF16) {
-        return invalid("precision is {}; expected f32 or bf16", dtype_name(precision));
+        return invalid("precision is {}; expected f32, f16 or bf16", dtype_name(precision));
     }
     return {};
 }

@@ -5,6 +5,7 @@
 // A device, for instance `cpu::Cpu`, has:
 //   kBackend, kSource               its name, and what is in front of its log lines ("compute.cpu")
 //   kMemory, description()          where its tensors live; what it is, for people
+//   kHoldsF16                       where its packers take f16; others are asked for float32
 //   Range(const char *operation)    a named range for tracing, as long as the object lives
 //   make_current()                  before anything else is asked of it, on the calling thread
 //   failed(), report(status, message), take_status()    the sticky error
@@ -129,6 +130,8 @@ tessera_status pack(const tessera_compute *compute, const char *function, const 
                     tessera_tensor *out) {
     auto &device = device_of<Device>(compute);
     device.make_current();
+    constexpr bool kHoldsF16 = requires { Device::kHoldsF16; };
+    if (!kHoldsF16 && precision == TESSERA_DTYPE_F16) precision = TESSERA_DTYPE_F32;
     return answer<Device>(
         function, fits ? packer(device, *weight, precision) : Result<tessera_tensor>(fits.error()),
         out);

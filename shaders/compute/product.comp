@@ -8,7 +8,9 @@
 #include "kernel.glsl"
 
 layout(constant_id = 0) const bool kConvolves = false;
-layout(constant_id = 1) const bool kBf16 = false;   // two numbers of the weight in a word
+// Of the weight: words of one float32 each, or of two numbers, bf16 or f16.
+layout(constant_id = 1) const uint kWeight = 0u;
+const uint kFloat32 = 0u, kBf16 = 1u;
 layout(constant_id = 2) const uint kRowsEach = 4u;  // of a thread: 4, or 1 where rows are few
 
 const uint kColumnsEach = 4u;
@@ -68,10 +70,22 @@ float convolved(uint row, uint k) {
     return p.silu != 0u ? value * sigmoid(value) : value;
 }
 
-float weight_at(uint column, uint k) {
-    if (!kBf16) return uintBitsToFloat(p.weight.at[column * p.weight_stride + k]);
-    const uint two = p.weight.at[column * p.weight_stride + k / 2u];
-    return uintBitsToFloat(k % 2u == 0u ? two << 16 : two & 0xffff0000u); // exact
+// By its bits: unpackHalf2x16 may make zeros of the smallest numbers.
+float of_f16(uint half_bits) {
+    const uint sign = (half_bits & 0x8000u) << 16;
+    const uint magnitude = half_bits & 0x7fffu;
+    if (magnitude < 0x400u) // subnormal numbers: multiples of 2^-24
+        return uintBitsToFloat(sign | floatBitsToUint(float(magnitude) * 5.9604644775390625e-8));
+    const uint bias = magnitude < 0x7c00u ? 0x38000000u : 0x70000000u; // infinity stays
+    return uintBitsToFloat(sign | ((magnitude << 13) + bias));
+}
+
+float weight_at(uint column, uint k) { // exact
+    const uint row = column * p.weight_stride;
+    if (kWeight == kFloat32) return uintBitsToFloat(p.weight.at[row + k]);
+    const uint two = p.weight.at[row + k / 2u];
+    if (kWeight == kBf16) return uintBitsToFloat(k % 2u == 0u ? two << 16 : two & 0xffff0000u);
+    return of_f16(k % 2u == 0u ? two & 0xffffu : two >> 16);
 }
 
 void finish(uint row, uint column, float sum) {

@@ -364,6 +364,33 @@ TEST_F(CheckedTest, PackedWeightsKnowTheirOperation) {
                  {"linear", "released"});
 }
 
+// What f16 would make infinite is named, not packed; what is infinite already may stay so.
+TEST_F(CheckedTest, NumbersBeyondF16AreRefused) {
+    const tessera_compute *c = &compute();
+    Array weight({2, 3, 1, 1}, 1.0);
+    const auto pack = [&](tessera_dtype precision, tessera_dtype source) {
+        const PackedWeight packed(compute(), weight, precision, source);
+        return packed.status();
+    };
+    weight[0] = 65504.0;
+    EXPECT_EQ(pack(TESSERA_DTYPE_F16, TESSERA_DTYPE_F32), TESSERA_OK);
+    weight[0] = INFINITY;
+    EXPECT_EQ(pack(TESSERA_DTYPE_F16, TESSERA_DTYPE_F32), TESSERA_OK);
+    weight[4] = -65536.0;
+    for (const tessera_dtype source : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+        errors_.clear();
+        EXPECT_EQ(pack(TESSERA_DTYPE_F16, source), TESSERA_ERROR_INVALID_ARGUMENT);
+        EXPECT_THAT(errors_, AllOf(HasSubstr("pack_conv2d"), HasSubstr("(2, 3, 1, 1)"),
+                                   HasSubstr("-65536 at element 4"), HasSubstr("at most 65504")));
+        EXPECT_EQ(pack(TESSERA_DTYPE_F32, source), TESSERA_OK);
+    }
+    errors_.clear();
+    EXPECT_EQ(pack(TESSERA_DTYPE_U8, TESSERA_DTYPE_F32), TESSERA_ERROR_INVALID_ARGUMENT);
+    EXPECT_THAT(errors_, HasSubstr("expected f32, f16 or bf16"));
+    static_cast<void>(c->synchronize(c));
+    errors_.clear();
+}
+
 TEST_F(CheckedTest, FailuresStickAndStopWhatFollows) {
     const tessera_compute *c = &compute();
     const DeviceTensor x(compute(), Array({4}, 1.0));

@@ -143,7 +143,7 @@ TESSERA_ON_ALL_DEVICES(ConvTest);
 TEST_P(ConvTest, EqualsReference) {
     for (const ConvCase &c : kCases) {
         const ConvOperands given(c);
-        for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+        for (const tessera_dtype precision : kPrecisions) {
             const Product want =
                 reference::conv2d(given.x, rounded(given.weight, precision), given.options_of(c));
             // Winograd transforms mix up to 36 inputs with factors up to 8 before the product and
@@ -155,6 +155,15 @@ TEST_P(ConvTest, EqualsReference) {
             expect_close(run_conv(device(), c, given, precision), want.value, &want.magnitude,
                          relative, largest * 2e-6, c.name);
         }
+    }
+}
+
+TEST_P(ConvTest, F16WeightsGiveTheBytesOfFloat32) {
+    for (const ConvCase &c : kCases) {
+        ConvOperands given(c);
+        given.weight = rounded(given.weight, TESSERA_DTYPE_F16);
+        expect_identical(run_conv(device(), c, given, TESSERA_DTYPE_F16),
+                         run_conv(device(), c, given, TESSERA_DTYPE_F32), c.name);
     }
 }
 

@@ -65,12 +65,19 @@ class DeviceTensor {
     tessera_tensor view_{};
 };
 
+inline constexpr tessera_dtype kPrecisions[] = {TESSERA_DTYPE_F32, TESSERA_DTYPE_F16,
+                                                TESSERA_DTYPE_BF16};
+
 // A packed weight, released with the object.
 class PackedWeight {
   public:
-    // (out, in) or (out, in, height, width); packs for `linear` or `conv2d` by its rank.
+    // (out, in) or (out, in, height, width); packs for `linear` or `conv2d` by its rank. What is to
+    // be f16 is f16 before, so that it has the same numbers on a device that holds it as float32.
+    PackedWeight(const tessera_compute &compute, const Array &weight, tessera_dtype precision)
+        : PackedWeight(compute, weight, precision,
+                       precision == TESSERA_DTYPE_F16 ? precision : TESSERA_DTYPE_F32) {}
     PackedWeight(const tessera_compute &compute, const Array &weight, tessera_dtype precision,
-                 tessera_dtype source = TESSERA_DTYPE_F32);
+                 tessera_dtype source);
     ~PackedWeight();
     PackedWeight(const PackedWeight &) = delete;
     PackedWeight &operator=(const PackedWeight &) = delete;
@@ -101,8 +108,8 @@ void expect_identical(const Array &got, const Array &want, std::string_view what
 std::string describe(const Shape &shape);
 
 // Allowed rounding error of a product over `terms` terms, relative to the sum of their magnitudes.
-// float32: random-walk growth of the summation error, with a wide factor; bf16: both factors carry
-// 2^-9 relative error, and the sum is float32.
+// float32 and f16: random-walk growth of the summation error, with a wide factor; bf16: both
+// factors carry 2^-9 relative error, and the sum is float32.
 double product_tolerance(tessera_dtype precision, std::int64_t terms);
 
 } // namespace tessera::testing

@@ -2,6 +2,9 @@
 #include "devices.hpp"
 #include "harness.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 namespace tessera::testing {
 namespace {
 
@@ -100,7 +103,7 @@ Product want_linear(const LinearCase &c, const LinearOperands &given, tessera_dt
 TEST_P(LinearTest, EqualsReference) {
     for (const LinearCase &c : kCases) {
         const LinearOperands given(c);
-        for (const tessera_dtype precision : {TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16}) {
+        for (const tessera_dtype precision : kPrecisions) {
             const Product want = want_linear(c, given, precision);
             const Array got = run_linear(device(), c, given, precision);
             // Activations are within 1e-6 of their argument's size, which the magnitude covers.
@@ -125,6 +128,51 @@ TEST_P(LinearTest, PacksEveryWeightType) {
         const Product want = reference::linear(given.x, rounded(given.weight, source));
         expect_close(out.download(), want.value, &want.magnitude,
                      product_tolerance(TESSERA_DTYPE_F32, 40), 0, "linear of converted weights");
+    }
+}
+
+// With x = 1 a product is its weight.
+Array held_weight(const tessera_compute &compute, const Array &weight, tessera_dtype source) {
+    const PackedWeight packed(compute, weight, TESSERA_DTYPE_F16, source);
+    EXPECT_EQ(packed.status(), TESSERA_OK);
+    const DeviceTensor x(compute, Array({1, 1}, 1.0));
+    const DeviceTensor out(compute, Shape{1, weight.shape[0]});
+    compute.linear(&compute, x.view(), packed.view(), nullptr, out.view());
+    return out.download();
+}
+
+TEST_P(LinearTest, HoldsEveryF16Number) {
+    Array all({1, 2 * 0x7c00 - 1}); // finite, of both signs; 0 once
+    for (std::int64_t half = 0; half < 0x7c00; ++half) {
+        const std::int64_t exponent = std::max<std::int64_t>(half >> 10, 1) - 1;
+        const std::int64_t units = (half & 0x3ff) + (half >= 0x400 ? 0x400 : 0);
+        all[half] = std::ldexp(static_cast<double>(units), static_cast<int>(exponent) - 24);
+        if (half > 0) all[0x7c00 + half - 1] = -all[half];
+    }
+    Array column = all;
+    column.shape = {all.size(), 1};
+    for (const tessera_dtype source : {TESSERA_DTYPE_F16, TESSERA_DTYPE_F32})
+        expect_identical(held_weight(device(), column, source), all, "all numbers of f16");
+}
+
+TEST_P(LinearTest, F16IsRoundedWhereItIsHeld) {
+    const Array weight = random_array({500, 1}, 4, 1e-3); // some are below 2^-14
+    const PackedWeight packed(device(), weight, TESSERA_DTYPE_F16, TESSERA_DTYPE_F32);
+    const std::string backend = device().info->backend;
+    const bool holds = backend == "vulkan" || backend == "reference";
+    ASSERT_EQ(packed.view()->dtype, holds ? TESSERA_DTYPE_F16 : TESSERA_DTYPE_F32);
+    Array want = rounded(weight, packed.view()->dtype);
+    want.shape = {1, weight.size()};
+    expect_identical(held_weight(device(), weight, TESSERA_DTYPE_F32), want, "rounded to f16");
+}
+
+// What costs half of the memory costs no bit.
+TEST_P(LinearTest, F16WeightsGiveTheBytesOfFloat32) {
+    for (const LinearCase &c : kCases) {
+        LinearOperands given(c);
+        given.weight = rounded(given.weight, TESSERA_DTYPE_F16);
+        expect_identical(run_linear(device(), c, given, TESSERA_DTYPE_F16),
+                         run_linear(device(), c, given, TESSERA_DTYPE_F32), "f16 weights");
     }
 }
 

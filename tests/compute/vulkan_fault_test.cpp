@@ -96,6 +96,20 @@ TEST_F(VulkanFaultTest, TheBudgetIsKept) {
     EXPECT_EQ(allocate(1024), TESSERA_OK);
 }
 
+// By what there is room for.
+TEST_F(VulkanFaultTest, F16WeightsTakeHalfOfTheMemory) {
+    ASSERT_TRUE(test::lose_devices("room:8192"));
+    const auto compute = Compute::open("vulkan");
+    ASSERT_TRUE(compute.ok()) << compute.error().message;
+    const Array weight = random_array({64, 64}, 1);
+    const auto pack = [&](tessera_dtype precision) {
+        return PackedWeight(*compute->table(), weight, precision).status();
+    };
+    EXPECT_EQ(pack(TESSERA_DTYPE_F16), TESSERA_OK);
+    EXPECT_EQ(pack(TESSERA_DTYPE_F32), TESSERA_ERROR_OUT_OF_MEMORY);
+    EXPECT_THAT(log::take_last_error(), HasSubstr("no 16384 bytes of device memory; 8192 of"));
+}
+
 // Every call of opening a compute that measures its units, and of its first operations, in turn.
 TEST_F(VulkanFaultTest, EveryCallMayFindNoMemory) {
     constexpr int kMost = 100; // more than there are

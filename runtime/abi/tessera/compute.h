@@ -6,7 +6,10 @@
  *
  * Activations are F32 and row-major: rows of `width` contiguous elements, rows of any stride. Images
  * and feature maps are channels-last, (batch, height, width, channels). Weights are packed once;
- * their precision decides the precision of products, sums are always float32.
+ * their precision decides the precision of products, sums are always float32:
+ *   F32   float32 products
+ *   F16   float32 products too; the weights take half of the memory where the device holds them so
+ *   BF16  bf16 weights; a device with bf16 products rounds their activations as well
  *
  * Every result depends only on the operation's inputs, never on the number of threads nor on which
  * other rows are in the same call: row i of `linear` over 300 rows equals `linear` over that row alone,
@@ -96,8 +99,8 @@ typedef struct tessera_attention {
 
 /* Options of `conv2d`. Growable. since 0.1
  * The input is read through: silu (if asked), nearest upsampling, padding; then the kernel.
- * With F32 weights a backend may sum by a fast algorithm whose rounding errors are relative to the
- * largest terms nearby (Winograd), unless `exact` asks for the plain sum.
+ * With F32 or F16 weights a backend may sum by a fast algorithm whose rounding errors are relative to
+ * the largest terms nearby (Winograd), unless `exact` asks for the plain sum.
  * A large result can be made in parts, so that control can be given back between them: `out` and
  * `residual` hold `row_count` rows from `first_row` on, with the bytes they have in the whole. */
 typedef struct tessera_conv2d {
@@ -239,8 +242,11 @@ struct tessera_compute {
 
     /* ---- weights --------------------------------------------------------------------------- */
 
-    /* Packs a host tensor (out_width, in_width), F32, F16 or BF16, for `linear`. `precision` is F32
-     * or BF16. The result keeps the shape and has layout PACKED. */
+    /* Packs a host tensor (out_width, in_width), F32, F16 or BF16, for `linear`. `precision` is F32,
+     * F16 or BF16. The result keeps the shape, has layout PACKED and the dtype that it is held in.
+     * F16 is held by "vulkan", rounded to nearest, which loses nothing of an F16 tensor; "cpu" and
+     * "cuda" hold it as F32, exactly. A number that F16 would make infinite is refused by all of
+     * them, with its place. F16 since 0.2. */
     tessera_status (*pack_linear)(const tessera_compute *compute, const tessera_tensor *host_weight,
                                   tessera_dtype precision, tessera_tensor *out_packed);
     /* The same for `conv2d`: (out_channels, in_channels, kernel_height, kernel_width). */

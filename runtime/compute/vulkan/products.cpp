@@ -8,6 +8,12 @@
 namespace tessera::vulkan {
 namespace {
 
+// kWeight of shaders/compute/product.comp.
+std::uint32_t numbers_of(const PackedWeight &weight) {
+    if (weight.dtype == TESSERA_DTYPE_F32) return 0;
+    return weight.dtype == TESSERA_DTYPE_BF16 ? 1 : 2;
+}
+
 void take_residual(Product &product, const tessera_tensor *residual) {
     if (residual == nullptr) return;
     product.residual = address_of(residual);
@@ -30,8 +36,7 @@ void multiply(Vulkan &vulkan, const char *what, const PackedWeight &weight, Prod
     product.column_tiles = (weight.columns + kTileColumns - 1) / kTileColumns;
     const std::uint32_t tile_rows = kRowsOfThreads * each;
     const std::uint64_t row_tiles = (product.rows + tile_rows - 1) / tile_rows;
-    const bool narrow = weight.dtype == TESSERA_DTYPE_BF16;
-    vulkan.launch(what, {Shader::kProduct, {weight.rank == 4 ? 1U : 0U, narrow ? 1U : 0U, each}},
+    vulkan.launch(what, {Shader::kProduct, {weight.rank == 4 ? 1U : 0U, numbers_of(weight), each}},
                   product, row_tiles * product.column_tiles,
                   std::uint64_t{product.rows} * weight.columns * weight.inner, together);
 }

@@ -497,7 +497,9 @@ Result<tessera_tensor> Vulkan::keep(const tessera_tensor &host_weight, const Pac
                                     const std::vector<float> &values) {
     if (const auto fits = not_recording(); !fits) return fits.error();
     PackedWeight weight = packed;
-    const bool narrow = weight.dtype == TESSERA_DTYPE_BF16;
+    const bool narrow = weight.dtype != TESSERA_DTYPE_F32;
+    const auto narrowed =
+        weight.dtype == TESSERA_DTYPE_F16 ? values::float_to_f16 : values::float_to_bf16;
     weight.stride = narrow ? (weight.inner + 1) / 2 : weight.inner;
     std::vector<std::uint32_t> words;
     const std::uint32_t *from = reinterpret_cast<const std::uint32_t *>(values.data());
@@ -506,8 +508,7 @@ Result<tessera_tensor> Vulkan::keep(const tessera_tensor &host_weight, const Pac
         words.assign(count, 0);
         for (std::uint32_t r = 0; r < weight.columns; ++r) {
             for (std::uint32_t i = 0; i < weight.inner; ++i) {
-                const std::uint32_t bits =
-                    values::float_to_bf16(values[std::size_t{r} * weight.inner + i]);
+                const std::uint32_t bits = narrowed(values[std::size_t{r} * weight.inner + i]);
                 words[std::size_t{r} * weight.stride + i / 2] |= bits << (i % 2 * 16U);
             }
         }

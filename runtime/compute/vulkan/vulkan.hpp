@@ -42,7 +42,7 @@ struct VulkanOptions {
 // output column; of a convolution in the order (kernel row, kernel column, input channel).
 struct PackedWeight {
     VkDeviceAddress data = 0;
-    tessera_dtype dtype = TESSERA_DTYPE_NONE; // F32 or BF16
+    tessera_dtype dtype = TESSERA_DTYPE_NONE; // F32, F16 or BF16
     int rank = 0;
     std::uint32_t columns = 0;
     std::uint32_t inner = 0;
@@ -68,6 +68,7 @@ class Vulkan {
     static constexpr const char *kBackend = "vulkan";
     static constexpr const char *kSource = "compute.vulkan";
     static constexpr tessera_memory kMemory = TESSERA_MEMORY_VULKAN;
+    static constexpr bool kHoldsF16 = true;
     struct Range {
         explicit Range(const char *) {}
     };

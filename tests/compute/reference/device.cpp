@@ -17,6 +17,7 @@ class Device {
     static constexpr const char *kBackend = "reference";
     static constexpr const char *kSource = "compute.reference";
     static constexpr tessera_memory kMemory = TESSERA_MEMORY_HOST;
+    static constexpr bool kHoldsF16 = true;
     struct Range {
         explicit Range(const char *) {}
     };
@@ -166,8 +167,9 @@ Array rows_of(const Array &whole, std::int64_t first, const tessera_tensor &part
 }
 
 double rounded_to(double value, tessera_dtype precision) {
-    if (precision != TESSERA_DTYPE_BF16 || value == 0.0 || !std::isfinite(value)) return value;
-    const int unit = std::max(std::ilogb(value), -126) - 7; // 8 bits of mantissa
+    if (precision == TESSERA_DTYPE_F32 || value == 0.0 || !std::isfinite(value)) return value;
+    const bool f16 = precision == TESSERA_DTYPE_F16; // 11 bits of mantissa; bf16: 8
+    const int unit = std::max(std::ilogb(value), f16 ? -14 : -126) - (f16 ? 10 : 7);
     return std::ldexp(std::nearbyint(std::ldexp(value, -unit)), unit);
 }
 

@@ -56,6 +56,49 @@ TEST(TextureRun, APictureIsTheSameAloneAndAmongOthersOnAnyNumberOfThreads) {
     EXPECT_FALSE(std::equal(together.begin(), together.begin() + size, together.begin() + size));
 }
 
+// A device for models that shall have float32 weights where they ask for f16. One at a time.
+class Widening {
+  public:
+    explicit Widening(const tessera_compute &over) : table_(over) {
+        linear_ = over.pack_linear;
+        conv2d_ = over.pack_conv2d;
+        asked_ = 0;
+        table_.pack_linear = pack<&linear_>;
+        table_.pack_conv2d = pack<&conv2d_>;
+    }
+    [[nodiscard]] const tessera_compute *table() const { return &table_; }
+    [[nodiscard]] static int asked() { return asked_; } // how often for f16
+
+  private:
+    using Pack = decltype(tessera_compute::pack_linear);
+    template <Pack *kPack>
+    static tessera_status pack(const tessera_compute *compute, const tessera_tensor *weight,
+                               tessera_dtype precision, tessera_tensor *packed) {
+        const bool f16 = precision == TESSERA_DTYPE_F16;
+        asked_ += f16 ? 1 : 0;
+        return (*kPack)(compute, weight, f16 ? TESSERA_DTYPE_F32 : precision, packed);
+    }
+    static inline Pack linear_, conv2d_;
+    static inline int asked_;
+    tessera_compute table_;
+};
+
+TEST(TextureRun, F16WeightsMakeTheBytesOfFloat32) {
+    const std::string bundled =
+        TESSERA_SOURCE_DIR "/plugins/models/materials/generator.safetensors";
+    const TestDevice device;
+    TestDevice wide;
+    const Widening widening(*wide.owner.table());
+    wide.compute = sdk::Compute(widening.table());
+    RunRequest request;
+    request.grid = {4, 3};
+    request.steps = 2;
+    const TextureModel model = load_model(wide, bundled);
+    EXPECT_GT(Widening::asked(), 20);
+    EXPECT_EQ(run_tokens(device, load_model(device, bundled), request),
+              run_tokens(wide, model, request));
+}
+
 TEST(TextureRun, AnotherSeedAndAnotherClassAreOthers) {
     const TestDevice device;
     const TextureModel model = load_model(device, kWeights);

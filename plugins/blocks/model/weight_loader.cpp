@@ -79,6 +79,12 @@ const char *dtype_text(tessera_dtype dtype) {
     }
 }
 
+// Weights that the file has in f16 need not be wider on the device to be exact.
+tessera_dtype held_in(const sdk::View &view, tessera_dtype precision) {
+    const bool exact = precision == TESSERA_DTYPE_F32;
+    return exact && view.dtype == TESSERA_DTYPE_F16 ? TESSERA_DTYPE_F16 : precision;
+}
+
 } // namespace
 
 WeightLoader::WeightLoader(const sdk::Weights &weights, const sdk::Compute &compute,
@@ -172,7 +178,7 @@ Linear WeightLoader::linear(const std::string &prefix, std::int64_t out, std::in
     Linear layer;
     const std::int64_t shape[] = {out, in};
     if (const auto view = take(prefix + ".weight", shape)) {
-        layer.weight = compute_.pack_linear(*view, precision);
+        layer.weight = compute_.pack_linear(*view, held_in(*view, precision));
         weights_.discard(prefix + ".weight");
     }
     if (bias) layer.bias = vector(prefix + ".bias", {out});
@@ -190,8 +196,8 @@ std::vector<Linear> WeightLoader::split_linear(const std::string &prefix, std::i
     if (!weight || !bias) return layers;
     for (std::size_t i = 0; i < ranges.size(); ++i) {
         const RowRange range = ranges[i];
-        layers[i].weight =
-            compute_.pack_linear(sdk::slice(*weight, 0, range.first, range.count), precision);
+        layers[i].weight = compute_.pack_linear(sdk::slice(*weight, 0, range.first, range.count),
+                                                held_in(*weight, precision));
         const std::int64_t part_shape[] = {range.count};
         layers[i].bias = upload_float(sdk::slice(*bias, 0, range.first, range.count), part_shape);
     }
@@ -205,7 +211,7 @@ Linear WeightLoader::conv(const std::string &prefix, std::int64_t out, std::int6
     Linear layer;
     const std::int64_t shape[] = {out, in, kernel, kernel};
     if (const auto view = take(prefix + ".weight", shape)) {
-        layer.weight = compute_.pack_conv2d(*view, precision);
+        layer.weight = compute_.pack_conv2d(*view, held_in(*view, precision));
         weights_.discard(prefix + ".weight");
     }
     layer.bias = vector(prefix + ".bias", {out});
@@ -217,7 +223,8 @@ Linear WeightLoader::pointwise(const std::string &prefix, std::int64_t out, std:
     Linear layer;
     const std::int64_t shape[] = {out, in, 1, 1};
     if (const auto view = take(prefix + ".weight", shape)) {
-        layer.weight = compute_.pack_linear(sdk::reshape(*view, {out, in}), precision);
+        layer.weight =
+            compute_.pack_linear(sdk::reshape(*view, {out, in}), held_in(*view, precision));
         weights_.discard(prefix + ".weight");
     }
     layer.bias = vector(prefix + ".bias", {out});

@@ -29,6 +29,11 @@ std::vector<std::int64_t> shape_of(const sdk::View &view) {
 
 } // namespace
 
+std::string at_step(int step, const std::string &what) {
+    const std::string number = std::to_string(step);
+    return "step." + (number.size() < 2 ? "0" + number : number) + "." + what;
+}
+
 sdk::View CaseFile::get(const std::string &name) const {
     const auto view = file_.find(name);
     if (!view) throw MissingStage(path(), "tensor '" + name + "'");

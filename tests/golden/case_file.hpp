@@ -29,6 +29,9 @@ struct Values {
     }
 };
 
+// The name of what was recorded at a step of a run: "step.03.what".
+[[nodiscard]] std::string at_step(int step, const std::string &what);
+
 // A stage of a case that its file does not hold; `tensor` is what is missing.
 struct MissingStage : sdk::Failure {
     MissingStage(const std::string &path, std::string what)

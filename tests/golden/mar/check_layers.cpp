@@ -4,7 +4,6 @@
 #include "blocks/model/time_embed.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 
 namespace tessera::golden {
@@ -112,9 +111,8 @@ void LayerCheck::check_token_embedding() {
     }
     if (!std::filesystem::exists(sibling)) throw MissingStage(sibling, "the sampling case");
     const CaseFile run(host_, sibling);
-    char name[64];
-    std::snprintf(name, sizeof name, "step.%02d.tokens_in", std::stoi(file_.text("ar_step")));
-    Values<float> tokens = run.floats(name); // images only; halves see the same
+    Values<float> tokens = // images only; halves see the same
+        run.floats(at_step(std::stoi(file_.text("ar_step")), "tokens_in"));
     const Values<float> once = tokens;
     for (auto have = once.rows(0); have < batch; have += once.rows(0)) {
         tokens.data.insert(tokens.data.end(), once.data.begin(), once.data.end());

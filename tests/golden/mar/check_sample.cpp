@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace tessera::golden {
 namespace {
@@ -72,11 +71,6 @@ class SampleCheck {
     template <class Check>
     void attempt(const std::string &stage, Check &&check) {
         report_.attempt(file_, stage, std::forward<Check>(check));
-    }
-    [[nodiscard]] std::string name(int step, const char *what) const {
-        char text[64];
-        std::snprintf(text, sizeof text, "step.%02d.%s", step, what);
-        return text;
     }
     // Positions whose entry of `mask` (images, S) equals `value`, image after image.
     [[nodiscard]] static std::vector<std::int32_t> positions(const Values<std::int64_t> &mask,
@@ -178,20 +172,20 @@ void SampleCheck::check_shapes(int k) const {
     const std::int64_t width = c.token_width(), times = tables_.size();
     const std::int64_t known = tokens - plan_[k].unknown_before;
     const std::int64_t rows = images * (plan_[k].unknown_before - plan_[k].first);
-    require(name(k, "tokens_in"), {images, tokens, width});
+    require(at_step(k, "tokens_in"), {images, tokens, width});
     for (const char *mask : {"mask", "mask_next", "mask_to_pred"}) {
-        require(name(k, mask), {images, tokens});
+        require(at_step(k, mask), {images, tokens});
     }
-    require(name(k, "enc_out"), {batch, c.buffer_rows + known, c.encoder.width});
-    require(name(k, "dec_out"), {batch, tokens, c.decoder.width});
-    require(name(k, "pred_index"), {rows, 2});
-    require(name(k, "noise_init"), {rows, width});
-    require(name(k, "noise_steps"), {times, rows, width});
-    require(name(k, "x_steps"), {times + 1, rows, width});
-    require(name(k, "net_steps"), {times, rows, 2 * width});
-    require(name(k, "raw_steps"), {times, rows * (batch / images), 2 * width});
-    if (!file_.has(name(k, "pred_index"))) return;
-    const std::vector<std::int64_t> index = file_.integers(name(k, "pred_index")).data;
+    require(at_step(k, "enc_out"), {batch, c.buffer_rows + known, c.encoder.width});
+    require(at_step(k, "dec_out"), {batch, tokens, c.decoder.width});
+    require(at_step(k, "pred_index"), {rows, 2});
+    require(at_step(k, "noise_init"), {rows, width});
+    require(at_step(k, "noise_steps"), {times, rows, width});
+    require(at_step(k, "x_steps"), {times + 1, rows, width});
+    require(at_step(k, "net_steps"), {times, rows, 2 * width});
+    require(at_step(k, "raw_steps"), {times, rows * (batch / images), 2 * width});
+    if (!file_.has(at_step(k, "pred_index"))) return;
+    const std::vector<std::int64_t> index = file_.integers(at_step(k, "pred_index")).data;
     for (std::size_t i = 0; i < index.size(); ++i) {
         if (index[i] < 0 || index[i] >= (i % 2 == 0 ? images : tokens)) {
             throw sdk::Failure(sdk::Status::kInvalidArgument,
@@ -207,7 +201,7 @@ void SampleCheck::check_step(int k) {
         const double guidance =
             blocks::guidance_at(call_.schedule, call_.guidance,
                                 static_cast<int>(model_.config.tokens()), plan_[k].unknown_after);
-        const auto recorded = static_cast<double>(file_.floats(name(k, "cfg_iter")).data.at(0));
+        const auto recorded = static_cast<double>(file_.floats(at_step(k, "cfg_iter")).data.at(0));
         report_.add("guidance value", std::abs(guidance - recorded), 1e-6 * std::abs(recorded));
     });
     attempt("towers", [&] { check_towers(k); });
@@ -220,10 +214,10 @@ void SampleCheck::check_masks(int k) {
     const std::int64_t tokens = model_.config.tokens();
     const blocks::UnmaskStep &step = plan_[k];
     const Values<std::int64_t> orders = file_.integers("orders");
-    const Values<std::int64_t> to_predict = file_.integers(name(k, "mask_to_pred"));
-    const Values<std::int64_t> next = file_.integers(name(k, "mask_next"));
-    double wrong = std::abs(
-        static_cast<double>(file_.integers(name(k, "mask_len")).data.at(0) - step.unknown_after));
+    const Values<std::int64_t> to_predict = file_.integers(at_step(k, "mask_to_pred"));
+    const Values<std::int64_t> next = file_.integers(at_step(k, "mask_next"));
+    double wrong = std::abs(static_cast<double>(file_.integers(at_step(k, "mask_len")).data.at(0) -
+                                                step.unknown_after));
     for (std::int64_t image = 0; image < call_.images; ++image) {
         for (std::int64_t i = 0; i < tokens; ++i) {
             const std::int64_t cell = image * tokens + orders.data.at(image * tokens + i);
@@ -237,13 +231,14 @@ void SampleCheck::check_masks(int k) {
 }
 
 void SampleCheck::check_towers(int k) {
-    const Values<float> tokens = file_.floats(name(k, "tokens_in"));
-    const Values<std::int64_t> mask = file_.integers(name(k, "mask"));
+    const Values<float> tokens = file_.floats(at_step(k, "tokens_in"));
+    const Values<std::int64_t> mask = file_.integers(at_step(k, "mask"));
     const std::int64_t width = model_.config.token_width();
     const std::vector<std::int32_t> known = positions(mask, 0);
     const std::vector<std::int32_t> every =
         positions({mask.shape, std::vector<std::int64_t>(mask.data.size(), 0)}, 0);
-    const std::vector<std::int32_t> wanted = positions(file_.integers(name(k, "mask_to_pred")), 1);
+    const std::vector<std::int32_t> wanted =
+        positions(file_.integers(at_step(k, "mask_to_pred")), 1);
 
     mar::Towers towers(compute_, model_, call_.batch());
     Values<float> given{{static_cast<std::int64_t>(known.size()), width}, {}};
@@ -264,11 +259,11 @@ void SampleCheck::check_towers(int k) {
     for (int i = 0; i < towers.encoder_unit_count(); ++i) towers.run_unit(i);
     attempt("encoder", [&] {
         report_.compare("encoder", to_host(compute_, towers.encoded()),
-                        file_.floats(name(k, "enc_out")).data, limits_.tower);
+                        file_.floats(at_step(k, "enc_out")).data, limits_.tower);
     });
     // Without a recorded input, the decoder's is our own.
-    const std::vector<float> enc_out = file_.has(name(k, "enc_out"))
-                                           ? file_.floats(name(k, "enc_out")).data
+    const std::vector<float> enc_out = file_.has(at_step(k, "enc_out"))
+                                           ? file_.floats(at_step(k, "enc_out")).data
                                            : to_host(compute_, towers.encoded());
     const auto decode = [&] {
         const sdk::View out = towers.encoded();
@@ -279,7 +274,7 @@ void SampleCheck::check_towers(int k) {
     };
     const std::vector<float> all = decode();
     attempt("decoder", [&] {
-        report_.compare("decoder", all, file_.floats(name(k, "dec_out")).data, limits_.tower);
+        report_.compare("decoder", all, file_.floats(at_step(k, "dec_out")).data, limits_.tower);
     });
 
     // Only the wanted rows, as a job runs it: the same numbers.
@@ -300,11 +295,11 @@ void SampleCheck::check_towers(int k) {
 }
 
 void SampleCheck::check_denoiser(int k) {
-    const Values<std::int64_t> index = file_.integers(name(k, "pred_index"));
-    const Values<float> dec_out = file_.floats(name(k, "dec_out"));
-    const Values<float> x_steps = file_.floats(name(k, "x_steps"));
-    const Values<float> net_steps = file_.floats(name(k, "net_steps"));
-    const Values<float> noise = file_.floats(name(k, "noise_steps"));
+    const Values<std::int64_t> index = file_.integers(at_step(k, "pred_index"));
+    const Values<float> dec_out = file_.floats(at_step(k, "dec_out"));
+    const Values<float> x_steps = file_.floats(at_step(k, "x_steps"));
+    const Values<float> net_steps = file_.floats(at_step(k, "net_steps"));
+    const Values<float> noise = file_.floats(at_step(k, "noise_steps"));
     const std::int64_t rows = index.rows(0);
     const std::int64_t width = dec_out.rows(2);
     Values<float> condition{{0, width}, {}};
@@ -327,7 +322,7 @@ void SampleCheck::check_denoiser(int k) {
     set.condition = condition_device;
     set.time = time;
     set.steps = steps_;
-    set.guidance = file_.floats(name(k, "cfg_iter")).data.at(0);
+    set.guidance = file_.floats(at_step(k, "cfg_iter")).data.at(0);
     set.noise = &noise_device.view();
     const sdk::Tensor model_out = compute_.allocate({rows, 2 * x_steps.rows(2)});
     for (const auto path :
@@ -350,8 +345,8 @@ void SampleCheck::check_denoiser(int k) {
 
 // The network of both halves before guidance.
 void SampleCheck::check_raw(int k, const Values<float> &condition) {
-    const Values<float> x_steps = file_.floats(name(k, "x_steps"));
-    const Values<float> raw_steps = file_.floats(name(k, "raw_steps"));
+    const Values<float> x_steps = file_.floats(at_step(k, "x_steps"));
+    const Values<float> raw_steps = file_.floats(at_step(k, "raw_steps"));
     const std::int64_t rows = condition.rows(0);
     const std::vector<std::int32_t> times(tables_.timestep_map.rbegin(),
                                           tables_.timestep_map.rend());
@@ -382,9 +377,9 @@ void SampleCheck::check_raw(int k, const Values<float> &condition) {
 }
 
 void SampleCheck::check_reverse(int k) {
-    const Values<float> x_steps = file_.floats(name(k, "x_steps"));
-    const Values<float> net_steps = file_.floats(name(k, "net_steps"));
-    const Values<float> noise = file_.floats(name(k, "noise_steps"));
+    const Values<float> x_steps = file_.floats(at_step(k, "x_steps"));
+    const Values<float> net_steps = file_.floats(at_step(k, "net_steps"));
+    const Values<float> noise = file_.floats(at_step(k, "noise_steps"));
     for (int j = 0; j < tables_.size(); ++j) {
         const int i = tables_.size() - 1 - j;
         const Values<float> before = x_steps.at(j);
@@ -401,7 +396,7 @@ void SampleCheck::check_reverse(int k) {
     }
     attempt("recorded chain ends in sampled", [&] {
         report_.compare("recorded chain ends in sampled", x_steps.at(tables_.size()).data,
-                        file_.floats(name(k, "sampled")).data, 0.0, 0.0);
+                        file_.floats(at_step(k, "sampled")).data, 0.0, 0.0);
     });
 }
 
@@ -423,8 +418,8 @@ void SampleCheck::check_run() {
     sdk::Tensor initial;
     sdk::Tensor steps;
     spec.recorded = [&](int k) {
-        initial = to_device(compute_, file_.floats(name(k, "noise_init")));
-        steps = to_device(compute_, file_.floats(name(k, "noise_steps")));
+        initial = to_device(compute_, file_.floats(at_step(k, "noise_init")));
+        steps = to_device(compute_, file_.floats(at_step(k, "noise_steps")));
         return blocks::StepNoise{initial, steps};
     };
     blocks::TokenRun run(compute_, model_, spec);

@@ -4,8 +4,6 @@
 #include "blocks/shell/token_run.hpp"
 #include "mar/torus.hpp"
 
-#include <cstdio>
-
 namespace tessera::golden {
 namespace {
 
@@ -28,10 +26,8 @@ void check_torus(const CaseContext &context, const CaseFile &file, Report &repor
     sdk::Tensor initial;
     sdk::Tensor steps;
     spec.recorded = [&](int step) {
-        char name[32];
-        std::snprintf(name, sizeof name, "step.%02d.", step);
-        initial = to_device(context.compute, file.floats(std::string(name) + "initial"));
-        steps = to_device(context.compute, file.floats(std::string(name) + "noise"));
+        initial = to_device(context.compute, file.floats(at_step(step, "initial")));
+        steps = to_device(context.compute, file.floats(at_step(step, "noise")));
         return blocks::StepNoise{initial.view(), steps.view()};
     };
     report.attempt(file, "run", [&] {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace tessera::golden {
 namespace {
@@ -44,11 +43,6 @@ class JointCheck {
     void check_run();
 
   private:
-    [[nodiscard]] static std::string name(int step, const char *what) {
-        char text[32];
-        std::snprintf(text, sizeof text, "step.%02d.%s", step, what);
-        return text;
-    }
     [[nodiscard]] bool is_guided(int step) const {
         const double time = times_[static_cast<std::size_t>(step)];
         return blocks::is_guided(spec_.diffusion.guidance) &&
@@ -79,7 +73,7 @@ class JointCheck {
 
 // v of all pictures with their conditions, then, in guided passes, with none.
 std::vector<float> JointCheck::output_of(texture::Trunk &trunk, int step) const {
-    const Values<float> x = file_.floats(name(step, "x"));
+    const Values<float> x = file_.floats(at_step(step, "x"));
     expect_shape(file_, "x", x.shape, noise_.shape);
     const std::int64_t tokens = spec_.grid.tokens();
     const std::int64_t batch = is_guided(step) ? 2 * spec_.images() : spec_.images();
@@ -113,27 +107,27 @@ void JointCheck::check_trunk() {
     trunk.set_conditions(texture::RunStyles(model_, spec_).conditions(compute_),
                          std::span(times_).first(times_.size() - 1));
     for (int step = 0; step < spec_.steps; ++step) {
-        if (!file_.has(name(step, "x"))) continue; // some are recorded
+        if (!file_.has(at_step(step, "x"))) continue; // some are recorded
         const std::vector<float> v = output_of(trunk, step);
         const std::span<const float> given = std::span(v).first(noise_.data.size());
-        compare("trunk", name(step, "v_given"), given, limits_.trunk);
+        compare("trunk", at_step(step, "v_given"), given, limits_.trunk);
         std::vector<float> both(given.begin(), given.end());
         double scale = 1.0; // of what both may be wrong by
         if (is_guided(step)) {
             const std::span<const float> bare = std::span(v).subspan(given.size());
-            compare("trunk, told nothing", name(step, "v_free"), bare, limits_.trunk);
+            compare("trunk, told nothing", at_step(step, "v_free"), bare, limits_.trunk);
             for (std::size_t i = 0; i < both.size(); ++i) {
                 both[i] = bare[i] + static_cast<float>(guidance) * (both[i] - bare[i]);
             }
             scale = guidance + std::abs(guidance - 1.0);
         }
-        compare("trunk, guided", name(step, "v"), both, scale * limits_.trunk);
+        compare("trunk, guided", at_step(step, "v"), both, scale * limits_.trunk);
     }
 }
 
 // What the run takes tokens to be by now, but for those that it knows.
 void JointCheck::check_clean(int step, const sdk::View &tokens) {
-    const Values<float> recorded = file_.floats(name(step, "clean"));
+    const Values<float> recorded = file_.floats(at_step(step, "clean"));
     std::vector<float> ours = without_style(compute_, tokens);
     for (std::size_t i = 0; i < std::min(ours.size(), recorded.data.size()); ++i) {
         const auto token = static_cast<std::int64_t>(i) / kTokenNumbers % spec_.grid.tokens();
@@ -152,7 +146,7 @@ void JointCheck::check_run() {
     for (int step = 0; !run.is_done(); ++step) {
         while (!run.run_unit()) {
         }
-        if (file_.has(name(step, "clean"))) check_clean(step, run.tokens());
+        if (file_.has(at_step(step, "clean"))) check_clean(step, run.tokens());
     }
     check_result(context_, file_, spec_, run, limits_.result, report_);
 }

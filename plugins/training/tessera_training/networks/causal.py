@@ -252,6 +252,6 @@ def _denoise(model: CausalMar, table: diffusion.Tables, z: torch.Tensor, guidanc
             width = x.shape[-1]
             guided = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
             net = torch.cat([guided, conditional[:, width:]], 1)  # the variance stays unguided
-        eps = diffusion.as_epsilon(table, index, x, net, model.config.prediction)
-        x = diffusion.reverse_step(table, index, x, eps, noise(i, last - index + 1, rows), temperature)
+        x = diffusion.reverse_step(table, index, x, net, noise(i, last - index + 1, rows), temperature,
+                                   model.config.prediction)
     return x

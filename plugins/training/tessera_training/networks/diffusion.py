@@ -105,21 +105,20 @@ def velocity(table: Tables, x0: torch.Tensor, t: torch.Tensor, noise: torch.Tens
     return table.at("sqrt_alphas_cumprod", t) * noise - table.at("sqrt_one_minus_alphas_cumprod", t) * x0
 
 
-def as_epsilon(table: Tables, index: torch.Tensor | int, x: torch.Tensor, net: torch.Tensor, prediction: str
-               ) -> torch.Tensor:
-    """The network output [N,2d] with its first half as a prediction of the noise."""
-    if prediction == "epsilon":
-        return net
-    first, value = net.chunk(2, -1)
-    eps = table.at("sqrt_alphas_cumprod", index) * first + table.at("sqrt_one_minus_alphas_cumprod", index) * x
-    return torch.cat([eps, value], -1)
+def clean_estimate(table: Tables, index: torch.Tensor | int, x: torch.Tensor, first: torch.Tensor, prediction: str
+                   ) -> torch.Tensor:
+    """x0 as a network predicts it at x, by the first half of its output. From v not by way of the noise: at the
+    noisiest time that would multiply float32's rounding by 20,000."""
+    if prediction == "v":
+        return table.at("sqrt_alphas_cumprod", index) * x - table.at("sqrt_one_minus_alphas_cumprod", index) * first
+    return table.at("sqrt_recip_alphas_cumprod", index) * x - table.at("sqrt_recipm1_alphas_cumprod", index) * first
 
 
-def model_distribution(table: Tables, index: torch.Tensor | int, x: torch.Tensor, net: torch.Tensor
+def model_distribution(table: Tables, index: torch.Tensor | int, x: torch.Tensor, net: torch.Tensor, prediction: str
                        ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and log variance of p(x_{t-1} | x_t) from the network output [N,2d]; nothing is clipped."""
-    eps, value = net.chunk(2, -1)
-    x0 = table.at("sqrt_recip_alphas_cumprod", index) * x - table.at("sqrt_recipm1_alphas_cumprod", index) * eps
+    first, value = net.chunk(2, -1)
+    x0 = clean_estimate(table, index, x, first, prediction)
     mean = table.at("posterior_mean_coef1", index) * x0 + table.at("posterior_mean_coef2", index) * x
     fraction = (value + 1) / 2
     log_beta = torch.log(table.at("betas", index).double()).float() if isinstance(index, torch.Tensor) \
@@ -128,9 +127,9 @@ def model_distribution(table: Tables, index: torch.Tensor | int, x: torch.Tensor
 
 
 def reverse_step(table: Tables, index: int, x: torch.Tensor, net: torch.Tensor, noise: torch.Tensor | None,
-                 temperature: float = 1.0) -> torch.Tensor:
+                 temperature: float = 1.0, prediction: str = "epsilon") -> torch.Tensor:
     """One step from `index` to `index` - 1; the last step (index 0) adds no noise."""
-    mean, logvar = model_distribution(table, index, x, net)
+    mean, logvar = model_distribution(table, index, x, net, prediction)
     if index == 0 or noise is None:
         return mean
     return mean + torch.exp(0.5 * logvar) * noise * temperature
@@ -167,8 +166,7 @@ def loss_rows(table: Tables, net: torch.Tensor, x0: torch.Tensor, x_t: torch.Ten
     target = noise if prediction == "epsilon" else velocity(table, x0, t, noise)
     square = (target - first) ** 2
     mse = (square if weight is None else square * weight).mean(-1)
-    fixed = as_epsilon(table, t, x_t, torch.cat([first.detach(), value], -1), prediction)
-    mean, logvar = model_distribution(table, t, x_t, fixed)
+    mean, logvar = model_distribution(table, t, x_t, torch.cat([first.detach(), value], -1), prediction)
     true_mean = table.at("posterior_mean_coef1", t) * x0 + table.at("posterior_mean_coef2", t) * x_t
     true_logvar = table.at("posterior_log_variance_clipped", t)
     kl = _normal_kl(true_mean, true_logvar, mean, logvar).mean(-1) / math.log(2)

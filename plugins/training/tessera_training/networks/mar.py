@@ -258,8 +258,7 @@ def denoise(net: Denoiser, prediction: str, table: diffusion.Tables, z: torch.Te
             width = x.shape[-1]
             guided = free[:, :width] + guidance * (conditional[:, :width] - free[:, :width])
             out = torch.cat([guided, conditional[:, width:]], 1)  # the variance stays unguided
-        eps = diffusion.as_epsilon(table, index, x, out, prediction)
-        x = diffusion.reverse_step(table, index, x, eps, noise(step, last - index + 1, rows), temperature)
+        x = diffusion.reverse_step(table, index, x, out, noise(step, last - index + 1, rows), temperature, prediction)
         watch(step, "net_steps", out)
         watch(step, "x_steps", x)
     return x

@@ -7,7 +7,7 @@
 namespace tessera::golden {
 namespace {
 
-constexpr TextureLimits kExactLimits{2e-3, 2e-2, 1.0};
+constexpr TextureLimits kExactLimits{1e-4, 1e-4, 1.0};
 
 void check_torus(const CaseContext &context, const CaseFile &file, Report &report) {
     const auto model = load_texture<mar::TorusModel>(context, mar::TorusConfig::read);

@@ -2,7 +2,7 @@
 #include "api/boundary.hpp"
 #include "api/objects.hpp"
 #include "compute/registry.hpp"
-#include "host/run/thread_priority.hpp"
+#include "core/thread_priority.hpp"
 
 #include <tessera/runtime.h>
 

@@ -3,8 +3,8 @@
 
 #include "api/listing.hpp"
 #include "core/log.hpp"
+#include "core/thread_priority.hpp"
 #include "core/trace.hpp"
-#include "host/run/thread_priority.hpp"
 
 #include <algorithm>
 #include <exception>

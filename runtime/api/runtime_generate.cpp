@@ -2,8 +2,8 @@
 #include "api/runtime.hpp"
 
 #include "core/log.hpp"
+#include "core/thread_priority.hpp"
 #include "core/trace.hpp"
-#include "host/run/thread_priority.hpp"
 
 #include <tessera/ext/features.h>
 

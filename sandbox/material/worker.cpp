@@ -1,6 +1,6 @@
 #include "sandbox/material/worker.hpp"
 
-#include "host/run/thread_priority.hpp"
+#include "core/thread_priority.hpp"
 #include "sandbox/material/export.hpp"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 #include "host/run/player.hpp"
 
 #include "core/log.hpp"
+#include "core/thread_priority.hpp"
 #include "core/trace.hpp"
-#include "host/run/thread_priority.hpp"
 
 #include <algorithm>
 #include <chrono>

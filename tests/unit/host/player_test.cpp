@@ -1,7 +1,7 @@
 // The player: a session with a thread.
 #include "core/log.hpp"
+#include "core/thread_priority.hpp"
 #include "host/run/player.hpp"
-#include "host/run/thread_priority.hpp"
 #include "tests/unit/host/host_fixture.hpp"
 #include "tests/unit/host/pixel_frames.hpp"
 

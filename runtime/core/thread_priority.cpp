@@ -1,4 +1,4 @@
-#include "host/run/thread_priority.hpp"
+#include "core/thread_priority.hpp"
 
 #include <algorithm>
 #include <array>

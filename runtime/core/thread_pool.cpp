@@ -1,5 +1,7 @@
 #include "core/thread_pool.hpp"
 
+#include "core/thread_priority.hpp"
+
 #include <algorithm>
 #include <condition_variable>
 #include <system_error>
@@ -7,11 +9,6 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
-#endif
-#ifdef __linux__
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace tessera {
@@ -29,15 +26,6 @@ void pause() {
     _mm_pause();
 #elif defined(__aarch64__)
     asm volatile("yield");
-#endif
-}
-
-void lower_own_priority([[maybe_unused]] int nice) {
-#ifdef __linux__
-    // On Linux a thread has a nice value of its own. Refusal is harmless.
-    const auto thread = static_cast<id_t>(syscall(SYS_gettid));
-    const int now = getpriority(PRIO_PROCESS, thread);
-    (void)setpriority(PRIO_PROCESS, thread, std::min(now + nice, 19));
 #endif
 }
 
@@ -106,7 +94,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::work(unsigned index) {
-    if (nice_ > 0) lower_own_priority(nice_);
+    if (nice_ > 0) lower_thread_priority(nice_);
     inside_region = true; // whatever runs here is a piece
     std::uint32_t seen = 0;
     for (;;) {

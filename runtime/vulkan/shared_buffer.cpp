@@ -34,7 +34,9 @@ Result<void> check_support(const VulkanDevice &device, VkExternalMemoryFeatureFl
                       name, features, wanted);
 }
 
-Result<VulkanHandle<VkBuffer>> make_buffer(const VulkanDevice &device, VkDeviceSize size_bytes) {
+// For shared memory, which is bound to it later.
+Result<VulkanHandle<VkBuffer>> make_bare_buffer(const VulkanDevice &device,
+                                                VkDeviceSize size_bytes) {
     VkExternalMemoryBufferCreateInfo external{VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO};
     external.handleTypes = kHandle;
     VkBufferCreateInfo info{VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, &external};
@@ -85,7 +87,7 @@ Result<SharedBuffer> SharedBuffer::create(const VulkanDevice &device, VkDeviceSi
         return can.error();
     }
     SharedBuffer shared(device);
-    auto buffer = make_buffer(device, size_bytes);
+    auto buffer = make_bare_buffer(device, size_bytes);
     if (!buffer) return buffer.error();
     shared.buffer_ = std::move(*buffer);
     VkMemoryRequirements requirements;
@@ -149,7 +151,7 @@ Result<ImportedBuffer> import_buffer(const VulkanDevice &device, FileDescriptor 
         return can.error();
     }
     ImportedBuffer imported;
-    auto buffer = make_buffer(device, size.bytes);
+    auto buffer = make_bare_buffer(device, size.bytes);
     if (!buffer) return buffer.error();
     imported.buffer = std::move(*buffer);
     VkImportMemoryFdInfoKHR info{VK_STRUCTURE_TYPE_IMPORT_MEMORY_FD_INFO_KHR};

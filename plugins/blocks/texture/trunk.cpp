@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 namespace tessera::texture {
 namespace {
@@ -57,7 +58,9 @@ Trunk::Trunk(const sdk::Compute &compute, const TextureModel &model, Grid grid, 
              bool guided)
     : compute_(compute), model_(model), grid_(grid), images_(images),
       batch_(guided ? 2 * images : images),
-      windowed_(std::max(grid.rows, grid.columns) > model.config.window) {
+      windowed_(std::max(grid.rows, grid.columns) > model.config.window),
+      on_device_(compute.memory() != TESSERA_MEMORY_HOST),
+      condition_rows_(on_device_ ? batch_ : images + 1) {
     const std::int64_t window = model.config.window;
     window_rows_ = std::min(grid.rows, window);
     window_columns_ = std::min(grid.columns, window);
@@ -67,7 +70,23 @@ Trunk::Trunk(const sdk::Compute &compute, const TextureModel &model, Grid grid, 
     const auto rows =
         static_cast<std::int64_t>(blocks::unit_flops(compute, kUnitFlops) / most) / grid.columns;
     chunk_ = std::clamp<std::int64_t>(rows, 1, grid.rows) * grid.columns;
+    group_ = entries_of_unit(most);
     allocate();
+}
+
+std::int64_t Trunk::windows_of_unit() const {
+    return std::clamp<std::int64_t>(
+        static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / window_flops()), 1,
+        windows_);
+}
+
+// Whole ones, or one in parts.
+std::int64_t Trunk::entries_of_unit(double flops_of_a_token) const {
+    if (!on_device_ || chunk_ < grid_.tokens() || windows_of_unit() < windows_) return 1;
+    const double entry = std::max(flops_of_a_token * static_cast<double>(grid_.tokens()),
+                                  window_flops() * static_cast<double>(windows_));
+    return std::clamp<std::int64_t>(
+        static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / entry), 1, batch_);
 }
 
 void Trunk::allocate() {
@@ -76,22 +95,20 @@ void Trunk::allocate() {
     input_ = compute_.allocate({batch_, grid_.rows, grid_.columns, kTokenNumbers + 1});
     output_ = compute_.allocate({batch_, grid_.rows, grid_.columns, output_width()});
     x_ = compute_.allocate({batch_, tokens, c.width});
-    mixed_ = compute_.allocate({tokens, c.width});
-    normed_ = compute_.allocate({chunk_ * c.width});
-    hidden_ = compute_.allocate({chunk_ * std::max(c.hidden, c.width)});
+    mixed_ = compute_.allocate({group_ * tokens, c.width});
+    normed_ = compute_.allocate({group_ * chunk_ * c.width});
+    hidden_ = compute_.allocate({group_ * chunk_ * std::max(c.hidden, c.width)});
     const bool attends = std::any_of(model_.layers.begin(), model_.layers.end(),
                                      [](const Layer &layer) { return layer.attends; });
     if (!attends) return;
     const std::int64_t in_window = window_rows_ * window_columns_;
-    query_key_ = compute_.allocate({tokens * 2 * c.width});
-    value_ = compute_.allocate({tokens * c.width});
-    heads_ = compute_.allocate({windows_ * in_window * c.width});
+    query_key_ = compute_.allocate({group_ * tokens * 2 * c.width});
+    value_ = compute_.allocate({group_ * tokens * c.width});
+    heads_ = compute_.allocate({group_ * windows_ * in_window * c.width});
     if (windowed_) {
-        const auto group = std::clamp<std::int64_t>(
-            static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / window_flops()), 1,
-            windows_);
-        window_query_key_ = compute_.allocate({group * in_window * 2 * c.width});
-        window_value_ = compute_.allocate({group * in_window * c.width});
+        const std::int64_t windows = group_ * windows_of_unit();
+        window_query_key_ = compute_.allocate({windows * in_window * 2 * c.width});
+        window_value_ = compute_.allocate({windows * in_window * c.width});
     }
     // Half of the pairs turn with y, half with x, by whole waves of the window's side.
     std::vector<float> turns;
@@ -147,11 +164,11 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
     const TextureConfig &c = model_.config;
     const std::vector<float> at = time_rows(times);
     const std::int64_t steps = static_cast<std::int64_t>(at.size()) / c.condition;
-    const std::int64_t rows = steps * (images_ + 1);
+    const std::int64_t rows = steps * condition_rows_;
     std::vector<float> sums;
     for (std::int64_t row = 0; row < rows; ++row) {
-        const float *t = at.data() + row / (images_ + 1) * c.condition;
-        const float *w = who.data() + row % (images_ + 1) * c.condition;
+        const float *t = at.data() + row / condition_rows_ * c.condition;
+        const float *w = who.data() + std::min(row % condition_rows_, images_) * c.condition;
         for (std::int64_t i = 0; i < c.condition; ++i) sums.push_back(t[i] + w[i]);
     }
     const sdk::Tensor condition =
@@ -162,7 +179,8 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
         compute_.linear(condition, layer.weight, {layer.bias.optional()}, table);
         return table;
     };
-    const auto add_one = [&](const sdk::Tensor &table) { // to the scales
+    const auto add_one = [&](const sdk::Tensor &table) { // to the scales; else `modulate` does
+        if (on_device_) return;
         const sdk::View scales = sdk::slice(table, 1, c.width, c.width);
         compute_.scale_offset(scales, 1.0F, 1.0F, scales);
     };
@@ -181,7 +199,7 @@ void Trunk::set_conditions(std::span<const float> who, std::span<const double> t
 }
 
 std::int64_t Trunk::condition_row(std::int64_t entry) const {
-    return (is_joint() ? step_ : 0) * (images_ + 1) + std::min(entry, images_);
+    return (is_joint() ? step_ : 0) * condition_rows_ + std::min(entry, condition_rows_ - 1);
 }
 
 std::span<const float> Trunk::gain(std::int64_t entry) const {
@@ -189,9 +207,31 @@ std::span<const float> Trunk::gain(std::int64_t entry) const {
                                      kTokenNumbers);
 }
 
-sdk::View Trunk::steering(const sdk::Tensor &table, std::int64_t entry, std::int64_t begin) const {
-    const sdk::View row = sdk::at(table.view(), condition_row(entry));
-    return sdk::slice(row, 0, begin, model_.config.width);
+sdk::View Trunk::steering(const sdk::Tensor &table, const Unit &unit, std::int64_t begin) const {
+    const sdk::View rows = sdk::slice(table, 0, condition_row(unit.entry), unit.entries);
+    return sdk::slice(rows, 1, begin, model_.config.width);
+}
+
+// A norm has one scale for all rows, so several entries take a second pass: a device, which has
+// several, takes it always, for the bytes of an entry do not depend on how many there are.
+void Trunk::norm(const sdk::View &x, const sdk::Tensor &table, const Unit &unit,
+                 const sdk::View &out) {
+    const std::int64_t width = model_.config.width;
+    const sdk::View shift = steering(table, unit, 0), scale = steering(table, unit, width);
+    if (!on_device_) {
+        const sdk::View one_scale = sdk::at(scale, 0), one_shift = sdk::at(shift, 0);
+        compute_.layer_norm(x, &one_scale, &one_shift, kEpsilon, out);
+        return;
+    }
+    const auto of_entries = [](sdk::View rows) { // (entries, 1, width)
+        rows.rank = 3;
+        rows.shape[2] = std::exchange(rows.shape[1], 1);
+        rows.stride[2] = std::exchange(rows.stride[1], rows.shape[2]);
+        return rows;
+    };
+    compute_.layer_norm(x, nullptr, nullptr, kEpsilon, out);
+    const sdk::View normed = sdk::reshape(out, {unit.entries, out.shape[0] / unit.entries, width});
+    compute_.modulate(normed, of_entries(shift), of_entries(scale), normed);
 }
 
 // ---- the plan of a pass -------------------------------------------------------------------------
@@ -227,51 +267,56 @@ double Trunk::pass_flops() const {
     return token * static_cast<double>(grid_.tokens()) + windows;
 }
 
-void Trunk::plan_rows(Kind kind, std::size_t layer, std::int64_t entry, double flops_of_a_token) {
+void Trunk::plan_rows(Kind kind, std::size_t layer, std::int64_t entry, std::int64_t entries,
+                      double flops_of_a_token) {
     const std::int64_t most = chunk_ / grid_.columns;
     for (std::int64_t first = 0; first < grid_.rows; first += most) {
         const std::int64_t count = std::min(most, grid_.rows - first);
-        units_.push_back({kind, layer, entry, first, count,
-                          flops_of_a_token * static_cast<double>(count * grid_.columns)});
+        units_.push_back({kind, layer, entry, entries, first, count,
+                          flops_of_a_token * static_cast<double>(entries * count * grid_.columns)});
     }
 }
 
-void Trunk::plan_windows(std::size_t layer, std::int64_t entry) {
-    const auto most = std::clamp<std::int64_t>(
-        static_cast<std::int64_t>(blocks::unit_flops(compute_, kUnitFlops) / window_flops()), 1,
-        windows_);
+void Trunk::plan_windows(std::size_t layer, std::int64_t entry, std::int64_t entries) {
+    const std::int64_t most = windows_of_unit();
     for (std::int64_t first = 0; first < windows_; first += most) {
         const std::int64_t count = std::min(most, windows_ - first);
-        units_.push_back({Kind::kAttend, layer, entry, first, count,
-                          window_flops() * static_cast<double>(count)});
+        units_.push_back({Kind::kAttend, layer, entry, entries, first, count,
+                          window_flops() * static_cast<double>(entries * count)});
     }
 }
 
 void Trunk::plan(bool guided) {
     const auto width = static_cast<double>(model_.config.width);
-    const std::int64_t entries = guided ? batch_ : images_;
+    const std::int64_t all = guided ? batch_ : images_;
     units_.clear();
-    const auto every = [&](Kind kind, std::size_t layer, double flops) {
-        for (std::int64_t entry = 0; entry < entries; ++entry) {
-            plan_rows(kind, layer, entry, flops);
+    const auto every_group = [&](auto &&plan_group) {
+        for (std::int64_t entry = 0; entry < all; entry += group_) {
+            plan_group(entry, std::min(group_, all - entry));
         }
     };
-    every(Kind::kInput, 0, 2.0 * width * kInputKernel * kInputKernel * (kTokenNumbers + 1));
+    every_group([&](std::int64_t entry, std::int64_t entries) {
+        plan_rows(Kind::kInput, 0, entry, entries,
+                  2.0 * width * kInputKernel * kInputKernel * (kTokenNumbers + 1));
+    });
     for (std::size_t i = 0; i < model_.layers.size(); ++i) {
         const Layer &layer = model_.layers[i];
-        for (std::int64_t entry = 0; entry < entries; ++entry) {
+        every_group([&](std::int64_t entry, std::int64_t entries) {
             if (!layer.attends) {
-                units_.push_back({Kind::kMix, i, entry, 0, grid_.rows,
-                                  mix_flops() * static_cast<double>(grid_.tokens())});
-                plan_rows(Kind::kMlp, i, entry, layer_flops(layer));
-                continue;
+                units_.push_back({Kind::kMix, i, entry, entries, 0, grid_.rows,
+                                  mix_flops() * static_cast<double>(entries * grid_.tokens())});
+                plan_rows(Kind::kMlp, i, entry, entries, layer_flops(layer));
+                return;
             }
-            plan_rows(Kind::kProject, i, entry, layer_flops(layer));
-            plan_windows(i, entry);
-            plan_rows(Kind::kFinish, i, entry, 2.0 * width * width);
-        }
+            plan_rows(Kind::kProject, i, entry, entries, layer_flops(layer));
+            plan_windows(i, entry, entries);
+            plan_rows(Kind::kFinish, i, entry, entries, 2.0 * width * width);
+        });
     }
-    every(Kind::kOutput, 0, is_joint() ? 2.0 * width * kTokenNumbers : 10.0 * width);
+    every_group([&](std::int64_t entry, std::int64_t entries) {
+        plan_rows(Kind::kOutput, 0, entry, entries,
+                  is_joint() ? 2.0 * width * kTokenNumbers : 10.0 * width);
+    });
 }
 
 void Trunk::plan_gathers(int step) {
@@ -353,9 +398,9 @@ void Trunk::run(int unit) {
 }
 
 sdk::View Trunk::tokens_of(const sdk::Tensor &buffer, const Unit &unit, std::int64_t width) const {
-    const sdk::View entry =
-        sdk::at(sdk::reshape(buffer, {batch_, grid_.tokens(), width}), unit.entry);
-    return sdk::slice(entry, 0, unit.first * grid_.columns, unit.count * grid_.columns);
+    const std::int64_t first = unit.entry * grid_.tokens() + unit.first * grid_.columns;
+    return sdk::slice(sdk::reshape(buffer, {batch_ * grid_.tokens(), width}), 0, first,
+                      unit.entries * unit.count * grid_.columns);
 }
 
 sdk::View Trunk::scratch(const sdk::Tensor &buffer, std::int64_t rows, std::int64_t width) const {
@@ -370,38 +415,37 @@ void Trunk::run_input(const Unit &unit) {
     options.bias = model_.input.bias.optional();
     options.first_row = static_cast<std::uint32_t>(unit.first);
     options.row_count = static_cast<std::uint32_t>(unit.count);
-    compute_.conv2d(sdk::slice(input_, 0, unit.entry, 1), model_.input.weight, options,
-                    sdk::reshape(tokens_of(x_, unit, model_.config.width),
-                                 {1, unit.count, grid_.columns, model_.config.width}));
+    const std::int64_t width = model_.config.width;
+    compute_.conv2d(
+        sdk::slice(input_, 0, unit.entry, unit.entries), model_.input.weight, options,
+        sdk::reshape(tokens_of(x_, unit, width), {unit.entries, unit.count, grid_.columns, width}));
 }
 
 void Trunk::run_mix(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const Layer &layer = model_.layers[unit.layer];
     const auto as_grid = [&](const sdk::View &view) {
-        return sdk::reshape(view, {1, grid_.rows, grid_.columns, c.width});
+        return sdk::reshape(view, {unit.entries, grid_.rows, grid_.columns, c.width});
     };
     tessera_depthwise_conv2d options{};
     options.circular = 1;
     options.bias = layer.depthwise.bias.optional();
-    compute_.depthwise_conv2d(as_grid(sdk::slice(x_, 0, unit.entry, 1)), layer.depthwise.weight,
-                              options, as_grid(mixed_));
+    compute_.depthwise_conv2d(as_grid(sdk::slice(x_, 0, unit.entry, unit.entries)),
+                              layer.depthwise.weight, options,
+                              as_grid(sdk::slice(mixed_, 0, 0, unit.entries * grid_.tokens())));
 }
 
 void Trunk::run_mlp(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const Layer &layer = model_.layers[unit.layer];
     const sdk::Tensor &steer = modulations_[unit.layer];
-    const std::int64_t tokens = unit.count * grid_.columns;
+    const std::int64_t tokens = unit.entries * unit.count * grid_.columns;
     const sdk::View normed = scratch(normed_, tokens, c.width);
     const sdk::View hidden = scratch(hidden_, tokens, c.hidden);
-    const sdk::View shift = steering(steer, unit.entry, 0);
-    const sdk::View scale = steering(steer, unit.entry, c.width);
-    compute_.layer_norm(sdk::slice(mixed_, 0, unit.first * grid_.columns, tokens), &scale, &shift,
-                        kEpsilon, normed);
+    norm(sdk::slice(mixed_, 0, unit.first * grid_.columns, tokens), steer, unit, normed);
     compute_.linear(normed, layer.fc1.weight,
                     {layer.fc1.bias.optional(), TESSERA_ACTIVATION_GELU_TANH}, hidden);
-    const sdk::View gate = steering(steer, unit.entry, 2 * c.width);
+    const sdk::View gate = steering(steer, unit, 2 * c.width);
     const sdk::View x = tokens_of(x_, unit, c.width);
     compute_.linear(hidden, layer.fc2.weight,
                     {layer.fc2.bias.optional(), TESSERA_ACTIVATION_NONE, &gate, &x}, x);
@@ -410,18 +454,15 @@ void Trunk::run_mlp(const Unit &unit) {
 void Trunk::run_project(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const Layer &layer = model_.layers[unit.layer];
-    const sdk::Tensor &steer = modulations_[unit.layer];
-    const std::int64_t tokens = unit.count * grid_.columns;
+    const std::int64_t tokens = unit.entries * unit.count * grid_.columns;
     const std::int64_t first = unit.first * grid_.columns;
+    const std::int64_t all = unit.entries * grid_.tokens();
     const sdk::View normed = scratch(normed_, tokens, c.width);
-    const sdk::View shift = steering(steer, unit.entry, 0);
-    const sdk::View scale = steering(steer, unit.entry, c.width);
-    compute_.layer_norm(tokens_of(x_, unit, c.width), &scale, &shift, kEpsilon, normed);
-    const sdk::View query_key =
-        sdk::slice(scratch(query_key_, grid_.tokens(), 2 * c.width), 0, first, tokens);
+    norm(tokens_of(x_, unit, c.width), modulations_[unit.layer], unit, normed);
+    const sdk::View query_key = sdk::slice(scratch(query_key_, all, 2 * c.width), 0, first, tokens);
     compute_.linear(normed, layer.query_key.weight, {layer.query_key.bias.optional()}, query_key);
     compute_.linear(normed, layer.value.weight, {layer.value.bias.optional()},
-                    sdk::slice(scratch(value_, grid_.tokens(), c.width), 0, first, tokens));
+                    sdk::slice(scratch(value_, all, c.width), 0, first, tokens));
     const sdk::View heads = sdk::reshape(query_key, {tokens * 2 * c.heads(), c.head_width});
     compute_.rms_norm(heads, nullptr, kUnitEpsilon, heads);
 }
@@ -429,58 +470,62 @@ void Trunk::run_project(const Unit &unit) {
 void Trunk::run_attend(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const std::int64_t in_window = window_rows_ * window_columns_;
-    const std::int64_t tokens = unit.count * in_window;
-    sdk::View query_key = scratch(query_key_, grid_.tokens(), 2 * c.width);
-    sdk::View value = scratch(value_, grid_.tokens(), c.width);
+    const std::int64_t windows = unit.entries * unit.count;
+    const std::int64_t all = unit.entries * grid_.tokens();
+    sdk::View query_key = scratch(query_key_, all, 2 * c.width);
+    sdk::View value = scratch(value_, all, c.width);
     if (windowed_) {
         std::size_t attention = 0;
         for (std::size_t i = 0; i < unit.layer; ++i) attention += model_.layers[i].attends ? 1 : 0;
+        const std::int64_t count = unit.count * in_window;
         const std::int32_t *rows = gathers_[attention].rows.data() + unit.first * in_window;
-        const sdk::View index = sdk::host_view(rows, {1, tokens});
-        const sdk::View from_query_key = sdk::reshape(query_key, {1, grid_.tokens(), 2 * c.width});
-        const sdk::View from_value = sdk::reshape(value, {1, grid_.tokens(), c.width});
-        query_key = scratch(window_query_key_, tokens, 2 * c.width);
-        value = scratch(window_value_, tokens, c.width);
-        compute_.gather_rows(from_query_key, index,
-                             sdk::reshape(query_key, {1, tokens, 2 * c.width}));
-        compute_.gather_rows(from_value, index, sdk::reshape(value, {1, tokens, c.width}));
+        const sdk::View index = sdk::host_view(rows, {count});
+        const auto gather = [&](const sdk::View &from, const sdk::Tensor &buffer,
+                                std::int64_t width) {
+            const sdk::View to = scratch(buffer, unit.entries * count, width);
+            compute_.gather_rows(sdk::reshape(from, {unit.entries, grid_.tokens(), width}), index,
+                                 sdk::reshape(to, {unit.entries, count, width}));
+            return to;
+        };
+        query_key = gather(query_key, window_query_key_, 2 * c.width);
+        value = gather(value, window_value_, c.width);
     }
     const sdk::View both =
-        sdk::reshape(query_key, {unit.count, in_window, 2 * c.heads(), c.head_width});
+        sdk::reshape(query_key, {windows, in_window, 2 * c.heads(), c.head_width});
     tessera_rotary rotary{};
     rotary.pairs = TESSERA_ROTARY_HALVES;
     compute_.rotary(both, turns_, rotary, both);
     const sdk::View heads =
-        sdk::slice(sdk::reshape(heads_, {windows_, in_window, c.heads(), c.head_width}), 0,
-                   unit.first, unit.count);
+        sdk::slice(sdk::reshape(heads_, {group_ * windows_, in_window, c.heads(), c.head_width}), 0,
+                   unit.first, windows);
     tessera_attention options{};
     // Queries and keys are sqrt(head width) long.
     options.scale = static_cast<float>(kSharpness / static_cast<double>(c.head_width));
     compute_.attention(sdk::slice(both, 2, 0, c.heads()), sdk::slice(both, 2, c.heads(), c.heads()),
-                       sdk::reshape(value, {unit.count, in_window, c.heads(), c.head_width}),
-                       options, heads);
+                       sdk::reshape(value, {windows, in_window, c.heads(), c.head_width}), options,
+                       heads);
 }
 
 void Trunk::run_finish(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const Layer &layer = model_.layers[unit.layer];
-    const std::int64_t tokens = unit.count * grid_.columns;
+    const std::int64_t tokens = unit.count * grid_.columns; // of each entry
     const std::int64_t first = unit.first * grid_.columns;
     const std::int64_t made = windows_ * window_rows_ * window_columns_;
-    sdk::View heads = scratch(heads_, made, c.width);
+    sdk::View heads = scratch(heads_, unit.entries * made, c.width);
     if (windowed_) {
         std::size_t attention = 0;
         for (std::size_t i = 0; i < unit.layer; ++i) attention += model_.layers[i].attends ? 1 : 0;
-        const sdk::View normed = scratch(normed_, tokens, c.width);
-        compute_.gather_rows(sdk::reshape(heads, {1, made, c.width}),
-                             sdk::host_view(gathers_[attention].owner.data() + first, {1, tokens}),
-                             sdk::reshape(normed, {1, tokens, c.width}));
+        const sdk::View normed = scratch(normed_, unit.entries * tokens, c.width);
+        compute_.gather_rows(sdk::reshape(heads, {unit.entries, made, c.width}),
+                             sdk::host_view(gathers_[attention].owner.data() + first, {tokens}),
+                             sdk::reshape(normed, {unit.entries, tokens, c.width}));
         heads = normed;
     } else {
-        heads = sdk::slice(heads, 0, first, tokens);
+        heads = sdk::slice(heads, 0, first, unit.entries * tokens);
     }
     const sdk::View x = tokens_of(x_, unit, c.width);
-    const sdk::View gate = steering(modulations_[unit.layer], unit.entry, 2 * c.width);
+    const sdk::View gate = steering(modulations_[unit.layer], unit, 2 * c.width);
     compute_.linear(heads, layer.projection.weight,
                     {layer.projection.bias.optional(), TESSERA_ACTIVATION_NONE, &gate, &x}, x);
 }
@@ -488,11 +533,8 @@ void Trunk::run_finish(const Unit &unit) {
 void Trunk::run_output(const Unit &unit) {
     const TextureConfig &c = model_.config;
     const sdk::View out = tokens_of(output_, unit, output_width());
-    const sdk::View normed =
-        is_joint() ? scratch(normed_, unit.count * grid_.columns, c.width) : out;
-    const sdk::View shift = steering(final_, unit.entry, 0);
-    const sdk::View scale = steering(final_, unit.entry, c.width);
-    compute_.layer_norm(tokens_of(x_, unit, c.width), &scale, &shift, kEpsilon, normed);
+    const sdk::View normed = is_joint() ? scratch(normed_, out.shape[0], c.width) : out;
+    norm(tokens_of(x_, unit, c.width), final_, unit, normed);
     if (!is_joint()) return;
     compute_.linear(normed, model_.output.weight, {model_.output.bias.optional()}, out);
 }

@@ -1,5 +1,6 @@
 // One pass of the trunk over a few pictures of one size, cut into units small enough for a frame's
-// budget; how it is cut changes no byte.
+// budget; how it is cut changes no byte. On a device a unit has many entries of the batch, since
+// there what counts is how often one is told something.
 //
 //   trunk.set_conditions(who, times);         // all of a run, at its beginning
 //   upload tokens and flags to trunk.input(), then trunk.start(step, guided);
@@ -80,11 +81,13 @@ class Trunk {
 
   private:
     enum class Kind { kInput, kMix, kMlp, kProject, kAttend, kFinish, kOutput };
-    // `first` and `count` are rows of the grid, or windows where windows attend.
+    // `first` and `count` are rows of the grid, or windows where windows attend: all of them where
+    // it has several entries.
     struct Unit {
         Kind kind;
         std::size_t layer;
         std::int64_t entry;
+        std::int64_t entries;
         std::int64_t first;
         std::int64_t count;
         double flops;
@@ -97,11 +100,14 @@ class Trunk {
 
     void allocate();
     void plan(bool guided);
-    void plan_rows(Kind kind, std::size_t layer, std::int64_t entry, double flops_of_a_token);
-    void plan_windows(std::size_t layer, std::int64_t entry);
+    void plan_rows(Kind kind, std::size_t layer, std::int64_t entry, std::int64_t entries,
+                   double flops_of_a_token);
+    void plan_windows(std::size_t layer, std::int64_t entry, std::int64_t entries);
     [[nodiscard]] double mix_flops() const;                     // of one token
     [[nodiscard]] double layer_flops(const Layer &layer) const; // of the rest of one
     [[nodiscard]] double window_flops() const;
+    [[nodiscard]] std::int64_t windows_of_unit() const;
+    [[nodiscard]] std::int64_t entries_of_unit(double flops_of_a_token) const;
     void plan_gathers(int step);
 
     void run_input(const Unit &unit);
@@ -112,10 +118,13 @@ class Trunk {
     void run_finish(const Unit &unit);
     void run_output(const Unit &unit);
 
-    // Row of the conditions' tables for an entry at this step, as numbers [begin, begin + width).
-    [[nodiscard]] sdk::View steering(const sdk::Tensor &table, std::int64_t entry,
+    // Rows of the conditions' tables for a unit at this step, as numbers [begin, begin + width):
+    // (entries, width).
+    [[nodiscard]] sdk::View steering(const sdk::Tensor &table, const Unit &unit,
                                      std::int64_t begin) const;
-    // Tokens of a unit in one of the buffers (entry, tokens, width).
+    // LN(x) (1 + scale) + shift, as the table says.
+    void norm(const sdk::View &x, const sdk::Tensor &table, const Unit &unit, const sdk::View &out);
+    // Tokens of a unit in one of the buffers (entry, tokens, width): (entries tokens, width).
     [[nodiscard]] sdk::View tokens_of(const sdk::Tensor &buffer, const Unit &unit,
                                       std::int64_t width) const;
     [[nodiscard]] sdk::View scratch(const sdk::Tensor &buffer, std::int64_t rows,
@@ -136,24 +145,29 @@ class Trunk {
     std::int64_t window_rows_ = 0; // tokens of a window, by rows and columns
     std::int64_t window_columns_ = 0;
     std::int64_t windows_ = 1;
-    std::int64_t chunk_ = 0; // most tokens of a unit
+    std::int64_t chunk_ = 0; // most tokens of a unit, of one entry
+    // Most entries of a unit: one on the host, where they gain nothing.
+    std::int64_t group_ = 1;
+    bool on_device_;
+    // Of the conditions' tables in a step. On the host the entries without condition share one.
+    std::int64_t condition_rows_;
 
     sdk::Tensor input_;
     sdk::Tensor output_;
     sdk::Tensor x_;      // (batch, tokens, width)
-    sdk::Tensor mixed_;  // (tokens, width): one entry convolved
+    sdk::Tensor mixed_;  // (group, tokens, width): entries of a unit convolved
     sdk::Tensor normed_; // flat scratch of a unit
     sdk::Tensor hidden_;
-    sdk::Tensor query_key_; // flat: of one entry
+    sdk::Tensor query_key_; // flat: of the entries of a unit
     sdk::Tensor value_;
     sdk::Tensor window_query_key_; // flat: of a group of windows; empty without windows
     sdk::Tensor window_value_;
-    sdk::Tensor heads_; // flat: of all windows of an entry
+    sdk::Tensor heads_; // flat: of all windows of the entries of a unit
     sdk::Tensor turns_; // (tokens of a window, head width): cosines and sines
 
-    std::vector<sdk::Tensor> modulations_; // of each layer, (steps x (images + 1), 3 width)
-    sdk::Tensor final_;                    // (steps x (images + 1), 2 width)
-    std::vector<float> gains_;             // (steps x (images + 1), 96)
+    std::vector<sdk::Tensor> modulations_; // of each layer, (steps x condition rows, 3 width)
+    sdk::Tensor final_;                    // (steps x condition rows, 2 width)
+    std::vector<float> gains_;             // (steps x condition rows, 96)
 
     std::vector<Gather> gathers_; // of the layers that attend, in order
     std::vector<Unit> units_;

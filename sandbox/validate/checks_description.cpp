@@ -1,4 +1,5 @@
 // What a plugin says of itself: descriptors, instances, parameters, inputs, features.
+#include "host/generator/batch.hpp"
 #include "sandbox/validate/subject.hpp"
 
 #include <tessera/ext/features.h>
@@ -237,6 +238,14 @@ void features_readable(const Options &options) {
         });
 }
 
+void batch_readable(const Options &options) {
+    const Plugin plugin(options);
+    Instance instance(plugin, options);
+    const auto batch = read_batch(*instance.table(), instance.params());
+    if (!batch) fail("{}", batch.error().message);
+    if (!*batch) skip("has no " TESSERA_EXT_BATCH);
+}
+
 void unknown_extension(const Options &options) {
     const Plugin plugin(options);
     const Instance instance(plugin, options);
@@ -266,6 +275,10 @@ constexpr Check kChecks[] = {
      missing_model},
     {"inputs.readable", "Inputs without a mistake.", {"params.readable"}, inputs_readable},
     {"features.readable", "Features without a mistake.", {"params.readable"}, features_readable},
+    {"batch.readable",
+     "What may differ in a batch are parameters.",
+     {"params.readable"},
+     batch_readable},
     {"forward.unknown-extension",
      "An unknown extension is NULL.",
      {"params.readable"},

@@ -1,4 +1,5 @@
 // Jobs: what a run shows, that it can be repeated, and that it can be ended at any step.
+#include "host/generator/batch.hpp"
 #include "sandbox/validate/subject.hpp"
 
 #include <algorithm>
@@ -180,6 +181,40 @@ void same_in_batch(const Options &options) {
     }
 }
 
+// Requests that differ in all that may differ: seeds, and values from the lowest to the highest.
+void same_in_batch_of_requests(const Options &options) {
+    Active active(options);
+    const auto batch = read_batch(*active.table(), active.params());
+    if (!batch || !*batch) skip("has no " TESSERA_EXT_BATCH);
+    constexpr std::uint32_t kRequests = 3;
+    std::vector<ParamSnapshot> values(kRequests);
+    std::vector<tessera_image_request> own;
+    for (std::uint32_t i = 0; i < kRequests; ++i) {
+        Params params = active.params();
+        for (const Param &param : active.params().descriptions()) {
+            if (i == 0 || !may_differ(*batch, param) || param.type == ParamType::kText) continue;
+            const double share = static_cast<double>(i) / (kRequests + 1);
+            const double value = conform(param, param.min + share * (param.max - param.min));
+            if (auto set = params.set(param.id, value); !set) fail("{}", set.error().message);
+        }
+        values[i] = params.snapshot();
+        own.push_back({7 + i / 2, values[i].values.data()});
+    }
+    RunSettings together;
+    together.images = kRequests;
+    together.own = &own;
+    together.values = &values[0].values;
+    const RunResult all = whole_run(active, together);
+    for (std::uint32_t i = 0; i < kRequests; ++i) {
+        RunSettings alone;
+        alone.seed = own[i].seed;
+        alone.values = &values[i].values;
+        if (whole_run(active, alone).pictures[0].bytes != all.pictures[i].bytes) {
+            fail("request {} of a job of {} is not what it is alone", i, kRequests);
+        }
+    }
+}
+
 // ---- ended early -------------------------------------------------------------------------------
 
 void cancels_at(Active &active, std::int64_t steps) {
@@ -268,6 +303,10 @@ constexpr Check kChecks[] = {
     {"same.previews", "Previews change no byte.", {"same.again"}, same_with_previews},
     {"same.threads", "The number of threads changes no byte.", {"same.again"}, same_with_threads},
     {"same.batch", "An image is the same alone and among others.", {"same.again"}, same_in_batch},
+    {"same.requests",
+     "A request is the same alone and among others.",
+     {"same.batch", "batch.readable"},
+     same_in_batch_of_requests},
     {"cancel.at-once", "It ends right after `begin`.", {"run.finishes"}, cancel_at_once},
     {"cancel.every-step", "It ends at every step.", {"cancel.at-once"}, cancel_at_every_step},
     {"cancel.leaves-nothing",

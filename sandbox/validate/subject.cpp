@@ -331,7 +331,8 @@ RunResult run(Active &active, const RunSettings &settings) {
                             static_cast<std::uint32_t>(values.size()),
                             static_cast<std::uint32_t>(settings.inputs.size()),
                             values.data(),
-                            settings.inputs.data()};
+                            settings.inputs.data(),
+                            settings.own != nullptr ? settings.own->data() : nullptr};
     // A bigger struct than this one, with bytes behind that mean nothing yet; or one at a page's
     // end.
     alignas(tessera_request) std::uint8_t room[sizeof(tessera_request) + 64];

@@ -11,6 +11,7 @@
 #include "sandbox/validate/trap_memory.hpp"
 
 #include <tessera/entry.h>
+#include <tessera/ext/batch.h>
 
 #include <cstdint>
 #include <functional>
@@ -96,6 +97,7 @@ struct RunSettings {
     bool stop = false;                                  // what should_stop answers
     const std::vector<tessera_value> *values = nullptr; // nullptr: as described
     std::vector<tessera_input> inputs;
+    const std::vector<tessera_image_request> *own = nullptr; // of each image
     std::uint32_t request_size = sizeof(tessera_request); // 0: the request lies before a guard page
 };
 

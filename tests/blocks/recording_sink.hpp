@@ -88,6 +88,7 @@ class RecordingSink {
         case TESSERA_EVENT_FEATURES: {
             const std::string name = event.name;
             if (event.tensor->dtype != TESSERA_DTYPE_F32) break;
+            if (event.tensor->memory != TESSERA_MEMORY_HOST) break; // nobody here reads it
             std::vector<float> values(size);
             std::memcpy(values.data(), bytes, size * sizeof(float));
             if (name == TESSERA_FEATURE_POOLED) pooled = values;

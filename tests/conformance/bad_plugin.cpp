@@ -2,6 +2,7 @@
 // check is to find it: "bad.frames.own-1" fails frames.own and nothing else. "bad.none" has no
 // fault.
 #include <tessera/entry.h>
+#include <tessera/ext/batch.h>
 #include <tessera/ext/clock.h>
 #include <tessera/ext/inputs.h>
 #include <tessera/ext/params.h>
@@ -60,6 +61,8 @@ constexpr const char *kIds[] = {
     "bad.same.budget-1",
     "bad.same.previews-1",
     "bad.same.batch-1",
+    "bad.same.requests-1",  // images all have the first one's value
+    "bad.batch.readable-1", // of a parameter that there is not
     "bad.cancel.at-once-1",
     "bad.cancel.every-step-1",
     "bad.cancel.leaves-nothing-1",
@@ -93,6 +96,12 @@ Instance only_one;
 
 bool is(const Instance &self, std::string_view fault) { return self.fault == fault; }
 
+constexpr std::uint32_t kMostOwn = 8;
+struct Own {
+    std::uint64_t seed;
+    std::int64_t strength;
+};
+
 } // namespace
 
 struct tessera_job {
@@ -101,6 +110,8 @@ struct tessera_job {
     std::uint64_t seed;
     std::uint32_t images, first_image, preview_every, done;
     std::int64_t strength;
+    Own own[kMostOwn]; // of images of several requests
+    bool has_own;
     bool is_newer;
     std::uint8_t *hoard;
 };
@@ -136,6 +147,12 @@ const tessera_param *param(const tessera_generator *generator, std::uint32_t ind
     return &self.param;
 }
 constexpr tessera_ext_params kParams{param_count, param};
+
+constexpr tessera_ext_batch kBatch{
+    [](const tessera_generator *) -> std::uint32_t { return 1; },
+    [](const tessera_generator *generator, std::uint32_t) -> std::uint32_t {
+        return is(self_of(generator), "batch.readable-1") ? 9 : 1;
+    }};
 
 std::uint32_t input_count(const tessera_generator *) { return 2; }
 const tessera_input_slot *input(const tessera_generator *, std::uint32_t index) {
@@ -202,6 +219,13 @@ tessera_status check_inputs(const Instance &self, const tessera_request &request
     return TESSERA_OK;
 }
 
+std::int64_t strength_of(const tessera_value *values, std::uint32_t count) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+        if (values[i].id == 1) return values[i].as.integer;
+    }
+    return 10;
+}
+
 tessera_status begin(const tessera_generator *generator, const tessera_request *request,
                      const tessera_sink *sink, tessera_job **out_job) {
     Instance &self = self_of(generator);
@@ -220,9 +244,12 @@ tessera_status begin(const tessera_generator *generator, const tessera_request *
     job->images = local.image_count > 0 ? local.image_count : 1;
     job->first_image = local.first_image;
     job->preview_every = local.preview_every;
-    job->strength = 10;
-    for (std::uint32_t i = 0; i < local.value_count; ++i) {
-        if (local.values[i].id == 1) job->strength = local.values[i].as.integer;
+    job->strength = strength_of(local.values, local.value_count);
+    job->has_own = local.images != nullptr;
+    for (std::uint32_t i = 0; job->has_own && i < job->images && i < kMostOwn; ++i) {
+        job->own[i] = {local.images[i].seed,
+                       strength_of(local.images[i].values, local.value_count)};
+        if (is(self, "same.requests-1")) job->own[i].strength = job->strength;
     }
     if (is(self, "values.out-of-range-1") && job->strength == 0) std::raise(SIGFPE);
     if (is(self, "leaves.no-memory-1")) job->hoard = new std::uint8_t[100'000];
@@ -233,8 +260,9 @@ tessera_status begin(const tessera_generator *generator, const tessera_request *
 
 std::uint8_t shade(const tessera_job &job, std::uint32_t image, std::uint32_t budget_us) {
     const Instance &self = *job.self;
-    std::uint64_t value =
-        job.seed * 31 + (job.first_image + image) * 7 + static_cast<std::uint64_t>(job.strength);
+    const Own own = job.has_own ? job.own[image] : Own{job.seed, job.strength};
+    const std::uint32_t stream = job.first_image + (job.has_own ? 0 : image);
+    std::uint64_t value = own.seed * 31 + stream * 7 + static_cast<std::uint64_t>(own.strength);
     if (is(self, "same.again-1")) {
         timespec now{};
         ::clock_gettime(CLOCK_MONOTONIC, &now);
@@ -335,6 +363,7 @@ void end(const tessera_generator *, tessera_job *job) {
 
 const void *get_extension(const tessera_generator *generator, const char *id) {
     const bool has_all = is(self_of(generator), "forward.unknown-extension-1");
+    if (std::strcmp(id, TESSERA_EXT_BATCH) == 0) return &kBatch;
     if (std::strcmp(id, TESSERA_EXT_INPUTS) == 0) return &kInputs;
     if (std::strcmp(id, TESSERA_EXT_PARAMS) == 0) return &kParams;
     return has_all && std::string_view(id).starts_with("tessera.no-such") ? &kParams : nullptr;

@@ -9,6 +9,7 @@
 #include "core/log.hpp"
 
 #include <tessera/entry.h>
+#include <tessera/ext/batch.h>
 #include <tessera/ext/inputs.h>
 #include <tessera/ext/params.h>
 
@@ -29,6 +30,12 @@ struct Ask {
     std::uint32_t images = 1, first_image = 0, preview_every = 0, budget_us = 0;
     std::map<std::string, double> values = {};
     std::vector<tessera_input> inputs = {};
+    // Of each image, where they are of several requests; over `values`.
+    struct Own {
+        std::uint64_t seed = 5;
+        std::map<std::string, double> values = {};
+    };
+    std::vector<Own> own = {};
 };
 
 class Instance {
@@ -86,25 +93,14 @@ class Instance {
 
     // The parts of a run. NULL: it did not begin.
     tessera_job *begin(const Ask &ask, RecordingSink &sink, std::string &problem) {
-        std::map<std::string, double> chosen = model_.values;
-        for (const auto &[key, number] : ask.values) chosen[key] = number;
-        std::vector<tessera_value> values;
-        for (const auto &[key, number] : chosen) {
-            const std::optional<tessera_param> param = find_param(key);
-            if (!param) {
-                problem = "there is no parameter '" + key + "'";
-                return nullptr;
-            }
-            tessera_value value{};
-            value.id = param->id;
-            value.type = param->type;
-            if (param->type == TESSERA_PARAM_FLOAT) {
-                value.as.number = number;
-            } else {
-                value.as.integer = static_cast<std::int64_t>(number);
-            }
-            values.push_back(value);
+        const std::vector<tessera_value> values = values_of(ask.values, {}, problem);
+        std::vector<std::vector<tessera_value>> own;
+        std::vector<tessera_image_request> images;
+        for (const Ask::Own &one : ask.own) {
+            own.push_back(values_of(ask.values, one.values, problem));
+            images.push_back({one.seed, own.back().data()});
         }
+        if (!problem.empty()) return nullptr;
         tessera_request request{};
         request.struct_size = sizeof request;
         request.seed = ask.seed;
@@ -115,6 +111,10 @@ class Instance {
         request.values = values.data();
         request.input_count = static_cast<std::uint32_t>(ask.inputs.size());
         request.inputs = ask.inputs.data();
+        if (!images.empty()) {
+            request.image_count = static_cast<std::uint32_t>(images.size());
+            request.images = images.data();
+        }
         tessera_job *job = nullptr;
         if (generator_->begin(generator_, &request, sink.table(), &job) != TESSERA_OK) {
             problem = said();
@@ -144,6 +144,22 @@ class Instance {
         }
         return std::nullopt;
     }
+    // Of the parameters that may differ from image to image; nullopt: the plugin has no such jobs.
+    [[nodiscard]] std::optional<std::vector<tessera_param>> batch_params() const {
+        const auto *table = static_cast<const tessera_ext_batch *>(
+            generator_->get_extension(generator_, TESSERA_EXT_BATCH));
+        if (table == nullptr) return std::nullopt;
+        const auto *params = static_cast<const tessera_ext_params *>(
+            generator_->get_extension(generator_, TESSERA_EXT_PARAMS));
+        std::vector<tessera_param> found;
+        for (std::uint32_t i = 0; i < table->get_count(generator_); ++i) {
+            for (std::uint32_t k = 0; k < params->get_count(generator_); ++k) {
+                const tessera_param &param = *params->get(generator_, k);
+                if (param.id == table->get(generator_, i)) found.push_back(param);
+            }
+        }
+        return found;
+    }
     [[nodiscard]] bool has_input(const std::string &key) const {
         const auto *table = static_cast<const tessera_ext_inputs *>(
             generator_->get_extension(generator_, TESSERA_EXT_INPUTS));
@@ -154,6 +170,33 @@ class Instance {
     }
 
   private:
+    // The model's, with `asked` and then `own` over them: the same parameters for any `own` of
+    // them.
+    std::vector<tessera_value> values_of(const std::map<std::string, double> &asked,
+                                         const std::map<std::string, double> &own,
+                                         std::string &problem) const {
+        std::map<std::string, double> chosen = model_.values;
+        for (const auto &[key, number] : asked) chosen[key] = number;
+        for (const auto &[key, number] : own) chosen[key] = number;
+        std::vector<tessera_value> values;
+        for (const auto &[key, number] : chosen) {
+            const std::optional<tessera_param> param = find_param(key);
+            if (!param) {
+                problem = "there is no parameter '" + key + "'";
+                return {};
+            }
+            tessera_value value{};
+            value.id = param->id;
+            value.type = param->type;
+            if (param->type == TESSERA_PARAM_FLOAT) {
+                value.as.number = number;
+            } else {
+                value.as.integer = static_cast<std::int64_t>(number);
+            }
+            values.push_back(value);
+        }
+        return values;
+    }
     static std::string said() {
         const std::string text = log::take_last_error();
         return text.empty() ? "an error without a message" : text;

@@ -61,6 +61,33 @@ TEST_P(Invariants, AnImageIsTheSameAloneInABatchAndOnMoreThreads) {
     EXPECT_NE(pictures(one, {.seed = 6}).at(0), batch[0]);
 }
 
+// All that may differ does, and one of them is not guided.
+TEST_P(Invariants, AnImageIsTheSameAloneAndAmongThoseOfOtherRequests) {
+    Instance instance(GetParam());
+    open(instance);
+    const auto params = instance.batch_params();
+    if (!params) GTEST_SKIP() << "has no jobs of several requests";
+    std::vector<Ask::Own> own(4);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+        own[i].seed = 5 + i / 2;
+        for (const tessera_param &param : *params) {
+            const double share = static_cast<double>(i + 1) / static_cast<double>(own.size() + 1);
+            const double value = param.min + share * (param.max - param.min);
+            own[i].values[param.key] =
+                param.type == TESSERA_PARAM_FLOAT ? value : std::floor(value);
+        }
+    }
+    if (own[1].values.contains("guidance")) own[1].values["guidance"] = 1.0;
+    const std::vector<Picture> batch = pictures(instance, {.values = own[0].values, .own = own});
+    ASSERT_EQ(batch.size(), own.size());
+    for (std::size_t i = 0; i < own.size(); ++i) {
+        EXPECT_EQ(pictures(instance, {.seed = own[i].seed, .values = own[i].values}).at(0),
+                  batch[i])
+            << "request " << i;
+        for (std::size_t k = 0; k < i; ++k) EXPECT_NE(batch[i], batch[k]) << i << " and " << k;
+    }
+}
+
 TEST_P(Invariants, BudgetsAndPreviewsChangeNoByte) {
     Instance instance(GetParam());
     open(instance);

@@ -30,6 +30,7 @@ extern "C" {
 typedef struct tessera_generator tessera_generator;
 typedef struct tessera_job       tessera_job; /* opaque to the host */
 typedef struct tessera_sink      tessera_sink;
+typedef struct tessera_image_request tessera_image_request; /* ext/batch.h */
 
 /* Who a generator is. Growable. since 0.1 */
 typedef struct tessera_descriptor {
@@ -73,6 +74,10 @@ typedef struct tessera_request {
     uint32_t             input_count;
     const tessera_value *values; /* a snapshot of every described parameter */
     const tessera_input *inputs;
+    /* image_count of them, with the random stream first_image for each and no inputs; only for a
+     * generator with "tessera.batch/1". NULL: all images are of `seed` and `values`; else those are
+     * the first image's. since 0.2 */
+    const tessera_image_request *images;
 } tessera_request;
 
 /* What an event tells. since 0.1 */

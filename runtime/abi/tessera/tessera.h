@@ -19,6 +19,7 @@
 #include <tessera/host.h>
 #include <tessera/version.h>
 
+#include <tessera/ext/batch.h>
 #include <tessera/ext/clock.h>
 #include <tessera/ext/compute_graph.h>
 #include <tessera/ext/cuda.h>

@@ -138,7 +138,8 @@ Result<void> Generator::init() {
     }
     params_ = std::move(*params);
     auto done = read_inputs();
-    return done ? read_features() : done;
+    if (done) done = read_features();
+    return done ? read_batch() : done;
 }
 
 Result<void> Generator::read_inputs() {
@@ -188,6 +189,15 @@ Result<void> Generator::read_features() {
         }
         features_.push_back(std::move(*tap));
     }
+    return {};
+}
+
+Result<void> Generator::read_batch() {
+    auto batch = tessera::read_batch(*table_, params_);
+    if (!batch) {
+        return make_error(batch.error().status, "{}: {}", descriptor_.id, batch.error().message);
+    }
+    batch_ = std::move(*batch);
     return {};
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/result.hpp"
+#include "host/generator/batch.hpp"
 #include "host/generator/params.hpp"
 #include "host/generator/slots.hpp"
 #include "host/plugin/scan.hpp"
@@ -36,6 +37,8 @@ class Generator {
     [[nodiscard]] const Params &params() const { return params_; } // with initial values
     [[nodiscard]] const std::vector<InputSlot> &inputs() const { return inputs_; }
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return features_; }
+    // Which images may be in one job.
+    [[nodiscard]] const BatchParams &batch() const { return batch_; }
 
     // ---- [worker] ------------------------------------------------------------------------------
     [[nodiscard]] Result<void> activate(const tessera_activation &activation,
@@ -59,6 +62,7 @@ class Generator {
     Result<void> init();
     Result<void> read_inputs();
     Result<void> read_features();
+    Result<void> read_batch();
     // The call may be made now, from this thread.
     Result<void> check_call(std::string_view call, State expected) const;
 
@@ -71,6 +75,7 @@ class Generator {
     Params params_;
     std::vector<InputSlot> inputs_;
     std::vector<FeatureTap> features_;
+    BatchParams batch_;
 };
 
 } // namespace tessera

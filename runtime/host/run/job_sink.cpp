@@ -176,8 +176,9 @@ Result<void> JobSink::publish(const tessera_event &event) {
     info.step = event.step;
     info.total_steps = event.total_steps;
     info.final = (event.flags & TESSERA_EVENT_FINAL) != 0;
-    info.job = config_.job;
-    info.tag = config_.tag;
+    const bool has_own = !config_.addresses.empty();
+    info.job = has_own ? config_.addresses[event.image].job : config_.job;
+    info.tag = has_own ? config_.addresses[event.image].tag : config_.tag;
     auto published = config_.frames->publish(frame, info);
     if (published) has_picture_[event.image] = true;
     return published;

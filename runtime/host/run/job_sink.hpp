@@ -21,8 +21,12 @@ struct JobSinkConfig {
     std::string generator;         // id, for messages
     FrameTarget *frames = nullptr; // not nullptr
     std::uint32_t image_count = 1;
-    std::uint64_t job = 0;                       // number, for FrameInfo
-    std::uint64_t tag = 0;                       // of the request, likewise
+    std::uint64_t job = 0; // number, for FrameInfo
+    std::uint64_t tag = 0; // of the request, likewise
+    struct Address {
+        std::uint64_t job = 0, tag = 0;
+    };
+    std::vector<Address> addresses;              // of each image; empty: those above
     tessera_memory memory = TESSERA_MEMORY_HOST; // of the compute: features may lie there
     bool guards_frames = kGuardsFrames;          // of the host
     // Sees every event that passed the checks, after a frame was published. Tensors are strided and

@@ -6,6 +6,7 @@
 #include "host/run/input_views.hpp"
 #include "host/run/job.hpp"
 
+#include <tessera/ext/batch.h>
 #include <tessera/ext/features.h>
 
 #include <algorithm>
@@ -27,16 +28,30 @@ bool has_same_value(const tessera_value &a, const tessera_value &b) {
     return std::string_view(a.as.text) == b.as.text;
 }
 
-tessera_request request_of(const SessionJob &job, const std::vector<tessera_input> &inputs) {
+std::vector<tessera_image_request> images_of(const SessionJob &job) {
+    std::vector<tessera_image_request> images;
+    for (const SessionImage &image : job.images) {
+        images.push_back({image.seed, image.values.values.data()});
+    }
+    return images;
+}
+
+tessera_request request_of(const SessionJob &job, const std::vector<tessera_input> &inputs,
+                           const std::vector<tessera_image_request> &images) {
     tessera_request request{};
     request.struct_size = sizeof request;
     request.preview_every = job.request.preview_every;
     request.seed = job.request.seed;
     request.first_image = job.request.first_image;
     request.image_count = std::max(job.request.image_count, 1U);
+    if (!images.empty()) {
+        request.image_count = static_cast<std::uint32_t>(images.size());
+        request.images = images.data();
+        request.seed = images.front().seed;
+    }
     request.value_count = static_cast<std::uint32_t>(job.values.values.size());
     request.input_count = static_cast<std::uint32_t>(inputs.size());
-    request.values = job.values.values.data();
+    request.values = images.empty() ? job.values.values.data() : images.front().values;
     request.inputs = inputs.data();
     return request;
 }
@@ -168,6 +183,32 @@ bool Session::is_active_with(const ParamSnapshot &values) const {
     return true;
 }
 
+// What the contract says of images that have their own seeds and values.
+Result<void> Session::check_images(const SessionJob &job) const {
+    if (job.images.empty()) return {};
+    if (!batch()) {
+        return make_error(Status::kUnsupported, "{}: images of several requests in one job",
+                          info_.id);
+    }
+    if (!job.request.inputs.empty()) {
+        return make_error(Status::kInvalidArgument, "{}: inputs of images of several requests",
+                          info_.id);
+    }
+    const auto all = params_.descriptions(); // in the order of every snapshot
+    for (const SessionImage &image : job.images) {
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            if (may_differ(batch(), all[i]) ||
+                has_same_value(image.values.values[i], job.values.values[i])) {
+                continue;
+            }
+            return make_error(Status::kInvalidArgument,
+                              "{}: image {} has another {} than the job; they may not differ in it",
+                              info_.id, &image - job.images.data(), all[i].key);
+        }
+    }
+    return {};
+}
+
 Result<void> Session::activate(const ParamSnapshot &values, const SessionCallbacks &callbacks) {
     leave_lost_device();
     if (is_active_with(values)) return {};
@@ -229,6 +270,7 @@ void Session::deactivate() {
 
 Result<std::unique_ptr<SessionRun>> Session::begin(SessionJob job, SessionCallbacks callbacks) {
     leave_lost_device();
+    if (auto checked = check_images(job); !checked) return checked.error();
     if (!is_active_with(job.values)) {
         if (generator_->job_count() > 0) {
             return make_error(Status::kBusy, "{}: to be activated again when its jobs are done",
@@ -278,7 +320,9 @@ Result<void> Session::take_event(const tessera_event &event, const SessionJob &j
     const bool on_device =
         event.type == TESSERA_EVENT_FEATURES && event.tensor->memory != TESSERA_MEMORY_HOST;
     if (!callbacks.on_event || (on_device && !callbacks.device_features)) return {};
-    PlayerEvent copied = copy_event(event, job.number, job.request.tag);
+    const SessionImage *const own = job.images.empty() ? nullptr : &job.images[event.image];
+    PlayerEvent copied = copy_event(event, own != nullptr ? own->number : job.number,
+                                    own != nullptr ? own->tag : job.request.tag);
     if (on_device) {
         const bool may_stay = job.request.on_device && copied.name == TESSERA_FEATURE_LATENTS;
         if (config_.store != nullptr && may_stay) {
@@ -305,13 +349,17 @@ Result<void> SessionRun::begin() {
     const std::uint64_t started = session_.now_us();
     auto inputs = view_inputs(job_.request, *session_.generator_);
     if (!inputs) return inputs.error();
-    const tessera_request request = request_of(job_, *inputs);
+    const std::vector<tessera_image_request> images = images_of(job_);
+    const tessera_request request = request_of(job_, *inputs, images);
     JobSinkConfig sink;
     sink.generator = session_.info_.id;
     sink.frames = session_.config_.frames;
     sink.image_count = request.image_count;
     sink.job = job_.number;
     sink.tag = job_.request.tag;
+    for (const SessionImage &image : job_.images) {
+        sink.addresses.push_back({image.number, image.tag});
+    }
     sink.memory = session_.device_->memory();
     sink.should_stop = [this] { return callbacks_.should_stop && callbacks_.should_stop(); };
     sink.on_event = [this](const tessera_event &event) {

@@ -69,11 +69,22 @@ struct PlayerInfo {
     std::string model;             // absolute path; empty: none
 };
 
+// What an image has of its own in a job for several requests (ext/batch.h).
+struct SessionImage {
+    std::uint64_t seed = 0;
+    ParamSnapshot values;
+    std::uint64_t number = 0; // these come back in its frames and events, in place of the job's
+    std::uint64_t tag = 0;
+};
+
 // A request with everything that was snapshot for it.
 struct SessionJob {
     std::uint64_t number = 0; // increasing
     PlayRequest request;
     ParamSnapshot values;
+    // Of each image; empty: all are as the request and the values say. Else those say what all
+    // have, and the number of images is theirs.
+    std::vector<SessionImage> images = {};
 };
 
 // Called on the worker; each may be empty. Of a job: as long as its run lives.
@@ -144,6 +155,7 @@ class Session {
     [[nodiscard]] const PlayerInfo &info() const { return info_; }
     [[nodiscard]] const std::vector<InputSlot> &inputs() const { return generator_->inputs(); }
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return generator_->features(); }
+    [[nodiscard]] const BatchParams &batch() const { return generator_->batch(); }
     [[nodiscard]] Params &params() { return params_; }
     [[nodiscard]] const Params &params() const { return params_; }
     // The plugin was built again; as BuildWatch::take_change.
@@ -189,6 +201,7 @@ class Session {
     void leave_lost_device();
     void settle_frames();
     [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
+    Result<void> check_images(const SessionJob &job) const;
     Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
     Result<void> take_event(const tessera_event &event, const SessionJob &job,
                             const SessionCallbacks &callbacks);

@@ -9,10 +9,13 @@
 //   void activate(const Activation &, Sink)    void deactivate()
 //   static constexpr IntParam kParams[]  or  const ParamList &params() const
 //   const InputList &inputs() const      const FeatureList &features() const
+//   const ParamIds *batch_params() const  that images of one job may differ in (ext/batch.h); NULL:
+//   none
 // Anything thrown is logged and becomes a status here: no exception crosses the boundary.
 #pragma once
 
 #include <tessera/entry.h>
+#include <tessera/ext/batch.h>
 #include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>
 #include <tessera/sdk/compute.hpp>
@@ -28,6 +31,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace tessera::sdk {
 
@@ -169,6 +173,17 @@ class Request : public Values {
     [[nodiscard]] std::uint32_t image_count() const { return std::max(request_.image_count, 1u); }
     [[nodiscard]] std::uint32_t preview_every() const { return request_.preview_every; }
 
+    // Its images are of several requests (ext/batch.h): that of image i, as if it came alone.
+    [[nodiscard]] bool has_images() const { return request_.images != nullptr; }
+    [[nodiscard]] Request image(std::uint32_t i) const {
+        tessera_request one = request_;
+        one.seed = request_.images[i].seed;
+        one.values = request_.images[i].values;
+        one.image_count = 1;
+        one.images = nullptr;
+        return Request(one);
+    }
+
     // NULL when the request does not carry it.
     [[nodiscard]] const View *input(std::string_view key) const {
         for (std::uint32_t i = 0; i < request_.input_count; ++i) {
@@ -183,6 +198,7 @@ class Request : public Values {
 
 using InputList = std::deque<tessera_input_slot>;
 using FeatureList = std::deque<tessera_feature>;
+using ParamIds = std::vector<std::uint32_t>;
 
 // The C tables round a generator class; one instantiation per plugin library.
 template <class G>
@@ -336,6 +352,18 @@ class Plugin {
                     return index < list.size() ? &list[index] : nullptr;
                 }};
             if (wanted == TESSERA_EXT_FEATURES) return &kTable;
+        }
+        if constexpr (requires { self->batch_params(); }) {
+            static constexpr tessera_ext_batch kTable{
+                [](const tessera_generator *g) {
+                    return static_cast<std::uint32_t>(
+                        instance(g).generator->batch_params()->size());
+                },
+                [](const tessera_generator *g, std::uint32_t index) -> std::uint32_t {
+                    const ParamIds &ids = *instance(g).generator->batch_params();
+                    return index < ids.size() ? ids[index] : 0;
+                }};
+            if (wanted == TESSERA_EXT_BATCH && self->batch_params() != nullptr) return &kTable;
         }
         return nullptr;
     }

@@ -45,6 +45,7 @@ class Texture final : public blocks::ModelGenerator {
                          {.diffusion = blocks::DiffusionScope::kLevels,
                           .seamless = false,
                           .encodes = true,
+                          .batches = true,
                           .sides = kSides}) {}
 
   private:
@@ -69,6 +70,7 @@ class Texture final : public blocks::ModelGenerator {
                                "sets " + std::to_string(sets) + ", expected at least 1");
         }
         spec.diffusion.temperature = noise_of(spec.diffusion.temperature);
+        for (blocks::ImageSpec &own : spec.own) own.temperature = noise_of(own.temperature);
         return std::make_unique<TextureRun>(compute(), *model_, std::move(spec), sets);
     }
     std::unique_ptr<blocks::Run> make_encoding(const sdk::Request &, blocks::RunSpec spec,

@@ -11,8 +11,8 @@ namespace {
 
 constexpr double kSolveFlops = 100.0; // of a number, on one thread
 
-SolverSettings solver_settings(const blocks::RunSpec &spec) {
-    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, spec.diffusion.temperature};
+SolverSettings solver_settings(const blocks::RunSpec &spec, const blocks::ImageSpec &own) {
+    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, own.temperature};
 }
 
 int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {
@@ -26,7 +26,7 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
                        int sets)
     : compute_(compute), model_(model),
       spec_(std::move(spec)), grid_{spec_.grid.rows, spec_.grid.columns},
-      solver_settings_(solver_settings(spec_)), times_(run_times(spec_.steps)),
+      times_(run_times(spec_.steps)),
       sets_(blocks::cosine_plan(sets, count_unknown(spec_, count()))),
       plan_(static_cast<int>(sets_.size()), spec_.steps, spec_.diffusion.hurry),
       styles_(model, spec_) {
@@ -35,12 +35,15 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
     const auto images = static_cast<std::int64_t>(spec_.labels.size());
     tokens_ = compute_.allocate({images, count(), kTokenWidth});
     compute_.fill(0.0F, tokens_);
-    shown_.resize(static_cast<std::size_t>(count() * kTokenWidth));
+    shown_.resize(static_cast<std::size_t>(images * count() * kTokenWidth));
     for (std::int64_t i = 0; i < images; ++i) {
-        const auto stream = spec_.first_image + static_cast<std::uint32_t>(i);
+        const blocks::ImageSpec own = spec_.image(static_cast<std::size_t>(i));
+        const SolverSettings settings = solver_settings(spec_, own);
         images_.push_back(
-            {Solver(model_, solver_settings_, count()),
-             blocks::random_order(spec_.seed, stream, static_cast<int>(count()), spec_.known),
+            {own,
+             settings,
+             Solver(model_, settings, count()),
+             blocks::random_order(own.seed, own.stream, static_cast<int>(count()), spec_.known),
              spec_.known,
              std::vector<float>(static_cast<std::size_t>(count() * kTokenNumbers)),
              {}});
@@ -58,7 +61,7 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
     noise_host_.resize(static_cast<std::size_t>(count() * kTokenNumbers));
     noise_index_.resize(static_cast<std::size_t>(2 * count()));
     input_host_.resize(static_cast<std::size_t>(batch * count() * (kTokenNumbers + 1)));
-    output_host_.resize(static_cast<std::size_t>(2 * count() * kTokenNumbers));
+    output_host_.resize(static_cast<std::size_t>(batch * count() * kTokenNumbers));
     if (spec_.watched >= 0) {
         chain_.resize(static_cast<std::size_t>((spec_.steps + 1) * kTokenWidth));
     }
@@ -69,10 +72,15 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
 
 int TextureRun::step_count() const { return plan_.size(); }
 
-bool TextureRun::is_guided(int level) const {
+bool TextureRun::is_guided(const Image &image, int level) const {
     const double time = times_[static_cast<std::size_t>(level)];
-    return spec_.diffusion.guidance != 1.0 && time >= spec_.diffusion.guidance_low &&
+    return image.own.guidance != 1.0 && time >= spec_.diffusion.guidance_low &&
            time <= spec_.diffusion.guidance_high;
+}
+
+bool TextureRun::is_guided(int level) const {
+    return std::any_of(images_.begin(), images_.end(),
+                       [&](const Image &image) { return is_guided(image, level); });
 }
 
 // ---- before the first level ---------------------------------------------------------------------
@@ -88,7 +96,8 @@ void TextureRun::give(const sdk::View &tokens) {
                         image.values.data() + token * kTokenNumbers);
         }
     }
-    styles_.give(shown_, spec_.known);
+    styles_.give(std::span(shown_).first(static_cast<std::size_t>(count() * kTokenWidth)),
+                 spec_.known);
     start();
 }
 
@@ -108,17 +117,18 @@ void TextureRun::start() {
 // Every set and every step of the solver has noise of its own: positions behind those of the
 // tokens.
 void TextureRun::draw_noise(std::size_t image, std::uint32_t stream, std::uint32_t first_draw) {
+    const blocks::ImageSpec &own = images_[image].own;
     const auto tokens = static_cast<std::int32_t>(count());
     const auto set = static_cast<std::int32_t>(plan_[step_].set);
     for (std::int32_t token = 0; token < tokens; ++token) {
         const auto row = static_cast<std::size_t>(2 * token);
-        noise_index_[row] = static_cast<std::int32_t>(spec_.first_image + image);
+        noise_index_[row] = static_cast<std::int32_t>(own.stream);
         noise_index_[row + 1] = token + set * tokens;
     }
     const sdk::View index = sdk::host_view(noise_index_.data(), {count(), 2});
     tessera_random random{};
     random.stream = stream;
-    random.seed = spec_.seed;
+    random.seed = own.seed;
     random.first_draw = first_draw;
     random.index = &index;
     compute_.normal(random, noise_);
@@ -222,6 +232,7 @@ bool TextureRun::run_unit() {
         return false;
     }
     const auto image = static_cast<std::size_t>(unit_++ - trunk_->size());
+    if (image == 0) read_output();
     solve(image);
     show(image);
     if (image + 1 < images_.size()) return false;
@@ -229,30 +240,34 @@ bool TextureRun::run_unit() {
     return true;
 }
 
+// Of all pictures at once: a device is waited for once.
+void TextureRun::read_output() {
+    const auto images = static_cast<std::int64_t>(images_.size());
+    const std::int64_t entries = is_guided(plan_[step_].level) ? 2 * images : images;
+    compute_.download(
+        sdk::slice(trunk_->output(), 0, 0, entries),
+        sdk::host_view(output_host_.data(), {entries, grid_.rows, grid_.columns, kTokenNumbers}));
+    compute_.synchronize();
+}
+
 void TextureRun::solve(std::size_t image) {
     const LevelPass pass = plan_[step_];
     const int level = pass.level;
-    const auto images = static_cast<std::int64_t>(images_.size());
-    const auto entry = static_cast<std::int64_t>(image);
+    const std::size_t unguided = images_.size() + image;
     const auto size = static_cast<std::size_t>(count() * kTokenNumbers);
-    const auto read = [&](std::int64_t from, std::size_t to) {
-        compute_.download(
-            sdk::reshape(sdk::slice(trunk_->output(), 0, from, 1), {count(), kTokenNumbers}),
-            sdk::host_view(output_host_.data() + to, {count(), kTokenNumbers}));
+    const auto entry = [&](std::size_t i) {
+        return std::span<const float>(output_host_).subspan(i * size, size);
     };
-    read(entry, 0);
     Verdict verdict;
-    verdict.given = std::span<const float>(output_host_).first(size);
-    verdict.given_gain = trunk_->gain(entry);
-    verdict.guidance = spec_.diffusion.guidance;
-    if (is_guided(level)) {
-        read(images + entry, size);
-        verdict.free = std::span<const float>(output_host_).subspan(size, size);
-        verdict.free_gain = trunk_->gain(images + entry);
+    verdict.given = entry(image);
+    verdict.given_gain = trunk_->gain(static_cast<std::int64_t>(image));
+    verdict.guidance = images_[image].own.guidance;
+    if (is_guided(images_[image], level)) {
+        verdict.free = entry(unguided);
+        verdict.free_gain = trunk_->gain(static_cast<std::int64_t>(unguided));
     }
-    compute_.synchronize();
     std::span<const float> noise;
-    if (solver_settings_.has_noise() && !pass.last) {
+    if (images_[image].settings.has_noise() && !pass.last) {
         draw_noise(image, TESSERA_STREAM_STEP_NOISE,
                    static_cast<std::uint32_t>(level * kTokenNumbers / 4));
         noise = noise_host_;
@@ -287,13 +302,14 @@ void TextureRun::finish_set(Image &image) {
 void TextureRun::show(std::size_t image) {
     const Image &from = images_[image];
     const float *tokens = trunk_ == nullptr ? from.values.data() : from.solver.clean().data();
-    float *to = shown_.data();
+    float *to = shown_.data() + static_cast<std::int64_t>(image) * count() * kTokenWidth;
     for (std::int64_t token = 0; token < count(); ++token) {
         to = std::copy_n(tokens + token * kTokenNumbers, kTokenNumbers, to);
         to = std::copy(styles_[image].begin(), styles_[image].end(), to);
     }
-    compute_.upload(sdk::host_view(shown_.data(), {1, count(), kTokenWidth}),
-                    sdk::slice(tokens_, 0, static_cast<std::int64_t>(image), 1));
+    if (image + 1 < images_.size()) return; // the last one brings them all
+    const auto images = static_cast<std::int64_t>(images_.size());
+    compute_.upload(sdk::host_view(shown_.data(), {images, count(), kTokenWidth}), tokens_);
 }
 
 void TextureRun::watch(std::span<const float> tokens) {

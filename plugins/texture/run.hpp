@@ -37,6 +37,8 @@ class TextureRun final : public blocks::Run {
   private:
     // A picture on its way.
     struct Image {
+        blocks::ImageSpec own;
+        SolverSettings settings;
         Solver solver;
         std::vector<std::int32_t> order;
         std::vector<std::uint8_t> known; // before the set under way
@@ -49,20 +51,21 @@ class TextureRun final : public blocks::Run {
     void keep_deadline();
     [[nodiscard]] blocks::Work work_of(const LevelPlan &plan, int first, int end) const;
     void start_pass();
+    void read_output();
     void solve(std::size_t image);
     void finish_level();
     void finish_set(Image &image);
     void show(std::size_t image);
     void watch(std::span<const float> tokens);
     void draw_noise(std::size_t image, std::uint32_t stream, std::uint32_t first_draw);
-    [[nodiscard]] bool is_guided(int level) const;
+    [[nodiscard]] bool is_guided(int level) const; // any of the pictures
+    [[nodiscard]] bool is_guided(const Image &image, int level) const;
     [[nodiscard]] std::int64_t count() const { return grid_.tokens(); }
 
     sdk::Compute compute_;
     const TextureModel &model_;
     blocks::RunSpec spec_;
     Grid grid_;
-    SolverSettings solver_settings_;
     std::vector<double> times_;
     std::vector<blocks::UnmaskStep> sets_;
     LevelPlan plan_;
@@ -75,8 +78,8 @@ class TextureRun final : public blocks::Run {
     std::vector<std::int32_t> noise_index_; // (S, 2)
     std::vector<float> noise_host_;         // (S, 96)
     std::vector<float> input_host_;         // (batch, S, 97)
-    std::vector<float> output_host_;        // (2, S, 96): of one picture
-    std::vector<float> shown_;              // (S, 195)
+    std::vector<float> output_host_;        // (batch, S, 96)
+    std::vector<float> shown_;              // (images, S, 195)
     std::vector<float> chain_;              // (steps + 1, 195) of the watched token
     std::int64_t chain_rows_ = 0;
     bool started_ = false;

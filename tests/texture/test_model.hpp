@@ -94,7 +94,7 @@ inline std::vector<float> run_tokens(const TestDevice &device, const TextureMode
 inline std::vector<float> picture_of(const TestDevice &device, const std::vector<float> &tokens,
                                      Grid grid, std::optional<blocks::Completion> completion = {}) {
     const blocks::Wavelet wavelet(device.compute);
-    TexturePictures pictures(device.compute, wavelet, grid, 0.0, std::move(completion), {});
+    TexturePictures pictures(device.compute, wavelet, grid, {0.0}, std::move(completion), {});
     const sdk::Tensor on_device =
         device.compute.to_device(sdk::host_view(tokens.data(), {1, grid.tokens(), kTokenWidth}));
     pictures.start(on_device, 0);

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 namespace tessera::blocks {
@@ -219,6 +221,13 @@ void ModelGenerator::describe_params() {
     if (info_.feature_layers > 0) params_.add(layer_);
     add_params(params_);
     if (info_.styled) style_.add_to(params_);
+    constexpr std::string_view kOwn[] = {"class", "mix_class", "mix", "guidance", "temperature"};
+    for (std::uint32_t i = 0; i < params_.size(); ++i) {
+        const tessera_param &param = *params_.get(i);
+        if (std::find(std::begin(kOwn), std::end(kOwn), param.key) == std::end(kOwn)) continue;
+        batch_params_.push_back(param.id);
+    }
+    if (info_.styled) style_.add_ids(batch_params_);
 }
 
 // Without a model: whether there are some that can.
@@ -359,13 +368,16 @@ std::unique_ptr<Pictures>
 ModelGenerator::texture_pictures(const RunSpec &spec, std::optional<Completion> completion) const {
     const texture::Grid grid{spec.grid.rows, spec.grid.columns};
     const bool has_picture = completion && completion->latents.empty();
+    std::vector<double> hues;
+    for (std::size_t i = 0; i < spec.labels.size(); ++i) {
+        hues.push_back(has_picture ? 0.0 : spec.image(i).style.hue);
+    }
     std::vector<float> given;
     if (completion) {
         given = texture::given_tokens(*completion, grid, *compute_, *wavelet_, *styles(),
                                       spec.labels.front());
     }
-    return std::make_unique<texture::TexturePictures>(*compute_, *wavelet_, grid,
-                                                      has_picture ? 0.0 : spec.style.hue,
+    return std::make_unique<texture::TexturePictures>(*compute_, *wavelet_, grid, std::move(hues),
                                                       std::move(completion), std::move(given));
 }
 
@@ -375,6 +387,7 @@ std::unique_ptr<Run> ModelGenerator::make_encoding(const sdk::Request &, RunSpec
 
 std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk::Sink sink) {
     RunSpec spec = run_spec(request);
+    if (request.has_images()) read_images(request, spec);
     ModelJob::Spec job;
     job.grid = spec.grid;
     job.images = static_cast<int>(spec.images());
@@ -469,6 +482,14 @@ RunSpec ModelGenerator::run_spec(const sdk::Request &request) const {
         spec.style.styles.push_back(*style);
     }
     return spec;
+}
+
+void ModelGenerator::read_images(const sdk::Request &request, RunSpec &spec) const {
+    for (std::uint32_t i = 0; i < request.image_count(); ++i) {
+        const RunSpec one = run_spec(request.image(i));
+        spec.own.push_back(one.image(0));
+        spec.labels[i] = one.labels.front();
+    }
 }
 
 void ModelGenerator::read_class(const sdk::Request &request, RunSpec &spec) const {

@@ -67,6 +67,7 @@ struct Abilities {
     bool seamless = true;            // its runs read RunSpec::seamless
     bool watches = true;             // its runs read RunSpec::watched
     bool encodes = false;            // models may have feature_layers
+    bool batches = false;            // its runs read RunSpec::own
     std::optional<Sides> sides = {}; // those of any model; without: the model says, or has one size
 };
 
@@ -83,6 +84,9 @@ class ModelGenerator {
     [[nodiscard]] const sdk::ParamList &params() const { return params_; }
     [[nodiscard]] const sdk::InputList &inputs() const { return inputs_; }
     [[nodiscard]] const sdk::FeatureList &features() const { return features_; }
+    [[nodiscard]] const sdk::ParamIds *batch_params() const {
+        return abilities_.batches ? &batch_params_ : nullptr;
+    }
     void activate(const sdk::Activation &activation, sdk::Sink sink);
     void deactivate();
     std::unique_ptr<ModelJob> begin(const sdk::Request &request, sdk::Sink sink);
@@ -154,6 +158,7 @@ class ModelGenerator {
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     [[nodiscard]] int layer_of(const sdk::Request &request) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
+    void read_images(const sdk::Request &request, RunSpec &spec) const;
     [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);
     void report(sdk::Sink sink, const std::string &hurried, const Deadline &deadline,
                 sdk::Progress progress) const;
@@ -179,6 +184,7 @@ class ModelGenerator {
     sdk::ParamList params_;
     sdk::InputList inputs_;
     sdk::FeatureList features_;
+    sdk::ParamIds batch_params_; // what ImageSpec holds
 
     texture::StyleParams style_;
 

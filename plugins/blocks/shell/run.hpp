@@ -48,6 +48,17 @@ struct StepNoise {
     sdk::View steps{};
 };
 
+// What an image has of its own where a job has images of several requests.
+struct ImageSpec {
+    std::uint64_t seed = 0;
+    std::uint32_t stream = 0; // of its random numbers
+    std::int64_t label = -1;
+    ClassMix mix;
+    double guidance = 1.0;
+    double temperature = 1.0;
+    StyleSettings style;
+};
+
 // What a request asks of a run. ModelGenerator fills it in; a model reads what it knows.
 struct RunSpec {
     TokenGrid grid;
@@ -66,8 +77,20 @@ struct RunSpec {
     std::int32_t watched = -1;       // token of the first image whose chain is kept; -1: none
     bool seamless = false;           // the picture repeats without a seam
     StyleSettings style;             // of models whose tokens have one
+    // Each image's, of Abilities::batches; empty: all have what this says.
+    std::vector<ImageSpec> own;
 
     [[nodiscard]] std::int64_t images() const { return static_cast<std::int64_t>(labels.size()); }
+    [[nodiscard]] ImageSpec image(std::size_t i) const {
+        if (!own.empty()) return own[i];
+        return {seed,
+                first_image + static_cast<std::uint32_t>(i),
+                labels[i],
+                mix,
+                diffusion.guidance,
+                diffusion.temperature,
+                style};
+    }
 };
 
 class Run {

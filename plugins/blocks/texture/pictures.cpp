@@ -26,10 +26,10 @@ blocks::Style style_of(std::span<const float> tokens) {
 } // namespace
 
 TexturePictures::TexturePictures(const sdk::Compute &compute, const blocks::Wavelet &wavelet,
-                                 Grid grid, double hue,
+                                 Grid grid, std::vector<double> hues,
                                  std::optional<blocks::Completion> completion,
                                  std::vector<float> given)
-    : compute_(compute), grid_(grid), hue_(hue),
+    : compute_(compute), grid_(grid), hues_(std::move(hues)),
       synthesis_(wavelet, blocks::WaveletRun::Direction::kSynthesis, grid.rows, grid.columns),
       wide_(std::move(given)) {
     const std::int64_t count = grid.tokens();
@@ -50,7 +50,7 @@ TexturePictures::TexturePictures(const sdk::Compute &compute, const blocks::Wave
 
 sdk::View TexturePictures::given_tokens() { return given_ ? given_.view() : sdk::View{}; }
 
-void TexturePictures::start(const sdk::View &tokens, int) {
+void TexturePictures::start(const sdk::View &tokens, int image) {
     const std::int64_t count = grid_.tokens();
     shown_ = sdk::reshape(tokens, {grid_.rows, grid_.columns, kTokenWidth});
     compute_.download(tokens, sdk::host_view(wide_.data(), {1, count, kTokenWidth}));
@@ -61,7 +61,7 @@ void TexturePictures::start(const sdk::View &tokens, int) {
         std::copy_n(first + token * kTokenWidth, kTokenNumbers,
                     tokens_.data() + token * kTokenNumbers);
     }
-    blocks::put_back(style, hue_, tokens_);
+    blocks::put_back(style, hues_[static_cast<std::size_t>(image)], tokens_);
     compute_.upload(sdk::host_view(tokens_.data(), {grid_.rows, grid_.columns, kTokenNumbers}),
                     synthesis_.tokens());
 }

@@ -13,9 +13,9 @@ namespace tessera::texture {
 
 class TexturePictures final : public blocks::Pictures {
   public:
-    // `hue` in radians. `given` (S, 195), or empty: tokens of the completion.
+    // `hues` of the images, in radians. `given` (S, 195), or empty: tokens of the completion.
     TexturePictures(const sdk::Compute &compute, const blocks::Wavelet &wavelet, Grid grid,
-                    double hue, std::optional<blocks::Completion> completion,
+                    std::vector<double> hues, std::optional<blocks::Completion> completion,
                     std::vector<float> given);
 
     sdk::View given_tokens() override;
@@ -32,7 +32,7 @@ class TexturePictures final : public blocks::Pictures {
 
     sdk::Compute compute_;
     Grid grid_;
-    double hue_;
+    std::vector<double> hues_;
     blocks::WaveletRun synthesis_;
     sdk::Tensor given_;              // (1, S, 195)
     std::vector<std::uint8_t> kept_; // (height, width); empty: no pixels are

@@ -43,6 +43,10 @@ void StyleParams::add_to(sdk::ParamList &params) const {
     for (const sdk::FloatParam &slider : sliders_) params.add(slider);
 }
 
+void StyleParams::add_ids(sdk::ParamIds &ids) const {
+    for (const sdk::FloatParam &slider : sliders_) ids.push_back(slider.id);
+}
+
 double StyleParams::value(const sdk::Request &request, Slider slider) const {
     const sdk::FloatParam &param = sliders_[slider];
     const double value = request[param];

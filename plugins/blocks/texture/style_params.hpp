@@ -17,6 +17,7 @@ class StyleParams {
     void read_defaults(const blocks::Config &defaults);
 
     void add_to(sdk::ParamList &params) const;
+    void add_ids(sdk::ParamIds &ids) const;
 
     // Of a request; no styles yet. Throws Failure when a value is out of its range.
     [[nodiscard]] blocks::StyleSettings read(const sdk::Request &request) const;

@@ -7,22 +7,24 @@
 namespace tessera::texture {
 
 RunStyles::RunStyles(const TextureModel &model, const blocks::RunSpec &spec)
-    : model_(model), labels_(spec.labels), mix_(spec.mix) {
+    : model_(model), labels_(spec.labels) {
     for (std::size_t image = 0; image < labels_.size(); ++image) {
-        styles_.push_back(blocks::moved(draw(image, spec), spec.style.moves));
+        const blocks::ImageSpec own = spec.image(image);
+        mixes_.push_back(own.mix);
+        styles_.push_back(blocks::moved(draw(image, own), own.style.moves));
     }
 }
 
-blocks::Style RunStyles::draw(std::size_t image, const blocks::RunSpec &spec) const {
+blocks::Style RunStyles::draw(std::size_t image, const blocks::ImageSpec &spec) const {
     const std::vector<blocks::Style> &given = spec.style.styles;
     if (!given.empty()) return given[std::min(image, given.size() - 1)];
-    const auto stream = spec.first_image + static_cast<std::uint32_t>(image);
     const auto draw = [&](std::int64_t label) {
-        return model_.bank.draw(label, spec.style.jitter, spec.seed, stream, 0);
+        return model_.bank.draw(label, spec.style.jitter, spec.seed, spec.stream, 0);
     };
-    blocks::Style style = draw(labels_[image]);
-    const blocks::Style other = mix_.weight > 0.0F ? draw(mix_.label) : style;
-    for (std::size_t k = 0; k < style.size(); ++k) style[k] += mix_.weight * (other[k] - style[k]);
+    blocks::Style style = draw(spec.label);
+    const float weight = spec.mix.weight;
+    const blocks::Style other = weight > 0.0F ? draw(spec.mix.label) : style;
+    for (std::size_t k = 0; k < style.size(); ++k) style[k] += weight * (other[k] - style[k]);
     return model_.bank.raw(style);
 }
 
@@ -62,10 +64,11 @@ std::vector<float> RunStyles::conditions(const sdk::Compute &compute) const {
     compute.synchronize();
     for (std::int64_t image = 0; image < images; ++image) {
         const float *first = model_.class_row(labels_[static_cast<std::size_t>(image)]);
-        const float *second = model_.class_row(mix_.label);
+        const blocks::ClassMix &mix = mixes_[static_cast<std::size_t>(image)];
+        const float *second = model_.class_row(mix.label);
         float *row = who.data() + image * width;
         for (std::int64_t i = 0; i < width; ++i) {
-            row[i] += first[i] + mix_.weight * (second[i] - first[i]);
+            row[i] += first[i] + mix.weight * (second[i] - first[i]);
         }
     }
     const float *none = model_.class_row(-1);

@@ -27,11 +27,11 @@ class RunStyles {
     [[nodiscard]] std::vector<float> conditions(const sdk::Compute &compute) const;
 
   private:
-    [[nodiscard]] blocks::Style draw(std::size_t image, const blocks::RunSpec &spec) const;
+    [[nodiscard]] blocks::Style draw(std::size_t image, const blocks::ImageSpec &spec) const;
 
     const TextureModel &model_;
-    std::vector<std::int64_t> labels_;
-    blocks::ClassMix mix_;
+    std::vector<std::int64_t> labels_; // of each picture
+    std::vector<blocks::ClassMix> mixes_;
     std::vector<blocks::Style> styles_;
 };
 

@@ -93,7 +93,7 @@ void check_result(const CaseContext &context, const CaseFile &file, const blocks
     Values<float> pictures{{spec.images(), spec.grid.height(), spec.grid.width(), 3}, {}};
     for (std::int64_t image = 0; image < spec.images(); ++image) {
         texture::TexturePictures made(context.compute, wavelet, {spec.grid.rows, spec.grid.columns},
-                                      0.0, {}, {});
+                                      {0.0}, {}, {});
         made.start(sdk::slice(run.tokens(), 0, image, 1), 0);
         for (int unit = 0; unit < made.units(); ++unit) made.run(unit);
         const std::vector<float> pixels = to_host(context.compute, made.picture());

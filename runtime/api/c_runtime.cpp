@@ -82,6 +82,7 @@ Result<ModelConfig> config_of(const tessera_model_desc *from) {
     config.backend = text_of(desc->backend);
     config.exact = desc->exact != 0;
     config.lazy = desc->lazy != 0;
+    config.batch = desc->batch;
     if ((desc->weights == nullptr) != (desc->weights_bytes == 0)) {
         return make_error(Status::kInvalidArgument, "model desc: weights at {} of {} bytes",
                           desc->weights, desc->weights_bytes);

@@ -113,6 +113,7 @@ std::unique_ptr<const ModelFacts> facts_of(const Session &session, const WeightS
     facts->path = session.info().model;
     facts->params = session.params();
     facts->inputs = session.inputs();
+    facts->batch = session.batch();
     facts->bytes = weights != nullptr ? tensor_bytes(*weights) : 0;
     facts->metadata = weights != nullptr ? metadata_json(*weights) : "{}";
     facts->abilities = c_abilities(session);
@@ -133,7 +134,7 @@ std::unique_ptr<const ModelFacts> facts_of(const Session &session, const WeightS
 bool same_facts(const ModelFacts &a, const ModelFacts &b) {
     const auto mine = a.params.descriptions(), theirs = b.params.descriptions();
     return a.width == b.width && a.height == b.height && a.abilities == b.abilities &&
-           a.inputs == b.inputs && a.metadata == b.metadata &&
+           a.inputs == b.inputs && a.batch == b.batch && a.metadata == b.metadata &&
            std::equal(mine.begin(), mine.end(), theirs.begin(), theirs.end());
 }
 

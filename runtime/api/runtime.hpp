@@ -61,6 +61,7 @@ struct ModelConfig {
     std::string backend;
     bool exact = false;
     bool lazy = false;
+    std::uint32_t batch = 0; // most textures in one job; 0: by the device
     std::shared_ptr<const std::vector<std::byte>> weights; // nullptr: what `model` names
 };
 
@@ -71,6 +72,8 @@ enum class ModelState {
     kFailed = TESSERA_MODEL_FAILED,
     kHung = TESSERA_MODEL_HUNG,
 };
+
+inline constexpr std::uint32_t kBatchOnGpu = 16;
 
 struct Model {
     Model(std::uint64_t number, std::shared_ptr<Runtime> owner, ModelConfig given)
@@ -94,6 +97,7 @@ struct Model {
     std::vector<std::unique_ptr<const ModelFacts>> past_facts; // a program may still read them
     std::string device;                                        // set once, when first loaded
     bool on_gpu = false;
+    std::uint32_t batch = 1; // most textures in one job; less once the device had no memory for it
     const PictureMemory *memory = nullptr;                     // of the device that it may be on
     std::map<std::uint64_t, std::unique_ptr<TextureRun>> runs; // by texture
 
@@ -107,6 +111,13 @@ struct Model {
     Working renewed;
 
     std::atomic<bool> stop_loading{false};
+};
+
+// What textures in one job have in common; see company_of.
+struct Company {
+    const ModelFacts *facts = nullptr; // by which; nullptr: nobody asked yet
+    std::string values;                // empty: it is made alone
+    std::uint64_t pixels = 0;          // of each
 };
 
 // What a texture is to show.
@@ -151,6 +162,8 @@ struct Texture {
     std::uint32_t step = 0, total_steps = 0;
     std::uint64_t last_turn = 0;
     std::uint64_t busy_at = UINT64_MAX; // changes of the model when it was BUSY
+    bool apart = false;                 // it failed in a job with others, and is begun without
+    Company company;                    // of the order
     bool has_picture_event = false;
     std::string made_values; // what the generator says it used
     std::shared_ptr<const Picture> picture;
@@ -249,7 +262,14 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         bool ended = false;
         int kept_off = -1; // a core; only its thread's
     };
-    enum class Ending { kMore, kBusy, kDone, kCancelled, kFailed };
+    // kApart: what was begun together is begun again one by one.
+    enum class Ending { kMore, kBusy, kDone, kCancelled, kFailed, kApart };
+    // A texture that begins in the same job.
+    struct Mate {
+        std::shared_ptr<Texture> texture;
+        Order order;
+        std::uint64_t job = 0;
+    };
     struct Turn {
         std::shared_ptr<Texture> texture;
         std::shared_ptr<Model> model;
@@ -257,6 +277,8 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         bool stop = false;
         Order order; // of a run to begin
         std::uint64_t job = 0;
+        std::vector<Mate> mates;
+        std::uint64_t number = 0;
         std::uint32_t budget_us = 0;
         int frame_core = -1; // to keep off
         bool freed = false;  // it holds its model no longer
@@ -265,6 +287,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         Ending ending = Ending::kMore;
         Error error{Status::kOk, {}};
         std::unique_ptr<TextureRun> begun;
+        std::vector<std::unique_ptr<TextureRun>> mates; // begun, in the order of the turn's
     };
 
     // ---- runtime.cpp, with the mutex held
@@ -312,6 +335,12 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> given_weights(const std::string &name);
     [[nodiscard]] Result<std::shared_ptr<const WeightSet>> read_weights(const std::string &name);
 
+    // ---- runtime_batch.cpp, with the mutex held
+    static void claim(Texture &texture);
+    [[nodiscard]] std::vector<std::shared_ptr<Texture>> mates_of(Texture &texture) const;
+    void claim_mates(Turn &turn) const;
+    void note_turn(const Turn &turn);
+
     // ---- runtime_generate.cpp, on a generate thread
     void generate(const std::shared_ptr<Worker> &worker);
     void submit_turn(std::unique_lock<std::mutex> &lock);
@@ -324,10 +353,16 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
     [[nodiscard]] Outcome take_turn(Turn &turn, Worker &worker);
     void keep_off(int core, Worker &worker) const;
     [[nodiscard]] Outcome try_turn(Turn &turn, Worker &worker, Outcome &outcome);
-    [[nodiscard]] Result<std::unique_ptr<TextureRun>> begin_run(const Turn &turn, Worker &worker);
+    [[nodiscard]] Result<TextureTask> task_of(const Turn &turn, const Texture &texture,
+                                              const Order &order, std::uint64_t job) const;
+    [[nodiscard]] TextureHooks hooks_of(const std::shared_ptr<Texture> &texture, std::uint64_t job,
+                                        Worker &worker);
+    [[nodiscard]] Result<void> begin_runs(Turn &turn, Worker &worker, Outcome &outcome);
     void apply(Turn &turn, Outcome outcome);
+    [[nodiscard]] bool apply_to(Texture &texture, std::uint64_t job, const Turn &turn,
+                                Outcome outcome);
     [[nodiscard]] bool waits_again(Texture &texture, Outcome &outcome);
-    void tell_end(Texture &texture, const Turn &turn, Outcome &outcome);
+    void tell_end(Texture &texture, std::uint64_t job, Outcome &outcome);
     void end_all_runs(std::unique_lock<std::mutex> &lock, const Model *model);
     void take_event(Texture &texture, std::uint64_t job, PlayerEvent &event);
     void take_picture(std::unique_ptr<Picture> picture, const FrameInfo &info);
@@ -376,5 +411,7 @@ struct OrderPlan {
     std::uint32_t width = 0, height = 0; // of a picture that is put together from windows; else 0
 };
 [[nodiscard]] Result<OrderPlan> plan_of(const ModelFacts &facts, const Order &order);
+// Textures with equal values may be made in one job.
+[[nodiscard]] Company company_of(const ModelFacts &facts, const Order &order);
 
 } // namespace tessera::api

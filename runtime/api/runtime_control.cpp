@@ -154,6 +154,8 @@ Result<void> Runtime::activate(Model &model, Session &session) {
 void Runtime::note_device(Model &model) const {
     const tessera_memory memory = model.working.session->memory();
     model.on_gpu = memory != TESSERA_MEMORY_HOST;
+    const std::uint32_t asked = model.config.batch;
+    model.batch = asked != 0 ? asked : model.on_gpu ? kBatchOnGpu : 1;
     const bool on_vulkan = memory == TESSERA_MEMORY_VULKAN;
     model.memory = on_vulkan ? model.working.frames->memory() : nullptr;
 }

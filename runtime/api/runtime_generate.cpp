@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <new>
 #include <string_view>
@@ -28,6 +29,18 @@ std::int64_t us_since(Clock::time_point started) {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started).count();
 }
 
+// Jobs under way, as far as `most`: runs that were begun together are one.
+std::size_t count_jobs(const Model &model, std::size_t most) {
+    std::array<std::uint64_t, kMostRuns> groups{};
+    std::size_t count = 0;
+    for (const auto &[texture, run] : model.runs) {
+        const auto end = groups.begin() + static_cast<std::ptrdiff_t>(count);
+        if (count == most || run == nullptr) break;
+        if (std::find(groups.begin(), end, run->group()) == end) groups[count++] = run->group();
+    }
+    return count;
+}
+
 } // namespace
 
 // ---- whose turn ---------------------------------------------------------------------------------
@@ -42,7 +55,8 @@ bool Runtime::may_have_turn(const Texture &texture) const {
     if (texture.paused || hidden_ == 1 || (!runs && !texture.waits)) return false;
     if (hidden_ == 0 && !(model.on_gpu ? gpu_ : cpu_).has_any()) return false;
     if (runs) return true;
-    return model.runs.size() < kMostRuns && texture.busy_at != model.changes && !model.closed;
+    return count_jobs(model, kMostRuns) < kMostRuns && texture.busy_at != model.changes &&
+           !model.closed;
 }
 
 std::shared_ptr<Texture> Runtime::next_texture() const {
@@ -56,7 +70,9 @@ std::shared_ptr<Texture> Runtime::next_texture() const {
             break;
         }
         const bool begins = texture->run_job == 0;
-        if (patient && begins && texture->model->runs.size() >= kMostRunsOfPatient) continue;
+        if (patient && begins && count_jobs(*texture->model, kMostRuns) >= kMostRunsOfPatient) {
+            continue;
+        }
         if (best == nullptr) {
             best = texture;
         } else if (patient) {
@@ -89,10 +105,9 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
             end_waiting(*best, TextureState::kFailed, {Status::kOutOfMemory, kNoMemory});
             return next_turn();
         }
-        turn.job = best->run_job = best->job;
-        best->stop = false;
-        best->waits = false;
-        best->state = TextureState::kRunning;
+        turn.job = best->job;
+        claim(*best);
+        claim_mates(turn);
     }
     const Allowance &allowance = best->model->on_gpu ? gpu_ : cpu_;
     turn.budget_us = kStepUs;
@@ -101,30 +116,38 @@ std::optional<Runtime::Turn> Runtime::next_turn() {
             std::clamp<std::int64_t>(allowance.left_us, kLeastStepUs, kStepUs));
     }
     turn.frame_core = frame_core_;
-    best->last_turn = best->model->last_turn = ++turns_;
+    turn.number = ++turns_;
+    note_turn(turn);
     return turn;
 }
 
 // ---- a turn, without the mutex ------------------------------------------------------------------
 
-Result<std::unique_ptr<TextureRun>> Runtime::begin_run(const Turn &turn, Worker &worker) {
+Result<TextureTask> Runtime::task_of(const Turn &turn, const Texture &texture, const Order &order,
+                                     std::uint64_t job) const {
     const ModelFacts &facts = *turn.model->facts;
-    auto plan = plan_of(facts, turn.order);
+    auto plan = plan_of(facts, order);
     if (!plan) return plan.error();
     TextureTask task;
-    task.job = turn.job;
-    task.texture = turn.texture->id;
+    task.job = job;
+    task.texture = texture.id;
+    task.group = turn.number;
     task.values = plan->values.snapshot();
-    task.request.seed = turn.order.seed;
-    task.request.preview_every = turn.order.preview_every;
-    task.request.inputs = turn.order.inputs;
+    task.request.seed = order.seed;
+    task.request.preview_every = order.preview_every;
+    task.request.inputs = order.inputs;
     task.width = plan->width;
     task.height = plan->height;
     for (const InputSlot &slot : facts.inputs) task.slots.push_back(sized(slot, plan->values));
-    task.maps = turn.order.maps;
+    task.maps = order.maps;
     if (const Param *const material = plan->values.find("class")) {
         task.metallic = metallic_of(plan->values.format(*material));
     }
+    return task;
+}
+
+TextureHooks Runtime::hooks_of(const std::shared_ptr<Texture> &texture, std::uint64_t job,
+                               Worker &worker) {
     // Other values may take it to be activated again, for seconds.
     const auto watch = [this, &worker](bool watched) {
         const auto guard = lock();
@@ -133,44 +156,74 @@ Result<std::unique_ptr<TextureRun>> Runtime::begin_run(const Turn &turn, Worker 
     };
     TextureHooks hooks;
     hooks.session.device_features = false;
-    hooks.session.should_stop = [this, texture = turn.texture] { return texture->stop || quit_; };
-    hooks.session.on_event = [this, texture = turn.texture.get(), number = turn.job](
-                                 PlayerEvent event) { take_event(*texture, number, event); };
+    hooks.session.should_stop = [this, texture] { return texture->stop || quit_; };
+    hooks.session.on_event = [this, texture = texture.get(), job](PlayerEvent event) {
+        take_event(*texture, job, event);
+    };
     hooks.session.on_loading = [watch] { watch(false); };
     hooks.session.on_running = [watch] { watch(true); };
-    hooks.picture = [this, texture = turn.texture.get(), number = turn.job] {
-        return final_picture(*texture, number);
+    hooks.picture = [this, texture = texture.get(), job] { return final_picture(*texture, job); };
+    hooks.on_maps = [this, texture = texture.get(), job](std::shared_ptr<Maps> maps) {
+        take_maps(*texture, job, std::move(maps));
     };
-    hooks.on_maps = [this, texture = turn.texture.get(),
-                     number = turn.job](std::shared_ptr<Maps> maps) {
-        take_maps(*texture, number, std::move(maps));
+    return hooks;
+}
+
+// That of the turn's texture, and those of its mates.
+Result<void> Runtime::begin_runs(Turn &turn, Worker &worker, Outcome &outcome) {
+    std::vector<TextureTask> tasks;
+    std::vector<TextureHooks> hooks;
+    const auto add = [&](const std::shared_ptr<Texture> &texture, const Order &order,
+                         std::uint64_t job) -> Result<void> {
+        auto task = task_of(turn, *texture, order, job);
+        if (!task) return task.error();
+        tasks.push_back(std::move(*task));
+        hooks.push_back(hooks_of(texture, job, worker));
+        return {};
     };
-    const Model::Working &working = turn.model->working;
-    return TextureRun::begin(*working.session, *working.frames, *pool_, memory_, std::move(task),
-                             std::move(hooks));
+    auto added = add(turn.texture, turn.order, turn.job);
+    for (const Mate &mate : turn.mates) {
+        if (added) added = add(mate.texture, mate.order, mate.job);
+    }
+    if (!added) return added;
+    Session &session = *turn.model->working.session;
+    PictureFrames &frames = *turn.model->working.frames;
+    if (turn.mates.empty()) {
+        auto begun = TextureRun::begin(session, frames, *pool_, memory_, std::move(tasks.front()),
+                                       std::move(hooks.front()));
+        if (!begun) return begun.error();
+        outcome.begun = std::move(*begun);
+    } else {
+        auto begun = TextureRun::begin_together(session, frames, *pool_, memory_, std::move(tasks),
+                                                std::move(hooks));
+        if (!begun) return begun.error();
+        outcome.begun = std::move(begun->front());
+        begun->erase(begun->begin());
+        outcome.mates = std::move(*begun);
+    }
+    turn.run = outcome.begun.get();
+    return {};
 }
 
 Runtime::Outcome Runtime::try_turn(Turn &turn, Worker &worker, Outcome &outcome) {
     if (turn.stop) {
         (void)turn.run->finish();
-        return {Ending::kCancelled, {}, nullptr};
+        return {Ending::kCancelled, {}, nullptr, {}};
     }
     if (turn.run == nullptr) {
-        auto begun = begin_run(turn, worker);
-        if (!begun) {
+        if (auto begun = begin_runs(turn, worker, outcome); !begun) {
             const bool busy = begun.error().status == Status::kBusy;
-            return {busy ? Ending::kBusy : Ending::kFailed, begun.error(), nullptr};
+            return {busy ? Ending::kBusy : Ending::kFailed, begun.error(), nullptr, {}};
         }
-        outcome.begun = std::move(*begun);
-        turn.run = outcome.begun.get();
     }
     const bool held = turn.run->holds_model();
     auto more = turn.run->step(turn.budget_us);
     turn.freed = held && !turn.run->holds_model();
-    if (!more) return {Ending::kFailed, more.error(), nullptr};
-    if (*more) return {Ending::kMore, {Status::kOk, {}}, nullptr};
-    if (auto ended = turn.run->finish(); !ended) return {Ending::kFailed, ended.error(), nullptr};
-    return {Ending::kDone, {Status::kOk, {}}, nullptr};
+    if (!more) return {Ending::kFailed, more.error(), nullptr, {}};
+    if (*more) return {Ending::kMore, {Status::kOk, {}}, nullptr, {}};
+    if (auto ended = turn.run->finish(); !ended)
+        return {Ending::kFailed, ended.error(), nullptr, {}};
+    return {Ending::kDone, {Status::kOk, {}}, nullptr, {}};
 }
 
 // Where the other cores are enough for all threads. Those of a job system are the program's.
@@ -203,8 +256,11 @@ Runtime::Outcome Runtime::take_turn(Turn &turn, Worker &worker) {
         outcome.ending = Ending::kFailed;
         outcome.error = make_error(Status::kFailed, "{}: {}", plugin, kThrew);
     }
+    if (outcome.ending != Ending::kFailed) return outcome;
     // Here rather than by whoever drops it, who holds the mutex.
-    if (outcome.ending == Ending::kFailed && turn.run != nullptr) (void)turn.run->finish();
+    if (turn.run != nullptr) (void)turn.run->finish();
+    const bool among_others = turn.run != nullptr && turn.run->is_among_others();
+    if (among_others || !turn.mates.empty()) outcome.ending = Ending::kApart;
     return outcome;
 }
 
@@ -226,6 +282,7 @@ void Runtime::take_picture(std::unique_ptr<Picture> picture, const FrameInfo &in
     const auto at = textures_.find(info.tag);
     if (at == textures_.end() || at->second->closed || at->second->job != info.job) return;
     Texture &texture = *at->second;
+    if (texture.run_job != info.job) return; // cancelled, and its job goes on for others
     if (texture.model->state == ModelState::kHung) return;
     picture->number = ++pictures_;
     texture.picture = std::move(picture);
@@ -269,7 +326,7 @@ bool Runtime::waits_again(Texture &texture, Outcome &outcome) {
 }
 
 // What the texture is now, and the event.
-void Runtime::tell_end(Texture &texture, const Turn &turn, Outcome &outcome) {
+void Runtime::tell_end(Texture &texture, std::uint64_t job, Outcome &outcome) {
     TextureState state = TextureState::kDone;
     std::uint32_t type = TESSERA_ON_DONE;
     std::uint64_t *count = &counts_.done;
@@ -288,14 +345,14 @@ void Runtime::tell_end(Texture &texture, const Turn &turn, Outcome &outcome) {
         texture.state = state;
         texture.error = outcome.error;
     }
-    const bool newest = !texture.waits && texture.job == turn.job;
+    const bool newest = !texture.waits && texture.job == job;
     if (!newest && type == TESSERA_ON_DONE) { // started again at the last moment
         type = TESSERA_ON_CANCELLED;
         outcome.error = {Status::kCancelled, "started again"};
     }
     try {
-        Event event = event_of(type, *turn.model, &texture, outcome.error);
-        event.job = turn.job;
+        Event event = event_of(type, *texture.model, &texture, outcome.error);
+        event.job = job;
         push(std::move(event));
     } catch (const std::bad_alloc &) {
         ++counts_.dropped_events;
@@ -304,9 +361,27 @@ void Runtime::tell_end(Texture &texture, const Turn &turn, Outcome &outcome) {
 }
 
 void Runtime::apply(Turn &turn, Outcome outcome) {
-    Texture &texture = *turn.texture;
-    Model &model = *turn.model;
     ++counts_.steps;
+    Model &model = *turn.model;
+    const bool begins = turn.run == nullptr;
+    if (begins && !turn.mates.empty() && outcome.error.status == Status::kOutOfMemory) {
+        model.batch = std::max(1U, static_cast<std::uint32_t>(turn.mates.size() + 1) / 2);
+    }
+    bool ended = false;
+    for (std::size_t i = 0; i < turn.mates.size(); ++i) {
+        Outcome of_mate{outcome.ending, outcome.error, nullptr, {}};
+        if (!outcome.mates.empty()) {
+            of_mate = {Ending::kMore, {Status::kOk, {}}, std::move(outcome.mates[i]), {}};
+        }
+        ended |= apply_to(*turn.mates[i].texture, turn.mates[i].job, turn, std::move(of_mate));
+    }
+    ended |= apply_to(*turn.texture, turn.job, turn, std::move(outcome));
+    if (ended) count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
+}
+
+// What came of it for one of the textures that the turn was for. True: it is at its end.
+bool Runtime::apply_to(Texture &texture, std::uint64_t job, const Turn &turn, Outcome outcome) {
+    Model &model = *turn.model;
     if (outcome.begun != nullptr && outcome.ending == Ending::kMore) {
         try {
             model.runs[texture.id] = nullptr; // takes memory, before it takes the run
@@ -322,23 +397,30 @@ void Runtime::apply(Turn &turn, Outcome outcome) {
             ++model.changes;
         }
         if (turn.freed) ++model.changes;
-        return;
+        return false;
     }
     model.runs.erase(texture.id); // it is finished: nothing is left to end
     if (outcome.ending != Ending::kBusy) ++model.changes;
     texture.run_job = 0;
     if (texture.closed) {
         textures_.erase(texture.id);
-        return;
+        return false;
     }
-    if (outcome.ending == Ending::kBusy && waits_again(texture, outcome)) return;
+    if (outcome.ending == Ending::kBusy && waits_again(texture, outcome)) return false;
     const bool stopped = texture.stop || quit_ || texture.waits;
-    if (outcome.ending == Ending::kFailed && stopped &&
-        outcome.error.status == Status::kCancelled) {
+    if (outcome.ending == Ending::kApart && !stopped) {
+        texture.apart = true;
+        texture.waits = true;
+        texture.state = texture.paused ? TextureState::kPaused : TextureState::kWaiting;
+        return false;
+    }
+    const bool failed = outcome.ending == Ending::kFailed || outcome.ending == Ending::kApart;
+    if (failed && stopped &&
+        (outcome.ending == Ending::kApart || outcome.error.status == Status::kCancelled)) {
         outcome.ending = Ending::kCancelled;
     }
-    tell_end(texture, turn, outcome);
-    count_idle_and_evict(config_.cpu_bytes, config_.gpu_bytes);
+    tell_end(texture, job, outcome);
+    return true;
 }
 
 // Ends what is under way, of one model or of all; jobs end on this thread, without the mutex.
@@ -376,6 +458,9 @@ bool Runtime::give_turn(Turn &turn, Worker &worker, std::unique_lock<std::mutex>
     if (worker.abandoned) {
         if (outcome.begun != nullptr) {
             turn.model->runs[turn.texture->id] = std::move(outcome.begun);
+        }
+        for (std::size_t i = 0; i < outcome.mates.size(); ++i) {
+            turn.model->runs[turn.mates[i].texture->id] = std::move(outcome.mates[i]);
         }
         end_all_runs(lock, turn.model.get());
         return false;

@@ -123,6 +123,8 @@ void Runtime::start_run(Texture &texture) {
     texture.step = texture.total_steps = 0;
     texture.last_turn = turns_;
     texture.busy_at = UINT64_MAX;
+    texture.apart = false;
+    texture.company = {};
     control_wake_.notify_all(); // the model may have to be loaded
     wake_turns();
 }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <set>
+#include <utility>
 
 namespace tessera::api {
 namespace {
@@ -75,7 +76,7 @@ TextureRun::TextureRun(Session &session, PictureFrames &frames, ThreadPool &pool
       task_(std::move(task)), hooks_(std::move(hooks)) {}
 
 TextureRun::~TextureRun() {
-    if (run_ != nullptr) (void)finish();
+    if (holds_model()) (void)finish();
 }
 
 Result<std::unique_ptr<TextureRun>> TextureRun::begin(Session &session, PictureFrames &frames,
@@ -91,6 +92,33 @@ Result<std::unique_ptr<TextureRun>> TextureRun::begin(Session &session, PictureF
     made->hooks_.session.on_loading = nullptr;
     made->hooks_.session.on_running = nullptr;
     return made;
+}
+
+Result<std::vector<std::unique_ptr<TextureRun>>>
+TextureRun::begin_together(Session &session, PictureFrames &frames, ThreadPool &pool,
+                           const std::shared_ptr<Memory> &memory, std::vector<TextureTask> tasks,
+                           std::vector<TextureHooks> hooks) {
+    std::vector<SharedRun::Share> shares;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        const TextureTask &task = tasks[i];
+        shares.push_back(
+            {{task.request.seed, task.values, task.job, task.texture}, hooks[i].session});
+    }
+    auto shared = SharedRun::begin(session, tasks.front().values,
+                                   tasks.front().request.preview_every, std::move(shares));
+    if (!shared) return shared.error();
+    std::vector<std::unique_ptr<TextureRun>> runs;
+    runs.reserve(tasks.size());
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+        hooks[i].session.on_loading = nullptr;
+        hooks[i].session.on_running = nullptr;
+        runs.emplace_back(new TextureRun(session, frames, pool, memory, std::move(tasks[i]),
+                                         std::move(hooks[i])));
+        runs.back()->shared_ = *shared;
+        runs.back()->share_ = i;
+        runs.back()->among_others_ = true;
+    }
+    return runs;
 }
 
 Result<void> TextureRun::begin_session(PlayRequest request, SessionCallbacks callbacks) {
@@ -111,6 +139,12 @@ Result<void> TextureRun::begin_session(PlayRequest request, SessionCallbacks cal
 
 Result<bool> TextureRun::step(std::uint32_t budget_us) {
     if (maps_ != nullptr) return step_maps(budget_us);
+    if (shared_ != nullptr) {
+        auto more = shared_->step(budget_us);
+        if (!more || *more) return more;
+        (void)finish();
+        return begin_maps();
+    }
     if (run_ == nullptr) return next_window();
     auto more = canvas_ ? step_session(budget_us) : run_->step(budget_us);
     if (!more || *more) return more;
@@ -137,6 +171,7 @@ Result<bool> TextureRun::begin_maps() {
 
 Result<void> TextureRun::finish() {
     part_.reset();
+    if (shared_ != nullptr) std::exchange(shared_, nullptr)->leave(share_);
     if (run_ == nullptr) return {};
     const auto run = std::move(run_);
     auto report = run->finish();

@@ -1,9 +1,10 @@
-// One texture being made: a run of its model, or for a size beyond the model's as many as the
-// canvas takes (host/canvas), one window after the other; and then its maps. On the thread that
-// gives turns, for everything.
+// One texture being made: a run of its model, a share of one that makes several, or for a size
+// beyond the model's as many as the canvas takes (host/canvas), one window after the other; and
+// then its maps. On the thread that gives turns, for everything.
 #pragma once
 
 #include "api/picture.hpp"
+#include "api/shared_run.hpp"
 #include "host/canvas/canvas.hpp"
 #include "host/run/session.hpp"
 #include "maps/map_maker.hpp"
@@ -19,6 +20,7 @@ namespace tessera::api {
 struct TextureTask {
     std::uint64_t job = 0;
     std::uint64_t texture = 0; // comes back as the tag of frames
+    std::uint64_t group = 0;   // number of what is begun with it
     ParamSnapshot values;
     PlayRequest request;
     // Of a picture that is put together from windows; 0: it is one.
@@ -42,6 +44,12 @@ class TextureRun {
     [[nodiscard]] static Result<std::unique_ptr<TextureRun>>
     begin(Session &session, PictureFrames &frames, ThreadPool &pool, std::shared_ptr<Memory> memory,
           TextureTask task, TextureHooks hooks);
+    // All in one job of the model, in their order. They have the same values but for those that may
+    // differ in it, and neither inputs nor windows.
+    [[nodiscard]] static Result<std::vector<std::unique_ptr<TextureRun>>>
+    begin_together(Session &session, PictureFrames &frames, ThreadPool &pool,
+                   const std::shared_ptr<Memory> &memory, std::vector<TextureTask> tasks,
+                   std::vector<TextureHooks> hooks);
     ~TextureRun();
     TextureRun(const TextureRun &) = delete;
     TextureRun &operator=(const TextureRun &) = delete;
@@ -51,7 +59,11 @@ class TextureRun {
     // Ends what is under way.
     [[nodiscard]] Result<void> finish();
     // Another run of the model may begin, if it makes one at a time.
-    [[nodiscard]] bool holds_model() const { return run_ != nullptr; }
+    [[nodiscard]] bool holds_model() const { return run_ != nullptr || shared_ != nullptr; }
+    // Runs with the same number are one job.
+    [[nodiscard]] std::uint64_t group() const { return task_.group; }
+    // It was begun with others, whose mistake what fails may be.
+    [[nodiscard]] bool is_among_others() const { return among_others_; }
 
   private:
     TextureRun(Session &session, PictureFrames &frames, ThreadPool &pool,
@@ -74,6 +86,9 @@ class TextureRun {
     TextureTask task_;
     TextureHooks hooks_;
     std::unique_ptr<SessionRun> run_;
+    std::shared_ptr<SharedRun> shared_; // in place of it
+    std::size_t share_ = 0;             // its number there
+    bool among_others_ = false;
     std::unique_ptr<MapMaker> maps_;
     // Of a picture in windows.
     std::optional<Canvas> canvas_;

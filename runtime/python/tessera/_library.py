@@ -75,7 +75,7 @@ class BackendInfo(Sized):
 class ModelDesc(Sized):
     _fields_ = [("struct_size", c_uint32), ("exact", c_uint32), ("plugin", c_char_p), ("model", c_char_p),
                 ("backend", c_char_p), ("weights", c_void_p), ("weights_bytes", c_uint64), ("lazy", c_uint32),
-                ("reserved", c_uint32)]
+                ("batch", c_uint32)]
 
 
 class ModelInfo(Sized):

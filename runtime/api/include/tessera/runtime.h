@@ -227,7 +227,9 @@ typedef struct tessera_model_desc {
     const void *weights; /* a safetensors file in memory, in place of what `model` names; copied */
     uint64_t    weights_bytes;
     uint32_t    lazy; /* not 0: only described (EVICTED); weights load when a texture needs them */
-    uint32_t    reserved;
+    /* How many textures are made in one job at most, which changes none of their bytes. 0: 16 on a GPU,
+     * where it saves launches, 1 on the CPU, where it gains nothing. */
+    uint32_t    batch;
 } tessera_model_desc;
 
 enum {
@@ -350,7 +352,13 @@ typedef struct tessera_pixels {
 
 /* Queued at once, whether or not the model is loaded. Values are checked here when it is, else when
  * the run begins. Time goes to the highest priority, then the highest weight, then the oldest; every
- * eighth turn goes to whoever waits longest, so that nobody starves. */
+ * eighth turn goes to whoever waits longest, so that nobody starves. Textures of one model, priority
+ * and size that wait may be made in one job (tessera_model_desc::batch) if they have neither inputs nor
+ * other values than its generator can tell apart there (TESSERA_EXT_BATCH; seeds, classes, styles): as
+ * many as together have the pixels of one of 1024 x 1024, half as many each time that the device has no
+ * memory for so many. They go on together, at the turns of whichever comes first; one that is cancelled,
+ * closed or started again leaves the others alone, and when the job fails each is made again by itself,
+ * so that an error is that of one texture. */
 TESSERA_API tessera_status tessera_texture_open(tessera_model model, const tessera_texture_desc *desc,
                                                 tessera_texture *out);
 TESSERA_API tessera_status tessera_texture_close(tessera_texture texture);
@@ -363,7 +371,8 @@ TESSERA_API tessera_status tessera_texture_set(tessera_texture texture, const ch
                                                const char *value);
 TESSERA_API tessera_status tessera_texture_priority(tessera_texture texture, int32_t priority,
                                                     float weight);
-/* A paused run keeps what it has and goes on later with the same bytes. */
+/* A paused run keeps what it has and goes on later with the same bytes; one in a job with others goes on
+ * with them, and is done later. */
 TESSERA_API tessera_status tessera_texture_pause(tessera_texture texture, int32_t paused);
 TESSERA_API tessera_status tessera_texture_cancel(tessera_texture texture);
 /* OK: done. CANCELLED, or why it failed. BUSY: not within timeout_ms. */

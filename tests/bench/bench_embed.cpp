@@ -1,15 +1,18 @@
 // What an engine pays for libtessera: a frame loop of 60 Hz with and without textures being made,
 // the time to the first picture, textures a second next to the same runs one after the other, and
-// memory next to a player (a session with a thread of its own) for each texture.
+// memory next to a player (a session with a thread of its own) for each texture. On CUDA also how
+// many launches a picture takes by itself and in a job of several.
 //
 //   bench_embed [--textures 64] [--size 128] [--steps 4] [--work-us 4000] [--cpu-us 6000]
-//   [--loops 3] [--players 4] [--nice 20]
+//   [--loops 3] [--players 4] [--nice 20] [--backend cuda] [--batch 16]
 //
 // A frame with textures may take longer because it computes longer (the line "computing") or
 // because it waited for a core, which the library's threads keep off. What else runs on the machine
 // does not: on two cores, measure with everything else stopped.
+#include "compute/registry.hpp"
 #include "host/run/player.hpp"
 
+#include <tessera/ext/cuda.h>
 #include <tessera/runtime.hpp>
 
 #include <CLI/CLI.hpp>
@@ -36,6 +39,8 @@ struct Options {
     int nice = 0; // the library's own
     int players = 4;
     int loops = 3;
+    std::string backend = "cpu";
+    std::uint32_t batch = 0;  // most textures in one job; 0: the library's own
     std::uint64_t rounds = 0; // of work_us, on this machine
 };
 
@@ -102,7 +107,7 @@ void one_frame(const tessera::Runtime &runtime, const Options &options, int &don
     const auto start = Clock::now();
     const double computed = thread_us();
     tessera_frame_info info{};
-    info.cpu_us = options.cpu_us;
+    info.cpu_us = info.gpu_us = options.cpu_us;
     const auto frame = runtime.frame(info, [&](const tessera_runtime_event &event) {
         if (event.type == TESSERA_ON_DONE) ++done;
         if (event.type == TESSERA_ON_FAILED) fail(event.text);
@@ -158,6 +163,7 @@ double players_mib(const Options &options) {
     for (int i = 0; i < options.players; ++i) {
         tessera::PlayerConfig config;
         config.model = "materials";
+        config.backend = options.backend;
         config.threads = 1;
         auto player = tessera::Player::create(std::move(config));
         if (!player) fail(player.error().message);
@@ -192,6 +198,45 @@ Round one_round(const tessera::Runtime &runtime, const std::vector<tessera::Text
     return round;
 }
 
+// What the device is told for `count` pictures, one at a time and in one job.
+void print_launches(const Options &options, std::uint32_t count) {
+    auto opened = tessera::Compute::open(options.backend, {});
+    if (!opened) fail(opened.error().message);
+    const auto owner = std::make_shared<tessera::Compute>(std::move(*opened));
+    const auto *const cuda = static_cast<const tessera_ext_cuda *>(
+        owner->table()->get_extension(owner->table(), TESSERA_EXT_CUDA));
+    if (cuda == nullptr) return;
+    tessera::SessionConfig config;
+    config.model = "materials";
+    config.compute = {owner, owner->table()};
+    auto session = tessera::Session::create(std::move(config));
+    if (!session) fail(session.error().message);
+    tessera::Params &params = (*session)->params();
+    for (const char *side : {"width", "height"}) {
+        if (const auto set = params.set_text(side, std::to_string(options.size)); !set) {
+            fail(set.error().message);
+        }
+    }
+    if (options.steps > 0) (void)params.set_text("steps", std::to_string(options.steps));
+    const auto launches = [&](const std::vector<tessera::SessionJob> &jobs) {
+        const std::uint64_t before = *cuda->launch_count;
+        for (const tessera::SessionJob &job : jobs) {
+            if (const auto made = (*session)->run(job, {}); !made) fail(made.error().message);
+        }
+        return static_cast<double>(*cuda->launch_count - before) / count;
+    };
+    std::vector<tessera::SessionJob> alone;
+    tessera::SessionJob together = (*session)->job({});
+    for (std::uint32_t i = 0; i < count; ++i) {
+        alone.push_back((*session)->job({.seed = i}));
+        together.images.push_back({i, together.values});
+    }
+    if (const auto first = (*session)->run(alone.front(), {}); !first) fail(first.error().message);
+    const double one = launches(alone), all = launches({together});
+    std::printf("launches        %8.1f a picture one at a time, %.1f in a job of %u (1/%.1f)\n",
+                one, all, count, one / all);
+}
+
 void measure(const Options &options) {
     tessera_runtime_desc desc{};
     desc.program = "bench_embed";
@@ -201,16 +246,20 @@ void measure(const Options &options) {
     if (!runtime) fail(runtime.outcome.text);
     tessera_model_desc model_desc{};
     model_desc.model = "materials";
+    model_desc.backend = options.backend.c_str();
+    model_desc.batch = options.batch;
     auto model = runtime->model(model_desc);
     if (!model) fail(model.outcome.text);
     if (const auto ready = model->wait(600'000); !ready) fail(ready.text);
     const double loaded = resident_mib();
 
     // One after the other, without a frame loop: what the same runs cost at best.
+    std::vector<std::uint64_t> hashes;
     const auto single_start = Clock::now();
     for (int i = 0; i < options.textures; ++i) {
         const auto texture = open_texture(*model, options, static_cast<std::uint64_t>(i));
         if (const auto made = texture.wait(600'000); !made) fail(made.text);
+        hashes.push_back(texture.info().hash);
     }
     const double single_us = us_since(single_start);
 
@@ -225,8 +274,10 @@ void measure(const Options &options) {
     }
     const double all_us = us_since(all_start);
     const double used_mib = resident_mib() - loaded;
-    std::vector<std::uint64_t> hashes;
-    for (const auto &texture : textures) hashes.push_back(texture.info().hash);
+    bool same = true;
+    for (std::size_t i = 0; i < textures.size(); ++i) {
+        same = same && textures[i].info().hash == hashes[i];
+    }
 
     std::vector<Round> rounds;
     double loop_us = 0;
@@ -234,28 +285,29 @@ void measure(const Options &options) {
         rounds.push_back(one_round(*runtime, textures, options));
         loop_us += rounds.back().loop_us / options.loops;
     }
-    const double first_us = rounds.front().first_us;
-    bool same = true;
     for (std::size_t i = 0; i < textures.size(); ++i) {
         same = same && textures[i].info().hash == hashes[i];
     }
     const double count = options.textures;
-    std::printf("%d textures of %u x %u, %u computing threads\n", options.textures, options.size,
-                options.size, runtime->stats().threads);
+    std::printf("%d textures of %u x %u, %u computing threads; %s\n", options.textures,
+                options.size, options.size, runtime->stats().threads, model->info().device);
     std::printf("one at a time   %8.2f textures/s\n", count / single_us * 1e6);
     std::printf("all queued      %8.2f textures/s  (%.2fx)\n", count / all_us * 1e6,
                 single_us / all_us);
-    std::printf("in the loop     %8.2f textures/s  with %u us a frame\n", count / loop_us * 1e6,
-                options.cpu_us);
-    std::printf("first picture   %8.1f ms in the loop\n", first_us / 1000);
-    print("frame p50 / p99", rounds, &Frames::took);
-    print("  computing", rounds, &Frames::computed);
-    print("  waking up", rounds, &Frames::late);
+    if (!rounds.empty()) {
+        std::printf("in the loop     %8.2f textures/s  with %u us a frame\n", count / loop_us * 1e6,
+                    options.cpu_us);
+        std::printf("first picture   %8.1f ms in the loop\n", rounds.front().first_us / 1000);
+        print("frame p50 / p99", rounds, &Frames::took);
+        print("  computing", rounds, &Frames::computed);
+        print("  waking up", rounds, &Frames::late);
+    }
     std::printf("same pictures   %s\n", same ? "yes" : "NO");
     std::printf("memory          %8.2f MiB a texture (weights once: %.1f MiB)", used_mib / count,
                 static_cast<double>(model->info().bytes) / 1048576);
     if (options.players > 0) std::printf(", %.1f MiB a player", players_mib(options));
     std::printf("\n");
+    print_launches(options, 16);
     if (!same) std::exit(1);
 }
 
@@ -271,8 +323,10 @@ int main(int argc, char **argv) {
     app.add_option("--cpu-us", options.cpu_us, "For generating in every frame");
     app.add_option("--threads", options.threads, "0: half the cores");
     app.add_option("--nice", options.nice, "Of the library's threads; 20: what nobody else wants");
+    app.add_option("--backend", options.backend);
+    app.add_option("--batch", options.batch, "Most textures in one job; 0: the library's own");
     app.add_option("--loops", options.loops, "Frame loops without and with")
-        ->check(CLI::Range(1, 99));
+        ->check(CLI::Range(0, 99));
     app.add_option("--players", options.players, "To compare memory with; 0: not");
     CLI11_PARSE(app, argc, argv);
     options.rounds = rounds_of(options.work_us);

@@ -13,29 +13,37 @@ build=${2:-$root/build/gpu}
 most_kib=$((45 * 1024))
 
 # The module is stripped: nvcc's machine code needs no symbols.
-programs=(compute_operations_test tessera-check-case bench_cuda cuda_ring_test gpu_facts)
+programs=(compute_operations_test tessera-check-case bench_cuda cuda_ring_test gpu_facts bench_embed)
+modules=(tessera_cuda tessera_vulkan)
 targets=("${programs[@]}" tessera_cuda tessera_vulkan_compute)
-[[ $double == yes ]] && targets+=(tessera_cuda_double)
+if [[ $double == yes ]]; then
+  modules=(tessera_vulkan)
+  targets=("${programs[@]}" tessera_cuda_double tessera_vulkan_compute)
+fi
 [[ -f $build/CMakeCache.txt ]] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTESSERA_CUDA=ON \
   -DTESSERA_TESTS=ON -DTESSERA_CUDA_ARCHITECTURES="${TESSERA_CUDA_ARCHITECTURES:-90}"
 cmake --build "$build" --target "${targets[@]}"
 
 rm -rf "$out"
-mkdir -p "$out"/{bin,lib,data}
+mkdir -p "$out"/{bin,lib/tessera/plugins,data,share/tessera/models/materials}
 out=$(cd "$out" && pwd)
 for program in "${programs[@]}"; do
   file=$(find "$build" -name "$program" -type f -perm -u+x | head -1)
   strip -o "$out/bin/$program" "$file"
 done
-for module in tessera_cuda tessera_vulkan; do
+for module in "${modules[@]}"; do
   strip -o "$out/lib/$module.so" "$build/lib/tessera/$module.so"
 done
+# What bench_embed makes textures with, where the library looks for it.
+strip -o "$out/lib/tessera/plugins/texture.so" "$(find "$build" -path '*tessera/plugins/texture.so' | head -1)"
+cp "$root/plugins/models/materials/generator.safetensors" "$out/share/tessera/models/materials/"
 [[ $double == yes ]] && cp "$(find "$build" -name tessera_cuda_double.so | head -1)" "$out/lib/"
 
 # Every library but glibc's own, and the Vulkan loader, which is loaded by name.
-for file in "$out"/bin/* "$out"/lib/*; do ldd "$file"; done | awk '/=> \// {print $3}' | sort -u |
+for file in "$out"/bin/* "$out"/lib/*.so "$out"/lib/tessera/plugins/*; do ldd "$file"; done | awk '/=> \// {print $3}' | sort -u |
   grep -vE '/(ld-linux|libc|libm|libdl|libpthread|librt|libresolv|libutil)[-.]' |
   while read -r library; do cp -L "$library" "$out/lib/"; done
+strip "$out"/lib/libtessera.so.*
 # GCC's own only where the other machine has none that is new enough: ours asks for a newer glibc.
 mkdir "$out/lib/gcc"
 mv "$out"/lib/libstdc++.so.6 "$out"/lib/libgcc_s.so.1 "$out/lib/gcc/"

@@ -5,7 +5,7 @@
 #   ./run.sh [RESULTS]      default: results, next to this file
 #
 # The most valuable comes first: facts, smoke test, operations against the reference, recorded cases,
-# frames shared with Vulkan, images of MAR-B, PyTorch next to it, sanitizers, larger models. Each part
+# frames shared with Vulkan, images of MAR-B, textures, PyTorch next to it, sanitizers, larger models. Each part
 # has a limit of its own, is ended when it hangs, and leaves its log and a line of the table at once.
 # TESSERA_GPU_SECONDS (360) is the limit of all, and TESSERA_GPU_PATIENCE (1) multiplies that of each part, for
 # the execution double. TESSERA_CUDA_MODULE names another module to test.
@@ -34,7 +34,7 @@ note() { printf '%-22s %-10s %4s s  %s\n' "$@" | tee -a "$table"; }
 figure() {
   local line
   grep -qa 'Running 0 tests' "$1" && { echo "no test for cuda: its module finds no device"; return; }
-  line=$(grep -aE 'total +[0-9.]+ ms an image' "$1" | sed 's/^ *//' | paste -sd ';' | cut -c1-150)
+  line=$(grep -aE 'total +[0-9.]+ ms an image|(one at a time|all queued) +[0-9.]+ textures/s' "$1" | sed 's/^ *//; s/  */ /g' | paste -sd ';' | cut -c1-150)
   [[ -z $line ]] && line=$(grep -aE '^no device|compute backend .(cuda|vulkan)|no CUDA device|Vulkan loader|no Vulkan device' "$1" | head -1)
   [[ -z $line ]] && line=$(grep -aE 'NO  |FAILED TEST|^\[  PASSED|take another way|SKIPPED|worst|ERROR SUMMARY|RACECHECK SUMMARY' "$1" | tail -1)
   [[ -z $line ]] && line=$(grep -av '^ *$' "$1" | tail -1)
@@ -141,6 +141,8 @@ while IFS=$'\t' read -r name limit arguments; do
   eval "part $name $limit $arguments"
 done <"$here/tests.tsv"
 part base 60 "$bin/bench_cuda" --shape base --batch 1 8 --repeats 2
+# Many textures of one model: one at a time, and several in a job.
+part textures 30 "$bin/bench_embed" --backend cuda --loops 0 --players 0
 # The same picture by Vulkan compute, and the operations against the reference there.
 part vulkan.ops 60 env TESSERA_TEST_VULKAN=plain=0 "$bin/compute_operations_test" "--gtest_filter=*EqualsReference*/vulkan"
 part vulkan.base 60 "$bin/bench_cuda" --shape base --repeats 1 --backend vulkan:nvidia # not in software

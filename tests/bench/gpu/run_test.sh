@@ -6,7 +6,7 @@ bundle=$(mktemp -d)
 trap 'rm -rf "$bundle"' EXIT
 mkdir "$bundle/bin" "$bundle/lib"
 cp "$here/run.sh" "$bundle/"
-for program in gpu_facts bench_cuda compute_operations_test; do
+for program in gpu_facts bench_cuda bench_embed compute_operations_test; do
   printf '#!/bin/sh\necho "no device: a stand-in"\nexit 77\n' >"$bundle/bin/$program"
   chmod +x "$bundle/bin/$program"
 done
@@ -28,6 +28,7 @@ expect '^dies +FAILED 139 .*signal 11'
 expect '^fails +FAILED 3 .*a reason'
 expect '^skips +skipped'
 expect '^works +ok .*total +12.50 ms an image'
+expect '^textures +no device'
 expect '^base.f32 +no device'
 [[ $status == 1 ]] || { echo "exit status $status; expected 1"; wrong=1; }
 [[ -f $bundle/out/machine.txt ]] || { echo "no machine.txt"; wrong=1; }

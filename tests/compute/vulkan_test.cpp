@@ -402,6 +402,16 @@ TEST_F(VulkanTest, AFrameWaitsForAUnitAtMost) {
     EXPECT_LT(4 * (drawn - asked), drawn - begin) << "of 48 units";
 }
 
+// What validation looks at: calls, replays and copies.
+void run_and_replay(const Compute &compute) {
+    const Steps steps(*compute.table());
+    for (int i = 0; i < 2; ++i) steps.run();
+    EXPECT_EQ(steps.first_not_finite(), Indices{8});
+    const Recorded recorded(compute, steps);
+    for (int i = 0; i < 3; ++i) recorded.replay();
+    EXPECT_EQ(steps.first_not_finite(), Indices{8});
+}
+
 // Core and synchronization validation say nothing: of calls, of replays, nor of copies.
 TEST_F(VulkanTest, ValidationIsSilent) {
     const auto layers = VulkanInstance::create({.validation = true, .extensions = {}});
@@ -409,12 +419,7 @@ TEST_F(VulkanTest, ValidationIsSilent) {
     const LoggedTrouble trouble;
     {
         const Compute compute = open("validation=1,unit_us=1"); // which measures
-        const Steps steps(*compute.table());
-        for (int i = 0; i < 2; ++i) steps.run();
-        EXPECT_EQ(steps.first_not_finite(), Indices{8});
-        const Recorded recorded(compute, steps);
-        for (int i = 0; i < 3; ++i) recorded.replay();
-        EXPECT_EQ(steps.first_not_finite(), Indices{8});
+        run_and_replay(compute);
     }
     EXPECT_THAT(trouble.lines(), IsEmpty());
 }
@@ -428,12 +433,7 @@ TEST_F(VulkanTest, GpuAssistedValidationIsSilentButForAReadBeyondABuffer) {
     setenv("VK_LAYER_ENABLES", "VK_VALIDATION_FEATURE_ENABLE_GPU_ASSISTED_EXT", 1);
     const Compute compute = open("validation=1");
     unsetenv("VK_LAYER_ENABLES");
-    const Steps steps(*compute.table());
-    for (int i = 0; i < 2; ++i) steps.run();
-    EXPECT_EQ(steps.first_not_finite(), Indices{8});
-    const Recorded recorded(compute, steps);
-    for (int i = 0; i < 3; ++i) recorded.replay();
-    EXPECT_EQ(steps.first_not_finite(), Indices{8});
+    run_and_replay(compute);
     EXPECT_THAT(trouble.lines(), IsEmpty());
 
     const DeviceTensor x(*compute.table(), random_array({64, 64}, 1));

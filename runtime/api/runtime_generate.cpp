@@ -29,13 +29,13 @@ std::int64_t us_since(Clock::time_point started) {
     return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started).count();
 }
 
-// Jobs under way, as far as `most`: runs that were begun together are one.
-std::size_t count_jobs(const Model &model, std::size_t most) {
+// Jobs under way, at most kMostRuns: runs that were begun together are one.
+std::size_t count_jobs(const Model &model) {
     std::array<std::uint64_t, kMostRuns> groups{};
     std::size_t count = 0;
     for (const auto &[texture, run] : model.runs) {
         const auto end = groups.begin() + static_cast<std::ptrdiff_t>(count);
-        if (count == most || run == nullptr) break;
+        if (count == kMostRuns || run == nullptr) break;
         if (std::find(groups.begin(), end, run->group()) == end) groups[count++] = run->group();
     }
     return count;
@@ -55,8 +55,7 @@ bool Runtime::may_have_turn(const Texture &texture) const {
     if (texture.paused || hidden_ == 1 || (!runs && !texture.waits)) return false;
     if (hidden_ == 0 && !(model.on_gpu ? gpu_ : cpu_).has_any()) return false;
     if (runs) return true;
-    return count_jobs(model, kMostRuns) < kMostRuns && texture.busy_at != model.changes &&
-           !model.closed;
+    return count_jobs(model) < kMostRuns && texture.busy_at != model.changes && !model.closed;
 }
 
 std::shared_ptr<Texture> Runtime::next_texture() const {
@@ -70,7 +69,7 @@ std::shared_ptr<Texture> Runtime::next_texture() const {
             break;
         }
         const bool begins = texture->run_job == 0;
-        if (patient && begins && count_jobs(*texture->model, kMostRuns) >= kMostRunsOfPatient) {
+        if (patient && begins && count_jobs(*texture->model) >= kMostRunsOfPatient) {
             continue;
         }
         if (best == nullptr) {

@@ -119,16 +119,15 @@ Session::~Session() {
 std::uint64_t Session::now_us() const { return config_.host->now_us(); }
 
 SessionJob Session::job(PlayRequest request) {
-    ParamSnapshot values = params_.snapshot();
-    if (request.width != 0 && request.height != 0) {
-        Params sized = params_;
-        for (const auto &[key, side] : {std::pair(TESSERA_KEY_WIDTH, request.width),
-                                        std::pair(TESSERA_KEY_HEIGHT, request.height)}) {
-            if (const Param *const param = sized.find(key)) (void)sized.set(param->id, side);
-        }
-        values = sized.snapshot();
+    if (request.width == 0 || request.height == 0) {
+        return {++last_number_, std::move(request), params_.snapshot()};
     }
-    return {++last_number_, std::move(request), std::move(values)};
+    Params sized = params_;
+    for (const auto &[key, side] : {std::pair(TESSERA_KEY_WIDTH, request.width),
+                                    std::pair(TESSERA_KEY_HEIGHT, request.height)}) {
+        if (const Param *const param = sized.find(key)) (void)sized.set(param->id, side);
+    }
+    return {++last_number_, std::move(request), sized.snapshot()};
 }
 
 // ---- the device and the generator on it ---------------------------------------------------------

@@ -274,14 +274,17 @@ void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &l
 
 // ---- a step that hangs --------------------------------------------------------------------------
 
-// How long a step takes, without the time in which it had no core: who starves does not hang.
+// How long a step takes from the first look at it, without the time in which it had no core: who
+// starves does not hang. How long it starved before that look is not known.
 Clock::duration Runtime::time_of_step(Worker &worker) {
+    const auto now = Clock::now();
     const auto starved = cores_waited_for(worker.thread_number);
-    if (worker.looked_at != worker.started) {
-        worker.looked_at = worker.started;
+    if (worker.looked_for != worker.started) {
+        worker.looked_for = worker.started;
+        worker.looked_at = now;
         worker.starved = starved;
     }
-    return Clock::now() - worker.started - std::max(starved - worker.starved, {});
+    return now - worker.looked_at - std::max(starved - worker.starved, {});
 }
 
 void Runtime::find_hanging() {

@@ -123,8 +123,8 @@ TEST(ApiJobs, NothingIsGivenWhileThereIsNothingToDo) {
 TEST(ApiJobs, AStepThatHangsHoldsUpOneOfThem) {
     JobSystem jobs(2);
     const tessera_callbacks callbacks = jobs.callbacks();
-    Api api(60, &callbacks);
-    const tessera_texture stuck = open_texture(api.load("test.hangs"), 1, R"({"sleep": 400})");
+    Api api(150, &callbacks);
+    const tessera_texture stuck = open_texture(api.load("test.hangs"), 1, R"({"sleep": 1000})");
     EXPECT_EQ(tessera_texture_wait(stuck, 10'000), TESSERA_ERROR_FAILED);
     EXPECT_THAT(last_error(), HasSubstr("test.hangs"));
     const tessera_texture other = open_texture(api.load("org.tessera.gradient"), 1);

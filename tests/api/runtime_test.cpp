@@ -187,9 +187,9 @@ TEST(ApiModel, AFailingPluginSaysWhy) {
 }
 
 TEST(ApiModel, AHangingStepStopsNobodyElse) {
-    Api api(60);
+    Api api(150);
     const tessera_model hangs = api.load("test.hangs");
-    const tessera_texture stuck = open_texture(hangs, 1, R"({"sleep": 600})");
+    const tessera_texture stuck = open_texture(hangs, 1, R"({"sleep": 1000})");
     EXPECT_EQ(tessera_texture_wait(stuck, 10'000), TESSERA_ERROR_FAILED);
     EXPECT_THAT(last_error(), HasSubstr("test.hangs"));
     const tessera_texture other = open_texture(api.load("org.tessera.gradient"), 1);

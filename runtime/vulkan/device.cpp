@@ -38,7 +38,7 @@ Result<std::unique_ptr<VulkanDevice>> VulkanDevice::adopt(const VulkanInstance &
     device->queue_lock_.use(std::move(given.lock_queue), std::move(given.unlock_queue));
     device->load(instance.get());
     // The features cannot be asked for afterwards, but what belongs to them can.
-    if (device->table_.vkQueueSubmit2 == nullptr ||
+    if (device->table_.vkCmdPipelineBarrier2 == nullptr ||
         device->table_.vkGetSemaphoreCounterValue == nullptr) {
         return make_error(Status::kUnsupported,
                           "the application's Vulkan device on {} was made without Vulkan 1.3",

@@ -18,7 +18,7 @@ echo GLIBC_2.2 >"$bundle/glibc.txt"
   printf 'skips\t5\techo "[  SKIPPED ] of one"\n'
   printf 'works\t5\techo "total   12.50 ms an image"\n'
 } >"$bundle/tests.tsv"
-TESSERA_PYTHON=/nonexistent TESSERA_GPU_SECONDS=30 "$bundle/run.sh" "$bundle/out" >"$bundle/said" 2>&1
+TESSERA_PYTHON=/nonexistent TESSERA_GPU_SECONDS=120 "$bundle/run.sh" "$bundle/out" >"$bundle/said" 2>&1
 status=$?
 wrong=0
 expect() { grep -qE "$1" "$bundle/out/table.txt" || { echo "no line like: $1"; wrong=1; }; }

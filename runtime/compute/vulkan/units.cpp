@@ -47,7 +47,7 @@ Result<> Units::make_slots() {
     const VolkDeviceTable &vk = device_->table();
     VkQueryPoolCreateInfo info{VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO};
     info.queryType = VK_QUERY_TYPE_TIMESTAMP;
-    info.queryCount = 2 * std::uint32_t{slots_.size()};
+    info.queryCount = static_cast<std::uint32_t>(2 * slots_.size());
     VkQueryPool queries = VK_NULL_HANDLE;
     const VkResult result = vk.vkCreateQueryPool(device_->get(), &info, nullptr, &queries);
     if (result < 0) return vulkan_error(result, "vkCreateQueryPool");

@@ -26,7 +26,7 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
                        int sets)
     : compute_(compute), model_(model),
       spec_(std::move(spec)), grid_{spec_.grid.rows, spec_.grid.columns},
-      times_(run_times(spec_.steps)),
+      times_(run_times(model_.config, spec_.steps)),
       sets_(blocks::cosine_plan(sets, count_unknown(spec_, count()))),
       plan_(static_cast<int>(sets_.size()), spec_.steps, spec_.diffusion.hurry),
       styles_(model, spec_) {

@@ -22,16 +22,19 @@ NoiseLevel noise_level(const TextureConfig &config, double time) {
     return level;
 }
 
-std::vector<double> run_times(int steps) {
+std::vector<double> run_times(const TextureConfig &config, int steps) {
     std::vector<double> times;
     for (int k = 0; k <= steps; ++k) {
-        times.push_back(std::clamp(1.0 - static_cast<double>(k) / steps, kCleanTime, kNoiseTime));
+        const double share = static_cast<double>(k) / steps;
+        times.push_back(config.time_power == 0.0 ? std::clamp(1.0 - share, kCleanTime, kNoiseTime)
+                                                 : std::lerp(kNoiseTime, kCleanTime,
+                                                             std::pow(share, config.time_power)));
     }
     return times;
 }
 
 Solver::Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens)
-    : model_(model), settings_(settings), times_(run_times(settings.steps)) {
+    : model_(model), settings_(settings), times_(run_times(model.config, settings.steps)) {
     x_.resize(static_cast<std::size_t>(tokens * kTokenNumbers));
     clean_.resize(x_.size());
     before_.resize(x_.size());

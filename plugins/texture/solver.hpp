@@ -21,7 +21,7 @@ struct NoiseLevel {
 [[nodiscard]] NoiseLevel noise_level(const TextureConfig &config, double time);
 
 // The times of a run, from noise on: steps + 1 of them; a pass is made at all but the last.
-[[nodiscard]] std::vector<double> run_times(int steps);
+[[nodiscard]] std::vector<double> run_times(const TextureConfig &config, int steps);
 
 struct SolverSettings {
     int steps = 1;

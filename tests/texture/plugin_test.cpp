@@ -340,6 +340,7 @@ TEST(TextureWeights, WrongFilesAreRefused) {
                                             {R"("layers": [])", "layers"},
                                             {R"("noise_shifts": [1])", "expected 4"},
                                             {R"("noise_shifts": [1, 1, 1, 0])", "noise_shifts"},
+                                            {R"("time_power": 20)", "time_power"},
                                             {R"("bank_counts": [1, 2])", "classes"},
                                             {R"("token": 95)", "token"}}) {
         EXPECT_THAT(refusal((good + ", " + change + "}").c_str()), HasSubstr(message)) << change;

@@ -5,6 +5,7 @@
 
 #include <tessera/generator.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,6 +37,14 @@ std::vector<std::uint8_t> box_hole(Grid grid) {
             known[static_cast<std::size_t>(y * grid.columns + x)] = 0;
     }
     return known;
+}
+
+TEST(TextureTimes, AreDenseAtNoiseAboveAPowerOfOne) {
+    TextureConfig config;
+    EXPECT_EQ(run_times(config, 4), (std::vector<double>{0.996, 0.75, 0.5, 0.25, 0.004}));
+    config.time_power = 2.0;
+    EXPECT_THAT(run_times(config, 4), testing::Pointwise(testing::DoubleNear(1e-12),
+                                                         {0.996, 0.934, 0.748, 0.438, 0.004}));
 }
 
 TEST(TextureRun, APictureIsTheSameAloneAndAmongOthersOnAnyNumberOfThreads) {

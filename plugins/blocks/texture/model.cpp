@@ -95,6 +95,7 @@ TextureConfig TextureConfig::read(const Config &config, Use use) {
                                               std::to_string(c.shifts.size()));
         }
         std::copy(shifts.begin(), shifts.end(), c.shifts.begin());
+        if (config.has("time_power")) c.time_power = config.number("time_power", 0.0, 10.0);
     }
     c.bank_counts = config.integers("bank_counts", 1, 1 << 24);
     if (static_cast<std::int64_t>(c.bank_counts.size()) != c.classes) {

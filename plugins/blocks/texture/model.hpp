@@ -40,6 +40,9 @@ struct TextureConfig {
     // Of the noise levels of joint denoising, by level of the wavelet, coarsest first: what is
     // larger is decided earlier.
     std::array<double, blocks::kWaveletLevels + 1> shifts{};
+    // Before step k of n joint denoising has gone (k / n)^time_power of the way from noise: above
+    // 1, steps are dense there, where the layout is decided. 0: uniform, with both ends cut off.
+    double time_power = 0.0;
     std::vector<std::int64_t> bank_counts; // styles of each class
 
     // Checks every value; throws Failure.

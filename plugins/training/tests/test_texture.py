@@ -56,6 +56,19 @@ def test_wavelet_is_exact_both_ways(sides: tuple[int, int]) -> None:
     assert torch.allclose(wavelet.rgb_of(wavelet.tokens_of(grey)), grey, atol=1e-5)
 
 
+def test_times_are_dense_at_noise() -> None:
+    times = texture.run_times(dataclasses.replace(SMALL, time_power=2.0), 4)
+    assert torch.allclose(times, torch.tensor([.996, .934, .748, .438, .004]))
+    said = json.loads(SMALL.to_json())
+    assert said.pop("time_power") == SMALL.time_power
+    assert TextureConfig.from_json(json.dumps(said)).time_power == 0
+
+
+def test_steps_at_one_time_do_nothing(model: TextureModel) -> None:
+    images = model.images(torch.tensor([1]), 3, dataclasses.replace(model.settings, steps=40), 32)
+    assert bool(torch.isfinite(images).all())
+
+
 def test_wavelet_follows_shifts_of_whole_tokens() -> None:
     picture = _band_limited(32, 48)
     moved = wavelet.tokens_of(picture.roll((8, -16), (2, 3)))

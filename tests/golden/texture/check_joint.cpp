@@ -28,7 +28,7 @@ class JointCheck {
         : context_(context), compute_(context.compute), file_(file), model_(model), report_(report),
           limits_(context.exact ? kExactLimits : kMixedLimits), noise_(file.floats("noise")),
           spec_(texture_spec(file, model, noise_.rows(1), noise_.rows(2))),
-          times_(texture::run_times(spec_.steps)) {
+          times_(texture::run_times(model.config, spec_.steps)) {
         expect_shape(file, "noise", noise_.shape,
                      {spec_.images(), spec_.grid.rows, spec_.grid.columns, kTokenNumbers});
         const blocks::Config settings = file.object("settings");

@@ -36,6 +36,7 @@ class TextureConfig:
     window: int = 16  # tokens on a side that attend to each other
     layers: tuple[str, ...] = ("mix", "mix", "mix", "attention", "mix", "mix", "mix", "attention", "mix", "mix")
     noise_shifts: tuple[float, ...] = (3.0, 2.2, 1.5, 1.0)  # by level, coarsest first
+    time_power: float = 2.5  # of sampling, see `run_times`
     diffloss_w: int = 0  # width and depth of a diffusion head for each token (`texture_mar`); 0: all are made jointly
     diffloss_d: int = 3
 
@@ -43,14 +44,15 @@ class TextureConfig:
         values: dict[str, Any] = dataclasses.asdict(self)
         if self.diffloss_w:
             values["variant"] = "torus"
-        for name in ("noise_shifts",) if self.diffloss_w else ("diffloss_w", "diffloss_d"):
+        for name in ("noise_shifts", "time_power") if self.diffloss_w else ("diffloss_w", "diffloss_d"):
             del values[name]
         return json.dumps({**values, "token": wavelet.TOKEN, "style": style.SIZE, "style_exact": style.EXACT},
                           sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> TextureConfig:
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()
+        given = {"time_power": 0.0, **json.loads(text)}  # of files that do not say it
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
                   if name in TextureConfig.__dataclass_fields__}
         return TextureConfig(**values)
 
@@ -254,6 +256,18 @@ def number_shifts(config: TextureConfig) -> torch.Tensor:
     return torch.tensor(config.noise_shifts)[wavelet.LEVEL]
 
 
+def run_times(config: TextureConfig, steps: int) -> torch.Tensor:
+    """[steps + 1] From noise to clean by (k / steps)^time_power: above 1, dense at noise, where the layout is decided.
+
+    A power of 0: uniform from 1 to 0, with both ends cut off.
+    """
+    clean, noise = TIMES
+    shares = torch.linspace(0, 1, steps + 1)
+    if config.time_power == 0:
+        return (1 - shares).clamp(clean, noise)
+    return noise - (noise - clean) * shares**config.time_power
+
+
 def window_offset(step: int, window: int) -> tuple[int, int]:
     """Where the windows of larger grids start in a step of sampling: every place once in `window` steps."""
     return 5 * step % window, 11 * step % window
@@ -286,7 +300,7 @@ def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: to
     flags = torch.zeros(noise.shape[:3], device=noise.device) if known is None else known.float()
     sure = flags[..., None] > 0
     shifts = number_shifts(model.config).to(noise.device)
-    times = torch.linspace(1, 0, settings.steps + 1, device=noise.device).clamp(*TIMES)
+    times = run_times(model.config, settings.steps).to(noise.device)
     x = clean = noise * settings.temperature
     previous, last_h = None, torch.ones(())
     for step in range(settings.steps):
@@ -301,7 +315,9 @@ def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: to
             break
         alpha_next, sigma_next = alpha_sigma(times[step + 1], shifts)
         h = (alpha_next / sigma_next).log() - (alpha / sigma).log()
-        direction = clean if previous is None else clean + (clean - previous) * h / (2 * last_h)
+        direction = clean
+        if previous is not None and bool(last_h.any()):
+            direction = clean + (clean - previous) * h / (2 * last_h)
         x = sigma_next / sigma * x - alpha_next * torch.expm1(-h) * direction
         previous, last_h = clean, h
     return clean if given is None else torch.where(sure, given, clean)

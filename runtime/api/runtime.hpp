@@ -255,8 +255,7 @@ class Runtime : public std::enable_shared_from_this<Runtime> {
         std::shared_ptr<Texture> texture; // of the turn under way
         Clock::time_point started;
         int thread_number = 0;              // that the turn is on
-        Clock::time_point looked_for;       // the start of the turn that both that follow are of
-        Clock::time_point looked_at;        // first
+        Clock::time_point looked_at;        // first; before `started`: not in this turn
         std::chrono::nanoseconds starved{}; // without a core, when it was first looked at
         bool watched = false;               // a step, not an activation
         bool abandoned = false;             // it hung: what it comes back with is thrown away

@@ -279,8 +279,7 @@ void Runtime::go_on_with_new_build(Model &model, std::unique_lock<std::mutex> &l
 Clock::duration Runtime::time_of_step(Worker &worker) {
     const auto now = Clock::now();
     const auto starved = cores_waited_for(worker.thread_number);
-    if (worker.looked_for != worker.started) {
-        worker.looked_for = worker.started;
+    if (worker.looked_at < worker.started) {
         worker.looked_at = now;
         worker.starved = starved;
     }

@@ -65,7 +65,9 @@ def test_times_are_dense_at_noise() -> None:
 
 
 def test_steps_at_one_time_do_nothing(model: TextureModel) -> None:
-    images = model.images(torch.tensor([1]), 3, dataclasses.replace(model.settings, steps=40), 32)
+    model.trunk.config = dataclasses.replace(SMALL, time_power=0.0)
+    assert texture.run_times(model.trunk.config, 300)[:2].unique().numel() == 1
+    images = model.images(torch.tensor([1]), 3, dataclasses.replace(model.settings, steps=300), 32)
     assert bool(torch.isfinite(images).all())
 
 

@@ -19,7 +19,7 @@ struct ModelFacts {
     std::string metadata; // JSON
     Params params;        // with initial values
     std::vector<InputSlot> inputs;
-    BatchParams batch;                   // which textures may be made in one job
+    Batch batch;                         // which textures may be made in one job
     std::vector<tessera_param> c_params; // point to what is above and below
     std::vector<std::vector<const char *>> labels;
     std::vector<tessera_input_slot> c_inputs;

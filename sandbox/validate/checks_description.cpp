@@ -241,7 +241,7 @@ void features_readable(const Options &options) {
 void batch_readable(const Options &options) {
     const Plugin plugin(options);
     Instance instance(plugin, options);
-    const auto batch = read_batch(*instance.table(), instance.params());
+    const auto batch = read_batch(*instance.table(), instance.params(), instance.input_keys());
     if (!batch) fail("{}", batch.error().message);
     if (!*batch) skip("has no " TESSERA_EXT_BATCH);
 }

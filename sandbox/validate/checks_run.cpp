@@ -184,7 +184,7 @@ void same_in_batch(const Options &options) {
 // Requests that differ in all that may differ: seeds, and values from the lowest to the highest.
 void same_in_batch_of_requests(const Options &options) {
     Active active(options);
-    const auto batch = read_batch(*active.table(), active.params());
+    const auto batch = read_batch(*active.table(), active.params(), active.input_keys());
     if (!batch || !*batch) skip("has no " TESSERA_EXT_BATCH);
     constexpr std::uint32_t kRequests = 3;
     std::vector<ParamSnapshot> values(kRequests);

@@ -3,6 +3,8 @@
 #include "core/log.hpp"
 #include "host/plugin/elf_file.hpp"
 
+#include <tessera/ext/inputs.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstring>
@@ -285,6 +287,16 @@ Instance::Instance(const Plugin &plugin, const Options &options) {
         table_->destroy(table_);
         throw;
     }
+}
+
+std::vector<std::string> Instance::input_keys() const {
+    std::vector<std::string> keys;
+    const auto *const slots =
+        static_cast<const tessera_ext_inputs *>(table_->get_extension(table_, TESSERA_EXT_INPUTS));
+    for (std::uint32_t i = 0; slots != nullptr && i < slots->get_count(table_); ++i) {
+        keys.emplace_back(slots->get(table_, i)->key);
+    }
+    return keys;
 }
 
 Instance::~Instance() { table_->destroy(table_); }

@@ -57,6 +57,8 @@ class Instance {
     [[nodiscard]] const tessera_generator *table() const { return table_; }
     // As described, at what the options set.
     [[nodiscard]] Params &params() { return params_; }
+    // Of its input slots.
+    [[nodiscard]] std::vector<std::string> input_keys() const;
 
   private:
     const tessera_generator *table_;
@@ -73,6 +75,7 @@ class Active {
 
     [[nodiscard]] const tessera_generator *table() const { return instance_.table(); }
     [[nodiscard]] Params &params() { return instance_.params(); }
+    [[nodiscard]] std::vector<std::string> input_keys() const { return instance_.input_keys(); }
     [[nodiscard]] const tessera_compute &compute() const { return device_->compute(); }
 
   private:

@@ -63,6 +63,7 @@ constexpr const char *kIds[] = {
     "bad.same.batch-1",
     "bad.same.requests-1",  // images all have the first one's value
     "bad.batch.readable-1", // of a parameter that there is not
+    "bad.batch.readable-2", // of an input that there is not
     "bad.cancel.at-once-1",
     "bad.cancel.every-step-1",
     "bad.cancel.leaves-nothing-1",
@@ -152,6 +153,10 @@ constexpr tessera_ext_batch kBatch{
     [](const tessera_generator *) -> std::uint32_t { return 1; },
     [](const tessera_generator *generator, std::uint32_t) -> std::uint32_t {
         return is(self_of(generator), "batch.readable-1") ? 9 : 1;
+    },
+    [](const tessera_generator *) -> std::uint32_t { return 1; },
+    [](const tessera_generator *generator, std::uint32_t) -> const char * {
+        return is(self_of(generator), "batch.readable-2") ? "style" : TESSERA_INPUT_IMAGE;
     }};
 
 std::uint32_t input_count(const tessera_generator *) { return 2; }

@@ -74,9 +74,9 @@ typedef struct tessera_request {
     uint32_t             input_count;
     const tessera_value *values; /* a snapshot of every described parameter */
     const tessera_input *inputs;
-    /* image_count of them, with the random stream first_image for each and no inputs; only for a
-     * generator with "tessera.batch/1". NULL: all images are of `seed` and `values`; else those are
-     * the first image's. since 0.2 */
+    /* image_count of them, with the random stream first_image for each; only for a generator with
+     * "tessera.batch/1". `inputs` are all images'. NULL: all images are of `seed` and `values`; else
+     * those are the first image's. since 0.2 */
     const tessera_image_request *images;
 } tessera_request;
 

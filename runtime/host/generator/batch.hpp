@@ -8,16 +8,26 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera {
 
-// Ids of the parameters that may differ from image to image; nullopt: it has no such jobs.
-using BatchParams = std::optional<std::vector<std::uint32_t>>;
+// What may differ from image to image.
+struct BatchKeys {
+    std::vector<std::uint32_t> params; // ids
+    std::vector<std::string> inputs;   // keys
 
-[[nodiscard]] Result<BatchParams> read_batch(const tessera_generator &generator,
-                                             const Params &params);
+    bool operator==(const BatchKeys &) const = default;
+};
+using Batch = std::optional<BatchKeys>; // nullopt: it has no such jobs
 
-[[nodiscard]] bool may_differ(const BatchParams &batch, const Param &param);
+// `inputs` are the keys of its slots.
+[[nodiscard]] Result<Batch> read_batch(const tessera_generator &generator, const Params &params,
+                                       const std::vector<std::string> &inputs);
+
+[[nodiscard]] bool may_differ(const Batch &batch, const Param &param);
+[[nodiscard]] bool may_differ(const Batch &batch, std::string_view input);
 
 } // namespace tessera

@@ -193,7 +193,9 @@ Result<void> Generator::read_features() {
 }
 
 Result<void> Generator::read_batch() {
-    auto batch = tessera::read_batch(*table_, params_);
+    std::vector<std::string> keys;
+    for (const InputSlot &slot : inputs_) keys.push_back(slot.key);
+    auto batch = tessera::read_batch(*table_, params_, keys);
     if (!batch) {
         return make_error(batch.error().status, "{}: {}", descriptor_.id, batch.error().message);
     }

@@ -38,7 +38,7 @@ class Generator {
     [[nodiscard]] const std::vector<InputSlot> &inputs() const { return inputs_; }
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return features_; }
     // Which images may be in one job.
-    [[nodiscard]] const BatchParams &batch() const { return batch_; }
+    [[nodiscard]] const Batch &batch() const { return batch_; }
 
     // ---- [worker] ------------------------------------------------------------------------------
     [[nodiscard]] Result<void> activate(const tessera_activation &activation,
@@ -75,7 +75,7 @@ class Generator {
     Params params_;
     std::vector<InputSlot> inputs_;
     std::vector<FeatureTap> features_;
-    BatchParams batch_;
+    Batch batch_;
 };
 
 } // namespace tessera

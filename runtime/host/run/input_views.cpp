@@ -60,11 +60,11 @@ Result<tessera_tensor> view_of(const RequestInput &input, const InputSlot &slot)
 
 } // namespace
 
-Result<std::vector<tessera_input>> view_inputs(const PlayRequest &request,
+Result<std::vector<tessera_input>> view_inputs(const std::vector<RequestInput> &given,
                                                const Generator &generator) {
     const std::string &id = generator.descriptor().id;
     std::vector<tessera_input> inputs;
-    for (const RequestInput &input : request.inputs) {
+    for (const RequestInput &input : given) {
         const auto &slots = generator.inputs();
         const auto slot = std::find_if(slots.begin(), slots.end(), [&](const InputSlot &candidate) {
             return candidate.key == input.key;

@@ -11,8 +11,8 @@
 
 namespace tessera {
 
-// They point into `request`.
-[[nodiscard]] Result<std::vector<tessera_input>> view_inputs(const PlayRequest &request,
+// They point into `given`.
+[[nodiscard]] Result<std::vector<tessera_input>> view_inputs(const std::vector<RequestInput> &given,
                                                              const Generator &generator);
 
 } // namespace tessera

@@ -17,6 +17,12 @@ struct RequestInput {
     std::vector<float> numbers = {}; // (height, width, channels)
 };
 
+// What a picture has of its own in a request for several (ext/batch.h).
+struct RequestImage {
+    std::uint64_t seed = 0;
+    std::vector<RequestInput> inputs = {}; // next to the request's
+};
+
 struct PlayRequest {
     std::uint64_t seed = 0;
     std::uint32_t first_image = 0; // image i has the random stream first_image + i
@@ -27,6 +33,9 @@ struct PlayRequest {
     // say.
     std::uint32_t width = 0, height = 0;
     std::vector<RequestInput> inputs = {};
+    // In the place of seed and count; with the stream first_image for each. Of a generator that
+    // takes back latents of its own for each (Session::batch). Empty: all are of this request.
+    std::vector<RequestImage> images = {};
     std::uint64_t tag = 0; // the caller's: comes back in every frame and event of the job
     // Latents that lie on a device may stay there, see SessionConfig::store.
     bool on_device = false;

@@ -28,12 +28,40 @@ bool has_same_value(const tessera_value &a, const tessera_value &b) {
     return std::string_view(a.as.text) == b.as.text;
 }
 
-std::vector<tessera_image_request> images_of(const SessionJob &job) {
-    std::vector<tessera_image_request> images;
+// Images that differ in nothing else have the job's values.
+void spread_images(SessionJob &job) {
+    for (RequestImage &image : job.request.images) {
+        job.images.push_back(
+            {image.seed, job.values, job.number, job.request.tag, std::move(image.inputs)});
+    }
+    job.request.images.clear();
+}
+
+// Of each image: its inputs, which point into the job.
+Result<std::vector<std::vector<tessera_input>>> own_inputs(const SessionJob &job,
+                                                           const Generator &generator) {
+    std::vector<std::vector<tessera_input>> inputs;
     for (const SessionImage &image : job.images) {
-        images.push_back({image.seed, image.values.values.data()});
+        auto own = view_inputs(image.inputs, generator);
+        if (!own) return own.error();
+        inputs.push_back(std::move(*own));
+    }
+    return inputs;
+}
+
+std::vector<tessera_image_request>
+images_of(const SessionJob &job, const std::vector<std::vector<tessera_input>> &inputs) {
+    std::vector<tessera_image_request> images;
+    for (std::size_t i = 0; i < job.images.size(); ++i) {
+        images.push_back({job.images[i].seed, job.images[i].values.values.data(), inputs[i].data(),
+                          static_cast<std::uint32_t>(inputs[i].size()), 0});
     }
     return images;
+}
+
+bool is_alike(const RequestInput &a, const RequestInput &b) {
+    return a.key == b.key && a.image.width == b.image.width && a.image.height == b.image.height &&
+           a.image.channels == b.image.channels;
 }
 
 tessera_request request_of(const SessionJob &job, const std::vector<tessera_input> &inputs,
@@ -189,12 +217,9 @@ Result<void> Session::check_images(const SessionJob &job) const {
         return make_error(Status::kUnsupported, "{}: images of several requests in one job",
                           info_.id);
     }
-    if (!job.request.inputs.empty()) {
-        return make_error(Status::kInvalidArgument, "{}: inputs of images of several requests",
-                          info_.id);
-    }
     const auto all = params_.descriptions(); // in the order of every snapshot
     for (const SessionImage &image : job.images) {
+        if (auto checked = check_own_inputs(image, job); !checked) return checked;
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (may_differ(batch(), all[i]) ||
                 has_same_value(image.values.values[i], job.values.values[i])) {
@@ -204,6 +229,33 @@ Result<void> Session::check_images(const SessionJob &job) const {
                               "{}: image {} has another {} than the job; they may not differ in it",
                               info_.id, &image - job.images.data(), all[i].key);
         }
+    }
+    return {};
+}
+
+Result<void> Session::check_own_inputs(const SessionImage &image, const SessionJob &job) const {
+    const auto number = &image - job.images.data();
+    for (const RequestInput &input : image.inputs) {
+        if (!may_differ(batch(), input.key)) {
+            return make_error(
+                Status::kUnsupported,
+                "{}: image {} has an input '{}' of its own; they may not differ in it", info_.id,
+                number, input.key);
+        }
+        const bool twice = std::any_of(job.request.inputs.begin(), job.request.inputs.end(),
+                                       [&](const RequestInput &of) { return of.key == input.key; });
+        if (twice) {
+            return make_error(Status::kInvalidArgument,
+                              "{}: image {} has an input '{}', which the job has too", info_.id,
+                              number, input.key);
+        }
+    }
+    const std::vector<RequestInput> &first = job.images.front().inputs;
+    if (!std::equal(first.begin(), first.end(), image.inputs.begin(), image.inputs.end(),
+                    is_alike)) {
+        return make_error(Status::kInvalidArgument,
+                          "{}: image {} has other inputs than image 0, or of another size",
+                          info_.id, number);
     }
     return {};
 }
@@ -269,6 +321,7 @@ void Session::deactivate() {
 
 Result<std::unique_ptr<SessionRun>> Session::begin(SessionJob job, SessionCallbacks callbacks) {
     leave_lost_device();
+    spread_images(job);
     if (auto checked = check_images(job); !checked) return checked.error();
     if (!is_active_with(job.values)) {
         if (generator_->job_count() > 0) {
@@ -346,9 +399,11 @@ SessionRun::~SessionRun() {
 
 Result<void> SessionRun::begin() {
     const std::uint64_t started = session_.now_us();
-    auto inputs = view_inputs(job_.request, *session_.generator_);
+    auto inputs = view_inputs(job_.request.inputs, *session_.generator_);
     if (!inputs) return inputs.error();
-    const std::vector<tessera_image_request> images = images_of(job_);
+    const auto own = own_inputs(job_, *session_.generator_);
+    if (!own) return own.error();
+    const std::vector<tessera_image_request> images = images_of(job_, *own);
     const tessera_request request = request_of(job_, *inputs, images);
     JobSinkConfig sink;
     sink.generator = session_.info_.id;

@@ -75,6 +75,7 @@ struct SessionImage {
     ParamSnapshot values;
     std::uint64_t number = 0; // these come back in its frames and events, in place of the job's
     std::uint64_t tag = 0;
+    std::vector<RequestInput> inputs = {}; // next to the request's
 };
 
 // A request with everything that was snapshot for it.
@@ -155,7 +156,7 @@ class Session {
     [[nodiscard]] const PlayerInfo &info() const { return info_; }
     [[nodiscard]] const std::vector<InputSlot> &inputs() const { return generator_->inputs(); }
     [[nodiscard]] const std::vector<FeatureTap> &features() const { return generator_->features(); }
-    [[nodiscard]] const BatchParams &batch() const { return generator_->batch(); }
+    [[nodiscard]] const Batch &batch() const { return generator_->batch(); }
     [[nodiscard]] Params &params() { return params_; }
     [[nodiscard]] const Params &params() const { return params_; }
     // The plugin was built again; as BuildWatch::take_change.
@@ -202,6 +203,7 @@ class Session {
     void settle_frames();
     [[nodiscard]] bool is_active_with(const ParamSnapshot &values) const;
     Result<void> check_images(const SessionJob &job) const;
+    Result<void> check_own_inputs(const SessionImage &image, const SessionJob &job) const;
     Result<void> activate_generator(const ParamSnapshot &values, const SessionCallbacks &callbacks);
     Result<void> take_event(const tessera_event &event, const SessionJob &job,
                             const SessionCallbacks &callbacks);

@@ -10,7 +10,8 @@
 //   static constexpr IntParam kParams[]  or  const ParamList &params() const
 //   const InputList &inputs() const      const FeatureList &features() const
 //   const ParamIds *batch_params() const  that images of one job may differ in (ext/batch.h); NULL:
-//   none
+//   none                               const InputKeys &batch_inputs() const  likewise, none
+//   without
 // Anything thrown is logged and becomes a status here: no exception crosses the boundary.
 #pragma once
 
@@ -176,29 +177,36 @@ class Request : public Values {
     // Its images are of several requests (ext/batch.h): that of image i, as if it came alone.
     [[nodiscard]] bool has_images() const { return request_.images != nullptr; }
     [[nodiscard]] Request image(std::uint32_t i) const {
+        const tessera_image_request &own = request_.images[i];
         tessera_request one = request_;
-        one.seed = request_.images[i].seed;
-        one.values = request_.images[i].values;
+        one.seed = own.seed;
+        one.values = own.values;
         one.image_count = 1;
         one.images = nullptr;
-        return Request(one);
+        Request request(one);
+        request.own_ = {own.inputs, own.input_count};
+        return request;
     }
 
     // NULL when the request does not carry it.
     [[nodiscard]] const View *input(std::string_view key) const {
-        for (std::uint32_t i = 0; i < request_.input_count; ++i) {
-            if (key == request_.inputs[i].key) return &request_.inputs[i].tensor;
+        for (const auto &inputs : {own_, std::span(request_.inputs, request_.input_count)}) {
+            for (const tessera_input &input : inputs) {
+                if (key == input.key) return &input.tensor;
+            }
         }
         return nullptr;
     }
 
   private:
     tessera_request request_;
+    std::span<const tessera_input> own_; // next to the request's
 };
 
 using InputList = std::deque<tessera_input_slot>;
 using FeatureList = std::deque<tessera_feature>;
 using ParamIds = std::vector<std::uint32_t>;
+using InputKeys = std::vector<const char *>;
 
 // The C tables round a generator class; one instantiation per plugin library.
 template <class G>
@@ -322,6 +330,14 @@ class Plugin {
         return params_of(g).get(index);
     }
 
+    static InputKeys batch_inputs_of(const tessera_generator *generator) {
+        if constexpr (requires(const G &self) { self.batch_inputs(); }) {
+            return instance(generator).generator->batch_inputs();
+        } else {
+            return {};
+        }
+    }
+
     static const void *get_extension(const tessera_generator *generator, const char *id) {
         const G *self = instance(generator).generator.get();
         if (self == nullptr) return nullptr; // before init
@@ -362,6 +378,13 @@ class Plugin {
                 [](const tessera_generator *g, std::uint32_t index) -> std::uint32_t {
                     const ParamIds &ids = *instance(g).generator->batch_params();
                     return index < ids.size() ? ids[index] : 0;
+                },
+                [](const tessera_generator *g) {
+                    return static_cast<std::uint32_t>(batch_inputs_of(g).size());
+                },
+                [](const tessera_generator *g, std::uint32_t index) -> const char * {
+                    const InputKeys keys = batch_inputs_of(g);
+                    return index < keys.size() ? keys[index] : nullptr;
                 }};
             if (wanted == TESSERA_EXT_BATCH && self->batch_params() != nullptr) return &kTable;
         }

@@ -89,7 +89,9 @@ void TorusNetwork::give(const sdk::View &given) {
     compute_.download(sdk::reshape(given, {tokens(), kTokenWidth}),
                       sdk::host_view(wide.data(), {tokens(), kTokenWidth}));
     compute_.synchronize();
-    styles_.give(wide, known_);
+    for (std::size_t image = 0; image < static_cast<std::size_t>(images_); ++image) {
+        styles_.give(image, wide, known_);
+    }
     use_styles();
 }
 

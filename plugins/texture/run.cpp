@@ -86,18 +86,20 @@ bool TextureRun::is_guided(int level) const {
 // ---- before the first level ---------------------------------------------------------------------
 
 void TextureRun::give(const sdk::View &tokens) {
-    compute_.download(sdk::reshape(tokens, {count(), kTokenWidth}),
-                      sdk::host_view(shown_.data(), {count(), kTokenWidth}));
+    const std::int64_t sets = sdk::element_count(tokens) / (count() * kTokenWidth);
+    compute_.download(sdk::reshape(tokens, {sets, count(), kTokenWidth}),
+                      sdk::host_view(shown_.data(), {sets, count(), kTokenWidth}));
     compute_.synchronize();
-    for (std::int64_t token = 0; token < count(); ++token) {
-        if (spec_.known[static_cast<std::size_t>(token)] == 0) continue;
-        for (Image &image : images_) {
-            std::copy_n(shown_.data() + token * kTokenWidth, kTokenNumbers,
-                        image.values.data() + token * kTokenNumbers);
+    const auto size = static_cast<std::size_t>(count() * kTokenWidth);
+    for (std::size_t i = 0; i < images_.size(); ++i) {
+        const auto given = std::span(shown_).subspan(sets > 1 ? i * size : 0, size);
+        for (std::int64_t token = 0; token < count(); ++token) {
+            if (spec_.known[static_cast<std::size_t>(token)] == 0) continue;
+            std::copy_n(given.data() + token * kTokenWidth, kTokenNumbers,
+                        images_[i].values.data() + token * kTokenNumbers);
         }
+        styles_.give(i, given, spec_.known);
     }
-    styles_.give(std::span(shown_).first(static_cast<std::size_t>(count() * kTokenWidth)),
-                 spec_.known);
     start();
 }
 

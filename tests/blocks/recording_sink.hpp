@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,7 @@ class RecordingSink {
     std::vector<std::uint32_t> progress;
     std::uint32_t total = 0;
     bool stop = false;
+    const sdk::Compute *device = nullptr; // that reads features which lie there
 
   private:
     void keep(const tessera_event &event) {
@@ -88,9 +90,18 @@ class RecordingSink {
         case TESSERA_EVENT_FEATURES: {
             const std::string name = event.name;
             if (event.tensor->dtype != TESSERA_DTYPE_F32) break;
-            if (event.tensor->memory != TESSERA_MEMORY_HOST) break; // nobody here reads it
             std::vector<float> values(size);
-            std::memcpy(values.data(), bytes, size * sizeof(float));
+            if (event.tensor->memory == TESSERA_MEMORY_HOST) {
+                std::memcpy(values.data(), bytes, size * sizeof(float));
+            } else if (device != nullptr) {
+                const std::span shape(event.tensor->shape,
+                                      static_cast<std::size_t>(event.tensor->rank));
+                device->download(*event.tensor, sdk::make_view(values.data(), TESSERA_DTYPE_F32,
+                                                               shape, TESSERA_MEMORY_HOST));
+                device->synchronize();
+            } else {
+                break; // nobody here reads it
+            }
             if (name == TESSERA_FEATURE_POOLED) pooled = values;
             if (name == TESSERA_FEATURE_DENSE) dense = values;
             if (name != TESSERA_FEATURE_LATENTS) break;

@@ -34,6 +34,7 @@ struct Ask {
     struct Own {
         std::uint64_t seed = 5;
         std::map<std::string, double> values = {};
+        std::vector<tessera_input> inputs = {};
     };
     std::vector<Own> own = {};
 };
@@ -98,7 +99,8 @@ class Instance {
         std::vector<tessera_image_request> images;
         for (const Ask::Own &one : ask.own) {
             own.push_back(values_of(ask.values, one.values, problem));
-            images.push_back({one.seed, own.back().data()});
+            images.push_back({one.seed, own.back().data(), one.inputs.data(),
+                              static_cast<std::uint32_t>(one.inputs.size()), 0});
         }
         if (!problem.empty()) return nullptr;
         tessera_request request{};
@@ -115,6 +117,7 @@ class Instance {
             request.image_count = static_cast<std::uint32_t>(images.size());
             request.images = images.data();
         }
+        sink.device = &device_.compute;
         tessera_job *job = nullptr;
         if (generator_->begin(generator_, &request, sink.table(), &job) != TESSERA_OK) {
             problem = said();
@@ -159,6 +162,16 @@ class Instance {
             }
         }
         return found;
+    }
+    // Of the inputs.
+    [[nodiscard]] bool may_differ(const std::string &key) const {
+        const auto *table = static_cast<const tessera_ext_batch *>(
+            generator_->get_extension(generator_, TESSERA_EXT_BATCH));
+        if (table == nullptr || table->get_input_count == nullptr) return false;
+        for (std::uint32_t i = 0; i < table->get_input_count(generator_); ++i) {
+            if (key == table->get_input(generator_, i)) return true;
+        }
+        return false;
     }
     [[nodiscard]] bool has_input(const std::string &key) const {
         const auto *table = static_cast<const tessera_ext_inputs *>(

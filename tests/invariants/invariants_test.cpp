@@ -88,6 +88,41 @@ TEST_P(Invariants, AnImageIsTheSameAloneAndAmongThoseOfOtherRequests) {
     }
 }
 
+// One mask, and each goes on from other latents; also where nothing is left to make.
+TEST_P(Invariants, AnImageIsTheSameAloneAndAmongThoseOfOtherLatents) {
+    Instance instance(GetParam());
+    open(instance);
+    if (!instance.may_differ(TESSERA_INPUT_LATENTS)) {
+        GTEST_SKIP() << "has no jobs of several requests with latents of their own";
+    }
+    std::vector<RecordingSink> before(3);
+    std::vector<Ask::Own> own(before.size());
+    for (std::size_t i = 0; i < own.size(); ++i) {
+        ASSERT_EQ(instance.run({.seed = i}, before[i]), "");
+        const auto &shape = before[i].latent_shape;
+        own[i].seed = 7 + i / 2;
+        own[i].inputs = {
+            {TESSERA_INPUT_LATENTS, sdk::host_view(before[i].latents.back().data(),
+                                                   {shape.at(0), shape.at(1), shape.at(2)})}};
+    }
+    const RecordingSink::Image &made = before[0].images.back();
+    for (const std::size_t keeps : {2U, 1U}) { // half of it, all of it
+        Picture mask(static_cast<std::size_t>(made.height) * made.width, 255);
+        std::fill_n(mask.begin(), mask.size() / keeps, std::uint8_t{0});
+        const tessera_input common{TESSERA_INPUT_MASK,
+                                   sdk::host_view(mask.data(), {made.height, made.width})};
+        RecordingSink together;
+        ASSERT_EQ(instance.run({.preview_every = 1, .inputs = {common}, .own = own}, together), "");
+        const std::vector<Picture> batch = together.final_pictures();
+        ASSERT_EQ(batch.size(), own.size());
+        for (std::size_t i = 0; i < own.size(); ++i) {
+            const Ask alone{.seed = own[i].seed, .inputs = {common, own[i].inputs[0]}};
+            EXPECT_EQ(pictures(instance, alone).at(0), batch[i]) << "request " << i;
+            for (std::size_t k = 0; k < i; ++k) EXPECT_NE(batch[i], batch[k]) << i << " and " << k;
+        }
+    }
+}
+
 TEST_P(Invariants, BudgetsAndPreviewsChangeNoByte) {
     Instance instance(GetParam());
     open(instance);

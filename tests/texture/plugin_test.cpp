@@ -317,6 +317,20 @@ TEST_F(TexturePlugin, WhatMakesNoSenseGetsAMessage) {
     EXPECT_THAT(run(request), HasSubstr("without 'mask'"));
     request.inputs = {{"style", waves(8, 8)}};
     EXPECT_THAT(run(request), HasSubstr("expected at least 16 x 16"));
+    const RequestInput mask{TESSERA_INPUT_MASK, {8, 9, 1, std::vector<std::uint8_t>(72, 255)}};
+    const RequestInput latents{
+        TESSERA_INPUT_LATENTS, {8, 9, kTokenWidth, {}}, std::vector<float>(72 * kTokenWidth)};
+    request.inputs = {mask};
+    request.images = {{1, {latents}}, {2, {}}};
+    EXPECT_THAT(run(request), HasSubstr("image 1 has other inputs than image 0"));
+    request.images = {{1, {{"style", waves(64, 64)}}}};
+    EXPECT_THAT(run(request), HasSubstr("image 0 has an input 'style' of its own"));
+    request.inputs = {mask, latents};
+    request.images = {{1, {latents}}};
+    EXPECT_THAT(run(request), HasSubstr("an input 'latents', which the job has too"));
+    request.inputs = {mask};
+    request.images[0].inputs[0].numbers[5] = std::nanf("");
+    EXPECT_THAT(run(request), HasSubstr("not finite"));
     EXPECT_EQ(run(), ""); // it lives on
 }
 

@@ -54,7 +54,9 @@ float read_color(const sdk::View &image, std::int64_t y, std::int64_t x, std::in
     return static_cast<float>(read(image, y, x, c)) / 255.0f * 2.0f - 1.0f;
 }
 
-std::vector<float> read_latents(const sdk::View &latents, const TokenGrid &grid) {
+} // namespace
+
+std::vector<float> read_latents(const TokenGrid &grid, const sdk::View &latents) {
     const std::int64_t shape[] = {grid.latent_height(), grid.latent_width(), grid.latent_channels};
     const sdk::View expected =
         sdk::make_view(latents.data, TESSERA_DTYPE_F32, shape, TESSERA_MEMORY_HOST);
@@ -73,8 +75,6 @@ std::vector<float> read_latents(const sdk::View &latents, const TokenGrid &grid)
     return values;
 }
 
-} // namespace
-
 std::optional<Completion> read_completion(const TokenGrid &grid, std::int64_t channels,
                                           const sdk::View *image, const sdk::View *mask,
                                           const sdk::View *latents) {
@@ -90,7 +90,7 @@ std::optional<Completion> read_completion(const TokenGrid &grid, std::int64_t ch
     const bool in_cells = check_mask(*mask, grid);
 
     Completion given;
-    if (latents != nullptr) given.latents = read_latents(*latents, grid);
+    if (latents != nullptr) given.latents = read_latents(grid, *latents);
     given.known.assign(static_cast<std::size_t>(grid.tokens()), 1);
     const std::int64_t cell = grid.patch * grid.latent_stride; // pixels along a cell
     for (std::int64_t y = 0; y < grid.height(); ++y) {

@@ -13,8 +13,10 @@
 namespace tessera::blocks {
 
 struct Completion {
-    std::vector<float> pixels;             // (H, W, 3) in [-1, 1]; empty without an image
-    std::vector<float> latents;            // (h, w, C) of an earlier run; empty: encode the pixels
+    std::vector<float> pixels; // (H, W, 3) in [-1, 1]; empty without an image
+    // (h, w, C) of an earlier run, or (images, h, w, C) where each has its own; empty: encode the
+    // pixels.
+    std::vector<float> latents;
     std::vector<std::uint8_t> known;       // (S) 1: every pixel of the token's cell is to be kept
     std::vector<std::int32_t> kept_pixels; // indices of pixels to keep
     std::vector<float> kept_values;        // (kept, 3)
@@ -25,6 +27,9 @@ struct Completion {
 [[nodiscard]] std::optional<Completion>
 read_completion(const TokenGrid &grid, std::int64_t channels, const sdk::View *image,
                 const sdk::View *mask, const sdk::View *latents = nullptr);
+
+// Latents of a further image, as those of the first one.
+[[nodiscard]] std::vector<float> read_latents(const TokenGrid &grid, const sdk::View &latents);
 
 // A whole picture to encode, `name` in messages: all of it is known.
 [[nodiscard]] Completion read_whole(const TokenGrid &grid, std::int64_t channels,

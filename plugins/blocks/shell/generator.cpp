@@ -400,22 +400,41 @@ std::unique_ptr<ModelJob> ModelGenerator::begin(const sdk::Request &request, sdk
                                                     sdk::Progress progress) {
         report(sink, hurried, *kept, progress);
     };
-    const std::int64_t channels = codec_         ? codec_->image_channels()
-                                  : info_.pixels ? info_.grid.latent_channels
-                                                 : 3;
-    const sdk::View *const whole = request.input(TESSERA_INPUT_ENCODE);
-    std::optional<Completion> completion =
-        whole != nullptr ? read_whole(spec.grid, channels, *whole, TESSERA_INPUT_ENCODE)
-                         : read_completion(spec.grid, channels, request.input(TESSERA_INPUT_IMAGE),
-                                           request.input(TESSERA_INPUT_MASK),
-                                           request.input(TESSERA_INPUT_LATENTS));
+    std::optional<Completion> completion = read_given(request, spec.grid);
     if (completion) job.known = spec.known = completion->known;
     std::unique_ptr<Pictures> pictures = make_pictures(request, spec, std::move(completion));
-    std::unique_ptr<Run> run = whole != nullptr
+    std::unique_ptr<Run> run = request.input(TESSERA_INPUT_ENCODE) != nullptr
                                    ? make_encoding(request, std::move(spec), layer_of(request))
                                    : make_run(request, std::move(spec));
     return std::make_unique<ModelJob>(*compute_, std::move(job), std::move(run),
                                       std::move(pictures), sink);
+}
+
+// Of images of several requests, each one's latents.
+std::optional<Completion> ModelGenerator::read_given(const sdk::Request &request,
+                                                     const TokenGrid &grid) const {
+    const std::int64_t channels = codec_         ? codec_->image_channels()
+                                  : info_.pixels ? info_.grid.latent_channels
+                                                 : 3;
+    if (const sdk::View *const whole = request.input(TESSERA_INPUT_ENCODE)) {
+        return read_whole(grid, channels, *whole, TESSERA_INPUT_ENCODE);
+    }
+    const sdk::Request first = request.has_images() ? request.image(0) : request;
+    std::optional<Completion> given =
+        read_completion(grid, channels, first.input(TESSERA_INPUT_IMAGE),
+                        first.input(TESSERA_INPUT_MASK), first.input(TESSERA_INPUT_LATENTS));
+    const bool has_own = request.has_images() && given && !given->latents.empty() &&
+                         request.input(TESSERA_INPUT_LATENTS) == nullptr;
+    for (std::uint32_t i = 1; has_own && i < request.image_count(); ++i) {
+        const sdk::View *const own = request.image(i).input(TESSERA_INPUT_LATENTS);
+        if (own == nullptr) {
+            fail(sdk::Status::kInvalidArgument,
+                 "image " + std::to_string(i) + " has no input 'latents', the first one has");
+        }
+        const std::vector<float> latents = read_latents(grid, *own);
+        given->latents.insert(given->latents.end(), latents.begin(), latents.end());
+    }
+    return given;
 }
 
 TokenGrid ModelGenerator::grid(const sdk::Request &request) const {

@@ -67,7 +67,7 @@ struct Abilities {
     bool seamless = true;            // its runs read RunSpec::seamless
     bool watches = true;             // its runs read RunSpec::watched
     bool encodes = false;            // models may have feature_layers
-    bool batches = false;            // its runs read RunSpec::own
+    bool batches = false;            // its runs read RunSpec::own, and tokens given to each image
     std::optional<Sides> sides = {}; // those of any model; without: the model says, or has one size
 };
 
@@ -86,6 +86,9 @@ class ModelGenerator {
     [[nodiscard]] const sdk::FeatureList &features() const { return features_; }
     [[nodiscard]] const sdk::ParamIds *batch_params() const {
         return abilities_.batches ? &batch_params_ : nullptr;
+    }
+    [[nodiscard]] sdk::InputKeys batch_inputs() const {
+        return abilities_.batches ? sdk::InputKeys{TESSERA_INPUT_LATENTS} : sdk::InputKeys{};
     }
     void activate(const sdk::Activation &activation, sdk::Sink sink);
     void deactivate();
@@ -157,6 +160,8 @@ class ModelGenerator {
     texture_pictures(const RunSpec &spec, std::optional<Completion> completion) const;
     [[nodiscard]] RunSpec run_spec(const sdk::Request &request) const;
     [[nodiscard]] int layer_of(const sdk::Request &request) const;
+    [[nodiscard]] std::optional<Completion> read_given(const sdk::Request &request,
+                                                       const TokenGrid &grid) const;
     void read_class(const sdk::Request &request, RunSpec &spec) const;
     void read_images(const sdk::Request &request, RunSpec &spec) const;
     [[nodiscard]] std::unique_ptr<Deadline> deadline(const sdk::Request &request);

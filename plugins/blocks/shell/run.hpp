@@ -97,8 +97,9 @@ class Run {
   public:
     virtual ~Run() = default;
 
-    // Given tokens, a whole set (1, S, d) on the device, before the first unit. Only those that the
-    // spec calls known are read; no later unit changes them.
+    // Given tokens, a whole set (1, S, d) of all images or, of Abilities::batches, each one's
+    // (images, S, d), on the device, before the first unit. Only those that the spec calls known
+    // are read; no later unit changes them.
     virtual void give(const sdk::View &tokens) = 0;
 
     [[nodiscard]] virtual int step_count() const = 0; // may fall while a deadline is kept
@@ -139,7 +140,7 @@ class Pictures {
     [[nodiscard]] virtual int encode_units() const { return 0; }
     [[nodiscard]] virtual double encode_flops(int) const { return 0.0; }
     virtual void run_encode(int) {}
-    // After those units: (1, S, d) for Run::give; without data when nothing was given.
+    // After those units: tokens for Run::give; without data when nothing was given.
     virtual sdk::View given_tokens() { return {}; }
 
     // A picture: start it with tokens (1, S, d), run its units in order, read what it is. One unit

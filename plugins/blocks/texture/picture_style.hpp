@@ -23,7 +23,8 @@ inline constexpr const char *kStyleInput = "style";
                                                       const sdk::Compute &compute,
                                                       const blocks::Wavelet &wavelet);
 
-// What is given of a picture with a hole, as tokens (S, 195): its latents, or its pixels. What lies
+// What is given of a picture with a hole, as tokens (S, 195), or (images, S, 195) where each has
+// latents of its own: its latents, or its pixels. What lies
 // in the hole is not looked at. The style is that of what is kept; where less than half is, a style
 // of the class completes it.
 [[nodiscard]] std::vector<float> given_tokens(const blocks::Completion &completion, Grid grid,

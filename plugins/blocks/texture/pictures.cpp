@@ -34,7 +34,8 @@ TexturePictures::TexturePictures(const sdk::Compute &compute, const blocks::Wave
       wide_(std::move(given)) {
     const std::int64_t count = grid.tokens();
     if (!wide_.empty()) {
-        given_ = compute_.to_device(sdk::host_view(wide_.data(), {1, count, kTokenWidth}));
+        const auto sets = static_cast<std::int64_t>(wide_.size()) / (count * kTokenWidth);
+        given_ = compute_.to_device(sdk::host_view(wide_.data(), {sets, count, kTokenWidth}));
     }
     wide_.resize(static_cast<std::size_t>(count * kTokenWidth));
     tokens_.resize(static_cast<std::size_t>(count * kTokenNumbers));

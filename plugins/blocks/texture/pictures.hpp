@@ -13,7 +13,8 @@ namespace tessera::texture {
 
 class TexturePictures final : public blocks::Pictures {
   public:
-    // `hues` of the images, in radians. `given` (S, 195), or empty: tokens of the completion.
+    // `hues` of the images, in radians. `given` (1 or images, S, 195), or empty: tokens of the
+    // completion.
     TexturePictures(const sdk::Compute &compute, const blocks::Wavelet &wavelet, Grid grid,
                     std::vector<double> hues, std::optional<blocks::Completion> completion,
                     std::vector<float> given);
@@ -34,7 +35,7 @@ class TexturePictures final : public blocks::Pictures {
     Grid grid_;
     std::vector<double> hues_;
     blocks::WaveletRun synthesis_;
-    sdk::Tensor given_;              // (1, S, 195)
+    sdk::Tensor given_;              // (1 or images, S, 195)
     std::vector<std::uint8_t> kept_; // (height, width); empty: no pixels are
     std::vector<float> pixels_;      // (height, width, 3)
     std::vector<float> made_;        // likewise

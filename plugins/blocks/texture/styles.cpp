@@ -28,7 +28,8 @@ blocks::Style RunStyles::draw(std::size_t image, const blocks::ImageSpec &spec) 
     return model_.bank.raw(style);
 }
 
-void RunStyles::give(std::span<const float> tokens, std::span<const std::uint8_t> known) {
+void RunStyles::give(std::size_t image, std::span<const float> tokens,
+                     std::span<const std::uint8_t> known) {
     std::array<double, blocks::kStyleNumbers> sum{};
     double counted = 0;
     const bool keeps = std::any_of(known.begin(), known.end(), [](auto k) { return k != 0; });
@@ -41,7 +42,7 @@ void RunStyles::give(std::span<const float> tokens, std::span<const std::uint8_t
     blocks::Style style{};
     for (std::size_t i = 0; i < sum.size(); ++i) style[i] = static_cast<float>(sum[i] / counted);
     if (std::all_of(style.begin(), style.end(), [](float n) { return n == 0.0F; })) return;
-    std::fill(styles_.begin(), styles_.end(), style);
+    styles_[image] = style;
 }
 
 std::vector<float> RunStyles::conditions(const sdk::Compute &compute) const {

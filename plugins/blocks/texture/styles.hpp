@@ -14,10 +14,11 @@ class RunStyles {
   public:
     RunStyles(const TextureModel &model, const blocks::RunSpec &spec);
 
-    // The mean style of given tokens (S, 195) in the place of the others, of the kept ones or,
-    // where none is, of all: they may come from several pictures. Tokens without style change
+    // The mean style of a picture's given tokens (S, 195) in the place of its own, of the kept ones
+    // or, where none is, of all: they may come from several pictures. Tokens without style change
     // nothing.
-    void give(std::span<const float> tokens, std::span<const std::uint8_t> known);
+    void give(std::size_t image, std::span<const float> tokens,
+              std::span<const std::uint8_t> known);
 
     // Raw.
     [[nodiscard]] const blocks::Style &operator[](std::size_t image) const {

@@ -148,10 +148,10 @@ Result<bool> TextureRun::step(std::uint32_t budget_us) {
     if (run_ == nullptr) return next_window();
     auto more = canvas_ ? step_session(budget_us) : run_->step(budget_us);
     if (!more || *more) return more;
-    const auto part = part_;
+    std::vector<Window> made = std::move(wave_);
     if (auto ended = finish(); !ended) return ended.error();
-    if (!part) return begin_maps();
-    auto taken = take_window(*part);
+    if (made.empty()) return begin_maps();
+    auto taken = take_windows(std::move(made));
     return taken ? Result<bool>(true) : Result<bool>(taken.error());
 }
 
@@ -170,7 +170,7 @@ Result<bool> TextureRun::begin_maps() {
 }
 
 Result<void> TextureRun::finish() {
-    part_.reset();
+    wave_.clear();
     if (shared_ != nullptr) std::exchange(shared_, nullptr)->leave(share_);
     if (run_ == nullptr) return {};
     const auto run = std::move(run_);
@@ -194,7 +194,7 @@ Result<void> TextureRun::begin_windows() {
 
 // Who makes one run at a time may have begun another one in between: true all the same.
 Result<bool> TextureRun::next_window() {
-    auto work = canvas_->next(area_); // puts tiles together as well
+    auto work = canvas_->next(area_, Canvas::wave(session_.batch(), session_.memory()));
     if (is_whole(*canvas_, area_)) {
         auto published = publish(true);
         canvas_.reset();
@@ -207,30 +207,23 @@ Result<bool> TextureRun::next_window() {
     for (const RequestInput &input : task_.request.inputs) work->request.inputs.push_back(input);
     SessionCallbacks callbacks = hooks_.session;
     callbacks.device_features = true;
-    callbacks.on_event = [this](const PlayerEvent &event) {
-        const bool latents = event.type == PlayerEvent::Type::kFeatures &&
-                             event.name == TESSERA_FEATURE_LATENTS &&
-                             event.dtype == TESSERA_DTYPE_F32;
-        if (!latents) return;
-        latents_.resize(event.bytes.size() / sizeof(float));
-        std::memcpy(latents_.data(), event.bytes.data(), latents_.size() * sizeof(float));
-    };
+    callbacks.on_event = [this](const PlayerEvent &event) { note_latents(event); };
+    for (const CanvasPart &part : work->parts) wave_.push_back({part});
     auto begun = begin_session(std::move(work->request), std::move(callbacks));
-    if (begun) {
-        part_ = work->part;
-        return true;
-    }
+    if (begun) return true;
+    wave_.clear();
     canvas_->give_up();
     if (begun.error().status == Status::kBusy && windows_done_ > 0) return true;
     return begun.error();
 }
 
 Result<bool> TextureRun::step_session(std::uint32_t budget_us) {
-    frames_.redirect([this](std::unique_ptr<Picture> picture, const FrameInfo &) {
+    frames_.redirect([this](std::unique_ptr<Picture> picture, const FrameInfo &info) {
         const auto pixels = picture->pixels();
-        window_ = {picture->width, picture->height, 4, {}};
-        window_.pixels.resize(pixels.size());
-        std::memcpy(window_.pixels.data(), pixels.data(), pixels.size());
+        Image &made = wave_[info.image].picture;
+        made = {picture->width, picture->height, 4, {}};
+        made.pixels.resize(pixels.size());
+        std::memcpy(made.pixels.data(), pixels.data(), pixels.size());
     });
     struct Back {
         PictureFrames &frames;
@@ -239,15 +232,28 @@ Result<bool> TextureRun::step_session(std::uint32_t budget_us) {
     return run_->step(budget_us);
 }
 
-Result<void> TextureRun::take_window(const CanvasPart &part) {
-    auto taken = canvas_->take(part, std::move(latents_), std::move(window_));
-    latents_ = {};
-    window_ = {};
-    if (!taken) return taken;
-    ++windows_done_;
-    tell_progress();
+void TextureRun::note_latents(const PlayerEvent &event) {
+    const bool is_one = event.type == PlayerEvent::Type::kFeatures &&
+                        event.name == TESSERA_FEATURE_LATENTS && event.dtype == TESSERA_DTYPE_F32;
+    if (!is_one) return;
+    std::vector<float> &latents = wave_[event.image].latents;
+    latents.resize(event.bytes.size() / sizeof(float));
+    std::memcpy(latents.data(), event.bytes.data(), latents.size() * sizeof(float));
+}
+
+// A picture of it where `preview_every` windows were passed.
+Result<void> TextureRun::take_windows(std::vector<Window> made) {
     const std::uint32_t every = task_.request.preview_every;
-    const bool shows = every != 0 && windows_done_ % every == 0 && windows_done_ < windows_;
+    const std::uint32_t before = windows_done_;
+    for (Window &window : made) {
+        auto taken =
+            canvas_->take(window.part, std::move(window.latents), std::move(window.picture));
+        if (!taken) return taken;
+        ++windows_done_;
+        tell_progress();
+    }
+    const bool shows =
+        every != 0 && before / every != windows_done_ / every && windows_done_ < windows_;
     return shows ? publish(false) : Result<void>();
 }
 

@@ -1,6 +1,6 @@
 // One texture being made: a run of its model, a share of one that makes several, or for a size
-// beyond the model's as many as the canvas takes (host/canvas), one window after the other; and
-// then its maps. On the thread that gives turns, for everything.
+// beyond the model's as many as the canvas takes (host/canvas), a wave of windows after the other;
+// and then its maps. On the thread that gives turns, for everything.
 #pragma once
 
 #include "api/picture.hpp"
@@ -66,13 +66,19 @@ class TextureRun {
     [[nodiscard]] bool is_among_others() const { return among_others_; }
 
   private:
+    struct Window {
+        CanvasPart part;
+        std::vector<float> latents = {};
+        Image picture = {};
+    };
     TextureRun(Session &session, PictureFrames &frames, ThreadPool &pool,
                std::shared_ptr<Memory> memory, TextureTask task, TextureHooks hooks);
     Result<void> begin_windows();
     Result<void> begin_session(PlayRequest request, SessionCallbacks callbacks);
     Result<bool> step_session(std::uint32_t budget_us);
     Result<bool> next_window();
-    Result<void> take_window(const CanvasPart &part);
+    void note_latents(const PlayerEvent &event);
+    Result<void> take_windows(std::vector<Window> made);
     Result<void> publish(bool final);
     Result<bool> begin_maps();
     Result<bool> step_maps(std::uint32_t budget_us);
@@ -93,9 +99,7 @@ class TextureRun {
     // Of a picture in windows.
     std::optional<Canvas> canvas_;
     CanvasArea area_;
-    std::optional<CanvasPart> part_; // under way
-    std::vector<float> latents_;     // of it, as its picture
-    Image window_;
+    std::vector<Window> wave_; // under way, in the order of the job's images
     std::uint32_t windows_done_ = 0, windows_ = 0;
 };
 

@@ -162,17 +162,16 @@ void CanvasView::stop(const std::string &problem) {
 
 void CanvasView::note(const RecordedPicture &picture) {
     if (!job_ || job_->number != picture.info.job) return;
-    job_->picture = *picture.image;
-    if (!picture.info.final) canvas_->preview(job_->part, *picture.image);
+    CanvasJob::Part &made = job_->parts[picture.info.image];
+    made.picture = *picture.image;
+    if (!picture.info.final) canvas_->preview(made.part, *picture.image);
 }
 
 void CanvasView::note(const PlayerEvent &event) {
     if (!job_ || event.job != job_->number) return;
     switch (event.type) {
     case PlayerEvent::Type::kFeatures:
-        if (event.name != TESSERA_FEATURE_LATENTS || event.dtype != TESSERA_DTYPE_F32) break;
-        job_->latents.resize(event.bytes.size() / sizeof(float));
-        std::memcpy(job_->latents.data(), event.bytes.data(), job_->latents.size() * sizeof(float));
+        note_latents(event);
         break;
     case PlayerEvent::Type::kFinished:
         finish();
@@ -188,10 +187,21 @@ void CanvasView::note(const PlayerEvent &event) {
     }
 }
 
+void CanvasView::note_latents(const PlayerEvent &event) {
+    if (event.name != TESSERA_FEATURE_LATENTS || event.dtype != TESSERA_DTYPE_F32) return;
+    std::vector<float> &latents = job_->parts[event.image].latents;
+    latents.resize(event.bytes.size() / sizeof(float));
+    std::memcpy(latents.data(), event.bytes.data(), latents.size() * sizeof(float));
+}
+
 void CanvasView::finish() {
-    const auto taken =
-        canvas_->take(job_->part, std::move(job_->latents), std::move(job_->picture));
+    Result<void> taken;
+    for (CanvasJob::Part &made : job_->parts) {
+        taken = canvas_->take(made.part, std::move(made.latents), std::move(made.picture));
+        if (!taken) break;
+    }
     job_.reset();
+    canvas_->give_up();
     if (!taken) stop(taken.error().message);
 }
 
@@ -200,9 +210,10 @@ void CanvasView::update(std::uint64_t now_us) {
     if (!on_ || region_.width <= 0 || region_.height <= 0) return;
     if (now_us - moved_us_ > kMotionUs) motion_x_ = motion_y_ = 0;
     if (!job_ && !paused_) {
-        if (auto work = canvas_->next(area())) {
+        const std::size_t most = Canvas::wave(control_.player().batch(), control_.state().memory);
+        if (auto work = canvas_->next(area(), most)) {
             job_.emplace();
-            job_->part = work->part;
+            for (const CanvasPart &part : work->parts) job_->parts.push_back({part});
             work->request.preview_every = kPreviewSteps;
             job_->number = control_.submit_for_guest(std::move(work->request));
         }

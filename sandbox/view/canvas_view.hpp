@@ -1,7 +1,7 @@
 // The endless canvas in the window: where one looks, what is made next, and the picture of what is
 // there, unfinished tiles as far as they are. The player makes its windows between frames like any
-// other run, one at a time. Knows no ImGui and no Vulkan; control thread only, and nothing here
-// waits.
+// other run, a wave of them at a time where the generator can. Knows no ImGui and no Vulkan;
+// control thread only, and nothing here waits.
 #pragma once
 
 #include "host/canvas/canvas.hpp"
@@ -17,10 +17,13 @@ namespace tessera {
 
 // What the player makes for a canvas now, and what came of it so far.
 struct CanvasJob {
+    struct Part {
+        CanvasPart part;
+        std::vector<float> latents = {};
+        Image picture = {};
+    };
     std::uint64_t number = 0;
-    CanvasPart part;
-    std::vector<float> latents;
-    Image picture;
+    std::vector<Part> parts; // in the order of the job's images
 };
 
 class CanvasView : public PlayGuest {
@@ -72,6 +75,7 @@ class CanvasView : public PlayGuest {
 
   private:
     [[nodiscard]] CanvasArea area() const;
+    void note_latents(const PlayerEvent &event);
     void finish();
     void stop(const std::string &problem);
     void count_tiles();

@@ -68,7 +68,7 @@ class CanvasModelTest : public testing::Test {
             };
             const auto report = session_->run(session_->job(work->request), callbacks);
             ASSERT_TRUE(report) << report.error().message;
-            const auto taken = canvas_->take(work->part, std::move(latents), picture_);
+            const auto taken = canvas_->take(work->parts[0], std::move(latents), picture_);
             ASSERT_TRUE(taken) << taken.error().message;
         }
     }

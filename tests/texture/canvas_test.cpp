@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 namespace tessera {
 namespace {
@@ -33,14 +34,15 @@ class TextureCanvas : public testing::Test {
     // Windows of 128 pixels of `material` whatever the values say, few levels: seams do not wait
     // for fine detail.
     void open(const char *material) {
-        frames_ =
-            std::make_unique<MemoryFrames>([this](const tessera_tensor &frame, const FrameInfo &) {
-                picture_ = {static_cast<std::uint32_t>(frame.shape[1]),
-                            static_cast<std::uint32_t>(frame.shape[0]),
-                            4,
-                            {}};
+        frames_ = std::make_unique<MemoryFrames>(
+            [this](const tessera_tensor &frame, const FrameInfo &info) {
+                Image &picture = pictures_[info.image];
+                picture = {static_cast<std::uint32_t>(frame.shape[1]),
+                           static_cast<std::uint32_t>(frame.shape[0]),
+                           4,
+                           {}};
                 const auto *bytes = static_cast<const std::uint8_t *>(frame.data);
-                picture_.pixels.assign(bytes, bytes + picture_.width * picture_.height * 4);
+                picture.pixels.assign(bytes, bytes + picture.width * picture.height * 4);
                 return Result<void>();
             });
         SessionConfig config;
@@ -58,29 +60,33 @@ class TextureCanvas : public testing::Test {
         auto canvas = Canvas::create(session_->inputs(), session_->features(), kBytes, 16);
         ASSERT_TRUE(canvas) << canvas.error().message;
         canvas_ = std::make_unique<Canvas>(std::move(*canvas));
-        canvas_->reset(3);
     }
-    void make_part(const CanvasWork &work) {
-        std::vector<float> latents;
+    void make(const CanvasWork &work) {
+        std::vector<std::vector<float>> latents(work.parts.size());
+        pictures_.assign(work.parts.size(), {});
+        ++jobs_;
         SessionCallbacks callbacks;
         callbacks.on_event = [&](const PlayerEvent &event) {
             if (event.type != PlayerEvent::Type::kFeatures || event.name != "latents") return;
-            latents.resize(event.bytes.size() / sizeof(float));
-            std::memcpy(latents.data(), event.bytes.data(), event.bytes.size());
+            latents[event.image].resize(event.bytes.size() / sizeof(float));
+            std::memcpy(latents[event.image].data(), event.bytes.data(), event.bytes.size());
         };
         const auto report = session_->run(session_->job(work.request), callbacks);
         ASSERT_TRUE(report) << report.error().message;
-        const auto taken = canvas_->take(work.part, std::move(latents), picture_);
-        ASSERT_TRUE(taken) << taken.error().message;
+        for (std::size_t i = 0; i < work.parts.size(); ++i) {
+            const auto taken = canvas_->take(work.parts[i], latents[i], pictures_[i]);
+            ASSERT_TRUE(taken) << taken.error().message;
+        }
     }
-    // Tiles [0, side) x [0, side) side by side.
-    [[nodiscard]] Image plane(std::int32_t side) {
+    // Tiles [0, side) x [0, side) side by side, made so many windows at a time.
+    [[nodiscard]] Image plane(std::int32_t side, std::size_t most) {
+        canvas_->reset(3);
         const double end = side * static_cast<double>(canvas_->tile_pixels()) - 1;
         const CanvasArea view{1, 1, end, end, 0, 0};
         std::vector<Image> tiles;
         for (std::int32_t i = 0; i < side * side; ++i) {
             while (canvas_->tile(i / side, i % side) == nullptr) {
-                if (const auto work = canvas_->next(view)) make_part(*work);
+                if (const auto work = canvas_->next(view, most)) make(*work);
                 if (HasFatalFailure()) return {};
             }
             tiles.push_back(*canvas_->tile(i / side, i % side));
@@ -89,7 +95,8 @@ class TextureCanvas : public testing::Test {
         return sheet ? std::move(*sheet) : Image{};
     }
 
-    Image picture_;
+    std::vector<Image> pictures_; // of the images of the last job
+    int jobs_ = 0;
     std::unique_ptr<MemoryFrames> frames_;
     std::unique_ptr<Session> session_;
     std::unique_ptr<Canvas> canvas_;
@@ -99,7 +106,7 @@ TEST_F(TextureCanvas, WindowsAndTilesMeetWithoutASeam) {
     if (!fs::exists(kModel)) GTEST_SKIP() << "no bundled model";
     open("gravel");
     ASSERT_FALSE(HasFatalFailure());
-    const Image image = plane(4); // more than a pitch along each side
+    const Image image = plane(4, 4); // more than a pitch along each side
     ASSERT_EQ(image.width, 4 * canvas_->tile_pixels());
     const fs::path folder = fs::path(TESSERA_BINARY_DIR) / "tests/texture/canvas";
     fs::create_directories(folder);
@@ -141,6 +148,20 @@ TEST_F(TextureCanvas, WindowsAndTilesMeetWithoutASeam) {
     EXPECT_LT(between_tiles, 1.1);
     EXPECT_GT(between_windows, 0.5); // else it is something else that is measured
     EXPECT_GT(between_tiles, 0.5);
+}
+
+TEST_F(TextureCanvas, AWaveMakesTheBytesOfItsWindowsAlone) {
+    if (!fs::exists(kModel)) GTEST_SKIP() << "no bundled model";
+    open("gravel");
+    ASSERT_FALSE(HasFatalFailure());
+    const std::size_t most = Canvas::wave(session_->batch(), session_->memory());
+    ASSERT_EQ(most, 4U);
+    EXPECT_EQ(Canvas::wave(session_->batch(), TESSERA_MEMORY_CUDA), 16U);
+    EXPECT_EQ(Canvas::wave({}, TESSERA_MEMORY_CUDA), 1U);
+    const Image waves = plane(4, most);
+    const int wave_jobs = std::exchange(jobs_, 0);
+    EXPECT_EQ(plane(4, 1).pixels, waves.pixels);
+    EXPECT_LT(3 * wave_jobs, jobs_);
 }
 
 } // namespace

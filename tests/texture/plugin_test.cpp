@@ -268,7 +268,7 @@ TEST_F(TexturePlugin, TheEndlessCanvasHasOneStyle) {
                                       latents_.begin() + kTokenWidth);
         if (style.empty()) style = here;
         ASSERT_EQ(here, style);
-        ASSERT_TRUE(canvas->take(work->part, latents_, picture()));
+        ASSERT_TRUE(canvas->take(work->parts[0], latents_, picture()));
     }
     EXPECT_EQ(canvas->tile(0, 0)->width, canvas->tile_pixels());
 }

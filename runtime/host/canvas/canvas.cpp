@@ -101,8 +101,7 @@ void Canvas::reset(std::uint64_t seed) {
     seed_ = seed;
     parts_.clear();
     bytes_ = 0;
-    asked_.reset();
-    preview_ = {};
+    asked_.clear();
     ++version_;
     stats_ = {};
 }
@@ -128,7 +127,7 @@ Canvas::TileRange Canvas::tiles_in(const CanvasArea &view) const {
 
 // Visible ones first, each by its distance to the middle of the view, then one more all round and
 // half a view ahead.
-std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
+std::vector<Canvas::WantedTile> Canvas::wanted_tiles(const CanvasArea &view) const {
     const double middle_x = (view.left + view.right) / 2, middle_y = (view.top + view.bottom) / 2;
     const double ahead_x = (view.right - view.left) / 2, ahead_y = (view.bottom - view.top) / 2;
     CanvasArea round = view;
@@ -138,53 +137,61 @@ std::vector<CanvasPart> Canvas::wanted_tiles(const CanvasArea &view) const {
     round.top -= side + (view.motion_y < 0 ? ahead_y : 0);
     round.bottom += side + (view.motion_y > 0 ? ahead_y : 0);
     const TileRange seen = tiles_in(view), all = tiles_in(round);
-    struct Candidate {
-        bool hidden;
-        double distance;
-        CanvasPart part;
-    };
-    std::vector<Candidate> candidates;
+    std::vector<WantedTile> tiles;
     for (std::int32_t row = all.top; row <= all.bottom; ++row) {
         for (std::int32_t column = all.left; column <= all.right; ++column) {
             const bool hidden =
                 row < seen.top || row > seen.bottom || column < seen.left || column > seen.right;
             const double distance =
                 std::hypot((row + 0.5) * side - middle_y, (column + 0.5) * side - middle_x);
-            candidates.push_back({hidden, distance, {CanvasPass::kTile, row, column}});
+            tiles.push_back({hidden, distance, {CanvasPass::kTile, row, column}});
         }
     }
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate &a, const Candidate &b) {
+    std::sort(tiles.begin(), tiles.end(), [](const WantedTile &a, const WantedTile &b) {
         return std::tie(a.hidden, a.distance, a.part) < std::tie(b.hidden, b.distance, b.part);
     });
-    std::vector<CanvasPart> tiles;
-    tiles.reserve(candidates.size());
-    for (const Candidate &candidate : candidates) tiles.push_back(candidate.part);
     return tiles;
 }
 
-std::optional<CanvasWork> Canvas::next(const CanvasArea &view) {
-    if (asked_) return std::nullopt;
-    protected_from_ = ++now_;
-    for (const CanvasPart &tile : wanted_tiles(view)) {
-        if (const auto part = first_missing(tile)) {
-            asked_ = work_for(*part);
-            preview_ = {};
-            return asked_;
-        }
-    }
-    return std::nullopt;
+// Pictures are four times as many, as nothing is sampled for them.
+bool Canvas::Wave::is_full() const {
+    if (parts.empty()) return false;
+    return parts.size() >= (most > 1 && parts[0].pass == CanvasPass::kPicture ? 4 * most : most);
 }
 
-// The first part that can be made now and that `part` waits for; nothing when `part` is there.
-// What it finds is seen, and so kept: the more of it there is, the nearer the part.
-std::optional<CanvasPart> Canvas::first_missing(const CanvasPart &part) {
-    if (find(part) != nullptr) return std::nullopt;
-    for (const CanvasPart &need : lattice_.needs(part)) {
-        if (auto missing = first_missing(need)) return missing;
+std::optional<CanvasWork> Canvas::next(const CanvasArea &view, std::size_t most) {
+    if (!asked_.empty()) return std::nullopt;
+    protected_from_ = ++now_;
+    Wave wave{most};
+    bool is_hidden = false; // what the wave is for
+    for (const WantedTile &tile : wanted_tiles(view)) {
+        if (wave.is_full() || (tile.hidden && !is_hidden && !wave.parts.empty())) break;
+        is_hidden = tile.hidden;
+        (void)find_or_plan(tile.part, wave);
     }
-    if (part.pass != CanvasPass::kTile) return part;
-    compose(part);
-    return std::nullopt;
+    if (wave.parts.empty()) return std::nullopt;
+    return ask_for(std::move(wave.parts));
+}
+
+// True: it is there. Else what it waits for and can be made now is in the wave, as far as that has
+// room and is of the same pass. What it finds is seen, and so kept: the more of it there is, the
+// nearer the part.
+bool Canvas::find_or_plan(const CanvasPart &part, Wave &wave) {
+    if (find(part) != nullptr) return true;
+    bool may_be_made = true;
+    for (const CanvasPart &need : lattice_.needs(part)) {
+        if (wave.is_full()) return false;
+        may_be_made = find_or_plan(need, wave) && may_be_made;
+    }
+    if (!may_be_made) return false;
+    if (part.pass == CanvasPass::kTile) {
+        compose(part);
+        return true;
+    }
+    std::vector<CanvasPart> &parts = wave.parts;
+    const bool fits = parts.empty() || (parts[0].pass == part.pass && !wave.is_full());
+    if (fits && std::find(parts.begin(), parts.end(), part) == parts.end()) parts.push_back(part);
+    return false;
 }
 
 bool Canvas::is_unseen(CanvasToken token) const {
@@ -213,30 +220,62 @@ Canvas::Source Canvas::source_of(const CanvasPart &part, CanvasToken token) cons
     return {maker, {place.y - begin.y, place.x - begin.x}};
 }
 
-CanvasWork Canvas::work_for(const CanvasPart &part) const {
-    CanvasWork work{part, {}};
-    work.request.seed = window_seed(seed_, part);
+// All windows of a pass know the same tokens.
+CanvasWork Canvas::ask_for(std::vector<CanvasPart> parts) {
+    CanvasWork work{std::move(parts), {}};
     const auto side = static_cast<std::uint32_t>(format_.window);
-    if (format_.any_size) work.request.width = work.request.height = side * token_pixels();
-    if (part.pass == CanvasPass::kTheme) return work;
     const std::uint32_t cells = side * static_cast<std::uint32_t>(format_.token_cells);
-    RequestInput mask{TESSERA_INPUT_MASK, {side, side, 1, {}}};
-    RequestInput latents{TESSERA_INPUT_LATENTS,
-                         {cells, cells, static_cast<std::uint32_t>(format_.channels), {}}};
-    latents.numbers.resize(std::size_t{cells} * cells * static_cast<std::size_t>(format_.channels));
-    for (std::int64_t y = 0; y < side; ++y) {
-        for (std::int64_t x = 0; x < side; ++x) {
-            const Source source = source_of(part, {y, x});
-            const bool own = source.part == part;
-            mask.image.pixels.push_back(own ? 255 : 0);
-            if (!own) copy_token(source, {y, x}, latents.numbers);
-            // The look of the theme, of which nothing is kept.
-            const bool looks = own && lattice_.local() && part.pass == CanvasPass::kFree;
-            if (looks) copy_token({{}, {y, x}}, {y, x}, latents.numbers);
+    if (format_.any_size) work.request.width = work.request.height = side * token_pixels();
+    mask_.clear();
+    if (work.parts[0].pass != CanvasPass::kTheme) {
+        mask_ = mask_of(work.parts[0]);
+        work.request.inputs.push_back({TESSERA_INPUT_MASK, {side, side, 1, mask_}});
+    }
+    for (const CanvasPart &part : work.parts) {
+        RequestImage image{window_seed(seed_, part)};
+        Awaited &awaited = asked_[part];
+        if (!mask_.empty()) {
+            awaited.given = latents_for(part);
+            const auto channels = static_cast<std::uint32_t>(format_.channels);
+            image.inputs.push_back(
+                {TESSERA_INPUT_LATENTS, {cells, cells, channels, {}}, awaited.given});
+        }
+        work.request.images.push_back(std::move(image));
+    }
+    if (work.parts.size() > 1) return work;
+    RequestImage only = std::move(work.request.images[0]);
+    work.request.images.clear();
+    work.request.seed = only.seed;
+    for (RequestInput &input : only.inputs) work.request.inputs.push_back(std::move(input));
+    return work;
+}
+
+// (window, window): 0 what it is given, 255 what it makes.
+std::vector<std::uint8_t> Canvas::mask_of(const CanvasPart &part) const {
+    std::vector<std::uint8_t> mask;
+    for (std::int64_t y = 0; y < format_.window; ++y) {
+        for (std::int64_t x = 0; x < format_.window; ++x) {
+            mask.push_back(source_of(part, {y, x}).part == part ? 255 : 0);
         }
     }
-    work.request.inputs = {std::move(mask), std::move(latents)};
-    return work;
+    return mask;
+}
+
+std::vector<float> Canvas::latents_for(const CanvasPart &part) const {
+    const auto cells = static_cast<std::size_t>(format_.window * format_.token_cells);
+    std::vector<float> latents(cells * cells * static_cast<std::size_t>(format_.channels));
+    // The look of the theme, of which nothing is kept.
+    const bool looks = lattice_.local() && part.pass == CanvasPass::kFree;
+    for (std::int64_t y = 0; y < format_.window; ++y) {
+        for (std::int64_t x = 0; x < format_.window; ++x) {
+            const Source source = source_of(part, {y, x});
+            if (source.part != part)
+                copy_token(source, {y, x}, latents);
+            else if (looks)
+                copy_token({{}, {y, x}}, {y, x}, latents);
+        }
+    }
+    return latents;
 }
 
 // Of a finished window into the latents of another part.
@@ -255,7 +294,8 @@ void Canvas::copy_token(const Source &from, CanvasToken to, std::vector<float> &
 
 Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &latents,
                            const Image &picture) const {
-    if (!asked_ || asked_->part != part) {
+    const auto asked = asked_.find(part);
+    if (asked == asked_.end()) {
         return make_error(Status::kInvalidArgument, "{} was not asked for", text_of(part));
     }
     const auto window = static_cast<std::size_t>(format_.window);
@@ -271,13 +311,12 @@ Result<void> Canvas::check(const CanvasPart &part, const std::vector<float> &lat
                           text_of(part), picture.width, picture.height, pixels, pixels);
     }
     if (part.pass == CanvasPass::kTheme || !is_window(part)) return {};
-    const std::vector<std::uint8_t> &mask = asked_->request.inputs[0].image.pixels;
-    const std::vector<float> &given = asked_->request.inputs[1].numbers;
+    const std::vector<float> &given = asked->second.given;
     for (std::size_t i = 0; i < latents.size(); ++i) {
         const std::size_t cell = i / static_cast<std::size_t>(format_.channels);
         const auto per_token = static_cast<std::size_t>(format_.token_cells);
         const std::size_t token = cell / cells / per_token * window + cell % cells / per_token;
-        if (mask[token] == 0 &&
+        if (mask_[token] == 0 &&
             std::bit_cast<std::uint32_t>(latents[i]) != std::bit_cast<std::uint32_t>(given[i])) {
             return make_error(Status::kFailed,
                               "{}: the generator changed token {}, which was to be kept",
@@ -293,14 +332,15 @@ bool Canvas::is_window_picture(const Image &picture) const {
 }
 
 void Canvas::preview(const CanvasPart &part, Image picture) {
-    if (!asked_ || asked_->part != part || !is_window_picture(picture)) return;
-    preview_ = std::move(picture);
+    const auto asked = asked_.find(part);
+    if (asked == asked_.end() || !is_window_picture(picture)) return;
+    asked->second.preview = std::move(picture);
     ++version_;
 }
 
 Result<void> Canvas::take(const CanvasPart &part, std::vector<float> latents, Image picture) {
     auto checked = check(part, latents, picture);
-    asked_.reset();
+    asked_.erase(part);
     if (!checked) return checked;
     ++version_;
     if (is_window(part)) {
@@ -382,9 +422,12 @@ const Image *Canvas::tile(std::int32_t row, std::int32_t column) {
 
 const std::uint8_t *Canvas::rough(CanvasToken token) {
     const CanvasPart maker = lattice_.maker(token);
-    const bool under_way = asked_ && asked_->part == maker && !preview_.pixels.empty();
+    const auto asked = asked_.find(maker);
+    const bool under_way = asked != asked_.end() && !asked->second.preview.pixels.empty();
     const Entry *const entry = under_way ? nullptr : find(maker);
-    const Image *const image = under_way ? &preview_ : entry != nullptr ? &entry->image : nullptr;
+    const Image *const image = under_way          ? &asked->second.preview
+                               : entry != nullptr ? &entry->image
+                                                  : nullptr;
     if (image == nullptr || image->pixels.empty()) return nullptr;
     const CanvasToken first = lattice_.origin(maker);
     const auto y = static_cast<std::size_t>((token.y - first.y) * format_.token_pixels);

@@ -6,9 +6,10 @@
 // takes the results. Knows no window of a program. Control thread only.
 //
 //   auto canvas = Canvas::create(player.inputs(), player.features(), bytes);
-//   canvas->reset(seed);                        // and whenever a parameter value changed
-//   if (auto work = canvas->next(view)) ...     // run work->request, then:
-//   canvas->take(work->part, latents, picture); // the last of both; give_up() if there are none
+//   canvas->reset(seed);                    // and whenever a parameter value changed
+//   if (auto work = canvas->next(view, most)) ... // see wave; run work->request
+//   for (const CanvasPart &part : work->parts)
+//       canvas->take(part, latents, picture); // the last of both; give_up() if there are none
 //   if (const Image *tile = canvas->tile(3, -1)) ...
 //
 // Of a generator of any size (TESSERA_INPUT_FOLLOWS_SIZE) that takes a style it expects local
@@ -19,6 +20,7 @@
 #include "assets/image_file.hpp"
 #include "core/result.hpp"
 #include "host/canvas/canvas_lattice.hpp"
+#include "host/generator/batch.hpp"
 #include "host/generator/slots.hpp"
 #include "host/run/request.hpp"
 
@@ -39,8 +41,9 @@ struct CanvasArea {
     double motion_y = 0;
 };
 
+// A wave: parts that wait for nothing and not for each other. Image i of the request is part i.
 struct CanvasWork {
-    CanvasPart part;
+    std::vector<CanvasPart> parts;
     PlayRequest request;
 };
 
@@ -67,16 +70,24 @@ class Canvas {
     [[nodiscard]] TileRange tiles_in(const CanvasArea &view) const;
 
     // What to make next: the tile nearest to the middle of the view first, then those round it and
-    // ahead of its motion. Nothing while a result is awaited, and when all that is made.
-    [[nodiscard]] std::optional<CanvasWork> next(const CanvasArea &view);
-    // A picture of the last `next` on its way; wrong ones are not shown.
+    // ahead of its motion. A wave of at most so many windows, or four times as many pictures, which
+    // are cheap; more than one only of a generator that takes latents of each image (wave). Nothing
+    // while a result is awaited, and when all that is made.
+    [[nodiscard]] std::optional<CanvasWork> next(const CanvasArea &view, std::size_t most = 1);
+    // How many windows to ask for at a time of a generator that computes in `memory`: on the host
+    // few enough to show one soon, on a device enough to be worth telling it.
+    [[nodiscard]] static std::size_t wave(const Batch &batch, tessera_memory memory) {
+        if (!may_differ(batch, TESSERA_INPUT_LATENTS)) return 1;
+        return memory == TESSERA_MEMORY_HOST ? 4 : 16;
+    }
+    // A picture of a part of the last `next` on its way; wrong ones are not shown.
     void preview(const CanvasPart &part, Image picture);
-    // The result of the last `next`: latents as the request's own, (height, width, channels), and
-    // the RGBA picture. Errors name the part; it is asked for again.
+    // The result of a part of the last `next`: latents as the request's own, (height, width,
+    // channels), and the RGBA picture. Errors name the part; it is asked for again.
     [[nodiscard]] Result<void> take(const CanvasPart &part, std::vector<float> latents,
                                     Image picture);
-    // There will be no result; the part is asked for again.
-    void give_up() { asked_.reset(); }
+    // There will be no more results; the parts without are asked for again.
+    void give_up() { asked_.clear(); }
 
     // (tile_pixels, tile_pixels) RGBA, valid until next, take or reset; nullptr: not made yet, or
     // evicted.
@@ -122,9 +133,26 @@ class Canvas {
     };
 
     Canvas(const Format &format, std::size_t max_bytes);
-    [[nodiscard]] std::vector<CanvasPart> wanted_tiles(const CanvasArea &view) const;
-    [[nodiscard]] std::optional<CanvasPart> first_missing(const CanvasPart &part);
-    [[nodiscard]] CanvasWork work_for(const CanvasPart &part) const;
+    // What `next` waits for.
+    struct Awaited {
+        std::vector<float> given; // latents
+        Image preview;            // may be empty
+    };
+    struct WantedTile {
+        bool hidden; // in no view yet
+        double distance;
+        CanvasPart part;
+    };
+    struct Wave {
+        std::size_t most = 1; // windows
+        std::vector<CanvasPart> parts = {};
+        [[nodiscard]] bool is_full() const;
+    };
+    [[nodiscard]] std::vector<WantedTile> wanted_tiles(const CanvasArea &view) const;
+    [[nodiscard]] bool find_or_plan(const CanvasPart &part, Wave &wave);
+    [[nodiscard]] CanvasWork ask_for(std::vector<CanvasPart> parts);
+    [[nodiscard]] std::vector<std::uint8_t> mask_of(const CanvasPart &part) const;
+    [[nodiscard]] std::vector<float> latents_for(const CanvasPart &part) const;
     // A token of a window or picture: who made it, and which of the maker's it is. Its own tokens
     // are those it has to make.
     struct Source {
@@ -154,8 +182,8 @@ class Canvas {
     std::size_t bytes_ = 0;
     std::uint64_t now_ = 0;            // counts calls; when parts were seen
     std::uint64_t protected_from_ = 0; // parts seen since are not evicted
-    std::optional<CanvasWork> asked_;
-    Image preview_; // of what is asked for; may be empty
+    std::map<CanvasPart, Awaited> asked_;
+    std::vector<std::uint8_t> mask_; // of all that is asked for; empty: all of them is made
     std::uint64_t version_ = 0;
     Stats stats_;
 };

@@ -265,6 +265,7 @@ void Player::note(PlayerEvent event) {
         state_.activation_us = session_->activation_us();
         state_.step_name.clear();
         state_.device = session_->device();
+        state_.memory = session_->memory();
     } else if (loading_) {
         if (event.total_steps == 0) return;
         state_.activation = static_cast<double>(event.step) / event.total_steps;
@@ -310,6 +311,7 @@ void Player::finish(const SessionJob &job, const Error *error) {
     state_.job_us = now - job_started_us_;
     state_.step_name.clear();
     state_.device = session_->device();
+    state_.memory = session_->memory();
     state_.phase = session_->is_active() ? PlayerPhase::kReady : PlayerPhase::kLoading;
     if (error != nullptr && stop_job_ && error->status == Status::kCancelled) {
         event.type = PlayerEvent::Type::kCancelled;

@@ -202,6 +202,16 @@ Made generate(const PlayRequest &request) {
     return result;
 }
 
+// What part i of a wave is asked for, as if it were asked for alone.
+PlayRequest request_of(const CanvasWork &work, std::size_t i) {
+    PlayRequest request = work.request;
+    if (request.images.empty()) return request;
+    request.seed = request.images[i].seed;
+    for (const RequestInput &input : request.images[i].inputs) request.inputs.push_back(input);
+    request.images.clear();
+    return request;
+}
+
 class CanvasTest : public testing::Test {
   protected:
     static Canvas canvas(std::size_t max_bytes, bool local = false) {
@@ -217,20 +227,25 @@ class CanvasTest : public testing::Test {
         const double side = 8; // 4 tokens
         return {column * side + 1, row * side + 1, column * side + 7, row * side + 7, 0, 0};
     }
-    // Makes what the view wants until the tile is there.
-    static Image tile(Canvas &canvas, std::int32_t row, std::int32_t column) {
+    static void make(Canvas &canvas, const CanvasWork &work) {
+        for (std::size_t i = 0; i < work.parts.size(); ++i) {
+            Made result = generate(request_of(work, i));
+            const auto taken =
+                canvas.take(work.parts[i], std::move(result.latents), std::move(result.picture));
+            EXPECT_TRUE(taken) << taken.error().message;
+        }
+    }
+    // Makes what the view wants until the tile is there, so many windows at a time.
+    static Image tile(Canvas &canvas, std::int32_t row, std::int32_t column, std::size_t most = 1) {
         while (canvas.tile(row, column) == nullptr) {
-            const auto work = canvas.next(view_of(row, column));
+            const auto work = canvas.next(view_of(row, column), most);
             if (!work) {
                 const Image *now = canvas.tile(row, column);
                 if (now != nullptr) return *now;
                 ADD_FAILURE() << "nothing to make for " << row << ", " << column;
                 return {};
             }
-            Made result = generate(work->request);
-            const auto taken =
-                canvas.take(work->part, std::move(result.latents), std::move(result.picture));
-            EXPECT_TRUE(taken) << taken.error().message;
+            make(canvas, *work);
         }
         return *canvas.tile(row, column);
     }
@@ -259,7 +274,7 @@ TEST_F(CanvasTest, TenThousandTilesInAnyOrderAreThoseInRasterOrder) {
     for (int i = 0; i < 10'000; ++i) {
         const auto row = static_cast<std::int32_t>(engine() % kSide);
         const auto column = static_cast<std::int32_t>(engine() % kSide);
-        ASSERT_EQ(tile(random, kFirst + row, kFirst + column).pixels,
+        ASSERT_EQ(tile(random, kFirst + row, kFirst + column, 1 + engine() % 6).pixels,
                   expected[static_cast<std::size_t>(row * kSide + column)])
             << "request " << i << ": tile " << row << ", " << column;
         most = std::max(most, random.bytes());
@@ -299,22 +314,22 @@ TEST_F(CanvasTest, LocalTokensShowRoughlyUntilTheirTilesAreThereInAnyOrder) {
             while (made.tile(row, column) == nullptr) {
                 const auto work = made.next(view);
                 if (!work) continue;
-                passes.insert(work->part.pass);
-                const CanvasToken token = made.lattice().origin(work->part);
-                const bool makes_first = made.lattice().maker(token) == work->part;
+                passes.insert(work->parts[0].pass);
+                const CanvasToken token = made.lattice().origin(work->parts[0]);
+                const bool makes_first = made.lattice().maker(token) == work->parts[0];
                 Made result = generate(work->request);
                 result.picture = local_picture(result.latents);
                 const std::uint64_t before = made.version();
-                made.preview(work->part, {1, 1, 4, {1, 2, 3, 4}}); // of a wrong size
+                made.preview(work->parts[0], {1, 1, 4, {1, 2, 3, 4}}); // of a wrong size
                 EXPECT_EQ(made.version(), before);
-                made.preview(work->part, result.picture);
+                made.preview(work->parts[0], result.picture);
                 EXPECT_GT(made.version(), before);
                 if (makes_first) {
                     EXPECT_EQ(made.rough(token)[0], result.picture.pixels[0]);
                 }
                 const auto pixels = result.picture.pixels;
-                ASSERT_TRUE(
-                    made.take(work->part, std::move(result.latents), std::move(result.picture)));
+                ASSERT_TRUE(made.take(work->parts[0], std::move(result.latents),
+                                      std::move(result.picture)));
                 if (makes_first) {
                     EXPECT_EQ(made.rough(token)[1], pixels[1]);
                 }
@@ -329,6 +344,67 @@ TEST_F(CanvasTest, LocalTokensShowRoughlyUntilTheirTilesAreThereInAnyOrder) {
         EXPECT_EQ(passes.count(CanvasPass::kSketch), 0u);
         EXPECT_EQ(passes.count(CanvasPass::kCrossing), 1u);
     }
+}
+
+// Parts of one pass, none twice and none that waits for another; what is seen before what is not.
+TEST_F(CanvasTest, AWaveIsOfPartsThatWaitForNothing) {
+    constexpr std::size_t kMost = 3;
+    for (const bool local : {false, true}) {
+        Canvas alone = canvas(1 << 24, local), waves = canvas(1 << 24, local);
+        const double side = alone.tile_pixels();
+        const CanvasArea view{0.5, 0.5, 5 * side - 0.5, 5 * side - 0.5, 0, 0}; // 5 x 5 tiles
+        std::set<CanvasPart> made;
+        std::size_t largest = 0, pictures = 0;
+        while (const auto work = waves.next(view, kMost)) {
+            EXPECT_FALSE(waves.next(view, kMost)) << "a wave is under way";
+            const CanvasPass pass = work->parts[0].pass;
+            for (const CanvasPart &part : work->parts) {
+                EXPECT_EQ(part.pass, pass);
+                EXPECT_TRUE(made.insert(part).second);
+                for (const CanvasPart &need : waves.lattice().needs(part)) {
+                    EXPECT_TRUE(made.contains(need)) << pass_name(part.pass);
+                }
+            }
+            std::size_t &most = pass == CanvasPass::kPicture ? pictures : largest;
+            most = std::max(most, work->parts.size());
+            if (work->parts.size() > 1) {
+                EXPECT_EQ(work->request.images.size(), work->parts.size());
+            } else {
+                EXPECT_TRUE(work->request.images.empty());
+            }
+            make(waves, *work);
+        }
+        EXPECT_EQ(largest, kMost);
+        EXPECT_EQ(pictures, 4 * kMost);
+        std::set<CanvasPart> one_by_one;
+        while (const auto work = alone.next(view)) {
+            ASSERT_EQ(work->parts.size(), 1U);
+            one_by_one.insert(work->parts[0]);
+            make(alone, *work);
+        }
+        EXPECT_EQ(made, one_by_one);
+        for (std::int32_t i = 0; i < 25; ++i) {
+            ASSERT_NE(waves.tile(i / 5, i % 5), nullptr);
+            EXPECT_EQ(waves.tile(i / 5, i % 5)->pixels, alone.tile(i / 5, i % 5)->pixels);
+        }
+    }
+}
+
+TEST_F(CanvasTest, WhatIsMissingOfAWaveIsAskedForAgain) {
+    Canvas made = canvas(1 << 24, true);
+    const CanvasArea view{-40, -40, 40, 40, 0, 0};
+    make(made, *made.next(view, 4)); // the theme
+    const auto work = made.next(view, 4);
+    ASSERT_TRUE(work);
+    ASSERT_EQ(work->parts.size(), 4U);
+    Made result = generate(request_of(*work, 1));
+    ASSERT_TRUE(made.take(work->parts[1], result.latents, result.picture));
+    EXPECT_FALSE(made.take(work->parts[1], result.latents, result.picture)) << "twice";
+    EXPECT_FALSE(made.next(view, 4)) << "three are awaited";
+    made.give_up();
+    const auto again = made.next(view, 3);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->parts, (std::vector{work->parts[0], work->parts[2], work->parts[3]}));
 }
 
 TEST_F(CanvasTest, OtherSeedsMakeOtherPlanesAndResetForgets) {
@@ -349,7 +425,8 @@ TEST_F(CanvasTest, AViewIsCompletedBeyondAnyLimit) {
     int steps = 0;
     while (const auto work = small.next(view)) {
         Made result = generate(work->request);
-        ASSERT_TRUE(small.take(work->part, std::move(result.latents), std::move(result.picture)));
+        ASSERT_TRUE(
+            small.take(work->parts[0], std::move(result.latents), std::move(result.picture)));
         ASSERT_LT(++steps, 20'000);
     }
     const Canvas::TileRange range = small.tiles_in(view);
@@ -380,7 +457,8 @@ TEST_F(CanvasTest, TheMiddleComesFirstThenWhatLiesAhead) {
     while (const auto work = made.next(view)) {
         note_tiles();
         Made result = generate(work->request);
-        ASSERT_TRUE(made.take(work->part, std::move(result.latents), std::move(result.picture)));
+        ASSERT_TRUE(
+            made.take(work->parts[0], std::move(result.latents), std::move(result.picture)));
     }
     note_tiles();
     EXPECT_EQ(order.front(), std::pair(2, 2));
@@ -403,34 +481,35 @@ TEST_F(CanvasTest, WrongResultsAreNamedAndAskedForAgain) {
     Made result = generate(work->request);
     auto wrong = result.latents;
     wrong.pop_back();
-    const auto failed = made.take(work->part, wrong, result.picture);
+    const auto failed = made.take(work->parts[0], wrong, result.picture);
     ASSERT_FALSE(failed);
     EXPECT_THAT(failed.error().message, testing::HasSubstr("canvas: theme ("));
     EXPECT_THAT(failed.error().message, testing::HasSubstr("511 numbers, expected 512"));
     ASSERT_TRUE(made.next(view));
     EXPECT_FALSE(made.take({CanvasPass::kCrossing, 5, 5}, result.latents, result.picture));
+    made.give_up();
     const auto again = made.next(view);
     ASSERT_TRUE(again);
-    EXPECT_EQ(again->part, work->part);
+    EXPECT_EQ(again->parts, work->parts);
     made.give_up();
 
     // A generator that does not keep what it was given, and one with pictures of another size.
     bool changed = false, small = false;
     while (const auto next = made.next(view)) {
         Made now = generate(next->request);
-        if (!changed && next->part.pass == CanvasPass::kAcross) {
+        if (!changed && next->parts[0].pass == CanvasPass::kAcross) {
             changed = true;
             now.latents[0] += 1;
-            const auto error = made.take(next->part, now.latents, now.picture);
+            const auto error = made.take(next->parts[0], now.latents, now.picture);
             ASSERT_FALSE(error);
             EXPECT_THAT(error.error().message, testing::HasSubstr("changed token 0"));
-        } else if (!small && next->part.pass == CanvasPass::kPicture) {
+        } else if (!small && next->parts[0].pass == CanvasPass::kPicture) {
             small = true;
-            const auto error = made.take(next->part, now.latents, {8, 8, 4, {}});
+            const auto error = made.take(next->parts[0], now.latents, {8, 8, 4, {}});
             ASSERT_FALSE(error);
             EXPECT_THAT(error.error().message, testing::HasSubstr("8 x 8, expected 16 x 16"));
         } else {
-            ASSERT_TRUE(made.take(next->part, now.latents, now.picture));
+            ASSERT_TRUE(made.take(next->parts[0], now.latents, now.picture));
         }
     }
     EXPECT_TRUE(changed && small);
@@ -481,12 +560,12 @@ TEST_F(CanvasTest, FadingKeepsWhatPicturesAgreeOn) {
     Canvas made = canvas(1 << 20);
     while (const auto work = made.next(view_of(0, 0))) {
         Made result = generate(work->request);
-        if (work->part.pass == CanvasPass::kPicture) {
+        if (work->parts[0].pass == CanvasPass::kPicture) {
             std::fill(result.picture.pixels.begin(), result.picture.pixels.end(), 201);
-            if (work->part.column == 1)
+            if (work->parts[0].column == 1)
                 std::fill(result.picture.pixels.begin(), result.picture.pixels.end(), 1);
         }
-        ASSERT_TRUE(made.take(work->part, result.latents, result.picture));
+        ASSERT_TRUE(made.take(work->parts[0], result.latents, result.picture));
     }
     const Image *const image = made.tile(0, 0);
     ASSERT_NE(image, nullptr);

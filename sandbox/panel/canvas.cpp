@@ -1,4 +1,4 @@
-// The endless canvas: its switch in the view section, how far it is, and the mouse over it.
+// The endless canvas: its switch in the view section, and the mouse over it.
 #include "sandbox/panel/panel.hpp"
 #include "sandbox/view/canvas_view.hpp"
 
@@ -16,11 +16,6 @@ void draw_canvas_switch(const PanelContext &context) {
                       ? "A plane of this material without end: drag and zoom, it is made as you "
                         "go. The same seed makes the same plane (E)"
                       : canvas.lacks());
-    if (!canvas.is_on()) return;
-    ImGui::SameLine(0, 18);
-    ImGui::TextDisabled("%zu of %zu tiles", canvas.ready_count(), canvas.visible_count());
-    panel_tooltip(fmt::format("{} windows made, {:.0f} MiB kept", canvas.canvas()->stats().windows,
-                              static_cast<double>(canvas.canvas()->bytes()) / (1 << 20)));
 }
 
 void handle_canvas_input(const PanelContext &context, Point mouse) {

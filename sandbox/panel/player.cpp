@@ -1,5 +1,6 @@
 // Play, seed, progress, and what went wrong.
 #include "sandbox/panel/panel.hpp"
+#include "sandbox/view/canvas_view.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -63,9 +64,12 @@ void draw_seed(PlayControl &control) {
     panel_tooltip("Play again when a setting changes");
 }
 
-void draw_progress(const PlayerState &state) {
+// Of the canvas its tiles: steps of one of its many runs say nothing, and every one would have the
+// frame drawn again.
+void draw_progress(const PlayerState &state, const CanvasView &canvas) {
     float fraction = 0;
     std::string text;
+    const bool shows_tiles = canvas.is_on() && canvas.visible_count() > 0;
     switch (state.phase) {
     case PlayerPhase::kLoading:
         fraction = static_cast<float>(state.activation);
@@ -73,7 +77,11 @@ void draw_progress(const PlayerState &state) {
         break;
     case PlayerPhase::kRunning:
     case PlayerPhase::kReady:
-        if (state.total_steps > 0) {
+        if (shows_tiles) {
+            fraction = static_cast<float>(canvas.ready_count()) /
+                       static_cast<float>(canvas.visible_count());
+            text = fmt::format("{} / {} tiles", canvas.ready_count(), canvas.visible_count());
+        } else if (state.total_steps > 0) {
             fraction = static_cast<float>(state.step) / static_cast<float>(state.total_steps);
             text = fmt::format("{} / {}", state.step, state.total_steps);
             if (state.last_step_us > 0 && state.phase == PlayerPhase::kRunning) {
@@ -93,7 +101,11 @@ void draw_progress(const PlayerState &state) {
     const ImVec2 size{ImGui::GetContentRegionAvail().x, 4};
     ImGui::ProgressBar(std::clamp(fraction, 0.0F, 1.0F), size, "");
     ImGui::TextUnformatted(text.c_str());
-    if (state.phase == PlayerPhase::kRunning && !state.step_name.empty()) {
+    if (shows_tiles) {
+        panel_tooltip(fmt::format("{} windows made, {:.0f} MiB kept",
+                                  canvas.canvas()->stats().windows,
+                                  static_cast<double>(canvas.canvas()->bytes()) / (1 << 20)));
+    } else if (state.phase == PlayerPhase::kRunning && !state.step_name.empty()) {
         ImGui::SameLine();
         ImGui::TextDisabled("%s", state.step_name.c_str());
     }
@@ -105,7 +117,7 @@ void draw_player_section(const PanelContext &context) {
     PlayControl &control = *context.control;
     ImGui::Dummy({0, 2});
     draw_buttons(control);
-    draw_progress(control.state());
+    draw_progress(control.state(), *context.canvas);
     if (!control.problem().empty()) {
         ImGui::PushStyleColor(ImGuiCol_Text, {0.93F, 0.50F, 0.42F, 1});
         ImGui::PushTextWrapPos(0);

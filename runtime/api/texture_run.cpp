@@ -1,7 +1,5 @@
 #include "api/texture_run.hpp"
 
-#include <tessera/ext/features.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -148,7 +146,7 @@ Result<bool> TextureRun::step(std::uint32_t budget_us) {
     if (run_ == nullptr) return next_window();
     auto more = canvas_ ? step_session(budget_us) : run_->step(budget_us);
     if (!more || *more) return more;
-    std::vector<Window> made = std::move(wave_);
+    std::vector<CanvasResult> made = std::move(wave_);
     if (auto ended = finish(); !ended) return ended.error();
     if (made.empty()) return begin_maps();
     auto taken = take_windows(std::move(made));
@@ -207,7 +205,7 @@ Result<bool> TextureRun::next_window() {
     for (const RequestInput &input : task_.request.inputs) work->request.inputs.push_back(input);
     SessionCallbacks callbacks = hooks_.session;
     callbacks.device_features = true;
-    callbacks.on_event = [this](const PlayerEvent &event) { note_latents(event); };
+    callbacks.on_event = [this](const PlayerEvent &event) { note_latents(event, wave_); };
     for (const CanvasPart &part : work->parts) wave_.push_back({part});
     auto begun = begin_session(std::move(work->request), std::move(callbacks));
     if (begun) return true;
@@ -232,20 +230,11 @@ Result<bool> TextureRun::step_session(std::uint32_t budget_us) {
     return run_->step(budget_us);
 }
 
-void TextureRun::note_latents(const PlayerEvent &event) {
-    const bool is_one = event.type == PlayerEvent::Type::kFeatures &&
-                        event.name == TESSERA_FEATURE_LATENTS && event.dtype == TESSERA_DTYPE_F32;
-    if (!is_one) return;
-    std::vector<float> &latents = wave_[event.image].latents;
-    latents.resize(event.bytes.size() / sizeof(float));
-    std::memcpy(latents.data(), event.bytes.data(), latents.size() * sizeof(float));
-}
-
 // A picture of it where `preview_every` windows were passed.
-Result<void> TextureRun::take_windows(std::vector<Window> made) {
+Result<void> TextureRun::take_windows(std::vector<CanvasResult> made) {
     const std::uint32_t every = task_.request.preview_every;
     const std::uint32_t before = windows_done_;
-    for (Window &window : made) {
+    for (CanvasResult &window : made) {
         auto taken =
             canvas_->take(window.part, std::move(window.latents), std::move(window.picture));
         if (!taken) return taken;

@@ -66,19 +66,13 @@ class TextureRun {
     [[nodiscard]] bool is_among_others() const { return among_others_; }
 
   private:
-    struct Window {
-        CanvasPart part;
-        std::vector<float> latents = {};
-        Image picture = {};
-    };
     TextureRun(Session &session, PictureFrames &frames, ThreadPool &pool,
                std::shared_ptr<Memory> memory, TextureTask task, TextureHooks hooks);
     Result<void> begin_windows();
     Result<void> begin_session(PlayRequest request, SessionCallbacks callbacks);
     Result<bool> step_session(std::uint32_t budget_us);
     Result<bool> next_window();
-    void note_latents(const PlayerEvent &event);
-    Result<void> take_windows(std::vector<Window> made);
+    Result<void> take_windows(std::vector<CanvasResult> made);
     Result<void> publish(bool final);
     Result<bool> begin_maps();
     Result<bool> step_maps(std::uint32_t budget_us);
@@ -99,7 +93,7 @@ class TextureRun {
     // Of a picture in windows.
     std::optional<Canvas> canvas_;
     CanvasArea area_;
-    std::vector<Window> wave_; // under way, in the order of the job's images
+    std::vector<CanvasResult> wave_; // under way, in the order of the job's images
     std::uint32_t windows_done_ = 0, windows_ = 0;
 };
 

@@ -1,7 +1,5 @@
 #include "sandbox/view/canvas_view.hpp"
 
-#include <tessera/ext/features.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -162,7 +160,7 @@ void CanvasView::stop(const std::string &problem) {
 
 void CanvasView::note(const RecordedPicture &picture) {
     if (!job_ || job_->number != picture.info.job) return;
-    CanvasJob::Part &made = job_->parts[picture.info.image];
+    CanvasResult &made = job_->wave[picture.info.image];
     made.picture = *picture.image;
     if (!picture.info.final) canvas_->preview(made.part, *picture.image);
 }
@@ -171,7 +169,7 @@ void CanvasView::note(const PlayerEvent &event) {
     if (!job_ || event.job != job_->number) return;
     switch (event.type) {
     case PlayerEvent::Type::kFeatures:
-        note_latents(event);
+        note_latents(event, job_->wave);
         break;
     case PlayerEvent::Type::kFinished:
         finish();
@@ -187,16 +185,9 @@ void CanvasView::note(const PlayerEvent &event) {
     }
 }
 
-void CanvasView::note_latents(const PlayerEvent &event) {
-    if (event.name != TESSERA_FEATURE_LATENTS || event.dtype != TESSERA_DTYPE_F32) return;
-    std::vector<float> &latents = job_->parts[event.image].latents;
-    latents.resize(event.bytes.size() / sizeof(float));
-    std::memcpy(latents.data(), event.bytes.data(), latents.size() * sizeof(float));
-}
-
 void CanvasView::finish() {
     Result<void> taken;
-    for (CanvasJob::Part &made : job_->parts) {
+    for (CanvasResult &made : job_->wave) {
         taken = canvas_->take(made.part, std::move(made.latents), std::move(made.picture));
         if (!taken) break;
     }
@@ -213,7 +204,7 @@ void CanvasView::update(std::uint64_t now_us) {
         const std::size_t most = Canvas::wave(control_.player().batch(), control_.state().memory);
         if (auto work = canvas_->next(area(), most)) {
             job_.emplace();
-            for (const CanvasPart &part : work->parts) job_->parts.push_back({part});
+            for (const CanvasPart &part : work->parts) job_->wave.push_back({part});
             work->request.preview_every = kPreviewSteps;
             job_->number = control_.submit_for_guest(std::move(work->request));
         }

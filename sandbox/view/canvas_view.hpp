@@ -17,13 +17,8 @@ namespace tessera {
 
 // What the player makes for a canvas now, and what came of it so far.
 struct CanvasJob {
-    struct Part {
-        CanvasPart part;
-        std::vector<float> latents = {};
-        Image picture = {};
-    };
     std::uint64_t number = 0;
-    std::vector<Part> parts; // in the order of the job's images
+    std::vector<CanvasResult> wave; // in the order of the job's images
 };
 
 class CanvasView : public PlayGuest {
@@ -75,7 +70,6 @@ class CanvasView : public PlayGuest {
 
   private:
     [[nodiscard]] CanvasArea area() const;
-    void note_latents(const PlayerEvent &event);
     void finish();
     void stop(const std::string &problem);
     void count_tiles();

@@ -47,6 +47,12 @@ Shares shares_at(int at, int size, int margin) {
 
 } // namespace
 
+void note_latents(const PlayerEvent &event, std::vector<CanvasResult> &wave) {
+    const bool is_one = event.type == PlayerEvent::Type::kFeatures &&
+                        event.name == TESSERA_FEATURE_LATENTS && event.dtype == TESSERA_DTYPE_F32;
+    if (is_one) wave[event.image].latents = floats_of(event.bytes);
+}
+
 Result<Canvas> Canvas::create(const std::vector<InputSlot> &inputs,
                               const std::vector<FeatureTap> &features, std::size_t max_bytes,
                               std::uint32_t window) {

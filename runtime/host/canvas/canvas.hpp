@@ -22,6 +22,7 @@
 #include "host/canvas/canvas_lattice.hpp"
 #include "host/generator/batch.hpp"
 #include "host/generator/slots.hpp"
+#include "host/run/event.hpp"
 #include "host/run/request.hpp"
 
 #include <cstdint>
@@ -46,6 +47,15 @@ struct CanvasWork {
     std::vector<CanvasPart> parts;
     PlayRequest request;
 };
+
+// What came of a part so far.
+struct CanvasResult {
+    CanvasPart part;
+    std::vector<float> latents = {};
+    Image picture = {};
+};
+// Into the part that an event brings latents of, if it does: of a wave, in the order of its images.
+void note_latents(const PlayerEvent &event, std::vector<CanvasResult> &wave);
 
 class Canvas {
   public:

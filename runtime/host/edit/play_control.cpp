@@ -4,7 +4,6 @@
 #include <tessera/ext/inputs.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace tessera {
@@ -93,8 +92,7 @@ void PlayControl::note_encoded(const PlayerEvent &event) {
     dense->height = static_cast<std::uint32_t>(event.shape[0]);
     dense->width = static_cast<std::uint32_t>(event.shape[1]);
     dense->channels = static_cast<std::uint32_t>(event.shape[2]);
-    dense->values.resize(event.bytes.size() / sizeof(float));
-    std::memcpy(dense->values.data(), event.bytes.data(), dense->values.size() * sizeof(float));
+    dense->values = floats_of(event.bytes);
     encoded_.dense = std::move(dense);
 }
 

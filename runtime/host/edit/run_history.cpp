@@ -24,8 +24,7 @@ std::shared_ptr<const Latents> latents_of(const std::vector<std::int64_t> &shape
     latents->height = static_cast<std::uint32_t>(shape[0]);
     latents->width = static_cast<std::uint32_t>(shape[1]);
     latents->channels = static_cast<std::uint32_t>(shape[2]);
-    latents->values.resize(bytes.size() / sizeof(float));
-    std::memcpy(latents->values.data(), bytes.data(), latents->values.size() * sizeof(float));
+    latents->values = floats_of(bytes);
     return latents;
 }
 
@@ -152,8 +151,7 @@ void RunHistory::note_chain(RunRecord &run, const PlayerEvent &event) {
     chain->step = event.step;
     chain->denoise = static_cast<std::uint32_t>(event.shape[0]) - 1;
     chain->width = static_cast<std::uint32_t>(event.shape[1]);
-    chain->values.resize(event.bytes.size() / sizeof(float));
-    std::memcpy(chain->values.data(), event.bytes.data(), chain->values.size() * sizeof(float));
+    chain->values = floats_of(event.bytes);
     bytes_ -= bytes_of(run);
     run.chain = std::move(chain);
     bytes_ += bytes_of(run);

@@ -2,6 +2,8 @@
 
 #include "core/tensor.hpp"
 
+#include <cstring>
+
 namespace tessera {
 namespace {
 
@@ -67,6 +69,12 @@ PlayerEvent copy_event(const tessera_event &from, std::uint64_t job, std::uint64
         copy_elements(tensor, event.bytes);
     }
     return event;
+}
+
+std::vector<float> floats_of(std::span<const std::byte> bytes) {
+    std::vector<float> values(bytes.size() / sizeof(float));
+    if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+    return values;
 }
 
 } // namespace tessera

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,5 +45,8 @@ struct PlayerEvent {
 // the host.
 [[nodiscard]] PlayerEvent copy_event(const tessera_event &from, std::uint64_t job,
                                      std::uint64_t tag);
+
+// The numbers of a tensor of TESSERA_DTYPE_F32.
+[[nodiscard]] std::vector<float> floats_of(std::span<const std::byte> bytes);
 
 } // namespace tessera

@@ -2,7 +2,6 @@
 
 #include "core/tensor.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <string>
 
@@ -65,11 +64,8 @@ Result<std::vector<tessera_input>> view_inputs(const std::vector<RequestInput> &
     const std::string &id = generator.descriptor().id;
     std::vector<tessera_input> inputs;
     for (const RequestInput &input : given) {
-        const auto &slots = generator.inputs();
-        const auto slot = std::find_if(slots.begin(), slots.end(), [&](const InputSlot &candidate) {
-            return candidate.key == input.key;
-        });
-        if (slot == slots.end()) {
+        const InputSlot *const slot = find_slot(generator.inputs(), input.key);
+        if (slot == nullptr) {
             return make_error(Status::kUnsupported, "{}: takes no '{}' input", id, input.key);
         }
         auto checked = check_storage(input, *slot);

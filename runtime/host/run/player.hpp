@@ -47,18 +47,19 @@ enum class PlayerPhase {
 // What a panel shows; a copy.
 struct PlayerState {
     PlayerPhase phase = PlayerPhase::kLoading;
-    Error error;                                 // when phase is kFailed
-    std::uint64_t job = 0;                       // the running or last job; 0: none yet
-    std::uint32_t step = 0;                      // of that job
-    std::uint32_t total_steps = 0;               // 0: not known yet
-    std::string step_name;                       // phase that is under way, if the generator says
-    double activation = 0;                       // 0 to 1
-    std::uint64_t activation_us = 0;             // how long it took
-    std::uint64_t last_call_us = 0;              // duration of the last `step` call
-    std::uint64_t last_step_us = 0;              // time between the last two progress steps
-    std::uint64_t job_us = 0;                    // begin to end of the running (so far) or last job
-    std::string device;                          // for people; empty until the compute is open
-    tessera_memory memory = TESSERA_MEMORY_HOST; // where it computes, from then on
+    Error error;                     // when phase is kFailed
+    std::uint64_t job = 0;           // the running or last job; 0: none yet
+    std::uint32_t step = 0;          // of that job
+    std::uint32_t total_steps = 0;   // 0: not known yet
+    std::string step_name;           // phase that is under way, if the generator says
+    double activation = 0;           // 0 to 1
+    std::uint64_t activation_us = 0; // how long it took
+    std::uint64_t last_call_us = 0;  // duration of the last `step` call
+    std::uint64_t last_step_us = 0;  // time between the last two progress steps
+    std::uint64_t job_us = 0;        // begin to end of the running (so far) or last job
+    std::string device;              // for people; empty until the compute is open
+    // Where it computes, from then on.
+    tessera_memory memory = TESSERA_MEMORY_HOST;
 };
 
 class Player {

@@ -12,7 +12,7 @@ namespace {
 constexpr double kSolveFlops = 100.0; // of a number, on one thread
 
 SolverSettings solver_settings(const blocks::RunSpec &spec, const blocks::ImageSpec &own) {
-    return {spec.steps, spec.diffusion.integrator, spec.diffusion.eta, own.temperature};
+    return {spec.diffusion.integrator, spec.diffusion.eta, own.temperature};
 }
 
 int count_unknown(const blocks::RunSpec &spec, std::int64_t tokens) {
@@ -42,7 +42,7 @@ TextureRun::TextureRun(const sdk::Compute &compute, const TextureModel &model, b
         images_.push_back(
             {own,
              settings,
-             Solver(model_, settings, count()),
+             Solver(model_, settings, times_, count()),
              blocks::random_order(own.seed, own.stream, static_cast<int>(count()), spec_.known),
              spec_.known,
              std::vector<float>(static_cast<std::size_t>(count() * kTokenNumbers)),

@@ -33,8 +33,9 @@ std::vector<double> run_times(const TextureConfig &config, int steps) {
     return times;
 }
 
-Solver::Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens)
-    : model_(model), settings_(settings), times_(run_times(model.config, settings.steps)) {
+Solver::Solver(const TextureModel &model, const SolverSettings &settings,
+               std::span<const double> times, std::int64_t tokens)
+    : model_(model), settings_(settings), times_(times) {
     x_.resize(static_cast<std::size_t>(tokens * kTokenNumbers));
     clean_.resize(x_.size());
     before_.resize(x_.size());
@@ -128,7 +129,7 @@ void Solver::advance(int level, int next, const Verdict &verdict, std::span<cons
     predict(verdict);
     tame();
     const auto &at = step_;
-    const bool last = next == settings_.steps;
+    const bool last = static_cast<std::size_t>(next) + 1 == times_.size();
     for (std::size_t token = 0; token < x_.size(); token += kTokenNumbers) {
         float *x = x_.data() + token;
         float *clean = clean_.data() + token;

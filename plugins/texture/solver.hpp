@@ -24,7 +24,6 @@ struct NoiseLevel {
 [[nodiscard]] std::vector<double> run_times(const TextureConfig &config, int steps);
 
 struct SolverSettings {
-    int steps = 1;
     blocks::Integrator integrator = blocks::Integrator::kDpm2m; // ddim is first order
     double eta = 0.0;         // noise of the steps; ancestral ones have all of it, 1
     double temperature = 1.0; // of the first noise and of that of the steps
@@ -47,7 +46,9 @@ struct Verdict {
 // what they were given as at every moment.
 class Solver {
   public:
-    Solver(const TextureModel &model, const SolverSettings &settings, std::int64_t tokens);
+    // `times` outlive it.
+    Solver(const TextureModel &model, const SolverSettings &settings, std::span<const double> times,
+           std::int64_t tokens);
 
     // Starts from `noise` (tokens, 96). `known` (tokens; empty: none) tokens are those of `values`
     // (tokens, 96); both stay as they are until the last step.
@@ -60,7 +61,7 @@ class Solver {
     [[nodiscard]] std::span<const float> clean() const { return clean_; }
 
     // From time number `level`, where the last pass was, to that of the next one; after the last
-    // pass `next` is settings.steps. `noise` (tokens, 96) where the settings have some.
+    // pass `next` is the last time. `noise` (tokens, 96) where the settings have some.
     void advance(int level, int next, const Verdict &verdict, std::span<const float> noise = {});
 
   private:
@@ -76,7 +77,7 @@ class Solver {
 
     const TextureModel &model_;
     SolverSettings settings_;
-    std::vector<double> times_;
+    std::span<const double> times_;
     std::array<Coefficients, kTokenNumbers> step_{};
     std::array<double, kTokenNumbers> last_{}; // h of the step before; 0: there is none
     bool whole_ = true;                        // nothing is known

@@ -85,7 +85,7 @@ def test_card_numbers_and_sheet(command: list[str], capsys: pytest.CaptureFixtur
     assert results["results"]["agreement_test"] == 1.0 and set(results["classes"]) == {"red", "blue"}
     assert results["facts"]["generated"] == results["facts"]["test"] == 10
     assert 0 <= results["results"]["seam"] < 10 and results["results"]["psnr"] > 5
-    assert (model / "contact_sheet.png").is_file()
+    assert (model / "contact_sheet.webp").is_file()
     first = capsys.readouterr().out
     assert "generated 10 of 10" in first and "features of training images" in first
     assert program.main(command) == 0  # everything is read back from the cache

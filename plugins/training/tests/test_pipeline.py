@@ -30,7 +30,7 @@ def test_train_and_export(tiny_config: Config) -> None:
     assert config.latent_scale == 1.0 and config.vae_stride == 8
     Mar(config).load_state_dict({name: value.float() for name, value in weights.items()})
     assert all(value.dtype == torch.bfloat16 for value in weights.values())
-    assert (model / "contact_sheet.png").exists() and (model / "tokenizer.safetensors").exists()
+    assert (model / "contact_sheet.webp").exists() and (model / "tokenizer.safetensors").exists()
 
 
 def test_devices() -> None:

@@ -218,7 +218,7 @@ def test_train_export_and_start_from_it(config: Config, tmp_path: Path) -> None:
     path = Path(config.export.path) / "generator.safetensors"
     made = texture_file.load(path)
     assert made.classes == ["blue", "red"] and made.bank.counts == [4, 4] and made.limit.shape == (96,)
-    assert (path.parent / "contact_sheet.png").is_file() and not (path.parent / "tokenizer.safetensors").exists()
+    assert (path.parent / "contact_sheet.webp").is_file() and not (path.parent / "tokenizer.safetensors").exists()
     again = dataclasses.replace(config, run_dir=str(tmp_path / "second"), texture_training=dataclasses.replace(
         config.texture_training, start=str(path), steps=1, lr=1e-9, muon_lr=1e-9, weight_decay=0.0))
     run_stages(again, ["pack", "texture"], ARGUMENTS)

@@ -124,7 +124,7 @@ def test_train_export_and_sample(config: Config) -> None:
     assert metadata["generator"] == "org.tessera.mar" and json.loads(metadata["config"])["variant"] == "torus"
     made = texture_file.load(path)
     assert isinstance(made.trunk, TextureMar) and made.settings == config.export.texture
-    assert (path.parent / "contact_sheet.png").is_file()
+    assert (path.parent / "contact_sheet.webp").is_file()
     run = Run(config)
     trained, _ = run.texture(run.pack())
     for name, value in trained.trunk.state_dict().items():

@@ -304,5 +304,5 @@ def write_all(model: AnyModel, made: Made, columns: int, section: str, results: 
     report.write_json(model.path / "evaluation.json", results, facts, per_class)
     rows = [torch.nonzero(made.labels == label).flatten()[:columns] for label in range(len(model.classes))]
     if all(len(row) == columns for row in rows):
-        sheets.save_classes(model.path / "contact_sheet.png", from_bytes(made.images[torch.cat(rows)]), model.classes)
-    print(f"wrote README.md, evaluation.json and contact_sheet.png in {model.path}")
+        sheets.save_classes(model.path / "contact_sheet.webp", from_bytes(made.images[torch.cat(rows)]), model.classes)
+    print(f"wrote README.md, evaluation.json and contact_sheet.webp in {model.path}")

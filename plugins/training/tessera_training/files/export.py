@@ -45,12 +45,12 @@ def _training_note(run: Run, state: dict, stage: str) -> dict[str, object]:
 
 
 def export_texture(run: Run, target: Path) -> None:
-    """Write generator.safetensors and contact_sheet.png into `target`."""
+    """Write generator.safetensors and contact_sheet.webp into `target`."""
     model, state = run.texture(run.pack())
     path = target / "generator.safetensors"
     texture_file.save(path, model, {"name": run.config.name, "license": run.config.export.license,
                                     "training": json.dumps(_training_note(run, state, "texture"))})
-    run.texture_sheet(texture_file.load(path), target / "contact_sheet.png", run.config.export.columns)
+    run.texture_sheet(texture_file.load(path), target / "contact_sheet.webp", run.config.export.columns)
     print(f"exported {path.stat().st_size / 1e6:.1f} MB to {target}", flush=True)
 
 
@@ -100,7 +100,7 @@ def export_model(run: Run, target: Path) -> None:
     config, images, encoded = run.config, run.pack(), run.latents()
     model, state = run.generator(len(images.classes))
     vae = run.tokenizer()
-    sheet = target / "contact_sheet.png"
+    sheet = target / "contact_sheet.webp"
     run.sample_sheet(model, vae, encoded, images.classes, sheet, config.export.columns)
     common = {"format": FORMAT, "license": config.export.license}
     given = run.given_tokenizer()

@@ -32,8 +32,7 @@ LIMIT = 60 << 20  # bytes of the folder
 MODEL_LIMIT = 16 << 20
 _LAYERS = ("mix", "mix", "attention", "mix", "mix", "attention", "mix", "mix", "attention", "mix")
 _WIDTHS = (320, 224, 160)
-_ENOUGH = 1_000_000  # pictures of 128 pixels that a width must be able to see
-_SIZES, _SHARES = (64, 128, 256), (0.12, 0.58, 0.30)
+_ENOUGH = 1_000_000  # pictures of the middle size that a width must be able to see
 _RESERVE = 25.0  # seconds at the end for the file
 _RUN = '''"""Trains the texture model of this folder on its GPU; `python run.py -h` for options."""
 import sys
@@ -46,7 +45,8 @@ sys.exit(campaign.run_here(sys.argv[1:]))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder to write")
-    parser.add_argument("--config", type=Path, help="configuration, for its [data] (default: configs/materials.toml)")
+    parser.add_argument("--config", type=Path, help="configuration, for its [data], [texture_loss] and "
+                        "[export.texture] (default: configs/materials.toml)")
     parser.add_argument("--images", type=int, default=0, help="at most so many images, for a rehearsal")
 
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from . import config as configuration
     from .pictures import data
     config = configuration.load(arguments.config or Path(__file__).parents[1] / "configs" / "materials.toml")
-    wanted = dataclasses.replace(config.data, size=max(_SIZES), max_images=arguments.images)
+    wanted = dataclasses.replace(config.data, max_images=arguments.images)
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     packed = folder / "pack.safetensors"
@@ -70,7 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     fineness = compressed.save(
         folder / "images.safetensors", images.images[ids],
         {"labels": images.labels[ids], "turnable": images.turnable[ids]},
-        {"classes": images.classes, "name": config.name, "license": config.export.license}, LIMIT - used)
+        {"classes": images.classes, "name": config.name, "license": config.export.license,
+         "loss": dataclasses.asdict(config.texture_loss), "settings": dataclasses.asdict(config.export.texture)},
+        LIMIT - used)
     packed.unlink()
     if _size(folder) > LIMIT:
         raise UserError(f"{folder}: {_size(folder) / 2**20:.1f} MiB, more than {LIMIT >> 20}")
@@ -90,7 +92,7 @@ def run_here(given: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=7.0, help="all together")
     parser.add_argument("--device", default="auto", help="cuda, cpu or auto")
     parser.add_argument("--widths", type=int, nargs="+", default=_WIDTHS, help="widths to choose from")
-    parser.add_argument("--batch", type=int, default=2048, help="pictures of 64 pixels a step, at most")
+    parser.add_argument("--batch", type=int, default=2048, help="pictures of the smallest size a step, at most")
     parser.add_argument("--out", type=Path, default=Path("model"))
     arguments = parser.parse_args(given)
     try:
@@ -109,12 +111,11 @@ def _run_here(arguments: argparse.Namespace, began: float) -> None:
     pack: Any = SimpleNamespace(images=images, labels=tensors["labels"], turnable=tensors["turnable"].bool())
     classes = json.loads(metadata["classes"])
     ids = torch.arange(len(images))
-    loss = TextureLossConfig(sizes=_SIZES, shares=_SHARES, level_weights=(6.0, 3.0, 1.5, 0.6))
-    bank, limit = style.measure(lambda part: _reduced(images[part.to(device)], loss.style_size), ids,
-                                pack.labels, len(classes), None)
+    loss = TextureLossConfig(**json.loads(metadata["loss"]))
+    bank, limit = style.measure(lambda part: _pictures(images[part.to(device)]), ids, pack.labels, len(classes), None)
     print(f"{len(images)} images and their styles after {time.monotonic() - began:.0f} s", flush=True)
     trunk, batch = _choose(arguments, device, pack, bank, loss, began)
-    model = TextureModel(trunk, bank, limit, classes, TextureSettings())
+    model = TextureModel(trunk, bank, limit, classes, TextureSettings(**json.loads(metadata["settings"])))
     left = 60 * arguments.minutes - (time.monotonic() - began) - min(_RESERVE, 6 * arguments.minutes)
     left = max(left, 6 * arguments.minutes)  # a machine that took all the time to begin still trains a little
     train = TrainConfig(minutes=left / 60, batch=batch, lr=1.2e-3, muon_lr=.015, warmup=100, weight_decay=.02, clip=1.0,
@@ -133,10 +134,9 @@ def _run_here(arguments: argparse.Namespace, began: float) -> None:
           f"{time.monotonic() - began:.0f} s in all", flush=True)
 
 
-def _reduced(images: torch.Tensor, size: int) -> torch.Tensor:
-    """[B,S,S,3] bytes -> [B,3,size,size] in [-1,1]."""
-    x = images.permute(0, 3, 1, 2).float() / 127.5 - 1
-    return torch.nn.functional.avg_pool2d(x, x.shape[-1] // size)
+def _pictures(images: torch.Tensor) -> torch.Tensor:
+    """[B,S,S,3] bytes -> [B,3,S,S] in [-1,1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _choose(arguments: argparse.Namespace, device: torch.device, pack: Any, bank: style.Bank, loss: TextureLossConfig,
@@ -159,7 +159,8 @@ def _choose(arguments: argparse.Namespace, device: torch.device, pack: Any, bank
             except torch.cuda.OutOfMemoryError:
                 batch //= 2
         left = 60 * arguments.minutes - (time.monotonic() - began) - _RESERVE
-        print(f"width {width}: {best:.0f} pictures of 128 pixels a second, batch {batch}, {texture.layout}", flush=True)
+        print(f"width {width}: {best:.0f} pictures of {_middle(loss)} pixels a second, batch {batch}, {texture.layout}",
+              flush=True)
         if best * left >= _ENOUGH or width == arguments.widths[-1]:
             break
     torch.manual_seed(1)
@@ -167,11 +168,11 @@ def _choose(arguments: argparse.Namespace, device: torch.device, pack: Any, bank
 
 
 def _speed(objective: TextureObjective, batch: int, layout: str, device: torch.device) -> float:
-    """Pictures of 128 pixels a second, from two steps after a first one; 256 pixels are tried for their memory."""
+    """Pictures of the middle size a second, from two steps after a first one; the largest are tried for their memory."""
     texture.layout = layout
     optimizer = optim.build(objective, 1e-6, 0.0, 1e-6)
-    times = []
-    for size in (_SIZES[2], _SIZES[1], _SIZES[1], _SIZES[1]):
+    times, loss = [], objective.config
+    for size in (loss.sizes[-1], *(_middle(loss),) * 3):
         objective.size = size
         started = time.monotonic()
         draws = objective.draw(torch.randint(len(objective.images), (batch,)), torch.Generator(device).manual_seed(1))
@@ -182,4 +183,8 @@ def _speed(objective: TextureObjective, batch: int, layout: str, device: torch.d
         optimizer.step()
         float(value.detach())
         times.append(time.monotonic() - started)
-    return batch * _SIZES[0] ** 2 / _SIZES[1] ** 2 / (sum(times[2:]) / 2)
+    return batch * loss.sizes[0] ** 2 / _middle(loss) ** 2 / (sum(times[2:]) / 2)
+
+
+def _middle(loss: TextureLossConfig) -> int:
+    return loss.sizes[len(loss.sizes) // 2]

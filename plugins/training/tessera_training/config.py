@@ -141,10 +141,9 @@ class TrainConfig:
 class TextureLossConfig:
     """What the texture model is trained on."""
 
-    sizes: tuple[int, ...] = (128,)  # of pictures; the packed size divided by whole numbers
+    sizes: tuple[int, ...] = (128,)  # of pictures, parts of the packed one; the bank has styles of the last
     shares: tuple[float, ...] = (1.0,)  # of the progress that each size begins its part with
     smaller: float = 0.3  # share of steps that still see the size before
-    style_size: int = 128  # of the pictures whose styles the bank holds
     style_noise: float = 0.3
     t_mean: float = 0.3  # times are sigmoid(normal)
     t_std: float = 1.3

@@ -174,7 +174,7 @@ class Run:
 
         A training that starts from a model keeps the scale of that model's styles.
         """
-        path, size = self.dir / "styles.safetensors", self.config.texture_loss.style_size
+        path, size = self.dir / "styles.safetensors", self.config.texture_loss.sizes[-1]
         source = str([self.config.data.fingerprint(), size, self.config.texture_training.start])
         if self.rank == 0 and not (path.exists() and safetensors_io.load_metadata(path).get("source") == source):
             ids = self.texture_ids(images)
@@ -241,7 +241,7 @@ class Run:
     def texture_sheet(self, model: TextureModel, path: Path, columns: int = 4) -> None:
         """One row of samples per class, with the default settings and the size of the bank's pictures."""
         labels = torch.arange(len(model.classes)).repeat_interleave(columns)
-        images = torch.cat([model.images(part, self.config.seed + number, size=self.config.texture_loss.style_size)
+        images = torch.cat([model.images(part, self.config.seed + number, size=self.config.texture_loss.sizes[-1])
                             for number, part in enumerate(labels.split(32))])
         sheets.save_classes(path, images, model.classes)
         print(f"wrote {path}", flush=True)

@@ -82,6 +82,6 @@ def texture_config(tiny_config: configuration.Config) -> configuration.Config:
     off = dataclasses.replace(train, steps=0)
     return dataclasses.replace(
         tiny_config, tokenizer_training=off, generator_training=off, texture_training=train,
-        texture_loss=configuration.TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5), style_size=32),
+        texture_loss=configuration.TextureLossConfig(sizes=(16, 32), shares=(0.5, 0.5)),
         export=configuration.ExportConfig(path=tiny_config.export.path, license="CC0-1.0", columns=1,
                                           texture=TextureSettings(steps=2, width=32, height=32, denoise_steps="5")))

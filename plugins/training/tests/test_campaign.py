@@ -48,19 +48,20 @@ def test_rehearsal(tmp_path: Path) -> None:
     for name in ("red", "blue"):
         (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(5):
-            pixels = np.clip(random.normal((200, 60, 40), 30, (256, 256, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(random.normal((200, 60, 40), 30, (64, 64, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     (tmp_path / "c.toml").write_text(f'name = "tiny"\n[data]\npath = "{tmp_path / "images"}"\ntileable = true\n'
-                                     '[export]\nlicense = "CC0-1.0"\n')
+                                     'size = 64\n[texture_loss]\nsizes = [16, 32, 64]\nshares = [0.2, 0.5, 0.3]\n'
+                                     '[export]\nlicense = "CC0-1.0"\n[export.texture]\nguidance_low = 0.625\n')
     folder = tmp_path / "elsewhere" / "campaign"
     assert program.main(["campaign", str(folder), "--config", str(tmp_path / "c.toml")]) == 0
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, '{folder}'); {_WITHOUT_PIL}",
                            "--minutes", "0.1", "--device", "cpu", "--widths", "32", "--batch", "16"],
                           cwd=folder, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "pictures of 128 pixels a second" in done.stdout
+    assert "pictures of 32 pixels a second" in done.stdout
     model = texture_file.load(folder / "model" / "generator.safetensors")
-    assert model.name == "tiny" and model.classes == ["blue", "red"]
+    assert model.name == "tiny" and model.classes == ["blue", "red"] and model.settings.guidance_low == 0.625
 
 
 def test_wrong_device_is_named(capsys: pytest.CaptureFixture) -> None:

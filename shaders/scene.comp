@@ -32,15 +32,15 @@ struct Finish {
     float tint;
 };
 const Finish kFinish[kMaterials] = Finish[kMaterials](
-    Finish(0.42, 0.050, 0.06, 0.0, 1.0),  // 0 cobblestone: the ground
-    Finish(0.40, 0.045, 0.03, 0.0, 1.0),  // 1 brick: the wall
-    Finish(0.40, 0.012, 0.55, 0.0, 1.05), // 2 marble: a ball
-    Finish(0.90, 0.020, 0.05, 0.0, 1.0),  // 3 wood: crates
-    Finish(0.55, 0.040, 0.03, 0.0, 1.0),  // 4 stone_wall: columns
-    Finish(0.50, 0.030, 0.04, 0.0, 1.0),  // 5 grass: a hedge
-    Finish(0.60, 0.020, 0.75, 1.0, 1.15), // 6 metal: a ball
-    Finish(0.60, 0.050, 0.03, 0.0, 1.0),  // 7 bark: a log
-    Finish(0.50, 0.020, 0.10, 0.0, 1.0)); // 8 plaster: the plinth
+    Finish(0.76, 0.050, 0.06, 0.0, 1.0),  // 0 cobblestone: the ground
+    Finish(0.72, 0.045, 0.03, 0.0, 1.0),  // 1 brick: the wall
+    Finish(0.72, 0.012, 0.55, 0.0, 1.05), // 2 marble: a ball
+    Finish(1.62, 0.020, 0.05, 0.0, 1.0),  // 3 wood: crates
+    Finish(0.99, 0.040, 0.03, 0.0, 1.0),  // 4 stone_wall: columns
+    Finish(0.90, 0.030, 0.04, 0.0, 1.0),  // 5 grass: a hedge
+    Finish(1.08, 0.020, 0.75, 1.0, 1.15), // 6 metal: a ball
+    Finish(1.08, 0.050, 0.03, 0.0, 1.0),  // 7 bark: a log
+    Finish(0.90, 0.020, 0.10, 0.0, 1.0)); // 8 plaster: the plinth
 
 struct Hit {
     float t;

@@ -24,7 +24,7 @@ struct Options {
     std::uint32_t frames = 0; // 0: until everything is made
     std::uint32_t width = 960, height = 540;
     std::uint32_t samples = 4; // along a pixel of the picture that is written
-    std::uint64_t seed = 7;
+    std::uint64_t seed = 20;
     bool validation = false;
     std::string keep; // a folder for frames of the way
     std::string output;

@@ -21,6 +21,7 @@ import torch
 from . import optim
 from .config import TextureLossConfig, TrainConfig
 from .errors import UserError
+from .evaluation.features import from_bytes
 from .files import compressed, texture_file
 from .files.texture_file import TextureModel
 from .networks import style, texture
@@ -112,7 +113,7 @@ def _run_here(arguments: argparse.Namespace, began: float) -> None:
     classes = json.loads(metadata["classes"])
     ids = torch.arange(len(images))
     loss = TextureLossConfig(**json.loads(metadata["loss"]))
-    bank, limit = style.measure(lambda part: _pictures(images[part.to(device)]), ids, pack.labels, len(classes), None)
+    bank, limit = style.measure(lambda part: from_bytes(images[part.to(device)]), ids, pack.labels, len(classes), None)
     print(f"{len(images)} images and their styles after {time.monotonic() - began:.0f} s", flush=True)
     trunk, batch = _choose(arguments, device, pack, bank, loss, began)
     model = TextureModel(trunk, bank, limit, classes, TextureSettings(**json.loads(metadata["settings"])))
@@ -132,11 +133,6 @@ def _run_here(arguments: argparse.Namespace, began: float) -> None:
     texture_file.load(path)
     print(f"{path}: {path.stat().st_size / 2**20:.1f} MiB, {trainer.step} steps of {batch}, "
           f"{time.monotonic() - began:.0f} s in all", flush=True)
-
-
-def _pictures(images: torch.Tensor) -> torch.Tensor:
-    """[B,S,S,3] bytes -> [B,3,S,S] in [-1,1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _choose(arguments: argparse.Namespace, device: torch.device, pack: Any, bank: style.Bank, loss: TextureLossConfig,

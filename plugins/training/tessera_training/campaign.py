@@ -21,12 +21,12 @@ import torch
 from . import optim
 from .config import TextureLossConfig, TrainConfig
 from .errors import UserError
-from .evaluation.features import from_bytes
 from .files import compressed, texture_file
 from .files.texture_file import TextureModel
 from .networks import style, texture
 from .networks.texture import Texture, TextureConfig, TextureSettings
 from .objectives.texture import TextureObjective, balanced
+from .pictures.pixels import from_bytes
 from .trainer import Trainer
 
 LIMIT = 60 << 20  # bytes of the folder

@@ -8,9 +8,9 @@ import pytest
 import torch
 from golden import assert_close, load, top
 
-from tessera_training.evaluation import sheets
 from tessera_training.files import safetensors_io
 from tessera_training.networks.kl_vae import KlVae, KlVaeConfig
+from tessera_training.pictures.pixels import to_bytes
 
 LIMIT = 3e-5  # absolute
 
@@ -45,7 +45,7 @@ def test_latents_to_bytes(vae: KlVae, fixtures: Path) -> None:
     assert_close(tensors["latents"] / float(metadata["latent_scale"]), tensors["decoder_input"], 1e-6, "decoder_input")
     image = vae.decode(tensors["decoder_input"])
     assert_close(image, tensors["decoded"], LIMIT * max(1.0, top(tensors["decoded"])), "decoded")
-    assert torch.equal(sheets.to_bytes(tensors["decoded"]), tensors["rgb8_round_half_even"])
+    assert torch.equal(to_bytes(tensors["decoded"]), tensors["rgb8_round_half_even"])
 
 
 def test_kl16_is_the_default_configuration(fixtures: Path) -> None:

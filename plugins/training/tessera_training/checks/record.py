@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..evaluation import sheets
 from ..files import safetensors_io
 from ..networks import causal, diffusion
 from ..networks.blocks import patchify
@@ -25,6 +24,7 @@ from ..networks.kl_vae import KlVae
 from ..networks.mar import Mar, SampleSettings, sample, seeded_noise
 from ..networks.tokenizer import ConvBlock, TextureVae
 from ..networks.vq_vae import VqVae
+from ..pictures.pixels import to_bytes
 
 Tensors = dict[str, torch.Tensor]
 
@@ -170,7 +170,7 @@ def record_pictures(vae: TextureVae | KlVae | VqVae, latents: torch.Tensor, scal
     z = latents / scale
     decoded = vae.decode(z)
     return ({"latents": latents, "decoder_input": z, "decoded": decoded,
-             "rgb8_round_half_even": sheets.to_bytes(decoded)},
+             "rgb8_round_half_even": to_bytes(decoded)},
             {"kind": "e2e", "latent_scale": repr(scale), "vae_weights": str(vae_path.resolve())})
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from ..evaluation import sheets
 from ..files import safetensors_io
 from ..files.texture_file import TextureModel
 from ..networks import style, texture_mar, wavelet
 from ..networks.texture import Texture, TextureSettings, sample
 from ..networks.texture_mar import TextureMar
+from ..pictures.pixels import to_bytes
 
 Tensors = dict[str, torch.Tensor]
 _KEPT = 3  # evaluations whose inputs and outputs are written: first, middle, last
@@ -86,7 +86,7 @@ def record_sampling(model: TextureModel, grid: tuple[int, int], settings: Textur
     finally:
         model.trunk.forward = original  # type: ignore[method-assign]
     picture = model.picture(tokens, styles)
-    tensors |= {"tokens": tokens, "picture": picture, "rgb8": sheets.to_bytes(picture.clamp(-1, 1))}
+    tensors |= {"tokens": tokens, "picture": picture, "rgb8": to_bytes(picture.clamp(-1, 1))}
     return tensors, {"kind": "texture_sample", "settings": json.dumps(dataclasses.asdict(settings)),
                      "times": json.dumps([times[step] for step in sorted(times)])}
 
@@ -119,7 +119,7 @@ def record_sets(model: TextureModel, grid: tuple[int, int], settings: TextureSet
     for step, parts in drawn.items():
         tensors |= {f"step.{step:02d}.initial": parts[0], f"step.{step:02d}.noise": torch.stack(parts[1:])}
     picture = model.picture(tokens, styles)
-    tensors |= {"tokens": tokens, "picture": picture, "rgb8": sheets.to_bytes(picture.clamp(-1, 1))}
+    tensors |= {"tokens": tokens, "picture": picture, "rgb8": to_bytes(picture.clamp(-1, 1))}
     return tensors, {"kind": "texture_mar_sample", "settings": json.dumps(dataclasses.asdict(settings))}
 
 

@@ -20,8 +20,9 @@ from ..files import model_dir, safetensors_io
 from ..files.texture_file import TextureModel
 from ..networks import wavelet
 from ..pictures.data import ImagePack, pack
+from ..pictures.pixels import from_bytes, to_bytes
 from . import metrics, report, sheets
-from .features import FeatureCache, FeatureNet, from_bytes, second_net
+from .features import FeatureCache, FeatureNet, second_net
 from .report import Results
 
 LEAST_TEST_IMAGES = 8
@@ -144,7 +145,7 @@ def generate(model: AnyModel, counts: list[int], settings: Any, seed: int, cache
         path = cache / f"samples-{key}-{number}.safetensors"
         if not path.exists():
             own = {"size": size} if isinstance(model, TextureModel) else {}
-            images = sheets.to_bytes(model.images(batch, seed * 1000 + number, settings, **own))
+            images = to_bytes(model.images(batch, seed * 1000 + number, settings, **own))
             safetensors_io.save(path, {"images": images})
             print(f"generated {min(64 * (number + 1), len(labels))} of {len(labels)}", flush=True)
         parts.append(safetensors_io.load(path)[0]["images"])
@@ -197,7 +198,7 @@ def measure(model: AnyModel, real: ImagePack, made: Made, counts: list[int], cac
     results["fid"] = metrics.fid(features, test)
     results.update(_floor(model, real, counts, train, test, cache))
     if isinstance(model, TextureModel):
-        bare = sheets.to_bytes(model.style_alone(labels, real.images.shape[1]))
+        bare = to_bytes(model.style_alone(labels, real.images.shape[1]))
         bare = cache.features("pictures of style alone", bare)
         results["kid_style"], results["kid_style_spread"] = metrics.kid(bare, test)
         results |= _holes(model, real)
@@ -236,7 +237,7 @@ def _floor(model: AnyModel, real: ImagePack, counts: list[int], train: torch.Ten
 
 def reconstructed(model: AnyModel, real: ImagePack, ids: torch.Tensor) -> torch.Tensor:
     """Images through the tokenizer or codec, as bytes [N,H,W,3]."""
-    return torch.cat([sheets.to_bytes(model.rebuilt(real.plain(part))) for part in ids.split(16)])
+    return torch.cat([to_bytes(model.rebuilt(real.plain(part))) for part in ids.split(16)])
 
 
 def _memorisation(real: ImagePack, images: torch.Tensor, labels: torch.Tensor, features: torch.Tensor,

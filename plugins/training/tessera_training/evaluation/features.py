@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from ..errors import UserError
 from ..files import safetensors_io
+from ..pictures.pixels import from_bytes
 
 NETWORK = "efficientnet-lite0"
 SECOND = "efficientnet-lite2"  # another judge where its package is installed
@@ -78,8 +79,3 @@ class FeatureCache:
             safetensors_io.save(path, {"features": parts[-1]})
             print(f"features of {name}: {min(start + CHUNK, len(images))} of {len(images)}", flush=True)
         return torch.cat(parts)
-
-
-def from_bytes(images: torch.Tensor) -> torch.Tensor:
-    """[B,H,W,3] bytes -> [B,3,H,W] in [-1,1]."""
-    return images.permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..pictures.pixels import from_bytes
+
 KID_SUBSETS, KID_SUBSET = 100, 200
 
 
@@ -89,7 +91,7 @@ def nearest(x: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
 
 def thumbnails(images: torch.Tensor, side: int = 32) -> torch.Tensor:
     """[N,H,W,3] bytes (may be memory-mapped) -> [N,3,side,side] in [-1,1]."""
-    return torch.cat([F.interpolate(part.permute(0, 3, 1, 2).float() / 127.5 - 1, (side, side), mode="area")
+    return torch.cat([F.interpolate(from_bytes(part), (side, side), mode="area")
                       for part in images.split(256)])
 
 

@@ -15,9 +15,10 @@ import torch
 from .. import config as configuration
 from ..errors import UserError
 from ..files import safetensors_io, texture_file
+from ..pictures.pixels import from_bytes
 from . import metrics
 from .evaluate import class_counts, default_config, open_images, read_folder
-from .features import FeatureCache, FeatureNet, from_bytes
+from .features import FeatureCache, FeatureNet
 from .report import replace_section
 
 BEGIN, END = "<!-- presets:begin -->", "<!-- presets:end -->"

@@ -7,10 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """[B,3,H,W] in [-1,1] -> [B,H,W,3] uint8, rounded half to even."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
+from ..pictures.pixels import to_bytes
 
 
 def grid(images: torch.Tensor, columns: int, gap: int = 2) -> torch.Tensor:

@@ -25,9 +25,10 @@ from ..files import model_dir, safetensors_io
 from ..files.export import export_model
 from ..networks.mar import SampleSettings
 from ..pictures.data import ImagePack
+from ..pictures.pixels import from_bytes, to_bytes
 from ..pipeline import Run
 from . import evaluate, metrics, sheets
-from .features import FeatureCache, FeatureNet, from_bytes
+from .features import FeatureCache, FeatureNet
 
 LOSSES = {"cross-entropy": "mar_ce", "diffusion": "mar"}
 
@@ -166,7 +167,7 @@ def floors(models: dict[tuple[str, Row], Path], images: ImagePack, counts: list[
             continue
         model = model_dir.load(path)
         assert isinstance(model, model_dir.Model)
-        rebuilt = torch.cat([sheets.to_bytes(model.rebuilt(from_bytes(images.images[part]))) for part in ids.split(16)])
+        rebuilt = torch.cat([to_bytes(model.rebuilt(from_bytes(images.images[part]))) for part in ids.split(16)])
         kid = metrics.kid(cache.features(f"pictures through the tokens of {loss}", rebuilt), test)
         rows[f"through the tokens of {loss}"] = (1000 * kid[0], 1000 * kid[1])
     return rows

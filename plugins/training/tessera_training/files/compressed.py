@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from ..networks import style, wavelet
+from ..pictures.pixels import from_bytes, to_bytes
 from . import safetensors_io
 
 _CHUNK = 256  # pictures compressed together
@@ -29,7 +30,7 @@ def _steps(exact: torch.Tensor, fineness: float) -> torch.Tensor:
 
 def _encode(images: torch.Tensor, fineness: float) -> tuple[bytes, torch.Tensor]:
     """[B,S,S,3] bytes -> compressed numbers, and the exact style [B,22]."""
-    tokens, exact = style.take_out(wavelet.tokens_of(images.permute(0, 3, 1, 2).float() / 127.5 - 1))
+    tokens, exact = style.take_out(wavelet.tokens_of(from_bytes(images)))
     rounded = (tokens / _steps(exact, fineness)).round().clamp(-127, 127).to(torch.int8)
     return bz2.compress(rounded.permute(3, 0, 1, 2).contiguous().numpy().tobytes()), exact
 
@@ -65,5 +66,5 @@ def load(path: Path, device: torch.device) -> tuple[torch.Tensor, dict[str, torc
         rounded = raw.view(wavelet.TOKEN, len(part), grid, grid).to(device).permute(1, 2, 3, 0).float()
         steps = _steps(part.cpu(), float(metadata["fineness"])).to(device)
         picture = wavelet.rgb_of(style.put_back(rounded * steps, part))
-        images.append(((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1))
+        images.append(to_bytes(picture))
     return torch.cat(images), tensors, metadata

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..networks import style, wavelet
 from ..networks.style import Bank
 from ..networks.texture import Texture, Trunk, alpha_sigma, number_shifts
+from ..pictures.pixels import from_bytes
 
 if TYPE_CHECKING:
     from ..pictures.data import ImagePack
@@ -125,7 +126,7 @@ class TextureObjective(nn.Module):
         columns = torch.where(draws["flips"][:, :1], columns.flip(1), columns)
         where = self.images.device
         x = self.images[ids.to(where)[:, None, None], rows.to(where)[:, :, None], columns.to(where)[:, None]]
-        x = x.to(ids.device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = from_bytes(x.to(ids.device))
         x = torch.where(turn[:, None, None, None], x.transpose(2, 3), x)
         return F.avg_pool2d(x, size // self.size) if size > self.size else x
 

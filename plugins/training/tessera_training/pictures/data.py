@@ -15,6 +15,7 @@ from ..config import DataConfig
 from ..errors import UserError
 from ..files import safetensors_io
 from .picture import open_picture
+from .pixels import from_bytes
 from .table import read_table
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -216,7 +217,7 @@ class ImagePack:
 
     def plain(self, ids: torch.Tensor, size: int = 0) -> torch.Tensor:
         """[B,3,S,S] in [-1,1], not augmented; means of pixels where a smaller `size` is given."""
-        images = self.images[ids].permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = from_bytes(self.images[ids])
         return F.avg_pool2d(images, images.shape[-1] // size) if 0 < size < images.shape[-1] else images
 
     def augmented(self, ids: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -14,7 +14,7 @@ _TIFF_BITS = 258  # the tag that says how many bits a sample has
 
 def open_picture(path: Path) -> Image.Image:
     """An RGB image. ValueError with a reason where a file cannot be shown faithfully; PIL's own errors pass."""
-    with Image.open(path) as opened:
+    with path.open("rb") as file, Image.open(file) as opened:  # given the name, Pillow 13 misreads turned TIFFs
         bits = _bits(opened)
         opened.load()
         image = opened.copy() if opened.format == "TIFF" else _upright(opened)  # PIL turns TIFF by itself

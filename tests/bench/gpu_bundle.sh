@@ -20,8 +20,11 @@ if [[ $double == yes ]]; then
   modules=(tessera_vulkan)
   targets=("${programs[@]}" tessera_cuda_double tessera_vulkan_compute)
 fi
+unused=-Wl,--gc-sections  # what a program does not call stays at home
 [[ -f $build/CMakeCache.txt ]] || cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DTESSERA_CUDA=ON \
-  -DTESSERA_TESTS=ON -DTESSERA_CUDA_ARCHITECTURES="${TESSERA_CUDA_ARCHITECTURES:-90}"
+  -DTESSERA_TESTS=ON -DTESSERA_CUDA_ARCHITECTURES="${TESSERA_CUDA_ARCHITECTURES:-90}" \
+  -DCMAKE_CXX_FLAGS="-ffunction-sections -fdata-sections" -DCMAKE_EXE_LINKER_FLAGS=$unused \
+  -DCMAKE_SHARED_LINKER_FLAGS=$unused -DCMAKE_MODULE_LINKER_FLAGS=$unused
 cmake --build "$build" --target "${targets[@]}"
 
 rm -rf "$out"

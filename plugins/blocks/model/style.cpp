@@ -23,7 +23,8 @@ constexpr double kFloor[kStyleGroups] = {.10,  .05,  .05, .05,  .03, .03, .03,  
                                          .015, .015, .03, .015, .01, .03, .015, .01};
 constexpr double kLumaFloor = 0.02; // keep weights of flat channels small
 constexpr double kCoFloor = 0.004;
-constexpr float kLimit = 5.0F; // of standardised numbers
+constexpr float kLimit = 5.0F;            // of standardised numbers
+constexpr double kDescribingStrays = 0.4; // of what the exact numbers do
 
 const std::array<int, kWaveletNumbers> &groups() {
     static const std::array<int, kWaveletNumbers> table = [] {
@@ -285,16 +286,45 @@ Style StyleBank::draw(std::int64_t label, double jitter, std::uint64_t seed, std
     const values::PhiloxKey key = values::philox_key(seed);
     const std::uint64_t word = values::philox({TESSERA_STREAM_OTHER, image, part, 0}, key)[0];
     const std::size_t chosen = range.first + static_cast<std::size_t>(word * range.count >> 32U);
-    Style style{};
-    std::copy_n(row(chosen), kStyleNumbers, style.begin());
-    for (std::uint32_t i = 0; i < kStyleNumbers; i += 4) {
-        const auto noise =
-            normal_numbers(values::philox({TESSERA_STREAM_OTHER, image, part, 1 + i / 4}, key));
-        for (std::uint32_t k = 0; k < 4 && i + k < kStyleNumbers; ++k) {
-            style[i + k] =
-                std::clamp(style[i + k] + static_cast<float>(jitter * noise[k]), -kLimit, kLimit);
-        }
+    const auto normals = [&](std::size_t draw) { // four numbers
+        return normal_numbers(values::philox(
+            {TESSERA_STREAM_OTHER, image, part, static_cast<std::uint32_t>(1 + draw)}, key));
+    };
+    const double share = 1.0 / static_cast<double>(range.count);
+    std::array<double, kStyleNumbers> mean{};
+    float darkest = row(range.first)[0];
+    float brightest = darkest;
+    for (std::size_t i = 0; i < range.count; ++i) {
+        const float *of = row(range.first + i);
+        for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += share * of[k];
+        darkest = std::min(darkest, of[0]);
+        brightest = std::max(brightest, of[0]);
     }
+    // e = p^1/2 z + n^-1/2 sum of z_i (s_i - m), all z normal, has the covariance of the class's n
+    // styles s_i around their mean m and p of that of all classes, which is 1 for every number:
+    // p = 1/n, as if seen once, and 1 for brightness, the first. How bright the light was says
+    // nothing of a material, and is most of what tells two pictures of an even one apart.
+    std::array<double, kStyleNumbers> noise{};
+    for (std::size_t k = 0; k < noise.size(); ++k) {
+        noise[k] = std::sqrt(k == 0 ? 1.0 : share) * normals(k / 4)[k % 4];
+    }
+    constexpr std::size_t kOfNumbers = (kStyleNumbers + 3) / 4;
+    for (std::size_t i = 0; i < range.count; ++i) {
+        const double z = std::sqrt(share) * normals(kOfNumbers + i / 4)[i % 4];
+        for (std::size_t k = 0; k < noise.size(); ++k)
+            noise[k] += z * (row(range.first + i)[k] - mean[k]);
+    }
+    // s' = m + (s + j e - m) / (1 + j^2)^1/2 spreads as s does; j is the jitter, and less of it for
+    // the numbers that describe: between the spectra of two layouts there is none.
+    Style style{};
+    for (std::size_t k = 0; k < noise.size(); ++k) {
+        const double strays = k < kStyleExact ? jitter : kDescribingStrays * jitter;
+        const double spread = 1.0 / std::sqrt(1.0 + strays * strays);
+        const double moved = row(chosen)[k] + strays * noise[k];
+        const double to = spread * moved + (1.0 - spread) * mean[k];
+        style[k] = std::clamp(static_cast<float>(to), -kLimit, kLimit);
+    }
+    style[0] = std::clamp(style[0], darkest, brightest); // snow that is brighter is white
     return style;
 }
 

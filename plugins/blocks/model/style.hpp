@@ -78,7 +78,9 @@ class StyleBank {
     [[nodiscard]] Style standard(const Style &raw) const; // bounded to what networks have seen
     [[nodiscard]] Style raw(const Style &standard) const;
 
-    // A style of the class (-1: of any), moved by normal noise of deviation `jitter`. Standardised.
+    // A style of the class (-1: of any), moved as the styles of the class differ, by `jitter` of
+    // it: at 0 one of the bank's, at 1 half of what tells it from the mean is new; brightness
+    // by that of all classes too. Standardised.
     // Counters are (TESSERA_STREAM_OTHER, image, part, draw).
     [[nodiscard]] Style draw(std::int64_t label, double jitter, std::uint64_t seed,
                              std::uint32_t image, std::uint32_t part) const;

@@ -27,7 +27,7 @@ std::array<sdk::FloatParam, StyleParams::kCount> StyleParams::sliders() {
         slider(106, "grain", "Grain", 0.1, 4.0, 1.0, "Contrast of the finer structures only."),
         slider(108, "direction", "Direction", 0.0, 1.0, 0.0,
                "1 exchanges what runs along and what runs across; 0.5 is in between."),
-        slider(103, "variation", "Variation", 0.0, 1.0, 0.35,
+        slider(103, "variation", "Variation", 0.0, 2.0, 0.35,
                "How far styles stray from those of real pictures that the seed chooses "
                "among.")};
 }

@@ -17,6 +17,7 @@ from tessera_training.errors import UserError
 from tessera_training.files import model_dir, safetensors_io, texture_file
 from tessera_training.files.texture_file import TextureModel
 from tessera_training.networks import style, texture, wavelet
+from tessera_training.networks.style import Bank
 from tessera_training.networks.texture import Texture, TextureConfig, TextureSettings
 from tessera_training.objectives.texture import balanced, known_sets
 from tessera_training.pipeline import Run, run_stages
@@ -104,6 +105,23 @@ def test_bank_draws_styles_of_the_class(model: TextureModel) -> None:
     drawn = model.bank.draw(torch.tensor([1, 0]), 0.0, torch.Generator().manual_seed(0))
     assert any(torch.equal(drawn[0], row) for row in model.bank.styles[3:])
     assert any(torch.equal(drawn[1], row) for row in model.bank.styles[:3])
+
+
+def test_styles_stray_as_those_of_the_class_differ() -> None:
+    signs = torch.tensor([1., -1.]).repeat(32)
+    styles = torch.full((65, style.SIZE), .5)
+    styles[:64:8, 0] = .5 + torch.tensor([1., -1.]).repeat(4)
+    styles[:64, 1:3] = 1 + 2 * signs[:, None]
+    bank = Bank(styles, [64, 1], torch.zeros(style.SIZE), torch.ones(style.SIZE))
+    drawn = bank.draw(torch.zeros(2000, dtype=torch.long), 1.0, torch.Generator().manual_seed(5))
+    assert float(drawn[:, 1].var()) == pytest.approx(4, abs=.4)  # as in the bank
+    assert float((drawn[:, 1] - drawn[:, 2]).square().mean()) == pytest.approx(1 / 64, abs=.004)
+    assert float((drawn[:, 0] - .5).square().mean()) == pytest.approx(.42, abs=.06)  # brightness
+    assert float(drawn[:, 0].min()) == -.5 and float(drawn[:, 0].max()) == 1.5
+    assert float((drawn[:, 20] - .5).square().mean()) == pytest.approx(.5 / 64, abs=.002)
+    assert float((drawn[:, 50] - .5).square().mean()) == pytest.approx(.16 / 1.16 / 64, abs=.0005)  # describes
+    alone = bank.draw(torch.ones(2000, dtype=torch.long), .4, torch.Generator().manual_seed(5))
+    assert float(alone[:, 20].std()) == pytest.approx(.4 * 1.16**-.5, abs=.03)
 
 
 def test_trunk_lives_on_the_torus(model: TextureModel) -> None:

@@ -19,6 +19,7 @@ from . import wavelet
 EXACT = 22  # the first numbers of a style: 3 means, 3 regressions, 16 logarithms of deviations
 SIZE = 99
 LIMIT = 5.0  # of standardised numbers
+_DESCRIBING_STRAYS = 0.4  # of what the exact numbers do
 _GROUP_OF_BAND = [list(range(10)), [10, 11, 11, 11, 12, 12, 12], [13, 14, 14, 14, 15, 15, 15]]
 GROUP = torch.tensor([_GROUP_OF_BAND[channel][band] for channel, band in
                       zip(wavelet.CHANNEL.tolist(), wavelet.BAND.tolist())])  # of each number of a token
@@ -124,12 +125,28 @@ class Bank:
         return styles[:, :EXACT] * self.deviation[:EXACT] + self.mean[:EXACT]
 
     def draw(self, labels: torch.Tensor, jitter: float, generator: torch.Generator) -> torch.Tensor:
-        """One style per label [B,99]: one of the bank's plus noise."""
-        starts = [sum(self.counts[:label]) for label in range(len(self.counts))]
-        rows = [starts[label] + int(torch.randint(self.counts[label], (), generator=generator))
-                for label in labels.tolist()]
-        noise = torch.randn(len(rows), self.styles.shape[1], generator=generator)
-        return (self.styles[rows] + jitter * noise).clamp(-LIMIT, LIMIT)
+        """One style per label [B,99]: one of the bank's, moved as the styles of the class differ, by `jitter` of it.
+
+        s' = m + (s + j e - m) / (1 + j^2)^1/2 spreads as the n styles s_i of the class do around their mean m; j is the
+        jitter, and less of it for the numbers that describe: between the spectra of two layouts there is none.
+        e = p^1/2 z + n^-1/2 sum of z_i (s_i - m) has their covariance and p of that of all classes: p = 1/n, as if seen
+        once, and 1 for brightness, the first number. How bright the light was says nothing of a material, and is most
+        of what tells two pictures of an even one apart.
+        """
+        strays = torch.full((self.styles.shape[1],), jitter)
+        strays[EXACT:] *= _DESCRIBING_STRAYS
+        drawn, spread = [], (1 + strays**2) ** -.5
+        for label in labels.tolist():
+            own = self.styles.split(self.counts)[label]
+            chosen = own[int(torch.randint(len(own), (), generator=generator))]
+            mean = own.mean(0)
+            plain, mixed = (torch.randn(count, generator=generator) for count in (own.shape[1], len(own)))
+            share = torch.full_like(mean, 1 / len(own))
+            share[0] = 1
+            noise = share.sqrt() * plain + mixed @ (own - mean) * len(own) ** -.5
+            drawn.append(spread * (chosen + strays * noise) + (1 - spread) * mean)
+            drawn[-1][0].clamp_(own[:, 0].min(), own[:, 0].max())  # snow that is brighter is white
+        return torch.stack(drawn).clamp(-LIMIT, LIMIT)
 
     def to(self, device: torch.device) -> Bank:
         return Bank(self.styles.to(device), self.counts, self.mean.to(device), self.deviation.to(device))

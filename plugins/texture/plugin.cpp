@@ -14,7 +14,7 @@ constexpr blocks::Sides kSides{
 
 // All tokens come out of one noise, so without any nothing tells them apart and the picture is its
 // mean colour: a temperature of 0 is the least noise that still lays out a picture of every class.
-constexpr double kLeastNoise = 0.85;
+constexpr double kLeastNoise = 0.9;
 double noise_of(double temperature) {
     return temperature < 1.0 ? kLeastNoise + (1.0 - kLeastNoise) * temperature : temperature;
 }

@@ -25,6 +25,8 @@ constexpr double kLumaFloor = 0.02; // keep weights of flat channels small
 constexpr double kCoFloor = 0.004;
 constexpr float kLimit = 5.0F;            // of standardised numbers
 constexpr double kDescribingStrays = 0.4; // of what the exact numbers do
+// Those that go into each number of a style of its own, drawn by fours.
+constexpr std::size_t kNormalsOfNumbers = (kStyleNumbers + 3) / 4 * 4;
 
 const std::array<int, kWaveletNumbers> &groups() {
     static const std::array<int, kWaveletNumbers> table = [] {
@@ -280,51 +282,66 @@ StyleBank::Range StyleBank::range_of(std::int64_t label) const {
     return {first, static_cast<std::size_t>(counts_[static_cast<std::size_t>(label)])};
 }
 
-Style StyleBank::draw(std::int64_t label, double jitter, std::uint64_t seed, std::uint32_t image,
-                      std::uint32_t part) const {
+StyleBank::Class StyleBank::class_of(std::int64_t label) const {
     const Range range = range_of(label);
-    const values::PhiloxKey key = values::philox_key(seed);
-    const std::uint64_t word = values::philox({TESSERA_STREAM_OTHER, image, part, 0}, key)[0];
-    const std::size_t chosen = range.first + static_cast<std::size_t>(word * range.count >> 32U);
-    const auto normals = [&](std::size_t draw) { // four numbers
-        return normal_numbers(values::philox(
-            {TESSERA_STREAM_OTHER, image, part, static_cast<std::uint32_t>(1 + draw)}, key));
-    };
+    Class made{range, {}, row(range.first)[0], row(range.first)[0]};
     const double share = 1.0 / static_cast<double>(range.count);
-    std::array<double, kStyleNumbers> mean{};
-    float darkest = row(range.first)[0];
-    float brightest = darkest;
     for (std::size_t i = 0; i < range.count; ++i) {
         const float *of = row(range.first + i);
-        for (std::size_t k = 0; k < mean.size(); ++k) mean[k] += share * of[k];
-        darkest = std::min(darkest, of[0]);
-        brightest = std::max(brightest, of[0]);
+        for (std::size_t k = 0; k < made.mean.size(); ++k) made.mean[k] += share * of[k];
+        made.darkest = std::min(made.darkest, of[0]);
+        made.brightest = std::max(made.brightest, of[0]);
     }
-    // e = p^1/2 z + n^-1/2 sum of z_i (s_i - m), all z normal, has the covariance of the class's n
-    // styles s_i around their mean m and p of that of all classes, which is 1 for every number:
-    // p = 1/n, as if seen once, and 1 for brightness, the first. How bright the light was says
-    // nothing of a material, and is most of what tells two pictures of an even one apart.
+    return made;
+}
+
+// e = p^1/2 z + n^-1/2 sum of z_i (s_i - m), all z normal, has the covariance of the class's n
+// styles s_i around their mean m and p of that of all classes, which is 1 for every number:
+// p = 1/n, as if seen once, and 1 for brightness, the first. How bright the light was says
+// nothing of a material, and is most of what tells two pictures of an even one apart.
+std::array<double, kStyleNumbers> StyleBank::noise(const Class &of,
+                                                   const std::vector<double> &normals) const {
+    const double share = 1.0 / static_cast<double>(of.range.count);
     std::array<double, kStyleNumbers> noise{};
     for (std::size_t k = 0; k < noise.size(); ++k) {
-        noise[k] = std::sqrt(k == 0 ? 1.0 : share) * normals(k / 4)[k % 4];
+        noise[k] = std::sqrt(k == 0 ? 1.0 : share) * normals[k];
     }
-    constexpr std::size_t kOfNumbers = (kStyleNumbers + 3) / 4;
-    for (std::size_t i = 0; i < range.count; ++i) {
-        const double z = std::sqrt(share) * normals(kOfNumbers + i / 4)[i % 4];
-        for (std::size_t k = 0; k < noise.size(); ++k)
-            noise[k] += z * (row(range.first + i)[k] - mean[k]);
+    for (std::size_t i = 0; i < of.range.count; ++i) {
+        const double z = std::sqrt(share) * normals[kNormalsOfNumbers + i];
+        for (std::size_t k = 0; k < noise.size(); ++k) {
+            noise[k] += z * (row(of.range.first + i)[k] - of.mean[k]);
+        }
     }
-    // s' = m + (s + j e - m) / (1 + j^2)^1/2 spreads as s does; j is the jitter, and less of it for
-    // the numbers that describe: between the spectra of two layouts there is none.
+    return noise;
+}
+
+// s' = m + (s + j e - m) / (1 + j^2)^1/2 spreads as s does; j is the jitter, and less of it for
+// the numbers that describe: between the spectra of two layouts there is none.
+Style StyleBank::draw(std::int64_t label, double jitter, std::uint64_t seed, std::uint32_t image,
+                      std::uint32_t part) const {
+    const Class of = class_of(label);
+    const values::PhiloxKey key = values::philox_key(seed);
+    const auto words = [&](std::size_t draw) {
+        return values::philox({TESSERA_STREAM_OTHER, image, part, static_cast<std::uint32_t>(draw)},
+                              key);
+    };
+    std::vector<double> normals;
+    for (std::size_t draw = 1; normals.size() < kNormalsOfNumbers + of.range.count; ++draw) {
+        const std::array<double, 4> four = normal_numbers(words(draw));
+        normals.insert(normals.end(), four.begin(), four.end());
+    }
+    const std::array<double, kStyleNumbers> strayed = noise(of, normals);
+    const std::uint64_t word = words(0)[0];
+    const float *const chosen =
+        row(of.range.first + static_cast<std::size_t>(word * of.range.count >> 32U));
     Style style{};
-    for (std::size_t k = 0; k < noise.size(); ++k) {
+    for (std::size_t k = 0; k < style.size(); ++k) {
         const double strays = k < kStyleExact ? jitter : kDescribingStrays * jitter;
         const double spread = 1.0 / std::sqrt(1.0 + strays * strays);
-        const double moved = row(chosen)[k] + strays * noise[k];
-        const double to = spread * moved + (1.0 - spread) * mean[k];
+        const double to = spread * (chosen[k] + strays * strayed[k]) + (1.0 - spread) * of.mean[k];
         style[k] = std::clamp(static_cast<float>(to), -kLimit, kLimit);
     }
-    style[0] = std::clamp(style[0], darkest, brightest); // snow that is brighter is white
+    style[0] = std::clamp(style[0], of.darkest, of.brightest); // snow that is brighter is white
     return style;
 }
 

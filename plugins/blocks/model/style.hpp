@@ -93,7 +93,17 @@ class StyleBank {
         std::size_t first;
         std::size_t count;
     };
+    struct Class {
+        Range range;
+        std::array<double, kStyleNumbers> mean;
+        float darkest; // mean luma of its pictures
+        float brightest;
+    };
     [[nodiscard]] Range range_of(std::int64_t label) const;
+    [[nodiscard]] Class class_of(std::int64_t label) const;
+    // How far a new style strays, at a jitter of 1.
+    [[nodiscard]] std::array<double, kStyleNumbers> noise(const Class &of,
+                                                          const std::vector<double> &normals) const;
     [[nodiscard]] const float *row(std::size_t index) const {
         return styles_.data() + index * kStyleNumbers;
     }

@@ -101,7 +101,8 @@ class StyleBank {
     };
     [[nodiscard]] Range range_of(std::int64_t label) const;
     [[nodiscard]] Class class_of(std::int64_t label) const;
-    // How far a new style strays, at a jitter of 1.
+    // How far a new style strays, at a jitter of 1. `normals`: one for each number, made up to
+    // whole fours, then one for each style of the class.
     [[nodiscard]] std::array<double, kStyleNumbers> noise(const Class &of,
                                                           const std::vector<double> &normals) const;
     [[nodiscard]] const float *row(std::size_t index) const {

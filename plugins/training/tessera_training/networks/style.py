@@ -136,8 +136,9 @@ class Bank:
         strays = torch.full((self.styles.shape[1],), jitter)
         strays[EXACT:] *= _DESCRIBING_STRAYS
         drawn, spread = [], (1 + strays**2) ** -.5
+        classes = self.styles.split(self.counts)
         for label in labels.tolist():
-            own = self.styles.split(self.counts)[label]
+            own = classes[label]
             chosen = own[int(torch.randint(len(own), (), generator=generator))]
             mean = own.mean(0)
             plain, mixed = (torch.randn(count, generator=generator) for count in (own.shape[1], len(own)))

@@ -1,5 +1,6 @@
 // Widgets for a generator's parameters, made from its descriptions and from nothing else.
 #include "sandbox/panel/panel.hpp"
+#include "sandbox/view/canvas_view.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -192,8 +193,8 @@ void draw_reset(PlayControl &control, float heading_y) {
 constexpr std::size_t kOpenGroups = 2; // the others open on a click: tools stay in sight
 
 // All shown parameters of one kind: those without a group, then group by group in the order in
-// which groups first appear.
-void draw_groups(PlayControl &control, bool advanced) {
+// which groups first appear. On a canvas those with a counterpart for it are that one.
+void draw_groups(PlayControl &control, bool on_canvas, bool advanced) {
     const Params &params = control.player().params();
     const auto all = params.descriptions();
     std::vector<std::string_view> groups;
@@ -223,7 +224,10 @@ void draw_groups(PlayControl &control, bool advanced) {
         if (!advanced && style != nullptr && style->name == group) draw_style(control);
         for (std::size_t i = 0; i < all.size(); ++i) {
             if (!is_shown(all[i], advanced) || all[i].group != group) continue;
-            draw_param(control, all[i], params.value(i));
+            if (params.is_of_canvas(all[i])) continue;
+            const Param *const own = on_canvas ? params.canvas_of(all[i]) : nullptr;
+            const std::size_t at = own != nullptr ? static_cast<std::size_t>(own - all.data()) : i;
+            draw_param(control, all[at], params.value(at));
         }
         ImGui::EndTable();
     }
@@ -233,13 +237,14 @@ void draw_groups(PlayControl &control, bool advanced) {
 
 void draw_params_section(const PanelContext &context) {
     PlayControl &control = *context.control;
-    draw_groups(control, false);
+    const bool on_canvas = context.canvas->is_on();
+    draw_groups(control, on_canvas, false);
     const auto all = control.player().params().descriptions();
     const bool has_advanced = std::any_of(all.begin(), all.end(),
                                           [](const Param &param) { return is_shown(param, true); });
     if (has_advanced && panel_fold("Advanced", false)) {
         ImGui::PushID("advanced");
-        draw_groups(control, true);
+        draw_groups(control, on_canvas, true);
         ImGui::PopID();
     }
 }

@@ -39,19 +39,22 @@ class ShellTest : public testing::Test {
     }
     // Three classes of one colour each; without a class everything is grey.
     void create_model() {
-        golden::SyntheticFile file;
-        file.tensors = {{"colours", {4, 3}, 0.0f, 0.3f}};
-        file.metadata["config"] = R"({"classes": 3})";
-        file.metadata["classes"] = R"(["red", "green", "blue"])";
-        file.metadata["defaults"] = R"({"steps": 5, "guidance": 2.0, "height": 16})";
-        const std::string path = directory_ / "toy.safetensors";
-        ASSERT_TRUE(golden::write_synthetic(path, file));
-        ASSERT_EQ(create(path.c_str()), TESSERA_OK);
+        ASSERT_EQ(create_with(R"({"steps": 5, "guidance": 2.0, "height": 16})"), TESSERA_OK);
         tessera_activation activation{};
         activation.struct_size = sizeof activation;
         activation.compute = device_.owner.table();
         ASSERT_EQ(generator_->activate(generator_, &activation, activation_sink_.table()),
                   TESSERA_OK);
+    }
+    tessera_status create_with(const char *defaults) {
+        golden::SyntheticFile file;
+        file.tensors = {{"colours", {4, 3}, 0.0f, 0.3f}};
+        file.metadata["config"] = R"({"classes": 3})";
+        file.metadata["classes"] = R"(["red", "green", "blue"])";
+        file.metadata["defaults"] = defaults;
+        const std::string path = directory_ / "toy.safetensors";
+        EXPECT_TRUE(golden::write_synthetic(path, file));
+        return create(path.c_str());
     }
     [[nodiscard]] std::map<std::string, tessera_param> params() const {
         std::map<std::string, tessera_param> all;
@@ -119,6 +122,35 @@ TEST_F(ShellTest, WithoutAModelItListsWhatThisKindOffers) {
     EXPECT_EQ(generator_->activate(generator_, &activation, activation_sink_.table()),
               TESSERA_ERROR_INVALID_ARGUMENT);
     EXPECT_THAT(log::take_last_error(), HasSubstr("Toy needs the path"));
+}
+
+TEST_F(ShellTest, DefaultsMaySayWhatNumbersAreOnACanvas) {
+    ASSERT_EQ(create_with(R"({"steps": 5, "canvas_steps": 3, "canvas_guidance": 1.5})"),
+              TESSERA_OK);
+    const auto all = params();
+    for (const auto &[key, initial] :
+         std::map<std::string, double>{{"steps", 3.0}, {"guidance", 1.5}}) {
+        const tessera_param &of = all.at(key), &own = all.at(TESSERA_KEY_CANVAS + key);
+        EXPECT_EQ(own.initial, initial) << key;
+        EXPECT_EQ(own.type, of.type);
+        EXPECT_EQ(own.min, of.min);
+        EXPECT_EQ(own.max, of.max);
+        EXPECT_STREQ(own.group, of.group);
+        EXPECT_THAT(own.help, HasSubstr("endless canvas"));
+        EXPECT_NE(own.id, of.id);
+    }
+    EXPECT_EQ(all.at("steps").initial, 5.0);
+    EXPECT_EQ(all.count("canvas_temperature"), 0u);
+}
+
+TEST_F(ShellTest, RefusesValuesOfACanvasThatAreOfNoNumber) {
+    for (const char *wrong : {R"({"canvas_steps": 0})", R"({"canvas_stepz": 3})",
+                              R"({"canvas_class": 1})", R"({"canvas_guidance": "much"})"}) {
+        EXPECT_EQ(create_with(wrong), TESSERA_ERROR_INVALID_ARGUMENT) << wrong;
+        EXPECT_THAT(log::take_last_error(), HasSubstr("toy.safetensors: defaults: 'canvas_"));
+        generator_->destroy(generator_);
+        generator_ = nullptr;
+    }
 }
 
 TEST_F(ShellTest, ReadsClassesAndDefaultsAndLeavesTheSizeToTheRequest) {

@@ -129,14 +129,14 @@ void ModelGenerator::open_model() {
     if (info_.means) diffusion_.offer_means(info_.samples);
     if (info_.sides) use_sides(*info_.sides);
     read_classes();
-    const Config defaults = Config::parse(weights_->metadata("defaults").value_or("{}"),
-                                          weights_->path() + ": defaults");
-    if (abilities_.sides) read_sides(defaults);
+    defaults_ = Config::parse(weights_->metadata("defaults").value_or("{}"),
+                              weights_->path() + ": defaults");
+    if (abilities_.sides) read_sides();
     watch_.max = info_.grid.tokens() - 1;
     if (abilities_.diffusion != DiffusionScope::kLevels) steps_.max = info_.grid.tokens();
     steps_.initial = std::min<std::int64_t>(64, steps_.max);
     layer_.max = layer_.initial = info_.feature_layers;
-    read_defaults(defaults);
+    read_defaults();
     read_limits();
 }
 
@@ -172,22 +172,22 @@ void ModelGenerator::use_sides(const Sides &sides) {
     height_.initial = info_.grid.height();
 }
 
-void ModelGenerator::read_sides(const Config &defaults) {
+void ModelGenerator::read_sides() {
     for (sdk::IntParam *side : {&width_, &height_}) {
-        if (!defaults.has(side->key)) continue;
-        side->initial = defaults.integer(side->key, side->min, side->max);
+        if (!defaults_.has(side->key)) continue;
+        side->initial = defaults_.integer(side->key, side->min, side->max);
         if (side->initial % side->step == 0) continue;
-        defaults.reject(side->key, "is no multiple of " + std::to_string(side->step));
+        defaults_.reject(side->key, "is no multiple of " + std::to_string(side->step));
     }
     info_.grid = sized(width_.initial, height_.initial);
 }
 
 // What the model's makers recommend; every value is optional.
-void ModelGenerator::read_defaults(const Config &defaults) {
+void ModelGenerator::read_defaults() {
     diffusion_.recommend_denoising(info_.denoise_steps);
-    if (defaults.has("steps")) steps_.initial = defaults.integer("steps", 1, steps_.max);
-    diffusion_.read_defaults(defaults);
-    if (info_.styled) style_.read_defaults(defaults);
+    if (defaults_.has("steps")) steps_.initial = defaults_.integer("steps", 1, steps_.max);
+    diffusion_.read_defaults(defaults_);
+    if (info_.styled) style_.read_defaults(defaults_);
 }
 
 // Where the model still makes pictures; every limit is optional.
@@ -228,6 +228,26 @@ void ModelGenerator::describe_params() {
         batch_params_.push_back(param.id);
     }
     if (info_.styled) style_.add_ids(batch_params_);
+    add_canvas_params();
+}
+
+// "canvas_steps" of the defaults is what "steps" is on a canvas; of any number likewise.
+void ModelGenerator::add_canvas_params() {
+    constexpr std::uint32_t kFirstId = 10000;
+    constexpr std::string_view kPrefix = TESSERA_KEY_CANVAS;
+    for (const std::string &key : defaults_.keys()) {
+        if (!key.starts_with(kPrefix)) continue;
+        const tessera_param *const of = params_.find(key.substr(kPrefix.size()));
+        if (of == nullptr || (of->type != TESSERA_PARAM_INT && of->type != TESSERA_PARAM_FLOAT)) {
+            defaults_.reject(key, "is of no parameter with a number");
+        }
+        const double value =
+            of->type == TESSERA_PARAM_FLOAT
+                ? defaults_.number(key, of->min, of->max)
+                : static_cast<double>(defaults_.integer(key, static_cast<std::int64_t>(of->min),
+                                                        static_cast<std::int64_t>(of->max)));
+        params_.add_canvas(*of, kFirstId + of->id, value);
+    }
 }
 
 // Without a model: whether there are some that can.

@@ -147,11 +147,12 @@ class ModelGenerator {
     [[nodiscard]] WeightLoader::Progress progress(sdk::Sink sink, int before) const;
     void read_classes();
     void use_sides(const Sides &sides);
-    void read_sides(const Config &defaults);
-    void read_defaults(const Config &defaults);
+    void read_sides();
+    void read_defaults();
     void read_limits();
     void load_codec(const sdk::Activation &activation, sdk::Sink sink);
     void describe_params();
+    void add_canvas_params();
     void describe_inputs();
     void describe_features();
     [[nodiscard]] bool encodes() const;
@@ -175,6 +176,7 @@ class ModelGenerator {
     std::optional<sdk::Weights> weights_;
     ModelInfo info_;
     std::vector<std::string> classes_;
+    Config defaults_;
 
     sdk::ChoiceParam class_;
     sdk::ChoiceParam mix_class_;

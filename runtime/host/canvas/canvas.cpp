@@ -231,6 +231,7 @@ CanvasWork Canvas::ask_for(std::vector<CanvasPart> parts) {
     CanvasWork work{std::move(parts), {}};
     const auto side = static_cast<std::uint32_t>(format_.window);
     const std::uint32_t cells = side * static_cast<std::uint32_t>(format_.token_cells);
+    work.request.canvas = true;
     if (format_.any_size) work.request.width = work.request.height = side * token_pixels();
     mask_.clear();
     if (work.parts[0].pass != CanvasPass::kTheme) {

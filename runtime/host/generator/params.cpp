@@ -310,6 +310,17 @@ Result<Params> Params::read(const tessera_generator &generator) {
         params.texts_.push_back(param.initial_text);
         params.descriptions_.push_back(std::move(param));
     }
+    for (const Param &param : params.descriptions_) {
+        const Param *const own = params.canvas_of(param);
+        if (own == nullptr || (own->type == param.type && own->min == param.min &&
+                               own->max == param.max && own->labels == param.labels)) {
+            continue;
+        }
+        return make_error(Status::kInvalidArgument,
+                          "parameter '{}' is not of the type and limits of '{}', whose value it is "
+                          "on a canvas",
+                          own->key, param.key);
+    }
     return params;
 }
 
@@ -414,6 +425,25 @@ ParamSnapshot Params::snapshot() const {
         values.push_back(value);
     }
     return {std::move(values), std::move(texts)};
+}
+
+const Param *Params::canvas_of(const Param &param) const {
+    return find(TESSERA_KEY_CANVAS + param.key);
+}
+
+bool Params::is_of_canvas(const Param &param) const {
+    constexpr std::string_view kPrefix = TESSERA_KEY_CANVAS;
+    return param.key.starts_with(kPrefix) &&
+           find(std::string_view(param.key).substr(kPrefix.size())) != nullptr;
+}
+
+ParamSnapshot Params::canvas_snapshot() const {
+    ParamSnapshot snapshot = this->snapshot();
+    for (std::size_t i = 0; i < descriptions_.size(); ++i) {
+        const Param *const own = canvas_of(descriptions_[i]);
+        if (own != nullptr) snapshot.values[i].as = snapshot.values[index_of(*own)].as;
+    }
+    return snapshot;
 }
 
 std::string Params::to_json() const {

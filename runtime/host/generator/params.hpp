@@ -83,6 +83,10 @@ class Params {
     [[nodiscard]] std::string format(const Param &param) const;
     [[nodiscard]] double value_of(std::string_view key, double otherwise) const;
 
+    // Its counterpart on a canvas (TESSERA_KEY_CANVAS), or nullptr; and whether it is one itself.
+    [[nodiscard]] const Param *canvas_of(const Param &param) const;
+    [[nodiscard]] bool is_of_canvas(const Param &param) const;
+
     // True when the value changed; a number is conformed first.
     Result<bool> set(std::uint32_t id, double value);
     // A kText takes any text of at most TESSERA_PARAM_TEXT_BYTES, the others what parse_value
@@ -94,6 +98,8 @@ class Params {
     void take_over(const Params &other);
 
     [[nodiscard]] ParamSnapshot snapshot() const;
+    // As a window of a canvas is made.
+    [[nodiscard]] ParamSnapshot canvas_snapshot() const;
 
     // {"steps": 64, "class": {"index": 3, "name": "bark"}, "flip": true}. Loading takes a choice
     // also as a label or an index alone, and returns the keys that it does not know; a value that

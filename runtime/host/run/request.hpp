@@ -32,6 +32,7 @@ struct PlayRequest {
     // Of a picture, in the place of the values TESSERA_KEY_WIDTH and TESSERA_KEY_HEIGHT; 0: as they
     // say.
     std::uint32_t width = 0, height = 0;
+    bool canvas = false; // a window of one: with the values that are for it
     std::vector<RequestInput> inputs = {};
     // In the place of seed and count; with the stream first_image for each. Of a generator that
     // takes back latents of its own for each (Session::batch). Empty: all are of this request.

@@ -8,6 +8,9 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tessera {
 namespace {
@@ -138,6 +141,74 @@ TEST_F(ParamsTest, SnapshotsHaveTheTypeOfTheDescription) {
     EXPECT_EQ(values[1].as.number, 1.0);
     EXPECT_EQ(values[3].type, static_cast<std::uint32_t>(TESSERA_PARAM_CHOICE));
     EXPECT_EQ(values[3].as.integer, 1);
+}
+
+// A generator of no more than its parameters.
+struct Described {
+    std::vector<tessera_param> params;
+    tessera_ext_params table{};
+    tessera_generator generator{};
+
+    explicit Described(std::vector<tessera_param> all) : params(std::move(all)) {
+        table.get_count = [](const tessera_generator *generator) {
+            return static_cast<std::uint32_t>(of(generator).params.size());
+        };
+        table.get = [](const tessera_generator *generator,
+                       std::uint32_t index) -> const tessera_param * {
+            return &of(generator).params[index];
+        };
+        generator.plugin_data = this;
+        generator.get_extension = [](const tessera_generator *self,
+                                     const char *id) -> const void * {
+            return std::string_view(id) == TESSERA_EXT_PARAMS ? &of(self).table : nullptr;
+        };
+    }
+    static const Described &of(const tessera_generator *generator) {
+        return *static_cast<const Described *>(generator->plugin_data);
+    }
+    static tessera_param whole(std::uint32_t id, const char *key, double initial, double max = 9) {
+        tessera_param param{};
+        param.struct_size = sizeof param;
+        param.id = id;
+        param.key = key;
+        param.name = key;
+        param.type = TESSERA_PARAM_INT;
+        param.initial = initial;
+        param.max = max;
+        return param;
+    }
+};
+
+TEST(CanvasParamsTest, AnotherValueCountsForWindowsOfACanvas) {
+    const Described described({Described::whole(1, "canvas_size", 5), // of no other: its own
+                               Described::whole(2, "steps", 8),
+                               Described::whole(3, "canvas_steps", 3)});
+    auto params = Params::read(described.generator);
+    ASSERT_TRUE(params) << params.error().message;
+    const Param &steps = *params->find("steps"), &own = *params->find("canvas_steps");
+    EXPECT_EQ(params->canvas_of(steps), &own);
+    EXPECT_EQ(params->canvas_of(own), nullptr);
+    EXPECT_TRUE(params->is_of_canvas(own));
+    EXPECT_FALSE(params->is_of_canvas(steps));
+    EXPECT_FALSE(params->is_of_canvas(*params->find("canvas_size")));
+    const auto numbers = [](const ParamSnapshot &snapshot) {
+        std::vector<std::int64_t> all;
+        for (const tessera_value &value : snapshot.values) all.push_back(value.as.integer);
+        return all;
+    };
+    EXPECT_THAT(numbers(params->snapshot()), ElementsAre(5, 8, 3));
+    EXPECT_THAT(numbers(params->canvas_snapshot()), ElementsAre(5, 3, 3));
+    EXPECT_TRUE(*params->set(own.id, 4));
+    EXPECT_THAT(numbers(params->canvas_snapshot()), ElementsAre(5, 4, 4));
+    EXPECT_THAT(numbers(params->snapshot()), ElementsAre(5, 8, 4));
+}
+
+TEST(CanvasParamsTest, ACounterpartOfOtherLimitsIsRefused) {
+    const Described described(
+        {Described::whole(1, "steps", 3), Described::whole(2, "canvas_steps", 3, 8)});
+    const auto params = Params::read(described.generator);
+    ASSERT_FALSE(params);
+    EXPECT_THAT(params.error().message, HasSubstr("'canvas_steps' is not of the type and limits"));
 }
 
 TEST_F(ParamsTest, ATextIsAnyTextUpToItsLength) {

@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tessera::sdk {
@@ -106,9 +107,28 @@ class ParamList {
         params_.back().initial_text = p.initial;
     }
 
+    // The counterpart of a number of this list on a canvas (TESSERA_KEY_CANVAS), with the id `id`.
+    void add_canvas(const tessera_param &of, std::uint32_t id, double initial) {
+        const auto text = [&](const char *first, const char *second) {
+            return texts_.emplace_back(std::string(first) + second).c_str();
+        };
+        push(id, text(TESSERA_KEY_CANVAS, of.key), of.type, of.flags, text(of.name, ", canvas"),
+             of.group, of.unit,
+             text(of.help,
+                  "\nThis one is for windows of something larger than a picture: an endless "
+                  "canvas, a texture larger than the model makes at once."));
+        range(of.min, of.max, initial, of.step);
+    }
+
     [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(params_.size()); }
     [[nodiscard]] const tessera_param *get(std::uint32_t index) const {
         return index < params_.size() ? &params_[index] : nullptr;
+    }
+    [[nodiscard]] const tessera_param *find(std::string_view key) const {
+        for (const tessera_param &param : params_) {
+            if (key == param.key) return &param;
+        }
+        return nullptr;
     }
 
   private:

@@ -34,6 +34,11 @@ enum {
 };
 #define TESSERA_PARAM_TEXT_BYTES 4096 /* without the zero at the end */
 
+/* "canvas_KEY" next to a parameter KEY of the same type and limits: its value is KEY's while windows
+ * of something larger than a picture are made (an endless canvas, a texture larger than a model
+ * makes at once). The plugin gets both and reads KEY. since 0.2 */
+#define TESSERA_KEY_CANVAS "canvas_"
+
 /* One parameter. Growable. since 0.1
  * The host clamps numbers to [min, max] and, when step is not 0, to min + k * step. A text has no
  * limits but its length: what it may say is the plugin's to check, in `begin` or `activate`. */

@@ -290,7 +290,8 @@ typedef struct tessera_texture_desc {
     uint64_t    seed;
     uint32_t    width, height; /* pixels; 0: the model's own. Of TESSERA_CAN_EXTEND also larger than it
                                 * makes: then it is cut from an endless plane, which is made of as many
-                                * windows as that takes (steps count them), and does not wrap round */
+                                * windows as that takes (steps count them), and does not wrap round.
+                                * Of values "KEY" and "canvas_KEY" it takes the latter */
     int32_t     priority;      /* the greater first */
     float       weight;        /* how large on the screen: the greater first of one priority */
     const char *values;        /* JSON by key over the model's defaults: {"class": "bark", "steps": 8} */

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -172,6 +173,43 @@ def test_guidance_only_between_its_times(model: TextureModel) -> None:
     assert not torch.equal(tokens(guidance=3, guidance_low=.3, guidance_high=.6), tokens(guidance=3))
 
 
+class _Still(torch.nn.Module):
+    """Predicts v = 0 whatever it is given."""
+
+    def __init__(self, config: TextureConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def condition(self, labels: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return labels
+
+    def forward(self, x: torch.Tensor, *_: object) -> torch.Tensor:
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_noise_in_the_steps_keeps_what_noise_there_is(temperature: float) -> None:
+    """Of data that is white noise itself v is 0, and x stays what it is at any time: as noisy as the temperature."""
+    config = dataclasses.replace(SMALL, time_power=2.0)
+    settings = TextureSettings(steps=200, guidance=1, eta=1, temperature=temperature)
+    generator = torch.Generator().manual_seed(0)
+    deviations = []
+
+    def watch(_: int, time: float, v: torch.Tensor, clean: torch.Tensor) -> None:
+        alpha, _sigma = texture.alpha_sigma(torch.tensor(time), texture.number_shifts(config))
+        deviations.append(float((clean / alpha).std()))
+
+    still = cast(Texture, _Still(config))
+    noise = torch.randn(2, 16, 16, 96, generator=generator)
+    known = torch.zeros(2, 16, 16)  # tokens of a whole picture are tamed
+    texture.sample(still, torch.full((96,), 1e3), torch.tensor([0, 1]), torch.zeros(2, 99), noise, settings, known,
+                   None, watch, generator)
+    assert deviations == pytest.approx([temperature] * 200, rel=0.02)
+    again = [texture.sample(still, torch.full((96,), 1e3), torch.tensor([0, 1]), torch.zeros(2, 99), noise, settings, known,
+                            None, None, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(again[0], again[1]) and not torch.equal(again[0], again[2])
+
+
 def test_a_seed_is_a_picture_of_any_size(model: TextureModel) -> None:
     labels = torch.tensor([0])
     assert torch.equal(model.images(labels, 3, size=64), model.images(labels, 3, size=64))
@@ -183,6 +221,7 @@ def test_file_keeps_the_model(model: TextureModel, tmp_path: Path) -> None:
     texture_file.save(tmp_path / "generator.safetensors", model, {"name": "small"}, torch.float32)
     again = model_dir.load(tmp_path)
     assert isinstance(again, TextureModel) and again.classes == ["a", "b"] and again.settings == model.settings
+    assert not any(name.startswith("canvas") for name in json.loads(again.metadata["defaults"]))
     for name, value in model.trunk.state_dict().items():
         assert torch.equal(value, again.trunk.state_dict()[name]), name
     assert again.bank.counts == [3, 3] and torch.allclose(again.bank.styles, model.bank.styles, atol=3e-3)

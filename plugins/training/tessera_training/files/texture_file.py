@@ -57,7 +57,8 @@ class TextureModel:
             return texture_mar.sample(self.trunk, labels, styles, orders, grid, chosen, noise, known, given)
         assert isinstance(self.trunk, Texture)
         white = torch.randn(len(labels), *grid, wavelet.TOKEN, generator=generator)
-        return texture.sample(self.trunk, self.limit, labels, styles, white, settings, known, given)
+        return texture.sample(self.trunk, self.limit, labels, styles, white, settings, known, given,
+                              generator=generator)
 
     def picture(self, tokens: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
         """[B,3,H,W], about [-1,1]."""
@@ -102,7 +103,7 @@ def save(path: Path, model: TextureModel, metadata: dict[str, str], dtype: torch
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"tensor '{name}' holds values that are not finite in {dtype}; nothing was exported")
     config = json.loads(model.trunk.config.to_json()) | {"bank_counts": model.bank.counts}
-    defaults = dataclasses.asdict(model.settings)
+    defaults = {name: value for name, value in dataclasses.asdict(model.settings).items() if value is not None}
     steps = defaults.pop("denoise_steps")
     if isinstance(model.trunk, TextureMar):
         config["num_sampling_steps"] = steps

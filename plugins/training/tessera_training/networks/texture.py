@@ -283,6 +283,9 @@ class TextureSettings:
     guidance_high: float = 1.0  # to here
     width: int = 256  # of a picture, in pixels; more than the bank's pictures have shows more of the material
     height: int = 256
+    eta: float = 0.0  # noise in the steps: from 0, none, to 1, as much as the model's own process has
+    canvas_steps: int | None = None  # of windows of an endless canvas; None: as for pictures
+    canvas_eta: float | None = None
     denoise_steps: str = "ddim25"  # of the head of MAR
 
 
@@ -292,10 +295,11 @@ Watch = Callable[[int, float, torch.Tensor, torch.Tensor], None]
 @torch.no_grad()
 def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: torch.Tensor, noise: torch.Tensor,
            settings: TextureSettings, known: torch.Tensor | None = None, given: torch.Tensor | None = None,
-           watch: Watch | None = None) -> torch.Tensor:
+           watch: Watch | None = None, generator: torch.Generator | None = None) -> torch.Tensor:
     """Tokens [B,H,W,96] by DPM-Solver++(2M) from `noise`; those `known` [B,H,W] keep their `given` values.
 
-    `limit` [96] bounds predicted tokens. `watch(step, t, v, clean)` sees every evaluation.
+    With an `eta` above 0 it is the solver's form for the stochastic process (arXiv 2211.01095, appendix), whose noise
+    comes from `generator`. `limit` [96] bounds predicted tokens. `watch(step, t, v, clean)` sees every evaluation.
     """
     flags = torch.zeros(noise.shape[:3], device=noise.device) if known is None else known.float()
     sure = flags[..., None] > 0
@@ -318,7 +322,11 @@ def sample(model: Texture, limit: torch.Tensor, labels: torch.Tensor, styles: to
         direction = clean
         if previous is not None and bool(last_h.any()):
             direction = clean + (clean - previous) * h / (2 * last_h)
-        x = sigma_next / sigma * x - alpha_next * torch.expm1(-h) * direction
+        eta = settings.eta
+        x = sigma_next / sigma * torch.exp(-eta * h) * x - alpha_next * torch.expm1(-(1 + eta) * h) * direction
+        if eta:
+            fresh = torch.randn(x.shape, generator=generator).to(x.device)
+            x = x + settings.temperature * sigma_next * torch.sqrt(-torch.expm1(-2 * eta * h)) * fresh
         previous, last_h = clean, h
     return clean if given is None else torch.where(sure, given, clean)
 

@@ -165,11 +165,19 @@ TEST(ApiExtended, AModelOfOneSizeMakesLargerPictures) {
 TEST(ApiExtended, SizesAboveTheModelsRangeAreMadeOfWindows) {
     Api api;
     const tessera_model model = api.load(nullptr, "materials");
-    constexpr const char *kValues = R"({"width": 64, "height": 64, "steps": 1})";
+    constexpr const char *kValues = R"({"width": 64, "height": 64, "canvas_steps": 1})";
     const tessera_texture texture = open_sized(model, 1032, 8, kValues);
     ASSERT_EQ(tessera_texture_wait(texture, 120'000), TESSERA_OK) << last_error();
     EXPECT_EQ(info_of(texture).width, 1032u);
     EXPECT_EQ(info_of(texture).height, 8u);
+    const auto hash_of = [&](const char *values) {
+        const tessera_texture made = open_sized(model, 1032, 8, values);
+        EXPECT_EQ(tessera_texture_wait(made, 120'000), TESSERA_OK) << last_error();
+        return info_of(made).hash;
+    };
+    const std::uint64_t hash = info_of(texture).hash;
+    EXPECT_EQ(hash_of(R"({"width": 64, "height": 64, "canvas_steps": 1, "steps": 2})"), hash);
+    EXPECT_NE(hash_of(R"({"width": 64, "height": 64, "canvas_steps": 2, "steps": 1})"), hash);
     auto desc = sized<tessera_texture_desc>();
     desc.width = 2048;
     std::vector<std::uint8_t> picture(64 * 64 * 4);

@@ -53,7 +53,7 @@ class TextureCanvas : public testing::Test {
         auto session = Session::create(std::move(config));
         ASSERT_TRUE(session) << session.error().message;
         session_ = std::move(*session);
-        for (const auto &[key, text] : {std::pair("class", material), {"steps", "4"}}) {
+        for (const auto &[key, text] : {std::pair("class", material), {"canvas_steps", "4"}}) {
             const auto set = session_->params().set_text(key, text);
             ASSERT_TRUE(set) << set.error().message;
         }
@@ -73,6 +73,8 @@ class TextureCanvas : public testing::Test {
         };
         const auto report = session_->run(session_->job(work.request), callbacks);
         ASSERT_TRUE(report) << report.error().message;
+        const bool decodes = work.parts[0].pass == CanvasPass::kPicture;
+        ASSERT_EQ(report->total_steps, decodes ? 1U : 4U); // not as many as pictures have
         for (std::size_t i = 0; i < work.parts.size(); ++i) {
             const auto taken = canvas_->take(work.parts[i], latents[i], pictures_[i]);
             ASSERT_TRUE(taken) << taken.error().message;

@@ -147,15 +147,18 @@ Session::~Session() {
 std::uint64_t Session::now_us() const { return config_.host->now_us(); }
 
 SessionJob Session::job(PlayRequest request) {
-    Params sized = params_;
-    if (request.width != 0 && request.height != 0) {
-        for (const auto &[key, side] : {std::pair(TESSERA_KEY_WIDTH, request.width),
-                                        std::pair(TESSERA_KEY_HEIGHT, request.height)}) {
-            if (const Param *const param = sized.find(key)) (void)sized.set(param->id, side);
-        }
+    const auto snapshot_of = [canvas = request.canvas](const Params &params) {
+        return canvas ? params.canvas_snapshot() : params.snapshot();
+    };
+    if (request.width == 0 || request.height == 0) {
+        return {++last_number_, std::move(request), snapshot_of(params_)};
     }
-    ParamSnapshot values = request.canvas ? sized.canvas_snapshot() : sized.snapshot();
-    return {++last_number_, std::move(request), std::move(values)};
+    Params sized = params_;
+    for (const auto &[key, side] : {std::pair(TESSERA_KEY_WIDTH, request.width),
+                                    std::pair(TESSERA_KEY_HEIGHT, request.height)}) {
+        if (const Param *const param = sized.find(key)) (void)sized.set(param->id, side);
+    }
+    return {++last_number_, std::move(request), snapshot_of(sized)};
 }
 
 // ---- the device and the generator on it ---------------------------------------------------------

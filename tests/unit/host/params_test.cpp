@@ -2,6 +2,8 @@
 #include "host/generator/params.hpp"
 #include "tests/unit/host/host_fixture.hpp"
 
+#include <tessera/sdk/params.hpp>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +11,6 @@
 #include <limits>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace tessera {
@@ -143,47 +144,37 @@ TEST_F(ParamsTest, SnapshotsHaveTheTypeOfTheDescription) {
     EXPECT_EQ(values[3].as.integer, 1);
 }
 
-// A generator of no more than its parameters.
-struct Described {
-    std::vector<tessera_param> params;
-    tessera_ext_params table{};
-    tessera_generator generator{};
+// A generator of no more than its parameters, whole numbers.
+class Described {
+  public:
+    explicit Described(const std::vector<sdk::IntParam> &all) {
+        for (const sdk::IntParam &param : all) params_.add(param);
+        table_.get_count = [](const tessera_generator *self) { return of(self).params_.size(); };
+        table_.get = [](const tessera_generator *self, std::uint32_t index) {
+            return of(self).params_.get(index);
+        };
+        generator_.plugin_data = this;
+        generator_.get_extension = [](const tessera_generator *self,
+                                      const char *id) -> const void * {
+            return std::string_view(id) == TESSERA_EXT_PARAMS ? &of(self).table_ : nullptr;
+        };
+    }
+    [[nodiscard]] Result<Params> read() const { return Params::read(generator_); }
 
-    explicit Described(std::vector<tessera_param> all) : params(std::move(all)) {
-        table.get_count = [](const tessera_generator *generator) {
-            return static_cast<std::uint32_t>(of(generator).params.size());
-        };
-        table.get = [](const tessera_generator *generator,
-                       std::uint32_t index) -> const tessera_param * {
-            return &of(generator).params[index];
-        };
-        generator.plugin_data = this;
-        generator.get_extension = [](const tessera_generator *self,
-                                     const char *id) -> const void * {
-            return std::string_view(id) == TESSERA_EXT_PARAMS ? &of(self).table : nullptr;
-        };
+  private:
+    static const Described &of(const tessera_generator *self) {
+        return *static_cast<const Described *>(self->plugin_data);
     }
-    static const Described &of(const tessera_generator *generator) {
-        return *static_cast<const Described *>(generator->plugin_data);
-    }
-    static tessera_param whole(std::uint32_t id, const char *key, double initial, double max = 9) {
-        tessera_param param{};
-        param.struct_size = sizeof param;
-        param.id = id;
-        param.key = key;
-        param.name = key;
-        param.type = TESSERA_PARAM_INT;
-        param.initial = initial;
-        param.max = max;
-        return param;
-    }
+    sdk::ParamList params_;
+    tessera_ext_params table_{};
+    tessera_generator generator_{};
 };
 
 TEST(CanvasParamsTest, AnotherValueCountsForWindowsOfACanvas) {
-    const Described described({Described::whole(1, "canvas_size", 5), // of no other: its own
-                               Described::whole(2, "steps", 8),
-                               Described::whole(3, "canvas_steps", 3)});
-    auto params = Params::read(described.generator);
+    auto params = Described({{.id = 1, .key = "canvas_size", .name = "Of no other", .initial = 5},
+                             {.id = 2, .key = "steps", .name = "Steps", .initial = 8},
+                             {.id = 3, .key = "canvas_steps", .name = "Canvas", .initial = 3}})
+                      .read();
     ASSERT_TRUE(params) << params.error().message;
     const Param &steps = *params->find("steps"), &own = *params->find("canvas_steps");
     EXPECT_EQ(params->canvas_of(steps), &own);
@@ -204,9 +195,10 @@ TEST(CanvasParamsTest, AnotherValueCountsForWindowsOfACanvas) {
 }
 
 TEST(CanvasParamsTest, ACounterpartOfOtherLimitsIsRefused) {
-    const Described described(
-        {Described::whole(1, "steps", 3), Described::whole(2, "canvas_steps", 3, 8)});
-    const auto params = Params::read(described.generator);
+    const auto params =
+        Described({{.id = 1, .key = "steps", .name = "Steps", .initial = 3},
+                   {.id = 2, .key = "canvas_steps", .name = "Canvas", .max = 8, .initial = 3}})
+            .read();
     ASSERT_FALSE(params);
     EXPECT_THAT(params.error().message, HasSubstr("'canvas_steps' is not of the type and limits"));
 }

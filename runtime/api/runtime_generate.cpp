@@ -131,7 +131,7 @@ Result<TextureTask> Runtime::task_of(const Turn &turn, const Texture &texture, c
     task.job = job;
     task.texture = texture.id;
     task.group = turn.number;
-    task.values = plan->width != 0 ? plan->values.canvas_snapshot() : plan->values.snapshot();
+    task.values = plan->values.snapshot(/*canvas=*/plan->width != 0);
     task.request.seed = order.seed;
     task.request.preview_every = order.preview_every;
     task.request.inputs = order.inputs;

@@ -407,20 +407,23 @@ void Params::reset() {
     }
 }
 
-ParamSnapshot Params::snapshot() const {
+ParamSnapshot Params::snapshot(bool canvas) const {
     auto texts = std::make_shared<const std::vector<std::string>>(texts_);
     std::vector<tessera_value> values;
     values.reserve(values_.size());
     for (std::size_t i = 0; i < values_.size(); ++i) {
+        const Param &param = descriptions_[i];
+        const Param *const own = canvas ? canvas_of(param) : nullptr;
+        const std::size_t from = own != nullptr ? index_of(*own) : i;
         tessera_value value{};
-        value.id = descriptions_[i].id;
-        value.type = static_cast<std::uint32_t>(descriptions_[i].type);
-        if (descriptions_[i].type == ParamType::kText) {
-            value.as.text = (*texts)[i].c_str();
-        } else if (is_whole_type(descriptions_[i].type)) {
-            value.as.integer = static_cast<std::int64_t>(values_[i]);
+        value.id = param.id;
+        value.type = static_cast<std::uint32_t>(param.type);
+        if (param.type == ParamType::kText) {
+            value.as.text = (*texts)[from].c_str();
+        } else if (is_whole_type(param.type)) {
+            value.as.integer = static_cast<std::int64_t>(values_[from]);
         } else {
-            value.as.number = values_[i];
+            value.as.number = values_[from];
         }
         values.push_back(value);
     }
@@ -435,15 +438,6 @@ bool Params::is_of_canvas(const Param &param) const {
     constexpr std::string_view kPrefix = TESSERA_KEY_CANVAS;
     return param.key.starts_with(kPrefix) &&
            find(std::string_view(param.key).substr(kPrefix.size())) != nullptr;
-}
-
-ParamSnapshot Params::canvas_snapshot() const {
-    ParamSnapshot snapshot = this->snapshot();
-    for (std::size_t i = 0; i < descriptions_.size(); ++i) {
-        const Param *const own = canvas_of(descriptions_[i]);
-        if (own != nullptr) snapshot.values[i].as = snapshot.values[index_of(*own)].as;
-    }
-    return snapshot;
 }
 
 std::string Params::to_json() const {

@@ -97,9 +97,8 @@ class Params {
     // labels. What does not fit stays as it is.
     void take_over(const Params &other);
 
-    [[nodiscard]] ParamSnapshot snapshot() const;
-    // As a window of a canvas is made.
-    [[nodiscard]] ParamSnapshot canvas_snapshot() const;
+    // `canvas`: as a window of one is made, with the values of canvas_of in the place of theirs.
+    [[nodiscard]] ParamSnapshot snapshot(bool canvas = false) const;
 
     // {"steps": 64, "class": {"index": 3, "name": "bark"}, "flip": true}. Loading takes a choice
     // also as a label or an index alone, and returns the keys that it does not know; a value that

@@ -147,18 +147,16 @@ Session::~Session() {
 std::uint64_t Session::now_us() const { return config_.host->now_us(); }
 
 SessionJob Session::job(PlayRequest request) {
-    const auto snapshot_of = [canvas = request.canvas](const Params &params) {
-        return canvas ? params.canvas_snapshot() : params.snapshot();
-    };
+    const bool canvas = request.canvas;
     if (request.width == 0 || request.height == 0) {
-        return {++last_number_, std::move(request), snapshot_of(params_)};
+        return {++last_number_, std::move(request), params_.snapshot(canvas)};
     }
     Params sized = params_;
     for (const auto &[key, side] : {std::pair(TESSERA_KEY_WIDTH, request.width),
                                     std::pair(TESSERA_KEY_HEIGHT, request.height)}) {
         if (const Param *const param = sized.find(key)) (void)sized.set(param->id, side);
     }
-    return {++last_number_, std::move(request), snapshot_of(sized)};
+    return {++last_number_, std::move(request), sized.snapshot(canvas)};
 }
 
 // ---- the device and the generator on it ---------------------------------------------------------

@@ -188,9 +188,9 @@ TEST(CanvasParamsTest, AnotherValueCountsForWindowsOfACanvas) {
         return all;
     };
     EXPECT_THAT(numbers(params->snapshot()), ElementsAre(5, 8, 3));
-    EXPECT_THAT(numbers(params->canvas_snapshot()), ElementsAre(5, 3, 3));
+    EXPECT_THAT(numbers(params->snapshot(/*canvas=*/true)), ElementsAre(5, 3, 3));
     EXPECT_TRUE(*params->set(own.id, 4));
-    EXPECT_THAT(numbers(params->canvas_snapshot()), ElementsAre(5, 4, 4));
+    EXPECT_THAT(numbers(params->snapshot(/*canvas=*/true)), ElementsAre(5, 4, 4));
     EXPECT_THAT(numbers(params->snapshot()), ElementsAre(5, 8, 4));
 }
 

@@ -5,7 +5,7 @@
 
 #include <tessera/host.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <functional>
 #include <string>

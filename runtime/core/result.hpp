@@ -3,7 +3,7 @@
 
 #include <tessera/values/status.hpp>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <optional>
 #include <string>

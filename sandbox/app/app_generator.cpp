@@ -11,6 +11,7 @@
 
 #include <thread>
 
+#include <fmt/format.h>
 #include <imgui.h>
 
 namespace tessera {

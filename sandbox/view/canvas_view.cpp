@@ -1,5 +1,7 @@
 #include "sandbox/view/canvas_view.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>

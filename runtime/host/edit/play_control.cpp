@@ -3,6 +3,8 @@
 #include <tessera/ext/features.h>
 #include <tessera/ext/inputs.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 

@@ -209,9 +209,12 @@ void two_jobs(const Options &options) {
     const RunResult alone = whole_run(active);
     // The first job is open while the whole second one runs.
     const ParamSnapshot values = active.params().snapshot();
-    const tessera_request request{
-        sizeof request,       0,      7, 0, 1, static_cast<std::uint32_t>(values.values.size()), 0,
-        values.values.data(), nullptr};
+    tessera_request request{};
+    request.struct_size = sizeof request;
+    request.seed = 7;
+    request.image_count = 1;
+    request.value_count = static_cast<std::uint32_t>(values.values.size());
+    request.values = values.values.data();
     const tessera_sink sink{
         nullptr,
         [](const tessera_sink *, std::uint32_t, std::uint32_t, tessera_tensor *) -> tessera_status {

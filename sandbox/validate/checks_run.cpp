@@ -198,7 +198,9 @@ void same_in_batch_of_requests(const Options &options) {
             if (auto set = params.set(param.id, value); !set) fail("{}", set.error().message);
         }
         values[i] = params.snapshot();
-        own.push_back({7 + i / 2, values[i].values.data()});
+        own.emplace_back();
+        own.back().seed = 7 + i / 2;
+        own.back().values = values[i].values.data();
     }
     RunSettings together;
     together.images = kRequests;

@@ -93,7 +93,7 @@ TEST_P(Faults, EndWithAMessageAndWithoutAPieceOfAFile) {
 }
 INSTANTIATE_TEST_SUITE_P(OfEach, Faults,
                          testing::Values("allocation", "read", "write", "map", "thread"),
-                         [](const auto &info) { return info.param; });
+                         [](const auto &test) { return test.param; });
 
 } // namespace
 } // namespace tessera

@@ -96,8 +96,8 @@ TEST_P(BurnerLinear, ChainOfProducts) {
 
 INSTANTIATE_TEST_SUITE_P(Precisions, BurnerLinear,
                          ::testing::Values(TESSERA_DTYPE_F32, TESSERA_DTYPE_BF16),
-                         [](const auto &info) {
-                             return info.param == TESSERA_DTYPE_F32 ? "f32" : "bf16";
+                         [](const auto &test) {
+                             return test.param == TESSERA_DTYPE_F32 ? "f32" : "bf16";
                          });
 
 TEST(Burner, Attention) {

@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(Without, PartialSample,
                                          Lack{"latents", "latents", "whole run: latents",
                                               "denoiser"},
                                          Lack{"orders", "orders", "mask schedule", "denoiser"}),
-                         [](const auto &info) { return info.param.name; });
+                         [](const auto &test) { return test.param.name; });
 
 TEST_F(PartialCase, LatentsAloneAreCompared) {
     const Report report = check("mar", "case_guided", [](const std::string &name) {

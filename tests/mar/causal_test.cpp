@@ -191,10 +191,10 @@ TEST_P(Causal, TheDescriptionOfTheCache) {
 INSTANTIATE_TEST_SUITE_P(Of, Causal,
                          testing::Values(Variant{"raster"}, Variant{"raster", 3}, Variant{"random"},
                                          Variant{"raster", 1, 23}, Variant{"random", 1, 23}),
-                         [](const auto &info) {
-                             return std::string(info.param.name) + "_" +
-                                    std::to_string(info.param.prefix) + "_" +
-                                    std::to_string(info.param.codes);
+                         [](const auto &test) {
+                             return std::string(test.param.name) + "_" +
+                                    std::to_string(test.param.prefix) + "_" +
+                                    std::to_string(test.param.codes);
                          });
 
 // ---- codes --------------------------------------------------------------------------------------

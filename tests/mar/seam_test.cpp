@@ -100,8 +100,8 @@ class SeamlessRunTest : public testing::TestWithParam<int> {
     std::string path_;
 };
 
-INSTANTIATE_TEST_SUITE_P(LocalKernel, SeamlessRunTest, testing::Values(0, 3), [](const auto &info) {
-    return info.param == 0 ? "without" : "window_of_3";
+INSTANTIATE_TEST_SUITE_P(LocalKernel, SeamlessRunTest, testing::Values(0, 3), [](const auto &test) {
+    return test.param == 0 ? "without" : "window_of_3";
 });
 
 TEST_P(SeamlessRunTest, OnlyTheBorderChangesAfterAnOrdinaryRun) {

@@ -79,7 +79,7 @@ TEST_P(WrongModel, IsNamed) {
     EXPECT_THAT(opened.error().message, HasSubstr(GetParam().expected));
 }
 INSTANTIATE_TEST_SUITE_P(All, WrongModel, testing::ValuesIn(kKinds),
-                         [](const auto &info) { return info.param.name; });
+                         [](const auto &test) { return test.param.name; });
 
 TEST(WrongModel, AFolderIsNamed) {
     const test::TemporaryFolder folder;

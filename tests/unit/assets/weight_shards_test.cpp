@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Escape{"Escaped", R"("\u002e\u002e\u002ftwo.safetensors")"},
                     Escape{"Number", "5"}, Escape{"Null", "null"}, Escape{"Array", "[\"a\"]"},
                     Escape{"Object", "{}"}, Escape{"Boolean", "true"}),
-    [](const auto &info) { return info.param.name; });
+    [](const auto &test) { return test.param.name; });
 
 TEST(ShardIndex, RefusesWhatIsNone) {
     const auto fails = [](std::string_view text, std::string_view expected) {

@@ -73,8 +73,8 @@ INSTANTIATE_TEST_SUITE_P(Sizes, TransformTest,
                          testing::Values(std::pair(64U, 64U), std::pair(16U, 16U),
                                          std::pair(96U, 40U), std::pair(256U, 128U),
                                          std::pair(34U, 62U)),
-                         [](const auto &info) {
-                             return fmt::format("{}_x_{}", info.param.first, info.param.second);
+                         [](const auto &test) {
+                             return fmt::format("{}_x_{}", test.param.first, test.param.second);
                          });
 
 // The offset of a plane must reach every pass of VkFFT.

@@ -336,7 +336,7 @@ INSTANTIATE_TEST_SUITE_P(Speeds, SlotTableRace,
                                          Race{"slow_producer", 20'000, 300, 0, 2},
                                          Race{"one_in_flight", 50'000, 10, 10, 1},
                                          Race{"three_in_flight", 50'000, 10, 10, 3}),
-                         [](const auto &info) { return info.param.name; });
+                         [](const auto &test) { return test.param.name; });
 
 } // namespace
 } // namespace tessera

@@ -7,6 +7,7 @@ add_library(Tessera::view ALIAS tessera_view)
 target_include_directories(tessera_view PUBLIC "${PROJECT_SOURCE_DIR}")
 target_link_libraries(tessera_view PRIVATE tessera_flags tessera_shaders
                       PUBLIC tessera_interop tessera_assets)
+target_precompile_headers(tessera_view REUSE_FROM tessera_core)
 add_dependencies(tessera_view tessera_shader_files)
 
 if(NOT TESSERA_WINDOW)
@@ -26,6 +27,7 @@ add_library(tessera_window STATIC
 add_library(Tessera::window ALIAS tessera_window)
 target_link_libraries(tessera_window PRIVATE tessera_flags nlohmann_json::nlohmann_json
                       PUBLIC tessera_view tessera_material tessera_material_files tessera_options tessera_host PkgConfig::IMGUI glfw Vulkan::Vulkan)
+target_precompile_headers(tessera_window REUSE_FROM tessera_core)
 
 add_executable(tessera-sandbox app/main.cpp)
 target_link_libraries(tessera-sandbox PRIVATE tessera_flags tessera_window)
